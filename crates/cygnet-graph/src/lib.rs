@@ -1,1 +1,34 @@
-//! See the crate's description in Cargo.toml.
+//! The graph a network is described as, and everything that can be read off it without weights.
+//!
+//! A network is a plain function that returns a [`Graph`]; shapes, parameter names, costs, plans, gradients and
+//! exports are folds over its nodes. This crate holds no weights, does no arithmetic on tensors and no I/O.
+//!
+//! Read in this order: [`Op`] (what a node can be), [`Graph`], [`Scope`] and [`Value`] (how networks are written),
+//! [`shape`] (the rules), [`Cost`].
+//!
+//! ```
+//! use cygnet_graph::{Conv, Graph};
+//!
+//! let graph = Graph::build("tiny", [3, 32, 32], |net, image| {
+//!     let x = net.at("conv").conv(image, Conv::new(8, 3).stride(2));
+//!     let x = net.at("bn").batch_norm(x).relu();
+//!     net.at("fc").linear(x.global_avg_pool(), 10)
+//! })?;
+//! assert_eq!(graph.cost().params, 8 * 27 + 8 + 8 + 8 * 10 + 10);
+//! # Ok::<(), cygnet_graph::BuildError>(())
+//! ```
+
+mod build;
+mod cost;
+mod error;
+mod graph;
+mod json;
+mod op;
+pub mod shape;
+mod text;
+
+pub use build::{Numbered, Scope, Value};
+pub use cost::Cost;
+pub use error::{BuildError, Problem};
+pub use graph::{Feature, Graph, Node, NodeId, Param, Role};
+pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};

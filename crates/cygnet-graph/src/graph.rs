@@ -1,0 +1,278 @@
+//! The graph: nodes in order of execution, the output, and the stages whose outputs are features.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BuildError, Op, Problem, shape};
+
+/// Position of a node in [`Graph::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub usize);
+
+/// An operator applied to earlier values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// The values it reads; all come earlier in the graph.
+    pub inputs: Vec<NodeId>,
+    /// Its place in the tree of parameters, e.g. `features.0.0`; empty if it has none.
+    pub path: String,
+    /// Shape of its value without the batch: `[channels, height, width]` or `[features]`.
+    pub shape: Vec<usize>,
+}
+
+/// A value that other networks build upon: the last one of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feature {
+    /// The stage's path in the tree of parameters.
+    pub name: String,
+    /// The node whose value it is.
+    pub node: NodeId,
+}
+
+/// What a parameter does, which decides how it is initialised and trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Weight of a convolution or linear layer.
+    Weight,
+    /// Bias of a convolution or linear layer.
+    Bias,
+    /// Batch norm's scale (gamma).
+    NormWeight,
+    /// Batch norm's shift (beta).
+    NormBias,
+    /// Batch norm's running mean; not learnt.
+    NormMean,
+    /// Batch norm's running variance; not learnt.
+    NormVar,
+}
+
+impl Role {
+    /// Whether gradient descent changes it; what does not learn is not counted in params.
+    #[must_use]
+    pub fn is_learnt(self) -> bool {
+        match self {
+            Role::Weight | Role::Bias | Role::NormWeight | Role::NormBias => true,
+            Role::NormMean | Role::NormVar => false,
+        }
+    }
+}
+
+/// A named tensor that a graph needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Path of its node and its own name, e.g. `features.0.0.weight`.
+    pub name: String,
+    /// Its shape, in PyTorch's layout.
+    pub shape: Vec<usize>,
+    /// What it does.
+    pub role: Role,
+    /// The node that owns it.
+    pub node: NodeId,
+}
+
+/// A network: the image, operators in order of execution, and the output.
+///
+/// A graph is valid by construction: inputs come before their readers, shapes follow [`shape::infer`], and paths of
+/// operators with parameters are unique.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    pub(crate) name: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) output: NodeId,
+    pub(crate) features: Vec<Feature>,
+}
+
+impl Graph {
+    /// The network's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All nodes in order of execution; the first is the image.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One node.
+    ///
+    /// # Panics
+    /// If `id` belongs to a larger graph.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// `[channels, height, width]` of the image.
+    #[must_use]
+    pub fn input_shape(&self) -> [usize; 3] {
+        let shape = &self.nodes[0].shape;
+        [shape[0], shape[1], shape[2]]
+    }
+
+    /// The node whose value is the network's output.
+    #[must_use]
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// Number of classes: the output's channels.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.node(self.output).shape[0]
+    }
+
+    /// Stage outputs, one for each stride at which the image is looked at, the finest first.
+    #[must_use]
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// How many times smaller than the image a value is, rounded to the nearest whole number.
+    #[must_use]
+    pub fn stride(&self, id: NodeId) -> usize {
+        let height = self.node(id).shape.get(1).copied().unwrap_or(1);
+        (self.input_shape()[1] + height / 2) / height
+    }
+
+    /// Ids with their nodes.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
+    }
+
+    /// Shapes of a node's inputs.
+    #[must_use]
+    pub fn input_shapes(&self, node: &Node) -> Vec<&[usize]> {
+        node.inputs.iter().map(|id| self.node(*id).shape.as_slice()).collect()
+    }
+
+    /// Parameters of one node, in PyTorch's order.
+    #[must_use]
+    pub fn node_params(&self, id: NodeId) -> Vec<Param> {
+        let node = self.node(id);
+        shape::params(&node.op, &self.input_shapes(node))
+            .into_iter()
+            .map(|param| Param {
+                name: format!("{}.{}", node.path, param.name),
+                shape: param.shape,
+                role: param.role,
+                node: id,
+            })
+            .collect()
+    }
+
+    /// Every tensor the graph needs, in order of execution.
+    #[must_use]
+    pub fn params(&self) -> Vec<Param> {
+        (0..self.nodes.len()).flat_map(|i| self.node_params(NodeId(i))).collect()
+    }
+
+    /// The same network for images of another size.
+    ///
+    /// # Errors
+    /// If a window does not fit any more, or a layer's parameters would change shape.
+    pub fn resized(&self, height: usize, width: usize) -> Result<Graph, BuildError> {
+        let input = [self.input_shape()[0], height, width];
+        let resized = Graph::checked(
+            self.name.clone(),
+            input,
+            self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone())),
+            self.output,
+            self.features.clone(),
+        )?;
+        for ((id, before), after) in self.iter().zip(&resized.nodes) {
+            let shapes =
+                |graph: &Graph| graph.node_params(id).into_iter().map(|p| p.shape).collect::<Vec<_>>();
+            if shapes(self) != shapes(&resized) {
+                return Err(self.error(
+                    format!("at {}", before.path),
+                    Problem::Differ {
+                        op: after.op.name(),
+                        left: before.shape.clone(),
+                        right: after.shape.clone(),
+                    },
+                ));
+            }
+        }
+        Ok(resized)
+    }
+
+    /// Builds a graph from parts of unknown origin, checking everything a graph promises.
+    pub(crate) fn checked(
+        name: String,
+        input: [usize; 3],
+        parts: impl IntoIterator<Item = (Op, Vec<NodeId>, String)>,
+        output: NodeId,
+        features: Vec<Feature>,
+    ) -> Result<Graph, BuildError> {
+        let image = Node { op: Op::Input, inputs: Vec::new(), path: String::new(), shape: input.to_vec() };
+        let mut graph = Graph { name, nodes: vec![image], output: NodeId(0), features: Vec::new() };
+        let mut paths = HashSet::new();
+        if input.contains(&0) || shape::elements(&input).is_none() {
+            return Err(
+                graph.error("the image".into(), Problem::TooLarge { op: "input", shape: input.to_vec() })
+            );
+        }
+        for (op, inputs, path) in parts {
+            graph.push(op, inputs, path, &mut paths)?;
+        }
+        let ids = features.iter().map(|feature| feature.node).chain([output]);
+        if let Some(id) = ids.into_iter().find(|id| id.0 >= graph.nodes.len()) {
+            let problem = Problem::Json(format!("node {} does not exist", id.0));
+            return Err(graph.error("the output".into(), problem));
+        }
+        graph.output = output;
+        graph.features = features;
+        Ok(graph)
+    }
+
+    /// Appends a node after checking it.
+    pub(crate) fn push(
+        &mut self,
+        op: Op,
+        inputs: Vec<NodeId>,
+        path: String,
+        paths: &mut HashSet<String>,
+    ) -> Result<NodeId, BuildError> {
+        let place = if path.is_empty() { self.place() } else { format!("at {path}") };
+        let check = || {
+            if op == Op::Input {
+                return Err(Problem::Inputs { op: "input", wanted: "to be the first node and", given: 0 });
+            }
+            if let Some(id) = inputs.iter().find(|id| id.0 >= self.nodes.len()) {
+                return Err(Problem::Json(format!("node {} is read before it is computed", id.0)));
+            }
+            let shapes: Vec<&[usize]> = inputs.iter().map(|id| self.nodes[id.0].shape.as_slice()).collect();
+            let shape = shape::infer(&op, &shapes)?;
+            if !shape::params(&op, &shapes).is_empty() {
+                if path.is_empty() {
+                    return Err(Problem::NoPath { op: op.name() });
+                }
+                if paths.contains(&path) {
+                    return Err(Problem::PathTwice { path: path.clone() });
+                }
+            }
+            Ok(shape)
+        };
+        let shape = check().map_err(|problem| self.error(place, problem))?;
+        if !path.is_empty() {
+            paths.insert(path.clone());
+        }
+        self.nodes.push(Node { op, inputs, path, shape });
+        Ok(NodeId(self.nodes.len() - 1))
+    }
+
+    fn place(&self) -> String {
+        let last = self.nodes.iter().rev().find(|node| !node.path.is_empty());
+        last.map_or_else(|| "at the image".into(), |node| format!("after {}", node.path))
+    }
+
+    pub(crate) fn error(&self, place: String, problem: Problem) -> BuildError {
+        BuildError { graph: self.name.clone(), place, problem }
+    }
+}

@@ -1,0 +1,116 @@
+//! Pooling.
+
+use super::Float;
+
+/// Sizes of a pooling.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolShape {
+    /// `[channels, height, width]` of the input.
+    pub input: [usize; 3],
+    /// Height and width of the output.
+    pub output: [usize; 2],
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Step in rows and columns.
+    pub stride: [usize; 2],
+    /// Rows and columns of padding, `[before, after]` for each axis.
+    pub pad: [[usize; 2]; 2],
+}
+
+impl PoolShape {
+    /// The part of output `o`'s window that lies on the image, and its length with padding.
+    fn window(&self, axis: usize, o: usize) -> (std::ops::Range<usize>, usize) {
+        let (size, [before, after]) = (self.input[axis + 1], self.pad[axis]);
+        let start = o * self.stride[axis];
+        let end = (start + self.kernel[axis]).min(size + before + after);
+        let clip = |i: usize| i.saturating_sub(before).min(size);
+        (clip(start)..clip(end), end - start)
+    }
+
+    /// Folds every window; `finish` gets the folded value, the elements on the image and those with padding.
+    fn fold<T: Float>(
+        &self,
+        x: &[T],
+        first: f64,
+        fold: impl Fn(f64, f64) -> f64,
+        finish: impl Fn(f64, usize, usize) -> f64,
+    ) -> Vec<T> {
+        let [channels, height, width] = self.input;
+        let mut out = Vec::with_capacity(channels * self.output[0] * self.output[1]);
+        for c in 0..channels {
+            let x = &x[c * height * width..][..height * width];
+            for oy in 0..self.output[0] {
+                let (rows, padded_rows) = self.window(0, oy);
+                for ox in 0..self.output[1] {
+                    let (columns, padded_columns) = self.window(1, ox);
+                    let on_image = rows.len() * columns.len();
+                    let seen = rows.clone().flat_map(|y| &x[y * width..][columns.clone()]);
+                    let folded = seen.fold(first, |sum, x| fold(sum, x.to_f64()));
+                    out.push(T::from_f64(finish(folded, on_image, padded_rows * padded_columns)));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The largest element of each window; padding never wins, NaN does.
+pub fn max_pool<T: Float>(shape: &PoolShape, x: &[T]) -> Vec<T> {
+    let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+    shape.fold(x, f64::NEG_INFINITY, larger, |largest, _, _| largest)
+}
+
+/// The mean of each window, over the elements on the image or over the window clipped to the padded image.
+pub fn avg_pool<T: Float>(shape: &PoolShape, x: &[T], count_include_pad: bool) -> Vec<T> {
+    shape.fold(
+        x,
+        0.0,
+        |sum, x| sum + x,
+        |sum, on_image, padded| sum / if count_include_pad { padded } else { on_image }.max(1) as f64,
+    )
+}
+
+/// Mean of each channel.
+pub fn global_avg_pool<T: Float>(x: &[T], channels: usize) -> Vec<T> {
+    let plane = x.len() / channels;
+    let mean = |x: &[T]| T::from_f64(x.iter().map(|x| x.to_f64()).sum::<f64>() / plane as f64);
+    x.chunks_exact(plane).map(mean).collect()
+}
+
+/// Depthwise filter with the outer product of a normalised binomial row, borders reflected without repeating the edge.
+pub fn blur_pool<T: Float>(
+    x: &[T],
+    [channels, height, width]: [usize; 3],
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+) -> Vec<T> {
+    let mut row = vec![1.0f64];
+    for _ in 1..kernel {
+        let next = (0..=row.len())
+            .map(|i| i.checked_sub(1).map_or(0.0, |i| row[i]) + row.get(i).copied().unwrap_or(0.0));
+        row = next.map(|x| x / 2.0).collect();
+    }
+    let reflect = |i: usize, size: usize| {
+        let i = i.abs_diff(pad);
+        if i < size { i } else { 2 * (size - 1) - i }
+    };
+    let out = |size: usize| (size + 2 * pad - kernel) / stride + 1;
+    let mut result = Vec::with_capacity(channels * out(height) * out(width));
+    for c in 0..channels {
+        for oy in 0..out(height) {
+            for ox in 0..out(width) {
+                let mut sum = 0.0;
+                for (ky, wy) in row.iter().enumerate() {
+                    let y = reflect(oy * stride + ky, height);
+                    for (kx, wx) in row.iter().enumerate() {
+                        let x_at = reflect(ox * stride + kx, width);
+                        sum += wy * wx * x[(c * height + y) * width + x_at].to_f64();
+                    }
+                }
+                result.push(T::from_f64(sum));
+            }
+        }
+    }
+    result
+}

@@ -1,0 +1,223 @@
+//! The reference executor: one node after the other, as clear as possible.
+
+use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
+use cygnet_kernels::reference::{self as kernels, ConvShape, Float, PoolShape};
+use thiserror::Error;
+
+/// Why a graph could not be run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// Not one tensor for each of the graph's parameters.
+    #[error("the graph has {wanted} parameters, {given} tensors were given")]
+    ParamCount {
+        /// Parameters of the graph.
+        wanted: usize,
+        /// Tensors given.
+        given: usize,
+    },
+    /// A parameter has the wrong number of elements.
+    #[error("{name} needs {wanted} numbers, {given} were given")]
+    ParamSize {
+        /// The parameter.
+        name: String,
+        /// Elements it has by its shape.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
+    /// The image has the wrong number of elements.
+    #[error("the image needs {shape:?} = {wanted} numbers, {given} were given")]
+    ImageSize {
+        /// `[channels, height, width]`.
+        shape: [usize; 3],
+        /// Their product.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
+}
+
+/// A graph with its weights, ready to run on one image at a time in `T`: `f32`, or `f64` to see how far rounding
+/// moves a result.
+#[derive(Debug)]
+pub struct Reference<'g, T> {
+    graph: &'g Graph,
+    params: Vec<Vec<Vec<T>>>,
+    last_uses: Vec<usize>,
+}
+
+impl<'g, T: Float> Reference<'g, T> {
+    /// Takes a copy of the weights, one slice for each of [`Graph::params`], in its order.
+    ///
+    /// # Errors
+    /// If their number or a length does not fit the graph.
+    pub fn new<W: AsRef<[f32]>>(graph: &'g Graph, weights: &[W]) -> Result<Reference<'g, T>, RunError> {
+        let wanted = graph.params();
+        if wanted.len() != weights.len() {
+            return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });
+        }
+        let mut params: Vec<Vec<Vec<T>>> = graph.nodes().iter().map(|_| Vec::new()).collect();
+        for (param, given) in wanted.into_iter().zip(weights.iter().map(AsRef::as_ref)) {
+            let elements = param.shape.iter().product();
+            if given.len() != elements {
+                return Err(RunError::ParamSize { name: param.name, wanted: elements, given: given.len() });
+            }
+            params[param.node.0].push(given.iter().map(|&x| T::from_f64(f64::from(x))).collect());
+        }
+        Ok(Reference { graph, params, last_uses: graph.last_uses() })
+    }
+
+    /// The network's output for one image `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// If the image has the wrong number of elements.
+    pub fn run(&self, image: &[T]) -> Result<Vec<T>, RunError> {
+        self.run_with(image, |_, _| {})
+    }
+
+    /// As [`Reference::run`]; `watch` sees every node's value as it is computed, the image's first.
+    ///
+    /// # Errors
+    /// If the image has the wrong number of elements.
+    pub fn run_with(&self, image: &[T], mut watch: impl FnMut(NodeId, &[T])) -> Result<Vec<T>, RunError> {
+        let shape = self.graph.input_shape();
+        let wanted = shape.iter().product();
+        if image.len() != wanted {
+            return Err(RunError::ImageSize { shape, wanted, given: image.len() });
+        }
+        let mut values: Vec<Option<Vec<T>>> = vec![None; self.graph.nodes().len()];
+        for (id, node) in self.graph.iter() {
+            let value =
+                if node.op == Op::Input { image.to_vec() } else { self.compute(id, node, &mut values) };
+            watch(id, &value);
+            values[id.0] = Some(value);
+            for input in &node.inputs {
+                if self.last_uses[input.0] == id.0 {
+                    values[input.0] = None;
+                }
+            }
+        }
+        Ok(values[self.graph.output().0].take().expect("the output is kept to the end"))
+    }
+
+    fn compute(&self, id: NodeId, node: &Node, values: &mut [Option<Vec<T>>]) -> Vec<T> {
+        let shapes = self.graph.input_shapes(node);
+        let params: Vec<&[T]> = self.params[id.0].iter().map(Vec::as_slice).collect();
+        // In-place operators take the value of an input that nobody reads later.
+        let own = |values: &mut [Option<Vec<T>>]| {
+            let input = node.inputs[0];
+            let value = &mut values[input.0];
+            if self.last_uses[input.0] == id.0 { value.take() } else { value.clone() }
+                .expect("computed before")
+        };
+        let get = |i: usize| values[node.inputs[i].0].as_deref().expect("computed before");
+        match &node.op {
+            Op::Input => unreachable!("the image is given"),
+            Op::Conv(conv) => {
+                let input = map(shapes[0]);
+                let padding = conv.padding.unwrap_or(cygnet_graph::Padding::VALID);
+                let pads = shape::pad_amounts(
+                    padding,
+                    [input[1], input[2]],
+                    conv.kernel,
+                    conv.stride,
+                    conv.dilation,
+                );
+                let geometry = ConvShape {
+                    input,
+                    output: map(&node.shape),
+                    kernel: conv.kernel,
+                    stride: conv.stride,
+                    dilation: conv.dilation,
+                    pad: pads.map(|[before, _]| before),
+                    groups: conv.groups,
+                };
+                kernels::conv(&geometry, get(0), params[0], params.get(1).copied().unwrap_or(&[]))
+            }
+            Op::BatchNorm(norm) => {
+                let mut x = own(values);
+                let (weight, rest) =
+                    if norm.scale { (params[0], &params[1..]) } else { (&[][..], &params[..]) };
+                kernels::batch_norm(&mut x, weight, rest[0], rest[1], rest[2], norm.eps);
+                x
+            }
+            Op::Activation { function } => {
+                let mut x = own(values);
+                activate(&mut x, *function);
+                x
+            }
+            Op::Pool(pool) => pool_value(pool, map(shapes[0]), map(&node.shape), get(0)),
+            Op::GlobalAvgPool => kernels::global_avg_pool(get(0), shapes[0][0]),
+            Op::LocalResponseNorm(norm) => {
+                let constants = [norm.alpha, norm.beta, norm.k].map(f64::from);
+                kernels::local_response_norm(get(0), shapes[0][0], norm.size, constants)
+            }
+            Op::BlurPool { kernel, stride } => {
+                let pad = shape::blur_padding(*kernel, *stride);
+                kernels::blur_pool(get(0), map(shapes[0]), *kernel, *stride, pad)
+            }
+            Op::Add => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l + r),
+            Op::Mul => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l * r),
+            Op::Scale { scale, shift } => {
+                let mut x = own(values);
+                kernels::scale(&mut x, shapes[0][0], scale, shift);
+                x
+            }
+            Op::Concat => (0..node.inputs.len()).flat_map(get).copied().collect(),
+            Op::Slice { start, len } => {
+                let plane = shapes[0][1] * shapes[0][2];
+                get(0)[start * plane..(start + len) * plane].to_vec()
+            }
+            Op::ChannelShuffle { groups } => kernels::channel_shuffle(get(0), shapes[0][0], *groups),
+            Op::UpsampleLike => {
+                kernels::upsample_nearest(get(0), map(shapes[0]), [node.shape[1], node.shape[2]])
+            }
+            Op::Linear { out, .. } => {
+                kernels::linear(get(0), params[0], params.get(1).copied().unwrap_or(&[]), *out)
+            }
+            Op::Dropout { .. } => own(values),
+            Op::Softmax => {
+                let mut x = own(values);
+                kernels::softmax(&mut x, shapes[0][0]);
+                x
+            }
+        }
+    }
+}
+
+/// A shape as `[c, h, w]`; a vector is a map of one pixel.
+fn map(shape: &[usize]) -> [usize; 3] {
+    [shape[0], shape.get(1).copied().unwrap_or(1), shape.get(2).copied().unwrap_or(1)]
+}
+
+fn pool_value<T: Float>(pool: &Pool, input: [usize; 3], output: [usize; 3], x: &[T]) -> Vec<T> {
+    let geometry = PoolShape {
+        input,
+        output: [output[1], output[2]],
+        kernel: pool.kernel,
+        stride: pool.stride,
+        pad: shape::pad_amounts(pool.padding, [input[1], input[2]], pool.kernel, pool.stride, [1, 1]),
+    };
+    match pool.kind {
+        PoolKind::Max => kernels::max_pool(&geometry, x),
+        PoolKind::Avg => kernels::avg_pool(&geometry, x, pool.count_include_pad),
+    }
+}
+
+fn activate<T: Float>(x: &mut [T], function: Activation) {
+    fn each<T: Float>(x: &mut [T], f: impl Fn(f64) -> f64) {
+        x.iter_mut().for_each(|x| *x = T::from_f64(f(x.to_f64())));
+    }
+    let relu6 = |x: f64| x.clamp(0.0, 6.0);
+    match function {
+        Activation::Relu => each(x, |x| if x < 0.0 { 0.0 } else { x }),
+        Activation::Relu6 => each(x, relu6),
+        Activation::Sigmoid => each(x, |x| 1.0 / (1.0 + (-x).exp())),
+        Activation::Swish => each(x, |x| x / (1.0 + (-x).exp())),
+        Activation::HardSigmoid => each(x, |x| relu6(x + 3.0) / 6.0),
+        Activation::HardSigmoidKeras => each(x, |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
+        Activation::HardSigmoidClamp => each(x, |x| x.clamp(0.0, 1.0)),
+        Activation::HardSigmoidSlim => each(x, |x| relu6(x + 3.0) * 0.16667),
+        Activation::HardSwish => each(x, |x| x * relu6(x + 3.0) / 6.0),
+    }
+}

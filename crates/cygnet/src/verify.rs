@@ -1,0 +1,238 @@
+//! Golden files: what a reference implementation computes with weights made by a formula from their names, against
+//! what Cygnet computes with the same weights.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use cygnet_graph::{BuildError, Graph, Role};
+use cygnet_runtime::{Reference, RunError};
+use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// How many times the reference's own rounding error the logits may be off.
+const TOLERANCE: f64 = 10.0;
+
+/// How far a layer's output may be off, relative to its mean absolute value, before it counts as diverging.
+const LAYER_TOLERANCE: f64 = 1e-3;
+
+/// Why a golden file could not be compared at all.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no golden file.
+    #[error("{}: not a golden file: {source}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// No network has that name.
+    #[error("no network is called {name}; `cygnet list` shows all names")]
+    Unknown {
+        /// Source and model.
+        name: String,
+    },
+    /// The network cannot be built for the file's image and classes.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The network's tensors are not those of the file.
+    #[error("{} tensors do not fit: {}", problems.len(), problems[..problems.len().min(8)].join("; "))]
+    Tensors {
+        /// One line a tensor.
+        problems: Vec<String>,
+    },
+    /// The network cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// A row of `state_dict`: name, shape, role, and the tensor it is an alias of.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TensorRow {
+    Own(String, Vec<usize>, String),
+    Alias(String, Vec<usize>, String, String),
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    source: String,
+    model: String,
+    input_shape: [usize; 4],
+    gain: f64,
+    logits: Vec<f64>,
+    logits_std: f64,
+    max_abs_diff_f32_f64: f64,
+    state_dict: Vec<TensorRow>,
+    #[serde(default)]
+    unused_modules: Vec<String>,
+    trace: Vec<(String, Vec<usize>, f64, f64, Vec<f64>)>,
+}
+
+/// How one golden file came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether every logit is within the tolerance.
+    pub pass: bool,
+    /// Largest difference of a logit, relative to the logits' standard deviation; none if nothing could be compared.
+    pub max_rel_diff: Option<f64>,
+    /// The first layer in the reference's trace that diverges, for a file that fails.
+    pub first_bad_layer: Option<String>,
+    /// Why nothing could be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Compares one golden file.
+#[must_use]
+pub fn verify(path: &Path) -> Outcome {
+    let outcome = |pass, max_rel_diff, first_bad_layer, error| Outcome {
+        file: path.to_owned(),
+        pass,
+        max_rel_diff,
+        first_bad_layer,
+        error,
+    };
+    match compare(path) {
+        Ok(Comparison { pass, max_rel_diff, first_bad_layer }) => {
+            outcome(pass, Some(max_rel_diff), first_bad_layer.filter(|_| !pass), None)
+        }
+        Err(error) => outcome(false, None, None, Some(error.to_string())),
+    }
+}
+
+struct Comparison {
+    pass: bool,
+    max_rel_diff: f64,
+    first_bad_layer: Option<String>,
+}
+
+fn compare(path: &Path) -> Result<Comparison, VerifyError> {
+    let text = std::fs::read(path).map_err(|source| VerifyError::Read { path: path.into(), source })?;
+    let golden: Golden =
+        serde_json::from_slice(&text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
+    let [_, channels, height, width] = golden.input_shape;
+    // A model name may carry a setting of the reference after a dot, as in `googlenet.transform_input`.
+    let name = format!("{}/{}", golden.source, golden.model);
+    let network = cygnet_zoo::find(&name).ok_or(VerifyError::Unknown { name })?;
+    let keys = network.keys.unwrap_or(&SAME_KEYS);
+    let classes = golden.logits.len() / golden.input_shape[0];
+    let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
+    let weights = synthetic_weights(&graph, keys, &golden)?;
+    let executor = Reference::<f32>::new(&graph, &weights)?;
+
+    let input = synthetic("input", golden.input_shape.iter().product(), |v| v);
+    let mut logits = Vec::new();
+    let mut layers = Vec::new();
+    for (i, image) in input.chunks_exact(channels * height * width).enumerate() {
+        logits.extend(executor.run_with(image, |id, value| {
+            let path = &graph.node(id).path;
+            if i == 0 && !path.is_empty() {
+                layers.push((keys.path(path), statistics(value)));
+            }
+        })?);
+    }
+    let layers: HashMap<_, _> = layers.into_iter().collect();
+    let diverges = |row: &(String, Vec<usize>, f64, f64, Vec<f64>)| {
+        let (module, _, mean, mean_abs, first) = row;
+        layers.get(module).is_none_or(|(our_mean, our_first)| {
+            let tolerance = LAYER_TOLERANCE * mean_abs.max(f64::MIN_POSITIVE);
+            let mut pairs =
+                first.iter().zip(our_first).chain(golden.input_shape[0].eq(&1).then_some((mean, our_mean)));
+            pairs.any(|(theirs, ours)| !((theirs - ours).abs() <= tolerance))
+        })
+    };
+    let largest = golden
+        .logits
+        .iter()
+        .zip(&logits)
+        .map(|(theirs, &ours)| (theirs - f64::from(ours)).abs())
+        .fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+    Ok(Comparison {
+        pass: logits.len() == golden.logits.len() && largest <= TOLERANCE * golden.max_abs_diff_f32_f64,
+        max_rel_diff: largest / golden.logits_std,
+        first_bad_layer: golden.trace.iter().find(|row| diverges(row)).map(|row| row.0.clone()),
+    })
+}
+
+/// Mean and first four values.
+fn statistics(value: &[f32]) -> (f64, Vec<f64>) {
+    let mean = value.iter().map(|&x| f64::from(x)).sum::<f64>() / value.len() as f64;
+    (mean, value.iter().take(4).map(|&x| f64::from(x)).collect())
+}
+
+/// The graph's weights by the formula, each from the source's name of it; every tensor of the file must be used.
+fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Vec<Vec<f32>>, VerifyError> {
+    let mut rows: HashMap<&str, (&[usize], &str)> = HashMap::new();
+    for row in &golden.state_dict {
+        let (name, shape, role, origin) = match row {
+            TensorRow::Own(name, shape, role) => (name, shape, role, name),
+            TensorRow::Alias(name, shape, role, origin) => (name, shape, role, origin),
+        };
+        if role != "count" {
+            rows.insert(name, (shape, origin));
+        }
+    }
+    let mut problems = Vec::new();
+    let mut weights = Vec::new();
+    for param in graph.params() {
+        let key = keys.key(&param.name);
+        let Some((shape, origin)) = rows.remove(key.as_str()) else {
+            problems.push(format!("{} ({}) is not in the file", key, param.name));
+            continue;
+        };
+        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        if squeezed(shape) != squeezed(&param.shape) {
+            problems.push(format!("{key} is {shape:?}, the network needs {:?}", param.shape));
+            continue;
+        }
+        let fan_in: usize = shape.iter().skip(1).product();
+        let spread = (3.0 / fan_in as f64).sqrt();
+        let value = |v: f64| match param.role {
+            Role::Weight => (v * golden.gain) * spread,
+            Role::Bias => 0.1 * v,
+            Role::NormWeight => 1.0 + 0.2 * v,
+            Role::NormBias | Role::NormMean => 0.2 * v,
+            Role::NormVar => 1.0 + 0.4 * v,
+        };
+        weights.push(synthetic(origin, param.shape.iter().product(), value));
+    }
+    let unused = |name: &str| {
+        golden
+            .unused_modules
+            .iter()
+            .any(|module| name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    let mut left: Vec<_> = rows.into_keys().filter(|name| !unused(name)).collect();
+    left.sort_unstable();
+    problems.extend(left.into_iter().map(|name| format!("{name} has no place in the network")));
+    if problems.is_empty() { Ok(weights) } else { Err(VerifyError::Tensors { problems }) }
+}
+
+/// `count` values of the tensor `name`: SplitMix64 seeded with the name's FNV-1a hash, mapped to [-1, 1), then
+/// through `value`.
+#[must_use]
+pub fn synthetic(name: &str, count: usize, value: impl Fn(f64) -> f64) -> Vec<f32> {
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let unit = |i: u64| {
+        let z = hash.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let u = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1u32 << 24);
+        2.0 * u - 1.0
+    };
+    (0..count as u64).map(|i| value(unit(i)) as f32).collect()
+}
