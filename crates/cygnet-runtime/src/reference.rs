@@ -40,18 +40,18 @@ pub enum RunError {
 /// A graph with its weights, ready to run on one image at a time in `T`: `f32`, or `f64` to see how far rounding
 /// moves a result.
 #[derive(Debug)]
-pub struct Reference<'g, T> {
-    graph: &'g Graph,
+pub struct Reference<T> {
+    graph: Graph,
     params: Vec<Vec<Vec<T>>>,
     last_uses: Vec<usize>,
 }
 
-impl<'g, T: Float> Reference<'g, T> {
+impl<T: Float> Reference<T> {
     /// Takes a copy of the weights, one slice for each of [`Graph::params`], in its order.
     ///
     /// # Errors
     /// If their number or a length does not fit the graph.
-    pub fn new<W: AsRef<[f32]>>(graph: &'g Graph, weights: &[W]) -> Result<Reference<'g, T>, RunError> {
+    pub fn new<W: AsRef<[f32]>>(graph: Graph, weights: &[W]) -> Result<Reference<T>, RunError> {
         let wanted = graph.params();
         if wanted.len() != weights.len() {
             return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });
@@ -64,7 +64,13 @@ impl<'g, T: Float> Reference<'g, T> {
             }
             params[param.node.0].push(given.iter().map(|&x| T::from_f64(f64::from(x))).collect());
         }
-        Ok(Reference { graph, params, last_uses: graph.last_uses() })
+        Ok(Reference { last_uses: graph.last_uses(), graph, params })
+    }
+
+    /// The graph it runs.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The network's output for one image `[channels, height, width]`.

@@ -5,6 +5,7 @@
 //! `cygnet-graph` only: no weights, no files, no network access.
 
 pub mod blocks;
+pub mod imagenet;
 pub mod keymap;
 pub mod mobilenet_v2;
 pub mod registry;

@@ -63,6 +63,9 @@ enum TensorRow {
     Alias(String, Vec<usize>, String, String),
 }
 
+/// A row of `trace`: module, shape of its output, mean, mean of absolute values, first four values.
+type TraceRow = (String, Vec<usize>, f64, f64, Vec<f64>);
+
 #[derive(Deserialize)]
 struct Golden {
     source: String,
@@ -75,7 +78,7 @@ struct Golden {
     state_dict: Vec<TensorRow>,
     #[serde(default)]
     unused_modules: Vec<String>,
-    trace: Vec<(String, Vec<usize>, f64, f64, Vec<f64>)>,
+    trace: Vec<TraceRow>,
 }
 
 /// How one golden file came out.
@@ -130,27 +133,27 @@ fn compare(path: &Path) -> Result<Comparison, VerifyError> {
     let classes = golden.logits.len() / golden.input_shape[0];
     let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
     let weights = synthetic_weights(&graph, keys, &golden)?;
-    let executor = Reference::<f32>::new(&graph, &weights)?;
+    let executor = Reference::<f32>::new(graph, &weights)?;
 
     let input = synthetic("input", golden.input_shape.iter().product(), |v| v);
     let mut logits = Vec::new();
     let mut layers = Vec::new();
     for (i, image) in input.chunks_exact(channels * height * width).enumerate() {
         logits.extend(executor.run_with(image, |id, value| {
-            let path = &graph.node(id).path;
+            let path = &executor.graph().node(id).path;
             if i == 0 && !path.is_empty() {
                 layers.push((keys.path(path), statistics(value)));
             }
         })?);
     }
     let layers: HashMap<_, _> = layers.into_iter().collect();
-    let diverges = |row: &(String, Vec<usize>, f64, f64, Vec<f64>)| {
+    let diverges = |row: &TraceRow| {
         let (module, _, mean, mean_abs, first) = row;
         layers.get(module).is_none_or(|(our_mean, our_first)| {
             let tolerance = LAYER_TOLERANCE * mean_abs.max(f64::MIN_POSITIVE);
             let mut pairs =
                 first.iter().zip(our_first).chain(golden.input_shape[0].eq(&1).then_some((mean, our_mean)));
-            pairs.any(|(theirs, ours)| !((theirs - ours).abs() <= tolerance))
+            pairs.any(|(theirs, ours)| (theirs - ours).abs() > tolerance || ours.is_nan())
         })
     };
     let largest = golden

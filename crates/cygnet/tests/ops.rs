@@ -1,0 +1,121 @@
+//! Every operator, against what PyTorch computes (`op_cases/make.py` writes the cases).
+
+use cygnet::graph::{Activation, Graph, Op, Role};
+use cygnet::runtime::Reference;
+use cygnet::verify::synthetic;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct OpCase {
+    graph: serde_json::Value,
+    shape: Vec<usize>,
+    output: Vec<f64>,
+}
+
+fn cases() -> Vec<(Graph, OpCase)> {
+    let cases: Vec<OpCase> = serde_json::from_str(include_str!("op_cases/cases.json")).unwrap();
+    cases.into_iter().map(|case| (Graph::from_json(&case.graph).unwrap(), case)).collect()
+}
+
+fn weights(graph: &Graph) -> Vec<Vec<f32>> {
+    let tensor = |param: &cygnet::graph::Param| {
+        let spread = (3.0 / param.shape.iter().skip(1).product::<usize>() as f64).sqrt();
+        synthetic(&param.name, param.shape.iter().product(), |v| match param.role {
+            Role::Weight => v * spread,
+            Role::Bias => 0.1 * v,
+            Role::NormWeight => 1.0 + 0.2 * v,
+            Role::NormBias | Role::NormMean => 0.2 * v,
+            Role::NormVar => 1.0 + 0.4 * v,
+        })
+    };
+    graph.params().iter().map(tensor).collect()
+}
+
+fn assert_close(name: &str, given: &[f64], wanted: &[f64], tolerance: f64) {
+    assert_eq!(given.len(), wanted.len(), "{name}");
+    for (i, (given, wanted)) in given.iter().zip(wanted).enumerate() {
+        assert!((given - wanted).abs() <= tolerance, "{name}: element {i} is {given}, PyTorch has {wanted}");
+    }
+}
+
+#[test]
+fn the_reference_executor_computes_what_pytorch_computes() {
+    for (graph, case) in cases() {
+        let image = synthetic("input", graph.input_shape().iter().product(), |v| v);
+        assert_eq!(
+            graph.node(graph.output()).shape.iter().product::<usize>(),
+            case.shape.iter().product::<usize>()
+        );
+
+        let exact = Reference::<f64>::new(graph.clone(), &weights(&graph)).unwrap();
+        let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+        assert_close(graph.name(), &exact.run(&wide).unwrap(), &case.output, 1e-6);
+
+        let single = Reference::<f32>::new(graph.clone(), &weights(&graph)).unwrap();
+        let output: Vec<f64> = single.run(&image).unwrap().into_iter().map(f64::from).collect();
+        assert_close(graph.name(), &output, &case.output, 1e-5);
+    }
+}
+
+#[test]
+fn every_operator_has_a_case() {
+    let mut seen: Vec<&str> =
+        cases().iter().flat_map(|(graph, _)| graph.nodes()).map(|node| node.op.name()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    let mut wanted: Vec<&str> = Activation::ALL.iter().map(|function| function.name()).collect();
+    let others = [
+        "add",
+        "avg_pool",
+        "batch_norm",
+        "blur_pool",
+        "channel_shuffle",
+        "concat",
+        "conv",
+        "dropout",
+        "global_avg_pool",
+        "input",
+        "linear",
+        "local_response_norm",
+        "max_pool",
+        "mul",
+        "scale",
+        "slice",
+        "softmax",
+        "upsample_like",
+    ];
+    wanted.extend(others);
+    wanted.sort_unstable();
+    assert_eq!(seen, wanted);
+    // A new operator must be added to the list above: this match stops compiling until somebody looks.
+    let _ = |op: &Op| match op {
+        Op::Input
+        | Op::Conv(_)
+        | Op::BatchNorm(_)
+        | Op::Activation { .. }
+        | Op::Pool(_)
+        | Op::GlobalAvgPool => (),
+        Op::LocalResponseNorm(_)
+        | Op::BlurPool { .. }
+        | Op::Add
+        | Op::Mul
+        | Op::Scale { .. }
+        | Op::Concat => (),
+        Op::Slice { .. } | Op::ChannelShuffle { .. } | Op::UpsampleLike | Op::Linear { .. } => (),
+        Op::Dropout { .. } | Op::Softmax => (),
+    };
+}
+
+#[test]
+fn wrong_inputs_are_errors_that_name_the_tensor() {
+    let (graph, _) = cases().into_iter().find(|(graph, _)| graph.name() == "batch_norm").unwrap();
+    let good = weights(&graph);
+    let mut short = good.clone();
+    short[2].pop();
+    let error = Reference::<f32>::new(graph.clone(), &short).unwrap_err();
+    assert_eq!(error.to_string(), "layer.running_mean needs 4 numbers, 3 were given");
+    let error = Reference::<f32>::new(graph.clone(), &good[1..]).unwrap_err();
+    assert_eq!(error.to_string(), "the graph has 4 parameters, 3 tensors were given");
+    let error = Reference::<f32>::new(graph, &good).unwrap().run(&[0.0; 5]).unwrap_err();
+    assert_eq!(error.to_string(), "the image needs [4, 3, 3] = 36 numbers, 5 were given");
+}
