@@ -1,1 +1,22 @@
-//! See the crate's description in Cargo.toml.
+//! Named tensors: safetensors and PyTorch files read as data, the Cygnet model file, the cache and its
+//! downloads.
+//!
+//! [`open`] reads a checkpoint of any known format, [`ModelFile`] a network with its graph and labels,
+//! [`Cache::fetch`] brings published files to this machine. Nothing that is read is ever executed, and no
+//! claim of a file about its own size is believed before memory is taken.
+
+mod checkpoint;
+mod error;
+mod matching;
+mod model_file;
+mod pickle;
+mod pth;
+pub mod safetensors;
+mod tensor;
+
+pub use checkpoint::{Checkpoint, Format, open, parse};
+pub use error::WeightsError;
+pub use matching::{Head, Mismatch, Weights, fit, keys_by_execution};
+pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file};
+pub use pth::{AVERAGE_KEYS, STATE_KEYS};
+pub use tensor::{Dtype, Tensor, Tensors};

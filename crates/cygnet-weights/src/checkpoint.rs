@@ -1,0 +1,84 @@
+//! Opens a file of tensors in any known format, told by its content and never by its name.
+
+use std::{collections::BTreeMap, path::Path};
+
+use crate::{Tensors, WeightsError, pth, safetensors};
+
+/// What is in a file of tensors.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The tensors in the order of the file, without a `module.` common to all names.
+    pub tensors: Tensors,
+    /// Text that came with them: safetensors metadata, or numbers and texts beside a state dict.
+    pub metadata: BTreeMap<String, String>,
+    /// The file's format.
+    pub format: Format,
+    /// The key under which a PyTorch file holds the tensors, for instance `state_dict`; none if they are the
+    /// whole file.
+    pub taken_key: Option<String>,
+}
+
+/// A format that [`open`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A safetensors file.
+    Safetensors,
+    /// `torch.save` since PyTorch 1.6: a zip archive.
+    TorchZip,
+    /// `torch.save` before PyTorch 1.6: pickles and raw storages.
+    TorchLegacy,
+    /// A Python pickle with NumPy arrays.
+    Pickle,
+}
+
+/// Opens the file at `path`.
+///
+/// # Errors
+/// Names the file and what is damaged, refused or not supported.
+pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, WeightsError> {
+    let path = path.as_ref();
+    std::fs::read(path).map_err(WeightsError::Read).and_then(parse).map_err(|error| error.in_file(path))
+}
+
+/// Reads the bytes of a file.
+///
+/// # Errors
+/// See [`open`].
+pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
+    let header_fits =
+        bytes.first_chunk().is_some_and(|&length| u64::from_le_bytes(length) < bytes.len() as u64);
+    match &bytes[..] {
+        [_, _, _, _, _, _, _, _, b'{', ..] if header_fits || bytes[0] != 0x80 => {
+            let (tensors, metadata) = safetensors::parse(bytes)?;
+            Ok(Checkpoint { tensors, metadata, format: Format::Safetensors, taken_key: None })
+        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(bytes)?, Format::TorchZip)),
+        [0x80, 2..=5, ..] => {
+            let (state, torch) = pth::parse_pickle(bytes)?;
+            Ok(Checkpoint::of(state, if torch { Format::TorchLegacy } else { Format::Pickle }))
+        }
+        other => Err(WeightsError::UnknownFormat { looks_like: looks_like(other) }),
+    }
+}
+
+impl Checkpoint {
+    fn of(state: pth::StateDict, format: Format) -> Checkpoint {
+        let pth::StateDict { tensors, metadata, taken_key } = state;
+        Checkpoint { tensors, metadata, format, taken_key }
+    }
+}
+
+fn looks_like(bytes: &[u8]) -> &'static str {
+    let start = bytes.trim_ascii_start();
+    match bytes {
+        [] => "an empty file",
+        [0x89, b'H', b'D', b'F', ..] => "an HDF5 (Keras) file",
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => "a TensorFlow Lite file",
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array",
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            "a Git LFS pointer instead of the file (run git lfs pull)"
+        }
+        _ if start.first() == Some(&b'<') => "a web page or XML, perhaps a failed download",
+        _ => "an unknown format",
+    }
+}

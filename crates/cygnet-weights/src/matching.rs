@@ -1,0 +1,268 @@
+//! Fits the tensors of a checkpoint to the parameters of a graph: every name and every shape is checked, and all that
+//! is wrong is reported together.
+//!
+//! Some differences between sources are no errors, by rule:
+//! - `num_batches_tracked` and the auxiliary heads of Inception networks (`aux1`, `aux2`, `AuxLogits`) are left out;
+//! - a linear layer may be stored as a 1 × 1 convolution, and the reverse;
+//! - a classifier with one output more than the graph has a `background` class first, whose row is dropped;
+//! - where batch norm was folded into a convolution, the convolution's bias becomes the shift of an identity norm.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use cygnet_graph::{Graph, NodeId, Op, Param, Role};
+
+use crate::{Tensor, Tensors};
+
+/// The numbers of a graph's parameters, in the order of [`Graph::params`].
+pub type Weights = Vec<Vec<f32>>;
+
+/// What to do with a classifier whose number of classes is not the graph's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// It is an error like any other shape.
+    Keep,
+    /// The last layer with parameters is initialised again from this seed; the body is kept.
+    Renew {
+        /// Seed of the new weights.
+        seed: u64,
+    },
+}
+
+/// Why a checkpoint does not fit a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The graph's name.
+    pub graph: String,
+    /// Parameters that the checkpoint does not have, each with the nearest name it has instead.
+    pub missing: Vec<(String, Option<String>)>,
+    /// Tensors that the graph has no place for.
+    pub unexpected: Vec<String>,
+    /// Tensors of the wrong shape: name, shape in the checkpoint, shape needed.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Mismatch {
+    /// Number of tensors that do not fit.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.missing.len() + self.unexpected.len() + self.misshapen.len()
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 5;
+        let list = |f: &mut fmt::Formatter<'_>, what: &str, lines: Vec<String>| {
+            if lines.is_empty() {
+                return Ok(());
+            }
+            write!(f, "\n  {} {what}:", lines.len())?;
+            lines.iter().take(SHOWN).try_for_each(|line| write!(f, "\n    {line}"))?;
+            if lines.len() > SHOWN { write!(f, "\n    and {} more", lines.len() - SHOWN) } else { Ok(()) }
+        };
+        write!(f, "the tensors do not fit {}", self.graph)?;
+        let missing = self.missing.iter().map(|(name, near)| match near {
+            Some(near) => format!("{name} (nearest: {near})"),
+            None => name.clone(),
+        });
+        list(f, "missing", missing.collect())?;
+        list(f, "unexpected", self.unexpected.clone())?;
+        let misshapen =
+            self.misshapen.iter().map(|(name, given, wanted)| format!("{name}: {given:?}, needs {wanted:?}"));
+        list(f, "misshapen", misshapen.collect())
+    }
+}
+
+/// Whether a tensor plays no part in inference, whatever the network.
+fn is_ignored(key: &str) -> bool {
+    let first = key.split('.').next().unwrap_or_default();
+    key.ends_with("num_batches_tracked") || ["aux1", "aux2", "AuxLogits"].contains(&first)
+}
+
+/// The node that holds the classifier: the last one with parameters before the output.
+fn classifier(graph: &Graph) -> Option<NodeId> {
+    graph.params().last().map(|param| param.node)
+}
+
+/// Fits `tensors` to `graph`, where `key` gives the checkpoint's name of each of the graph's parameters.
+///
+/// # Errors
+/// All tensors that are missing, unexpected or misshapen.
+pub fn fit(
+    graph: &Graph,
+    tensors: &Tensors,
+    key: impl Fn(&str) -> String,
+    head: Head,
+) -> Result<Weights, Mismatch> {
+    let mut fit = Fit {
+        tensors,
+        used: HashSet::new(),
+        mismatch: Mismatch {
+            graph: graph.name().into(),
+            missing: vec![],
+            unexpected: vec![],
+            misshapen: vec![],
+        },
+    };
+    let classifier = classifier(graph);
+    let mut weights = Vec::new();
+    let params: Vec<(Param, String)> =
+        graph.params().into_iter().map(|p| (key(&p.name), p)).map(|(k, p)| (p, k)).collect();
+    for (param, key) in &params {
+        let is_head = Some(param.node) == classifier;
+        let folded = || folded_norm(graph, param, &params, tensors);
+        weights.push(match tensors.get(key) {
+            Some(tensor) => fit.take(key, tensor, param, is_head, head),
+            None => match folded() {
+                Some(FoldedNorm { values, bias }) => {
+                    fit.used.insert(bias);
+                    values
+                }
+                None if is_head
+                    && head != Head::Keep
+                    && params.iter().any(|(p, k)| p.node == param.node && tensors.contains_key(k)) =>
+                {
+                    renew(param, head)
+                }
+                None => {
+                    fit.mismatch.missing.push((key.clone(), None));
+                    Vec::new()
+                }
+            },
+        });
+    }
+    fit.finish(weights)
+}
+
+struct Fit<'t> {
+    tensors: &'t Tensors,
+    used: HashSet<&'t str>,
+    mismatch: Mismatch,
+}
+
+impl<'t> Fit<'t> {
+    fn take(&mut self, key: &str, tensor: &'t Tensor, param: &Param, is_head: bool, head: Head) -> Vec<f32> {
+        if let Some((own, _)) = self.tensors.get_key_value(key) {
+            self.used.insert(own);
+        }
+        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+        let (given, wanted) = (squeezed(tensor.shape()), squeezed(&param.shape));
+        let background = || {
+            let rest = |shape: &[usize]| squeezed(shape.get(1..).unwrap_or_default());
+            tensor.shape().first() == Some(&(param.shape[0] + 1))
+                && rest(tensor.shape()) == rest(&param.shape)
+        };
+        if given == wanted {
+            tensor.to_f32().into_owned()
+        } else if is_head && background() {
+            let row = tensor.element_count() / (param.shape[0] + 1);
+            tensor.to_f32()[row..].to_vec()
+        } else if is_head && head != Head::Keep {
+            renew(param, head)
+        } else {
+            self.mismatch.misshapen.push((key.into(), tensor.shape().to_vec(), param.shape.clone()));
+            Vec::new()
+        }
+    }
+
+    fn finish(mut self, weights: Weights) -> Result<Weights, Mismatch> {
+        let left: Vec<&String> =
+            self.tensors.keys().filter(|key| !self.used.contains(key.as_str()) && !is_ignored(key)).collect();
+        for (name, nearest) in &mut self.mismatch.missing {
+            let score = |key: &&&String| strsim::normalized_levenshtein(name, key);
+            let best = left.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+            *nearest = best.filter(|best| score(best) > 0.6).map(|best| (*best).clone());
+        }
+        self.mismatch.unexpected = left.into_iter().cloned().collect();
+        if self.mismatch.count() == 0 { Ok(weights) } else { Err(self.mismatch) }
+    }
+}
+
+struct FoldedNorm<'t> {
+    values: Vec<f32>,
+    bias: &'t str,
+}
+
+/// For a parameter of a batch norm that the checkpoint does not have: the value that makes it the identity plus the
+/// bias of the convolution it reads, if the checkpoint has such a bias and none of the norm's tensors.
+fn folded_norm<'t>(
+    graph: &Graph,
+    param: &Param,
+    params: &[(Param, String)],
+    tensors: &'t Tensors,
+) -> Option<FoldedNorm<'t>> {
+    let node = graph.node(param.node);
+    let Op::BatchNorm(norm) = &node.op else { return None };
+    if params.iter().any(|(p, key)| p.node == param.node && tensors.contains_key(key)) {
+        return None;
+    }
+    let conv = node.inputs[0];
+    let (_, key) = params.iter().find(|(p, _)| p.node == conv && p.role == Role::Weight)?;
+    let (bias_key, bias) = tensors.get_key_value(&format!("{}.bias", key.strip_suffix(".weight")?))?;
+    let channels = param.shape[0];
+    let values = match param.role {
+        Role::NormWeight => vec![1.0; channels],
+        Role::NormBias => bias.to_f32().into_owned(),
+        Role::NormMean => vec![0.0; channels],
+        Role::NormVar => vec![(1.0 - norm.eps) as f32; channels],
+        Role::Weight | Role::Bias => return None,
+    };
+    (values.len() == channels).then_some(FoldedNorm { values, bias: bias_key })
+}
+
+/// New weights: uniform with variance `1 / fan_in` (Kaiming's rule for a linear layer) and zero bias.
+fn renew(param: &Param, head: Head) -> Vec<f32> {
+    let count = param.shape.iter().product();
+    let Head::Renew { seed } = head else { return Vec::new() };
+    if param.role != Role::Weight {
+        return vec![0.0; count];
+    }
+    let fan_in: usize = param.shape[1..].iter().product();
+    let bound = (3.0 / fan_in as f64).sqrt();
+    let mut state = seed;
+    let mut unit = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    (0..count).map(|_| ((2.0 * unit() - 1.0) * bound) as f32).collect()
+}
+
+/// Names by order of execution, `00.conv.weight`, `01.dw.weight`…, as converters of frozen graphs write them: a
+/// function from the graph's parameter names to those.
+pub fn keys_by_execution(graph: &Graph) -> impl Fn(&str) -> String + use<> {
+    let mut names = std::collections::HashMap::new();
+    let mut number = 0;
+    for (_, node) in graph.iter() {
+        let kind = match &node.op {
+            Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.out => "dw",
+            Op::Conv(_) | Op::Linear { .. } => "conv",
+            Op::Input
+            | Op::BatchNorm(_)
+            | Op::Activation { .. }
+            | Op::Pool(_)
+            | Op::GlobalAvgPool
+            | Op::LocalResponseNorm(_)
+            | Op::BlurPool { .. }
+            | Op::Add
+            | Op::Mul
+            | Op::Scale { .. }
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::ChannelShuffle { .. }
+            | Op::UpsampleLike
+            | Op::Dropout { .. }
+            | Op::Softmax => continue,
+        };
+        names.insert(node.path.clone(), format!("{number:02}.{kind}"));
+        number += 1;
+    }
+    move |name| {
+        let (path, tensor) = name.rsplit_once('.').unwrap_or(("", name));
+        names.get(path).map_or_else(|| name.to_owned(), |path| format!("{path}.{tensor}"))
+    }
+}

@@ -1,0 +1,113 @@
+//! The Cygnet model file: one `.safetensors` whose metadata carries the network's graph, its preprocessing,
+//! labels and provenance. Graph and preprocessing pass through as JSON; their owners check them.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Tensors, WeightsError,
+    safetensors::{self, Metadata},
+};
+
+/// Version of the record that this crate writes.
+pub const MODEL_FORMAT: u32 = 1;
+
+const KEY: &str = "cygnet";
+
+/// A network with its weights, as stored in one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFile {
+    /// What the network is and where it comes from.
+    pub record: ModelRecord,
+    /// Its weights under their graph names.
+    pub tensors: Tensors,
+}
+
+/// Everything about a model that is not a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Version of this record, [`MODEL_FORMAT`].
+    pub format: u32,
+    /// Registry id, for instance `mobilenet_v2`.
+    pub network: String,
+    /// The graph in JSON form.
+    pub graph: Value,
+    /// Size, resize rule, crop, interpolation, mean, deviation, channel order, in JSON form.
+    pub preprocess: Value,
+    /// Name of each class; empty if unknown.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Licence of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// Where the weights come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What was measured with these weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Accuracy>,
+    /// Program and version, for instance `cygnet 0.1.0`.
+    pub written_by: String,
+}
+
+/// A measured accuracy, in percent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// What it was measured on.
+    pub dataset: String,
+    /// Share of images whose first guess is right.
+    pub top1: f64,
+    /// Share of images whose first five guesses hold the right one.
+    pub top5: f64,
+}
+
+impl ModelFile {
+    /// Reads the model at `path`.
+    ///
+    /// # Errors
+    /// Names the file and what is damaged; [`WeightsError::NotAModel`] for a bare checkpoint.
+    pub fn read(path: impl AsRef<Path>) -> Result<ModelFile, WeightsError> {
+        let path = path.as_ref();
+        let (tensors, metadata) = safetensors::read(path)?;
+        let record = ModelRecord::from_metadata(&metadata).map_err(|error| error.in_file(path))?;
+        Ok(ModelFile { record, tensors })
+    }
+
+    /// Writes the model to `path`, atomically: an existing file is replaced when all is on disk, and
+    /// untouched on an error.
+    ///
+    /// # Errors
+    /// Names the file and its size, for instance when the disk is full.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        let record = serde_json::to_string(&self.record)
+            .map_err(|error| WeightsError::Record(error).in_file(path.as_ref()))?;
+        let metadata = Metadata::from([(KEY.into(), record), ("format".into(), "pt".into())]);
+        safetensors::write(path, &self.tensors, &metadata)
+    }
+}
+
+impl ModelRecord {
+    /// The record in the metadata of a safetensors file.
+    ///
+    /// # Errors
+    /// [`WeightsError::NotAModel`] without one, else says what is wrong with it.
+    pub fn from_metadata(metadata: &Metadata) -> Result<ModelRecord, WeightsError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let record = metadata.get(KEY).ok_or(WeightsError::NotAModel)?;
+        let Version { format: found } = serde_json::from_str(record).map_err(WeightsError::Record)?;
+        if found != MODEL_FORMAT {
+            return Err(WeightsError::ModelFormat { found, known: MODEL_FORMAT });
+        }
+        serde_json::from_str(record).map_err(WeightsError::Record)
+    }
+}
+
+/// Whether a safetensors file with this metadata is a Cygnet model.
+pub fn is_model_file(metadata: &Metadata) -> bool {
+    metadata.contains_key(KEY)
+}

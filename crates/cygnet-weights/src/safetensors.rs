@@ -1,0 +1,138 @@
+//! The safetensors format: an eight-byte length, a JSON header, the data.
+//!
+//! A file must be described completely and without overlap by its header; nothing is guessed or repaired.
+//! Files are written with sorted metadata and the tensors in their order (wider element types first, so that
+//! each stays aligned), hence equal content gives equal bytes.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+use safetensors::tensor::{Dtype as FileDtype, Metadata as Header};
+use serde_json::{Value, json};
+
+use crate::{Dtype, Tensor, Tensors, WeightsError, tensor::Bytes};
+
+/// Free text of a safetensors file.
+pub type Metadata = BTreeMap<String, String>;
+
+const LENGTH_BYTES: usize = 8;
+
+const DTYPES: [(Dtype, FileDtype); 10] = [
+    (Dtype::F32, FileDtype::F32),
+    (Dtype::F64, FileDtype::F64),
+    (Dtype::F16, FileDtype::F16),
+    (Dtype::BF16, FileDtype::BF16),
+    (Dtype::I64, FileDtype::I64),
+    (Dtype::I32, FileDtype::I32),
+    (Dtype::I16, FileDtype::I16),
+    (Dtype::I8, FileDtype::I8),
+    (Dtype::U8, FileDtype::U8),
+    (Dtype::Bool, FileDtype::BOOL),
+];
+
+/// Reads the file at `path`: its tensors in the order of their data, and its `__metadata__`.
+///
+/// # Errors
+/// Names the file and what is damaged, cut off or not supported.
+pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError> {
+    let path = path.as_ref();
+    std::fs::read(path).map_err(WeightsError::Read).and_then(parse).map_err(|error| error.in_file(path))
+}
+
+/// Reads the bytes of a safetensors file; the tensors share them.
+///
+/// # Errors
+/// See [`read`].
+pub fn parse(bytes: Vec<u8>) -> Result<(Tensors, Metadata), WeightsError> {
+    let file = bytes.len();
+    let Some(&length) = bytes.first_chunk::<LENGTH_BYTES>() else {
+        return Err(WeightsError::HeaderLength { header: LENGTH_BYTES as u64, file: file as u64 });
+    };
+    let header = u64::from_le_bytes(length);
+    let start = usize::try_from(header).ok().and_then(|header| header.checked_add(LENGTH_BYTES));
+    let Some(start) = start.filter(|&start| start <= file) else {
+        return Err(WeightsError::HeaderLength { header, file: file as u64 });
+    };
+    let header: Header = serde_json::from_slice(&bytes[LENGTH_BYTES..start]).map_err(WeightsError::Header)?;
+    if header.data_len() != file - start {
+        return Err(WeightsError::DataLength {
+            described: header.data_len() as u64,
+            present: (file - start) as u64,
+        });
+    }
+    let bytes = Bytes::from(bytes);
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let mut tensors = Tensors::new();
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        let Some((dtype, _)) = DTYPES.into_iter().find(|(_, stored)| *stored == info.dtype) else {
+            return Err(WeightsError::UnsupportedDtype { tensor: name, dtype: info.dtype.to_string() });
+        };
+        let (from, to) = info.data_offsets;
+        let data = bytes.slice(start + from..start + to).ok_or(WeightsError::BadView {
+            tensor: name.clone(),
+            reason: "its data lies outside the file",
+        })?;
+        tensors.insert(name, Tensor::over(info.shape.clone(), dtype, data)?);
+    }
+    Ok((tensors, metadata))
+}
+
+/// Writes `tensors` and `metadata` to `path`, atomically: the target is replaced when all is on disk, and
+/// untouched on an error.
+///
+/// # Errors
+/// Names the file and its size, for instance when the disk is full.
+pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
+    let path = path.as_ref();
+    let (header, order) = header(tensors, metadata);
+    let bytes = header.len() as u64 + order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>();
+    replace(path, |file| {
+        file.write_all(&header)?;
+        order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
+    })
+    .map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
+}
+
+/// Length and header, and the tensors in the order of their data.
+fn header<'a>(tensors: &'a Tensors, metadata: &Metadata) -> (Vec<u8>, Vec<&'a Tensor>) {
+    let mut order: Vec<_> = tensors.iter().collect();
+    order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().size_bytes()));
+    let mut fields = BTreeMap::<&str, Value>::new();
+    if !metadata.is_empty() {
+        fields.insert("__metadata__", json!(metadata));
+    }
+    let mut end = 0;
+    for (name, tensor) in &order {
+        let start = end;
+        end += tensor.bytes().len();
+        let dtype = tensor.dtype().to_string();
+        fields.insert(name, json!({"dtype": dtype, "shape": tensor.shape(), "data_offsets": [start, end]}));
+    }
+    let mut json = json!(fields).to_string().into_bytes();
+    json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let length = (json.len() as u64).to_le_bytes();
+    ([&length[..], &json].concat(), order.into_iter().map(|(_, tensor)| tensor).collect())
+}
+
+/// Writes a new file beside `path`, syncs it and renames it to `path`.
+fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.prefix(".cygnet-").tempfile_in(folder)?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
