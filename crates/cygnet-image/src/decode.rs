@@ -7,6 +7,8 @@
 //!
 //! Refuses pictures beyond [`DecodeLimits`] before taking memory for them, and files that end early.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the enums matched here belong to other crates and grow")]
+
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
@@ -208,9 +210,9 @@ fn decode_generic(
         ColorType::Rgb16 | ColorType::Rgba16 => |p| [high_byte(p, 0), high_byte(p, 1), high_byte(p, 2)],
         _ => return Err(ImageError::Unsupported { format, what: format!("{color:?}") }),
     };
-    let pixels = match color == ColorType::Rgb8 {
-        true => samples,
-        false => samples.chunks_exact(pixel_bytes).flat_map(rgb).collect(),
+    let pixels = match color {
+        ColorType::Rgb8 => samples,
+        _ => samples.chunks_exact(pixel_bytes).flat_map(rgb).collect(),
     };
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
 }
@@ -223,10 +225,11 @@ fn high_byte(pixel: &[u8], channel: usize) -> u8 {
 /// with colour 0.
 fn decode_gif(data: &[u8], limits: DecodeLimits) -> Result<Image> {
     let refuse = |error: gif::DecodingError| match error {
+        gif::DecodingError::UnexpectedEof => ImageError::Truncated { format: "GIF" },
         gif::DecodingError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
             ImageError::Truncated { format: "GIF" }
         }
-        error => ImageError::Corrupt { format: "GIF", reason: error.to_string() },
+        _ => ImageError::Corrupt { format: "GIF", reason: error.to_string() },
     };
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);

@@ -8,8 +8,6 @@
 //! Refuses arithmetic coding, lossless and hierarchical files, 12-bit samples and files that give their height
 //! after the first scan. Knows nothing of EXIF but where it lies.
 
-use std::num::Wrapping;
-
 /// Why a JPEG cannot be decoded.
 #[derive(Debug, PartialEq)]
 pub(crate) enum JpegError {
@@ -368,6 +366,9 @@ impl<'a> Jpeg<'a> {
                 }
                 continue;
             }
+            if bits.truncated {
+                return Err(JpegError::Truncated);
+            }
             let (row, column) = (unit / units_across, unit % units_across);
             for &(index, dc, ac) in &scan.parts {
                 let component = &mut self.components[index];
@@ -377,12 +378,12 @@ impl<'a> Jpeg<'a> {
                     let tables = (self.tables.dc[dc].as_ref(), self.tables.ac[ac].as_ref());
                     if self.progressive {
                         let block = &mut component.coefficients[row * component.blocks_across + column];
-                        progressive_block(&mut bits, tables, scan, index, &mut state, block)?;
+                        progressive_block(&mut bits, tables, scan, index, &mut state, block);
                     } else if let ((Some(dc), Some(ac)), Some(quantization)) =
                         (tables, &component.quantization)
                     {
                         let mut block = [0; 64];
-                        let last = sequential_block(&mut bits, dc, ac, &mut state.dc[index], &mut block)?;
+                        let last = sequential_block(&mut bits, dc, ac, &mut state.dc[index], &mut block);
                         let stride = component.blocks_across * 8;
                         let samples = &mut component.samples[(row * stride + column) * 8..];
                         inverse_dct(&block, quantization, last, samples, stride);
@@ -407,19 +408,24 @@ impl<'a> Jpeg<'a> {
             for (component, row) in self.components.iter().zip(&mut rows) {
                 component.upsample(y, h_max / component.h, v_max / component.v, &mut sums, row);
             }
+            if let ([first, second, third, ..], true) = (&mut rows[..], from_ycc) {
+                for ((first, second), third) in first.iter_mut().zip(second).zip(third) {
+                    let rgb = ycc_to_rgb(*first, *second, *third);
+                    let [red, green, blue] = if count == 4 { rgb.map(|value| 255 - value) } else { rgb };
+                    (*first, *second, *third) = (red, green, blue);
+                }
+            }
             match &rows[..] {
                 [grey] => out.copy_from_slice(&grey[..width]),
                 [first, second, third] => {
                     for (((pixel, &a), &b), &c) in out.chunks_exact_mut(3).zip(first).zip(second).zip(third) {
-                        pixel.copy_from_slice(&if from_ycc { ycc_to_rgb(a, b, c) } else { [a, b, c] });
+                        pixel.copy_from_slice(&[a, b, c]);
                     }
                 }
                 [first, second, third, fourth] => {
                     let inks = first.iter().zip(second).zip(third).zip(fourth);
                     for (pixel, (((&a, &b), &c), &k)) in out.chunks_exact_mut(4).zip(inks) {
-                        let ink =
-                            if from_ycc { ycc_to_rgb(a, b, c).map(|value| 255 - value) } else { [a, b, c] };
-                        pixel.copy_from_slice(&[ink[0], ink[1], ink[2], k]);
+                        pixel.copy_from_slice(&[a, b, c, k]);
                     }
                 }
                 _ => {}
@@ -480,14 +486,17 @@ fn triangle<const SHIFT: u32, const LEFT: u16, const RIGHT: u16>(row: &[u16], ou
     out[2 * last + 1] = ((row[last] * 4 + RIGHT) >> SHIFT) as u8;
 }
 
-/// ITU-R 601 with 16 fractional bits.
+/// ITU-R 601 with 16 fractional bits; whole parts of the factors are split off to leave 16-bit products.
+#[inline]
 fn ycc_to_rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
-    let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
-    let red = y + ((91_881 * cr + HALF) >> 16);
-    let green = y + ((-22_554 * cb - 46_802 * cr + HALF) >> 16);
-    let blue = y + ((116_130 * cb + HALF) >> 16);
-    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
+    let (y, cb, cr) = (i16::from(y), i16::from(cb) - 128, i16::from(cr) - 128);
+    let (wide_cb, wide_cr) = (i32::from(cb), i32::from(cr));
+    let red = y + cr + ((wide_cr * 26_345 + HALF) >> 16) as i16;
+    let green = y - cr + ((wide_cr * 18_734 - wide_cb * 22_554 + HALF) >> 16) as i16;
+    let blue = y + 2 * cb + ((wide_cb * -14_942 + HALF) >> 16) as i16;
+    let level = |value: i16| value.clamp(0, 255) as u8;
+    [level(red), level(green), level(blue)]
 }
 
 #[derive(Clone, Copy, Default)]
@@ -546,21 +555,28 @@ struct Bits<'a> {
     count: u32,
     /// Zeros were invented since the last restart.
     exhausted: bool,
+    /// The data ended without a marker.
+    truncated: bool,
 }
 
 impl Bits<'_> {
-    /// Makes at least 32 bits available, unless a marker comes first.
-    fn fill(&mut self) -> Result<()> {
+    /// Makes at least 32 bits available, unless a marker or the end comes first.
+    #[inline]
+    fn fill(&mut self) {
         if self.count >= 32 {
-            return Ok(());
+            return;
         }
-        if let Some(&four) = self.reader.rest().first_chunk::<4>()
-            && !four.contains(&0xFF)
-        {
-            self.push(u32::from_be_bytes(four), 32);
-            self.reader.position += 4;
-            return Ok(());
+        match self.reader.rest().first_chunk::<4>() {
+            Some(&four) if !four.contains(&0xFF) => {
+                self.push(u32::from_be_bytes(four), 32);
+                self.reader.position += 4;
+            }
+            _ => self.fill_bytes(),
         }
+    }
+
+    #[cold]
+    fn fill_bytes(&mut self) {
         while self.count < 32 {
             match *self.reader.rest() {
                 [0xFF, 0, ..] => {
@@ -569,14 +585,16 @@ impl Bits<'_> {
                 }
                 [0xFF, 0xFF, ..] => self.reader.position += 1,
                 [0xFF, _, ..] => break,
-                [0xFF] | [] => return Err(JpegError::Truncated),
+                [0xFF] | [] => {
+                    self.truncated = true;
+                    break;
+                }
                 [byte, ..] => {
                     self.push(u32::from(byte), 8);
                     self.reader.position += 1;
                 }
             }
         }
-        Ok(())
     }
 
     fn push(&mut self, bits: u32, count: u32) {
@@ -610,9 +628,9 @@ impl Bits<'_> {
         if value < 1 << (count - 1) { value - (1 << count) + 1 } else { value }
     }
 
-    fn bit(&mut self) -> Result<bool> {
-        self.fill()?;
-        Ok(self.take(1) == 1)
+    fn bit(&mut self) -> bool {
+        self.fill();
+        self.take(1) == 1
     }
 
     /// Moves past the restart marker of the given number; where another marker stands, decides as libjpeg
@@ -679,23 +697,24 @@ impl Huffman {
     }
 
     /// The next symbol; 0 for a code that is not in the table. Leaves 15 bits available.
-    fn decode(&self, bits: &mut Bits) -> Result<u8> {
-        bits.fill()?;
+    #[inline]
+    fn decode(&self, bits: &mut Bits) -> u8 {
+        bits.fill();
         let (length, symbol) = self.short[bits.peek(9) as usize];
         if length > 0 {
             bits.consume(u32::from(length));
-            return Ok(symbol);
+            return symbol;
         }
         for length in 10..=16 {
             let code = bits.peek(length) as i32;
             let (longest, offset) = self.longest[length as usize];
             if code <= longest {
                 bits.consume(length);
-                return Ok(self.symbols.get((code + offset) as usize).copied().unwrap_or(0));
+                return self.symbols.get((code + offset) as usize).copied().unwrap_or(0);
             }
         }
         bits.consume(17);
-        Ok(0)
+        0
     }
 }
 
@@ -706,10 +725,10 @@ struct EntropyState {
     end_of_band_run: u32,
 }
 
-fn next_dc(bits: &mut Bits, table: &Huffman, dc: &mut i32) -> Result<i32> {
-    let category = table.decode(bits)?;
+fn next_dc(bits: &mut Bits, table: &Huffman, dc: &mut i32) -> i32 {
+    let category = table.decode(bits);
     *dc = dc.wrapping_add(bits.receive(u32::from(category)));
-    Ok(*dc)
+    *dc
 }
 
 /// Fills a zeroed block in natural order; returns the zigzag place of the last coefficient read.
@@ -719,11 +738,11 @@ fn sequential_block(
     ac_table: &Huffman,
     dc: &mut i32,
     block: &mut [i16; 64],
-) -> Result<usize> {
-    block[0] = next_dc(bits, dc_table, dc)? as i16;
+) -> usize {
+    block[0] = next_dc(bits, dc_table, dc) as i16;
     let (mut place, mut last) = (1, 0);
     while place < 64 {
-        let symbol = ac_table.decode(bits)?;
+        let symbol = ac_table.decode(bits);
         let (run, category) = (usize::from(symbol >> 4), u32::from(symbol & 15));
         if category == 0 {
             if run != 15 {
@@ -736,7 +755,7 @@ fn sequential_block(
         block[usize::from(ZIGZAG[last])] = bits.receive(category) as i16;
         place += run + 1;
     }
-    Ok(last)
+    last
 }
 
 fn progressive_block(
@@ -746,35 +765,28 @@ fn progressive_block(
     component: usize,
     state: &mut EntropyState,
     block: &mut [i16; 64],
-) -> Result<()> {
+) {
     match (scan.spectral_start, scan.high, dc_table, ac_table) {
         (0, 0, Some(table), _) => {
-            block[0] = next_dc(bits, table, &mut state.dc[component])?.wrapping_shl(scan.low) as i16;
+            block[0] = next_dc(bits, table, &mut state.dc[component]).wrapping_shl(scan.low) as i16;
         }
         (0, ..) => {
-            block[0] |= i16::from(bits.bit()?) << scan.low;
+            block[0] |= i16::from(bits.bit()) << scan.low;
         }
-        (_, 0, _, Some(table)) => first_ac(bits, table, scan, &mut state.end_of_band_run, block)?,
-        (.., Some(table)) => refine_ac(bits, table, scan, &mut state.end_of_band_run, block)?,
+        (_, 0, _, Some(table)) => first_ac(bits, table, scan, &mut state.end_of_band_run, block),
+        (.., Some(table)) => refine_ac(bits, table, scan, &mut state.end_of_band_run, block),
         _ => {}
     }
-    Ok(())
 }
 
-fn first_ac(
-    bits: &mut Bits,
-    table: &Huffman,
-    scan: &Scan,
-    run_left: &mut u32,
-    block: &mut [i16; 64],
-) -> Result<()> {
+fn first_ac(bits: &mut Bits, table: &Huffman, scan: &Scan, run_left: &mut u32, block: &mut [i16; 64]) {
     if *run_left > 0 {
         *run_left -= 1;
-        return Ok(());
+        return;
     }
     let mut place = scan.spectral_start;
     while place <= scan.spectral_end {
-        let symbol = table.decode(bits)?;
+        let symbol = table.decode(bits);
         let (run, category) = (symbol >> 4, u32::from(symbol & 15));
         if category == 0 {
             if run < 15 {
@@ -788,20 +800,13 @@ fn first_ac(
         block[usize::from(ZIGZAG[place.min(63)])] = (bits.receive(category) << scan.low) as i16;
         place += 1;
     }
-    Ok(())
 }
 
-fn refine_ac(
-    bits: &mut Bits,
-    table: &Huffman,
-    scan: &Scan,
-    run_left: &mut u32,
-    block: &mut [i16; 64],
-) -> Result<()> {
+fn refine_ac(bits: &mut Bits, table: &Huffman, scan: &Scan, run_left: &mut u32, block: &mut [i16; 64]) {
     let step = 1_i16 << scan.low;
     let mut place = scan.spectral_start;
     while *run_left == 0 && place <= scan.spectral_end {
-        let symbol = table.decode(bits)?;
+        let symbol = table.decode(bits);
         let (mut run, category) = (symbol >> 4, symbol & 15);
         let mut value = 0;
         if category != 0 {
@@ -813,7 +818,7 @@ fn refine_ac(
         while place <= scan.spectral_end {
             let coefficient = &mut block[usize::from(ZIGZAG[place])];
             if *coefficient != 0 {
-                refine(bits, coefficient, step)?;
+                refine(bits, coefficient, step);
             } else if run == 0 {
                 *coefficient = value;
                 break;
@@ -828,70 +833,72 @@ fn refine_ac(
         for &natural in ZIGZAG.get(place..=scan.spectral_end).unwrap_or_default() {
             let coefficient = &mut block[usize::from(natural)];
             if *coefficient != 0 {
-                refine(bits, coefficient, step)?;
+                refine(bits, coefficient, step);
             }
         }
         *run_left -= 1;
     }
-    Ok(())
 }
 
 /// One more bit of a coefficient that is already known not to be zero.
-fn refine(bits: &mut Bits, coefficient: &mut i16, step: i16) -> Result<()> {
-    if bits.bit()? && *coefficient & step == 0 {
+fn refine(bits: &mut Bits, coefficient: &mut i16, step: i16) {
+    if bits.bit() && *coefficient & step == 0 {
         *coefficient = coefficient.wrapping_add(if *coefficient > 0 { step } else { -step });
     }
-    Ok(())
 }
 
-type Lanes = [Wrapping<i32>; 8];
+type Lanes = [i16; 8];
 
 /// Dequantizes a block in natural order and writes its 8×8 samples. `last` is the zigzag place of the last
 /// coefficient that may differ from zero.
 fn inverse_dct(block: &[i16; 64], quantization: &[u16; 64], last: usize, samples: &mut [u8], stride: usize) {
-    let level = |value: Wrapping<i32>| (value.0 + 128).clamp(0, 255) as u8;
-    let value = |place: usize| Wrapping(i32::from(block[place])) * Wrapping(i32::from(quantization[place]));
+    let level = |value: i16| (i32::from(value) + 128).clamp(0, 255) as u8;
     if last == 0 {
-        let grey = level(((value(0) << 2) + Wrapping(16)) >> 5);
+        let mean = i32::from(block[0].wrapping_mul(quantization[0] as i16));
+        let grey = level(((mean + 4) >> 3) as i16);
         samples.chunks_mut(stride).take(8).for_each(|row| row[..8].fill(grey));
         return;
     }
-    let mut rows: [Lanes; 8] =
-        std::array::from_fn(|row| std::array::from_fn(|column| value(row * 8 + column)));
-    one_dimension::<11>(&mut rows);
-    let mut columns: [Lanes; 8] = std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]));
-    one_dimension::<18>(&mut columns);
-    for (y, row) in samples.chunks_mut(stride).take(8).enumerate() {
-        for (sample, column) in row.iter_mut().zip(&columns) {
-            *sample = level(column[y]);
+    let mut rows = [[0; 8]; 8];
+    for (out, (&value, &step)) in rows.as_flattened_mut().iter_mut().zip(block.iter().zip(quantization)) {
+        *out = value.wrapping_mul(step as i16);
+    }
+    let columns = one_dimension::<18>(&transposed(&one_dimension::<11>(&rows)));
+    for (row, values) in samples.chunks_mut(stride).zip(transposed(&columns)) {
+        for (sample, value) in row.iter_mut().zip(values) {
+            *sample = level(value);
         }
     }
 }
 
-/// The Loeffler–Ligtenberg–Moschytz inverse DCT with 13 fractional bits down eight independent lanes; results are
-/// rounded and shifted right by `SHIFT`.
-fn one_dimension<const SHIFT: usize>(x: &mut [Lanes; 8]) {
-    let times = |value: Wrapping<i32>, factor: i32| value * Wrapping(factor);
-    for lane in 0..8 {
-        let [x0, x1, x2, x3, x4, x5, x6, x7] = [0, 1, 2, 3, 4, 5, 6, 7].map(|place: usize| x[place][lane]);
-        let turned = times(x2 + x6, 4433);
-        let (low, high) = (turned - times(x6, 15_137), turned + times(x2, 6270));
-        let round = Wrapping(1 << (SHIFT - 1));
-        let (sum, difference) = (((x0 + x4) << 13) + round, ((x0 - x4) << 13) + round);
-        let even = [sum + high, difference + low, difference - low, sum - high];
+fn transposed(block: &[Lanes; 8]) -> [Lanes; 8] {
+    std::array::from_fn(|row| std::array::from_fn(|column| block[column][row]))
+}
 
-        let shared = times(x7 + x3 + x5 + x1, 9633);
-        let (a, b) = (times(x7 + x1, -7373), times(x5 + x3, -20_995));
-        let (c, d) = (times(x7 + x3, -16_069) + shared, times(x5 + x1, -3196) + shared);
+/// The Loeffler–Ligtenberg–Moschytz inverse DCT with 13 fractional bits down eight independent lanes; results are
+/// rounded and shifted right by `SHIFT`. Its shared products are multiplied out, which changes no integer and
+/// leaves only products of two 16-bit numbers.
+fn one_dimension<const SHIFT: u32>(block: &[Lanes; 8]) -> [Lanes; 8] {
+    let mut out = [[0; 8]; 8];
+    for lane in 0..8 {
+        let x = |place: usize| i32::from(block[place][lane]);
+        let round = 1 << (SHIFT - 1);
+        let sum = ((x(0) + x(4)) << 13) + round;
+        let difference = ((x(0) - x(4)) << 13) + round;
+        let low = x(2) * 4433 - x(6) * 10_704;
+        let high = x(2) * 10_703 + x(6) * 4433;
+        let even = [sum + high, difference + low, difference - low, sum - high];
         let odd = [
-            times(x1, 12_299) + a + d,
-            times(x3, 25_172) + b + c,
-            times(x5, 16_819) + b + d,
-            times(x7, 2446) + a + c,
+            x(1) * 11_363 + x(3) * 9633 + x(5) * 6437 + x(7) * 2260,
+            x(1) * 9633 - x(3) * 2259 - x(5) * 11_362 - x(7) * 6436,
+            x(1) * 6437 - x(3) * 11_362 + x(5) * 2261 + x(7) * 9633,
+            x(1) * 2260 - x(3) * 6436 + x(5) * 9633 - x(7) * 11_363,
         ];
+        let narrow = |value: i32| (value >> SHIFT).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
         for place in 0..4 {
-            x[place][lane] = (even[place] + odd[place]) >> SHIFT;
-            x[7 - place][lane] = (even[place] - odd[place]) >> SHIFT;
+            out[place][lane] = narrow(even[place].wrapping_add(odd[place]));
+            out[7 - place][lane] = narrow(even[place].wrapping_sub(odd[place]));
         }
     }
+    out
 }

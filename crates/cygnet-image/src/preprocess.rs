@@ -38,7 +38,7 @@ pub enum Resize {
         /// Pixels of the shorter side.
         side: usize,
     },
-    /// TensorFlow's `central_crop` and `resize`: the middle `fraction` of both sides, squashed to `size`.
+    /// TensorFlow's evaluation: the middle `fraction` of both sides, rounded down, squashed to `size`.
     CropFraction {
         /// Above 0, at most 1.
         fraction: f64,
@@ -234,8 +234,9 @@ impl Preprocess {
             Resize::None | Resize::Squash => (squash(0..width, out_width), squash(0..height, out_height)),
             Resize::CropFraction { fraction } => {
                 let middle = |side: usize| {
-                    let start = ((side as f64 - side as f64 * fraction) / 2.0) as usize;
-                    start..side - start
+                    let kept = ((side as f64 * fraction) as usize).max(1);
+                    let start = (side - kept) / 2;
+                    start..start + kept
                 };
                 (squash(middle(width), out_width), squash(middle(height), out_height))
             }

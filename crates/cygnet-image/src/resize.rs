@@ -1,4 +1,5 @@
-//! Resizing of RGB pictures, bit for bit as Pillow's `Image.resize`.
+//! Resizing of RGB pictures, bit for bit as Pillow's `Image.resize` up to version 12. (Pillow 13 works vertically
+//! first where a picture shrinks much more in height than in width.)
 //!
 //! Bilinear and bicubic widen their filter by the reduction factor (antialiasing), work horizontally first, round
 //! to 8 bits between the passes and use weights of 22 fractional bits. Knows no aspect rules: see `preprocess`.
@@ -75,17 +76,15 @@ pub(crate) fn resize(image: &Image, across: &Axis, down: &Axis, interpolation: I
     let mut sums = vec![HALF; width * height * 3];
     let mut done = 0;
     for y in down.source.clone() {
-        while rows.0.get(done).is_some_and(|tap| tap.first + tap.weights.len() <= y) {
-            done += 1;
-        }
-        let users = rows.0[done..].iter().take_while(|tap| tap.first <= y).count();
+        done += rows.firsts[done..].iter().take_while(|&first| first + rows.length <= y).count();
+        let users = rows.firsts[done..].iter().take_while(|&&first| first <= y).count();
         if users == 0 {
             continue;
         }
         columns.filter(&image.pixels[y * image.width * 3..][..image.width * 3], &mut line);
-        let outputs = sums.chunks_exact_mut(width * 3).zip(&rows.0).skip(done).take(users);
-        for (sums, tap) in outputs {
-            let weight = tap.weights[y - tap.first];
+        let outputs = sums.chunks_exact_mut(width * 3).enumerate().skip(done).take(users);
+        for (output, sums) in outputs {
+            let weight = rows.weights[output * rows.length + y - rows.firsts[output]];
             for (sum, &value) in sums.iter_mut().zip(&line) {
                 *sum += weight * i32::from(value);
             }
@@ -101,51 +100,56 @@ fn rounded(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// For each output place of an axis, in order: the first source place and the weights from there on.
-struct Taps(Vec<Tap>);
-
-struct Tap {
-    first: usize,
+/// For each output place of an axis, in order: the first source place and the `length` weights from there on.
+struct Taps {
+    length: usize,
+    firsts: Vec<usize>,
     weights: Vec<i32>,
 }
 
 impl Taps {
     fn new(axis: &Axis, interpolation: Interpolation) -> Taps {
-        let length = axis.source.len();
-        let scale = length as f64 / axis.resized as f64;
+        let size = axis.source.len();
+        let scale = size as f64 / axis.resized as f64;
         if interpolation == Interpolation::Nearest {
             let places = std::iter::successors(Some(scale * 0.5), |place| Some(place + scale));
             let wanted = places.take(axis.window.end).skip(axis.window.start);
-            let nearest = |place: f64| axis.source.start + (place as usize).min(length - 1);
-            return Taps(
-                wanted.map(|place| Tap { first: nearest(place), weights: vec![1 << PRECISION] }).collect(),
-            );
+            let firsts = wanted.map(|place| axis.source.start + (place as usize).min(size - 1)).collect();
+            return Taps { length: 1, firsts, weights: vec![1 << PRECISION; axis.window.len()] };
         }
         let stretch = scale.max(1.0);
         let support = interpolation.support() * stretch;
-        let tap = |index: usize| {
+        let length = (2 * support.ceil() as usize + 1).min(size);
+        let mut taps = Taps { length, firsts: Vec::new(), weights: vec![0; length * axis.window.len()] };
+        let mut window = Vec::new();
+        for (index, weights) in axis.window.clone().zip(taps.weights.chunks_exact_mut(length)) {
             let center = (index as f64 + 0.5) * scale;
-            let first = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(length);
+            let start = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(size);
             let distance = |place: usize| (place as f64 - center + 0.5) * (1.0 / stretch);
-            let weights: Vec<f64> = (first..end).map(|place| interpolation.weight(distance(place))).collect();
-            let sum: f64 = weights.iter().sum();
-            let fixed = |weight: &f64| (weight / sum * f64::from(1 << PRECISION)).round() as i32;
-            Tap { first: axis.source.start + first, weights: weights.iter().map(fixed).collect() }
-        };
-        Taps(axis.window.clone().map(tap).collect())
+            window.clear();
+            window.extend((start..end).map(|place| interpolation.weight(distance(place))));
+            let sum: f64 = window.iter().sum();
+            let first = start.min(size - length);
+            for (fixed, weight) in weights[start - first..].iter_mut().zip(&window) {
+                *fixed = (weight / sum * f64::from(1 << PRECISION)).round() as i32;
+            }
+            taps.firsts.push(axis.source.start + first);
+        }
+        taps
     }
 
     /// Resizes one row.
     fn filter(&self, row: &[u8], out: &mut [u8]) {
-        for (out, tap) in out.chunks_exact_mut(3).zip(&self.0) {
-            let mut sums = [HALF; 3];
-            for (pixel, weight) in row[tap.first * 3..].chunks_exact(3).zip(&tap.weights) {
-                for (sum, &value) in sums.iter_mut().zip(pixel) {
-                    *sum += weight * i32::from(value);
-                }
+        let outputs = out.chunks_exact_mut(3).zip(&self.firsts).zip(self.weights.chunks_exact(self.length));
+        for ((out, first), weights) in outputs {
+            let (mut red, mut green, mut blue) = (HALF, HALF, HALF);
+            for (pixel, weight) in row[first * 3..].chunks_exact(3).zip(weights) {
+                red += weight * i32::from(pixel[0]);
+                green += weight * i32::from(pixel[1]);
+                blue += weight * i32::from(pixel[2]);
             }
-            out.copy_from_slice(&sums.map(rounded));
+            out.copy_from_slice(&[rounded(red), rounded(green), rounded(blue)]);
         }
     }
 }
