@@ -1,0 +1,145 @@
+//! What can go wrong between a file and a tensor.
+
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T> = std::result::Result<T, ImageError>;
+
+/// Why a photo, a preprocessing record or a folder was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// A photo at a path; the reason is the source.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The photo's path.
+        path: PathBuf,
+        /// Why it was refused.
+        #[source]
+        reason: Box<ImageError>,
+    },
+    /// A file or folder cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The first bytes belong to no known format.
+    #[error("not a known image format; give JPEG, PNG, WebP, BMP or GIF")]
+    UnknownFormat,
+    /// A format, or a variant of a format, that is not read.
+    #[error("{format}: {what} is not supported; convert the picture to ordinary JPEG or PNG")]
+    Unsupported {
+        /// The format.
+        format: &'static str,
+        /// The variant.
+        what: String,
+    },
+    /// The header promises more pixels than [`DecodeLimits`](crate::DecodeLimits) allows.
+    #[error(
+        "{width}x{height} is more than the limit of {max_pixels} pixels; shrink the picture or raise the limit"
+    )]
+    TooLarge {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// The limit.
+        max_pixels: usize,
+    },
+    /// The file is longer than any picture within the limit.
+    #[error(
+        "file of more than {max_bytes} bytes cannot hold a picture within the limit of {max_pixels} pixels"
+    )]
+    FileTooLong {
+        /// The longest file that is read.
+        max_bytes: usize,
+        /// The limit on pixels from which it follows.
+        max_pixels: usize,
+    },
+    /// The file ends before the picture does.
+    #[error("{format} file is truncated")]
+    Truncated {
+        /// The format.
+        format: &'static str,
+    },
+    /// The content contradicts its format.
+    #[error("{format} file is corrupt: {reason}")]
+    Corrupt {
+        /// The format.
+        format: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Width, height and number of bytes do not belong together.
+    #[error("an RGB picture of {width}x{height} cannot have {bytes} bytes")]
+    PixelCount {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes given.
+        bytes: usize,
+    },
+    /// A preprocessing record that cannot be carried out.
+    #[error("preprocess: {field}: {reason}")]
+    Record {
+        /// The field of [`Preprocess`](crate::Preprocess).
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The record has no resize rule and the picture has another size.
+    #[error(
+        "picture is {width}x{height} but the network takes {expected_width}x{expected_height} and its record has no \
+         resize rule"
+    )]
+    WrongSize {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Width of the network's input.
+        expected_width: usize,
+        /// Height of the network's input.
+        expected_height: usize,
+    },
+    /// The longer side would become far too long when the shorter one is resized.
+    #[error("picture is {width}x{height}, too narrow to be resized by its shorter side; crop it first")]
+    TooNarrow {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// The buffer for the tensor has another length.
+    #[error("tensor buffer has {given} values, expected {expected}")]
+    BufferLength {
+        /// Values in the buffer.
+        given: usize,
+        /// Values of the tensor.
+        expected: usize,
+    },
+    /// A path or pattern that leads to no picture.
+    #[error("{pattern}: no such file, and no picture matches; looked for jpg, jpeg, png, webp, bmp and gif")]
+    NoImages {
+        /// The path or pattern as given.
+        pattern: String,
+    },
+    /// A pattern with a syntax error.
+    #[error("{pattern}: not a valid pattern: {reason}")]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A folder without class folders.
+    #[error("{}: no class folders inside; expected one folder of pictures a class", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,270 @@
+//! Formats, orientation, limits and damaged files. Pictures are made by the `image` crate's encoders.
+
+#![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
+
+use std::io::Cursor;
+
+use cygnet_image::{DecodeLimits, Image, ImageError};
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
+use proptest::prelude::*;
+
+const FORMATS: [ImageFormat; 5] =
+    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif];
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn decoded(file: &[u8]) -> Image {
+    Image::decode(file, DecodeLimits::default()).unwrap()
+}
+
+fn refusal(file: &[u8]) -> ImageError {
+    Image::decode(file, DecodeLimits::default()).unwrap_err()
+}
+
+fn colors(x: u32, y: u32) -> [u8; 3] {
+    [(x * 16) as u8, (y * 20) as u8, ((x ^ y) * 9) as u8]
+}
+
+fn rgb_picture() -> DynamicImage {
+    ImageBuffer::from_fn(13, 11, |x, y| Rgb(colors(x, y))).into()
+}
+
+fn expected() -> Vec<u8> {
+    rgb_picture().to_rgb8().into_raw()
+}
+
+#[test]
+fn lossless_formats_keep_every_pixel_and_are_told_by_content() {
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
+        let image = decoded(&encoded(&rgb_picture(), format));
+        assert_eq!((image.width, image.height), (13, 11));
+        assert_eq!(image.pixels, expected(), "{format:?}");
+    }
+}
+
+#[test]
+fn a_wrong_extension_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.jpg");
+    std::fs::write(&path, encoded(&rgb_picture(), ImageFormat::Png)).unwrap();
+    assert_eq!(Image::open(&path).unwrap().pixels, expected());
+}
+
+#[test]
+fn alpha_is_dropped_not_blended() {
+    let picture: DynamicImage = ImageBuffer::from_fn(13, 11, |x, y| {
+        let [red, green, blue] = colors(x, y);
+        Rgba([red, green, blue, (x * 3) as u8])
+    })
+    .into();
+    assert_eq!(decoded(&encoded(&picture, ImageFormat::Png)).pixels, expected());
+    assert_eq!(decoded(&encoded(&picture, ImageFormat::WebP)).pixels, expected());
+}
+
+#[test]
+fn grey_is_repeated_and_its_alpha_dropped() {
+    let grey: DynamicImage = ImageBuffer::from_fn(5, 4, |x, y| Luma([(x * 40 + y) as u8])).into();
+    let grey_alpha: DynamicImage = ImageBuffer::from_fn(5, 4, |x, y| LumaA([(x * 40 + y) as u8, 7])).into();
+    let expected: Vec<u8> = (0..4).flat_map(|y| (0..5).flat_map(move |x| [x * 40 + y; 3])).collect();
+    assert_eq!(decoded(&encoded(&grey, ImageFormat::Png)).pixels, expected);
+    assert_eq!(decoded(&encoded(&grey_alpha, ImageFormat::Png)).pixels, expected);
+}
+
+#[test]
+fn sixteen_bits_keep_the_high_byte() {
+    let color: DynamicImage = ImageBuffer::from_pixel(2, 1, Rgb([0x12FF_u16, 0x80FF, 0xFFFF])).into();
+    let grey: DynamicImage = ImageBuffer::from_pixel(2, 1, Luma([0x34FF_u16])).into();
+    assert_eq!(decoded(&encoded(&color, ImageFormat::Png)).pixels, [0x12, 0x80, 0xFF, 0x12, 0x80, 0xFF]);
+    assert_eq!(decoded(&encoded(&grey, ImageFormat::Png)).pixels, [0x34; 6]);
+}
+
+#[test]
+fn a_small_gif_frame_lies_on_its_screen() {
+    let mut file = encoded(&ImageBuffer::from_pixel(2, 2, Rgb([200_u8, 100, 50])).into(), ImageFormat::Gif);
+    file[6..10].copy_from_slice(&[5, 0, 4, 0]);
+    let frame = file.windows(9).position(|bytes| bytes == [b',', 0, 0, 0, 0, 2, 0, 2, 0]).unwrap();
+    file[frame + 1..frame + 5].copy_from_slice(&[3, 0, 1, 0]);
+    let image = decoded(&file);
+    assert_eq!((image.width, image.height), (5, 4));
+    let pixel = |x: usize, y: usize| &image.pixels[(y * 5 + x) * 3..][..3];
+    for (x, y) in [(3, 1), (4, 1), (3, 2), (4, 2)] {
+        assert_eq!(pixel(x, y), [200, 100, 50]);
+    }
+}
+
+#[test]
+fn every_exif_orientation_is_turned_upright() {
+    const RED: [u8; 3] = [255, 0, 0];
+    const GREEN: [u8; 3] = [0, 255, 0];
+    let picture: DynamicImage = ImageBuffer::from_fn(32, 16, |x, y| {
+        Rgb(if y >= 8 {
+            [0, 0, 255]
+        } else if x < 16 {
+            RED
+        } else {
+            GREEN
+        })
+    })
+    .into();
+    let plain = encoded(&picture, ImageFormat::Jpeg);
+    let [top_left, top_right, bottom_left, bottom_right] = [(0, 0), (1, 0), (0, 1), (1, 1)];
+    let places = [
+        (top_left, top_right),
+        (top_right, top_left),
+        (bottom_right, bottom_left),
+        (bottom_left, bottom_right),
+        (top_left, bottom_left),
+        (top_right, bottom_right),
+        (bottom_right, top_right),
+        (bottom_left, top_left),
+    ];
+    for (orientation, (red, green)) in (1_u8..).zip(places) {
+        let mut file = plain[..2].to_vec();
+        file.extend([0xFF, 0xE1, 0, 34]);
+        file.extend(b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0");
+        file.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        file.extend(&plain[2..]);
+        let image = decoded(&file);
+        let size = if orientation < 5 { (32, 16) } else { (16, 32) };
+        assert_eq!((image.width, image.height), size, "orientation {orientation}");
+        for ((right, bottom), color) in [(red, RED), (green, GREEN)] {
+            let (x, y) = (right * (image.width - 1), bottom * (image.height - 1));
+            let pixel = &image.pixels[(y * image.width + x) * 3..][..3];
+            let near = pixel.iter().zip(color).all(|(&a, b)| a.abs_diff(b) < 40);
+            assert!(near, "orientation {orientation}: {pixel:?} is not {color:?}");
+        }
+    }
+}
+
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend(width.to_be_bytes());
+    chunk.extend(height.to_be_bytes());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let crc = chunk.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    });
+    let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
+    file.extend(chunk);
+    file.extend((!crc).to_be_bytes());
+    file.extend(b"\0\0\0\x10IDAT");
+    file
+}
+
+#[test]
+fn a_huge_header_is_refused_with_its_size_and_the_limit() {
+    let message = refusal(&png_header(60_000, 60_000)).to_string();
+    assert!(message.contains("60000x60000") && message.contains("100000000"), "{message}");
+
+    let mut gif = encoded(&rgb_picture(), ImageFormat::Gif);
+    gif[6..10].fill(0xFF);
+    assert!(matches!(refusal(&gif), ImageError::TooLarge { width: 65_535, height: 65_535, .. }));
+
+    let mut gif = encoded(&rgb_picture(), ImageFormat::Gif);
+    let frame = gif.windows(9).position(|bytes| bytes == [b',', 0, 0, 0, 0, 13, 0, 11, 0]).unwrap();
+    gif[frame + 5..frame + 9].fill(0xFF);
+    assert!(matches!(refusal(&gif), ImageError::TooLarge { width: 65_535, height: 65_535, .. }));
+
+    let mut jpeg = encoded(&rgb_picture(), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|bytes| bytes == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 5..frame + 9].fill(0xFF);
+    assert!(matches!(refusal(&jpeg), ImageError::TooLarge { width: 65_535, height: 65_535, .. }));
+
+    let mut bmp = encoded(&rgb_picture(), ImageFormat::Bmp);
+    bmp[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
+    bmp[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
+    assert!(matches!(refusal(&bmp), ImageError::TooLarge { width: 60_000, height: 60_000, .. }));
+}
+
+#[test]
+fn the_limit_is_the_callers() {
+    let limits = DecodeLimits { max_pixels: 13 * 11 - 1 };
+    for format in FORMATS {
+        let error = Image::decode(&encoded(&rgb_picture(), format), limits).unwrap_err();
+        assert!(
+            matches!(error, ImageError::TooLarge { width: 13, height: 11, max_pixels: 142 }),
+            "{format:?}"
+        );
+    }
+}
+
+#[test]
+fn errors_name_the_file_and_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.png");
+    assert!(matches!(Image::open(&path).unwrap_err(), ImageError::Read { .. }));
+    std::fs::write(&path, "not a picture").unwrap();
+    let message = Image::open(&path).unwrap_err().to_string();
+    assert!(message.contains("notes.png: not a known image format"), "{message}");
+    let message = refusal(b"II*\0........").to_string();
+    assert!(message.contains("Tiff is not supported"), "{message}");
+}
+
+#[test]
+fn files_cut_in_the_middle_are_refused() {
+    for format in FORMATS {
+        let file = encoded(&rgb_picture(), format);
+        for length in 0..file.len() * 3 / 4 {
+            assert!(
+                Image::decode(&file[..length], DecodeLimits::default()).is_err(),
+                "{format:?} cut to {length}"
+            );
+        }
+    }
+}
+
+fn progressive_jpeg() -> Vec<u8> {
+    let cases: serde_json::Value = serde_json::from_str(include_str!("jpeg_reference.json")).unwrap();
+    let case = cases.as_array().unwrap().iter().find(|case| case["name"] == "progressive").unwrap();
+    let hex = case["file"].as_str().unwrap();
+    (0..hex.len()).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap()).collect()
+}
+
+/// Must neither panic nor give a picture whose parts do not agree.
+fn survives(file: &[u8]) -> Result<(), TestCaseError> {
+    match Image::decode(file, DecodeLimits { max_pixels: 200_000 }) {
+        Ok(image) => prop_assert_eq!(image.pixels.len(), image.width * image.height * 3),
+        Err(error) => prop_assert!(!error.to_string().is_empty()),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_behind_any_signature_do_no_harm(
+        signature in prop::sample::select(vec![
+            &b""[..], b"\xFF\xD8\xFF\xE0", b"\xFF\xD8\xFF\xC4", b"\xFF\xD8\xFF\xC2\0\x11\x08\0\x10\0\x10\x03",
+            b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"RIFF\x40\0\0\0WEBPVP8 ",
+            b"RIFF\x40\0\0\0WEBPVP8L", b"RIFF\x40\0\0\0WEBPVP8X", b"BM", b"GIF89a", b"GIF87a\x04\0\x04\0\x80\0\0",
+        ]),
+        rest in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        survives(&[signature, &rest].concat())?;
+    }
+
+    #[test]
+    fn damaged_files_do_no_harm(
+        which in 0..FORMATS.len() + 1,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0_u32..8), 0..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut file = match FORMATS.get(which) {
+            Some(&format) => encoded(&rgb_picture(), format),
+            None => progressive_jpeg(),
+        };
+        for (place, bit) in flips {
+            let place = place.index(file.len());
+            file[place] ^= 1 << bit;
+        }
+        if let Some(cut) = cut {
+            file.truncate(cut.index(file.len()));
+        }
+        survives(&file)?;
+    }
+}
