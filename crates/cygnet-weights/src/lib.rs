@@ -6,7 +6,9 @@
 //! claim of a file about its own size is believed before memory is taken.
 
 mod checkpoint;
+mod deep_compression;
 mod error;
+mod fetch;
 mod model_file;
 mod pickle;
 mod pth;
@@ -15,6 +17,7 @@ mod tensor;
 
 pub use checkpoint::{Checkpoint, Format, open, parse};
 pub use error::WeightsError;
+pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source};
 pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file};
 pub use pth::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Tensor, Tensors};
