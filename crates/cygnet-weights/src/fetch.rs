@@ -397,8 +397,13 @@ impl Cache {
         progress: &mut dyn Progress,
     ) -> Result<String, Failure> {
         let mut part = Part::create(self.beside(artifact, "part"), artifact)?;
-        part.pull(content, artifact.size, what, progress)?;
-        part.accept(path)
+        match part.pull(content, artifact.size, what, progress) {
+            Ok(()) => part.accept(path),
+            Err(failure) => {
+                part.discard();
+                Err(failure)
+            }
+        }
     }
 
     fn beside(&self, artifact: &Artifact<'_>, extension: &str) -> PathBuf {

@@ -429,7 +429,7 @@ fn packages_without_the_file_and_failing_pips_say_so() {
 #[test]
 fn a_full_disk_is_told_with_the_file_and_its_size_and_leaves_no_part() {
     if std::env::var_os("SMALL_DISK").is_none() {
-        let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
+        let script = "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\"";
         let mut command = std::process::Command::new("sh");
         command.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
         let name = "a_full_disk_is_told_with_the_file_and_its_size_and_leaves_no_part";

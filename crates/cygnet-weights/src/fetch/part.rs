@@ -103,11 +103,16 @@ impl<'a> Part<'a> {
         FetchError::Write { path: self.path.clone(), needed: self.artifact.size, source }
     }
 
-    /// Keeps what has arrived for a later try.
+    /// Keeps what has arrived, if anything, for a later try.
     pub(super) fn leave(self) {
         if self.length == 0 {
-            let _ = fs::remove_file(&self.path);
+            self.discard();
         }
+    }
+
+    /// Removes what has arrived and cannot be continued.
+    pub(super) fn discard(self) {
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Renames the part to `target` if it is the published file, and returns its hash; else removes it.
