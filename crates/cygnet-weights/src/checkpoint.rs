@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use crate::{Tensors, WeightsError, pth, safetensors};
+use crate::{Tensors, WeightsError, deep_compression, pth, safetensors};
 
 /// What is in a file of tensors.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub enum Format {
     TorchLegacy,
     /// A Python pickle with NumPy arrays.
     Pickle,
+    /// The compressed SqueezeNet 1.0 of the Deep Compression paper.
+    DeepCompression,
 }
 
 /// Opens the file at `path`.
@@ -52,6 +54,12 @@ pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
             let (tensors, metadata) = safetensors::parse(bytes)?;
             Ok(Checkpoint { tensors, metadata, format: Format::Safetensors, taken_key: None })
         }
+        file if deep_compression::recognises(file) => Ok(Checkpoint {
+            tensors: deep_compression::parse(file)?,
+            metadata: BTreeMap::new(),
+            format: Format::DeepCompression,
+            taken_key: None,
+        }),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(bytes)?, Format::TorchZip)),
         [0x80, 2..=5, ..] => {
             let (state, torch) = pth::parse_pickle(bytes)?;

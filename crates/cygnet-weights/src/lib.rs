@@ -6,7 +6,9 @@
 //! claim of a file about its own size is believed before memory is taken.
 
 mod checkpoint;
+mod deep_compression;
 mod error;
+mod fetch;
 mod matching;
 mod model_file;
 mod pickle;
@@ -16,6 +18,7 @@ mod tensor;
 
 pub use checkpoint::{Checkpoint, Format, open, parse};
 pub use error::WeightsError;
+pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source};
 pub use matching::{Head, Mismatch, Weights, fit, keys_by_execution};
 pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file};
 pub use pth::{AVERAGE_KEYS, STATE_KEYS};

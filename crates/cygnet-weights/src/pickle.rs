@@ -5,6 +5,11 @@
 //! in an arena and refer to each other by index, so a value may contain itself. Time and memory are
 //! bounded by the length of the pickle: every instruction makes at most one node, and copies are counted.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a pickle may hold any value where one kind is wanted, and all others are refused alike"
+)]
+
 use std::{collections::HashMap, ops::Range};
 
 use crate::{Dtype, WeightsError};

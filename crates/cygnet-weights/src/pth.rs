@@ -5,6 +5,11 @@
 //! state dict uses (an optimiser's) are not read. Memory is bounded by the size of the file: see
 //! [`MAX_INFLATION`].
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a pickle may hold any value where one kind is wanted, and all others are refused alike"
+)]
+
 use std::{
     collections::{BTreeMap, HashMap},
     io::{self, Cursor, Read},

