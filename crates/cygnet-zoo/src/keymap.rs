@@ -28,11 +28,20 @@ pub struct KeyMap {
     pub rules: &'static [(&'static str, &'static str)],
     /// Pairs of PyTorch's name of a tensor in a layer and the source's.
     pub tensors: &'static [(&'static str, &'static str)],
+    /// Whether weights are stored as `[height, width, in, out]` and `[in, out]`, as TensorFlow does.
+    pub channels_last: bool,
 }
 
 /// A map that renames nothing, to fill the fields that a table does not need.
-pub const SAME_KEYS: KeyMap =
-    KeyMap { source: "", stages: &[], first: 0, source_stages: &[], rules: &[], tensors: &[] };
+pub const SAME_KEYS: KeyMap = KeyMap {
+    source: "",
+    stages: &[],
+    first: 0,
+    source_stages: &[],
+    rules: &[],
+    tensors: &[],
+    channels_last: false,
+};
 
 #[derive(Default)]
 struct Captures<'p> {
