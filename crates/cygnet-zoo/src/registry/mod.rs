@@ -1,7 +1,11 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+mod inception;
+mod inception_keys;
 mod mobilenet_v2;
+mod squeezenet;
+mod xception;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -9,7 +13,7 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[inception::ROWS, xception::ROWS, squeezenet::ROWS, mobilenet_v2::ROWS];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
