@@ -8,6 +8,9 @@ pub mod blocks;
 pub mod keymap;
 pub mod mobilenet_v2;
 pub mod registry;
+pub mod sepreresnet;
+pub mod seresnet;
+pub mod seresnet_ts;
 mod spec;
 
 pub use keymap::KeyMap;

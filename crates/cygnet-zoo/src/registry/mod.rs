@@ -2,6 +2,11 @@
 //! published weights are. The command line, the docs, the tests and the README read it.
 
 mod mobilenet_v2;
+mod resnet;
+mod sepreresnet;
+mod seresnet;
+mod seresnet_caffe;
+mod seresnext;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -9,7 +14,14 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[
+    mobilenet_v2::ROWS,
+    resnet::ROWS,
+    sepreresnet::ROWS,
+    seresnet::ROWS,
+    seresnet_caffe::ROWS,
+    seresnext::ROWS,
+];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
