@@ -4,6 +4,11 @@
 mod inception;
 mod inception_keys;
 mod mobilenet_v2;
+mod resnet;
+mod sepreresnet;
+mod seresnet;
+mod seresnet_caffe;
+mod seresnext;
 mod squeezenet;
 mod xception;
 
@@ -13,7 +18,17 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[inception::ROWS, xception::ROWS, squeezenet::ROWS, mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[
+    inception::ROWS,
+    xception::ROWS,
+    squeezenet::ROWS,
+    mobilenet_v2::ROWS,
+    seresnet::ROWS,
+    seresnet_caffe::ROWS,
+    seresnext::ROWS,
+    sepreresnet::ROWS,
+    resnet::ROWS,
+];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
