@@ -5,10 +5,16 @@
 //! `cygnet-graph` only: no weights, no files, no network access.
 
 pub mod blocks;
+pub mod fbnet;
+pub mod inverted_residual;
 pub mod keymap;
+pub mod mnasnet;
 pub mod mobilenet_v2;
+pub mod mobilenext;
+pub mod proxylessnas;
 pub mod registry;
 mod spec;
+pub mod spnasnet;
 
 pub use keymap::KeyMap;
 pub use registry::{Checkpoint, Family, Network, Row, find, networks};

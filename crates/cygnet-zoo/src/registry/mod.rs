@@ -1,7 +1,12 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+mod fbnet;
+mod mnasnet;
 mod mobilenet_v2;
+mod mobilenext;
+mod proxylessnas;
+mod spnasnet;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -9,7 +14,8 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] =
+    &[fbnet::ROWS, mnasnet::ROWS, mobilenet_v2::ROWS, mobilenext::ROWS, proxylessnas::ROWS, spnasnet::ROWS];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
