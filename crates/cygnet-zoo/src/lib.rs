@@ -6,19 +6,25 @@
 
 pub mod blocks;
 pub mod bn_inception;
+pub mod fbnet;
 pub mod imagenet;
 mod inception;
 pub mod inception_resnet;
 pub mod inception_v1;
 pub mod inception_v3;
 pub mod inception_v4;
+pub mod inverted_residual;
 pub mod keymap;
+pub mod mnasnet;
 pub mod mobilenet_v2;
+pub mod mobilenext;
+pub mod proxylessnas;
 pub mod registry;
 pub mod sepreresnet;
 pub mod seresnet;
 pub mod seresnet_ts;
 mod spec;
+pub mod spnasnet;
 pub mod squeezenet;
 pub mod xception;
 pub mod xception_aligned;

@@ -1,14 +1,19 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+mod fbnet;
 mod inception;
 mod inception_keys;
+mod mnasnet;
 mod mobilenet_v2;
+mod mobilenext;
+mod proxylessnas;
 mod resnet;
 mod sepreresnet;
 mod seresnet;
 mod seresnet_caffe;
 mod seresnext;
+mod spnasnet;
 mod squeezenet;
 mod xception;
 
@@ -23,11 +28,16 @@ const ROWS: &[&[Row]] = &[
     xception::ROWS,
     squeezenet::ROWS,
     mobilenet_v2::ROWS,
+    mobilenext::ROWS,
     seresnet::ROWS,
     seresnet_caffe::ROWS,
     seresnext::ROWS,
     sepreresnet::ROWS,
     resnet::ROWS,
+    mnasnet::ROWS,
+    spnasnet::ROWS,
+    proxylessnas::ROWS,
+    fbnet::ROWS,
 ];
 
 /// The families of the field.
