@@ -45,3 +45,15 @@ pub fn depthwise_bn<'g>(scope: &Scope<'g>, x: Value<'g>, kernel: usize, stride: 
     let conv = Conv::new(x.channels(), kernel).stride(stride).groups(x.channels());
     conv_bn(scope, x, conv)
 }
+
+/// Squeeze-and-excitation (Hu et al. 2017): weighs the channels of `x` by what a network of two layers, at `names`,
+/// makes of their means; `squeezed` is its inner width.
+pub fn squeeze_excite_at<'g>(
+    scope: &Scope<'g>,
+    names: [&str; 2],
+    x: Value<'g>,
+    squeezed: usize,
+) -> Value<'g> {
+    let inner = scope.at(names[0]).conv(x.global_avg_pool(), Conv::new(squeezed, 1).bias()).relu();
+    x * scope.at(names[1]).conv(inner, Conv::new(x.channels(), 1).bias()).sigmoid()
+}

@@ -5,10 +5,16 @@
 //! `cygnet-graph` only: no weights, no files, no network access.
 
 pub mod blocks;
+pub mod ghost_resnet;
+pub mod ghostnet;
 pub mod imagenet;
 pub mod keymap;
 pub mod mobilenet_v2;
 pub mod registry;
+pub mod shufflenet_v1;
+pub mod shufflenet_v2;
+pub mod shufflenet_v2_large;
+pub mod shufflenet_v2_plus;
 mod spec;
 
 pub use keymap::KeyMap;

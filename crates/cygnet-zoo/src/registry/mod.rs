@@ -1,7 +1,10 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+mod ghostnet;
 mod mobilenet_v2;
+mod shufflenet_v1;
+mod shufflenet_v2;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -9,7 +12,7 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[ghostnet::ROWS, mobilenet_v2::ROWS, shufflenet_v1::ROWS, shufflenet_v2::ROWS];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +46,8 @@ pub struct Row {
     pub build: fn(&Spec) -> Built,
     /// Height and width of its images.
     pub side: usize,
+    /// Number of classes of its published weights.
+    pub classes: usize,
     /// How photos are prepared for it.
     pub preset: Preset,
     /// Whether `id_WIDTH` exists for every width, beyond the variants listed.
@@ -94,7 +99,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// SPDX identifier.
     pub licence: &'static str,
-    /// Published ImageNet accuracy in percent, top-1 and top-5; NaN if none is published.
+    /// Published accuracy in percent on the data set of the row's classes, top-1 and top-5; NaN if none is published.
     pub accuracy: [f32; 2],
     /// Image side at which it was measured and is used, if not the row's.
     pub side: Option<usize>,
@@ -186,6 +191,9 @@ impl Preset {
         std: [1.0; 3],
     };
 
+    /// Megvii's: blue first, 0 to 255, as it is.
+    pub const MEGVII: Preset = Preset { mean: [0.0; 3], ..Preset::CAFFE };
+
     /// The same with another crop of timm's.
     #[must_use]
     pub const fn crop_pct(mut self, pct: f32) -> Preset {
@@ -195,7 +203,8 @@ impl Preset {
 }
 
 impl Row {
-    /// A row for images of 224 × 224, prepared as torchvision does, at its variants' widths only.
+    /// A row for ImageNet's classes and images of 224 × 224, prepared as torchvision does, at its variants' widths
+    /// only.
     #[must_use]
     pub const fn new(
         id: &'static str,
@@ -205,13 +214,20 @@ impl Row {
         variants: &'static [Variant],
     ) -> Row {
         let preset = Preset::TORCHVISION;
-        Row { id, family, flavour, build, side: 224, preset, any_width: false, variants }
+        Row { id, family, flavour, build, side: 224, classes: 1000, preset, any_width: false, variants }
     }
 
     /// Sets the image side.
     #[must_use]
     pub const fn side(mut self, side: usize) -> Row {
         self.side = side;
+        self
+    }
+
+    /// Sets the number of classes.
+    #[must_use]
+    pub const fn classes(mut self, classes: usize) -> Row {
+        self.classes = classes;
         self
     }
 
@@ -351,11 +367,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// What the network reads by default: three channels at the row's side, 1000 classes.
+    /// What the network reads by default: three channels at the row's side, the row's classes.
     #[must_use]
     pub fn spec(&self) -> Spec {
         let side = self.row.side;
-        Spec { name: self.id.clone(), image: [3, side, side], classes: 1000, width: self.width }
+        Spec { name: self.id.clone(), image: [3, side, side], classes: self.row.classes, width: self.width }
     }
 
     /// Builds it as published.
