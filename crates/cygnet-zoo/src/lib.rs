@@ -5,9 +5,15 @@
 //! `cygnet-graph` only: no weights, no files, no network access.
 
 pub mod blocks;
+pub mod bn_inception;
 pub mod ghost_resnet;
 pub mod ghostnet;
 pub mod imagenet;
+mod inception;
+pub mod inception_resnet;
+pub mod inception_v1;
+pub mod inception_v3;
+pub mod inception_v4;
 pub mod keymap;
 pub mod mobilenet_v2;
 pub mod registry;
@@ -16,6 +22,9 @@ pub mod shufflenet_v2;
 pub mod shufflenet_v2_large;
 pub mod shufflenet_v2_plus;
 mod spec;
+pub mod squeezenet;
+pub mod xception;
+pub mod xception_aligned;
 
 pub use keymap::KeyMap;
 pub use registry::{Checkpoint, Family, Network, Row, find, networks};

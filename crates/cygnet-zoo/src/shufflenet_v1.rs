@@ -4,7 +4,7 @@
 
 use cygnet_graph::{Conv, Pool, Scope, Value};
 
-use crate::blocks::{conv_bn, conv_bn_at, squeeze_excite_at};
+use crate::blocks::{conv_bn, conv_bn_at, make_divisible, squeeze_excite_at};
 use crate::{Built, Spec};
 
 /// A column of table 1 of the paper.
@@ -38,7 +38,8 @@ enum Flavour {
     Cifar,
 }
 
-/// ShuffleNet v1 as the paper has it. Widths whose channels cannot be cut into the groups are an error.
+/// ShuffleNet v1 as the paper has it. Channels that a width makes impossible to cut into the groups are rounded to the
+/// nearest number that can be.
 pub fn shufflenet_v1(spec: &Spec, column: Column) -> Built {
     network(spec, column, Flavour::Paper)
 }
@@ -60,12 +61,21 @@ pub fn shufflenet_v1_cifar10(spec: &Spec, column: Column) -> Built {
 
 fn network(spec: &Spec, column: Column, flavour: Flavour) -> Built {
     let Column { groups, channels } = column;
-    let scaled = |channels: usize| (channels as f64 * spec.width) as usize;
+    let scaled = |channels: usize| channels as f64 * spec.width;
+    let stage_channels = |stage: usize| {
+        let (exact, fits) = (scaled(channels << stage), |n: usize| n.is_multiple_of(groups));
+        if fits(exact as usize) && fits(exact as usize / 4) {
+            exact as usize
+        } else {
+            make_divisible(exact, 4 * groups)
+        }
+    };
     let small = flavour == Flavour::Cifar;
     spec.build(|net, image| {
         // Above width 1 the stem grows by whole steps, in the paper's complexities and in the authors' code.
-        let stem = if spec.width < 1.0 { scaled(24) } else { 24usize.saturating_mul(spec.width as usize) };
-        let fits = scaled(channels).saturating_sub(stem).is_multiple_of(groups);
+        let stem =
+            if spec.width < 1.0 { scaled(24) as usize } else { 24usize.saturating_mul(spec.width as usize) };
+        let fits = stage_channels(0).saturating_sub(stem).is_multiple_of(groups);
         let stem = match flavour {
             Flavour::Official => stem.checked_next_multiple_of(groups).unwrap_or(stem),
             Flavour::Paper | Flavour::SqueezeExcite if fits => stem,
@@ -84,7 +94,7 @@ fn network(spec: &Spec, column: Column, flavour: Flavour) -> Built {
                 let dense = stage == 0 && repeat == 0;
                 let groups = [if dense { 1 } else { groups }, groups];
                 let block = blocks.next();
-                x = block.feature(unit(&block, x, groups, scaled(channels << stage), stride, flavour));
+                x = block.feature(unit(&block, x, groups, stage_channels(stage), stride, flavour));
             }
         }
         let (pooled, classifier) = (x.global_avg_pool(), net.at("classifier.0"));

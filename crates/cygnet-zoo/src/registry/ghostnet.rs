@@ -52,8 +52,8 @@ const PYTORCHCV: KeyMap = KeyMap {
     ..SAME_KEYS
 };
 
-const fn timm(url: &'static [&'static str], accuracy: [f32; 2]) -> Checkpoint {
-    Checkpoint::new("in1k", "model.safetensors", url, "", "Apache-2.0", accuracy)
+const fn timm(file: &'static str, url: &'static [&'static str], accuracy: [f32; 2]) -> Checkpoint {
+    Checkpoint::new("in1k", file, url, "", "Apache-2.0", accuracy)
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -66,6 +66,7 @@ pub(super) const ROWS: &[Row] = &[
             Variant::new(
                 &[Name::same("timm", "ghostnet_100"), Name::same("official", "huawei_ghostnet_w1.0")],
                 &[timm(
+                    "ghostnet_100.in1k.safetensors",
                     &["https://huggingface.co/timm/ghostnet_100.in1k/resolve/main/model.safetensors"],
                     [73.958, 91.542],
                 )],
@@ -102,6 +103,7 @@ pub(super) const ROWS: &[Row] = &[
             Variant::new(
                 &[Name::same("timm", "ghostnetv2_100"), Name::same("official", "huawei_ghostnetv2_w1.0")],
                 &[timm(
+                    "ghostnetv2_100.in1k.safetensors",
                     &["https://huggingface.co/timm/ghostnetv2_100.in1k/resolve/main/model.safetensors"],
                     [75.186, 92.334],
                 )],
@@ -111,6 +113,7 @@ pub(super) const ROWS: &[Row] = &[
                 1.6,
                 &[Name::same("timm", "ghostnetv2_160"), Name::same("official", "huawei_ghostnetv2_w1.6")],
                 &[timm(
+                    "ghostnetv2_160.in1k.safetensors",
                     &["https://huggingface.co/timm/ghostnetv2_160.in1k/resolve/main/model.safetensors"],
                     [77.836, 93.948],
                 )],
@@ -120,6 +123,7 @@ pub(super) const ROWS: &[Row] = &[
                 1.3,
                 &[Name::same("timm", "ghostnetv2_130"), Name::same("official", "huawei_ghostnetv2_w1.3")],
                 &[timm(
+                    "ghostnetv2_130.in1k.safetensors",
                     &["https://huggingface.co/timm/ghostnetv2_130.in1k/resolve/main/model.safetensors"],
                     [76.746, 93.364],
                 )],
@@ -137,6 +141,7 @@ pub(super) const ROWS: &[Row] = &[
             Variant::new(
                 &[Name::same("timm", "ghostnetv3_100")],
                 &[timm(
+                    "ghostnetv3_100.in1k.safetensors",
                     &["https://huggingface.co/timm/ghostnetv3_100.in1k/resolve/main/model.safetensors"],
                     [76.936, 93.124],
                 )],

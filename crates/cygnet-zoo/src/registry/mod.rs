@@ -2,9 +2,13 @@
 //! published weights are. The command line, the docs, the tests and the README read it.
 
 mod ghostnet;
+mod inception;
+mod inception_keys;
 mod mobilenet_v2;
 mod shufflenet_v1;
 mod shufflenet_v2;
+mod squeezenet;
+mod xception;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -12,7 +16,15 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[ghostnet::ROWS, mobilenet_v2::ROWS, shufflenet_v1::ROWS, shufflenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[
+    inception::ROWS,
+    xception::ROWS,
+    squeezenet::ROWS,
+    mobilenet_v2::ROWS,
+    shufflenet_v1::ROWS,
+    shufflenet_v2::ROWS,
+    ghostnet::ROWS,
+];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

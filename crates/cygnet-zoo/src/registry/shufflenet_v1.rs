@@ -1,6 +1,6 @@
 //! ShuffleNet v1's rows.
 
-use super::{Checkpoint, Family, Interpolation, Name, Preset, Resize, Row, Variant};
+use super::{Checkpoint, Family, Interpolation, Name, Preset, Resize, Row, Variant, rgb};
 use crate::keymap::{KeyMap, SAME_KEYS};
 use crate::shufflenet_v1::{
     Column, se_shufflenet_v1, shufflenet_v1, shufflenet_v1_cifar10, shufflenet_v1_official,
@@ -40,14 +40,8 @@ const CHENHANG98: KeyMap = KeyMap {
     ..SAME_KEYS
 };
 
-const CIFAR10: Preset = Preset {
-    resize: Resize::ShorterSide(32),
-    interpolation: Interpolation::Bilinear,
-    bgr: false,
-    scale: 1.0 / 255.0,
-    mean: [0.4914, 0.4822, 0.4465],
-    std: [0.247, 0.243, 0.261],
-};
+const CIFAR10: Preset =
+    rgb(Resize::ShorterSide(32), Interpolation::Bilinear, [0.4914, 0.4822, 0.4465], [0.247, 0.243, 0.261]);
 
 const fn paper(
     id: &'static str,
