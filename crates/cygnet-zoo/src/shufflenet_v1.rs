@@ -136,7 +136,7 @@ fn unit<'g>(
     }
     let shortcut = match (stride, flavour) {
         (1, _) => x,
-        (_, Flavour::Cifar) => x.pool(Pool::avg(2, 2)),
+        (_, Flavour::Cifar) => x.pool(Pool::avg(2, 2).ceil()),
         (_, Flavour::Paper | Flavour::SqueezeExcite | Flavour::Official) => x.pool(Pool::avg(3, 2).pad(1)),
     };
     match flavour {

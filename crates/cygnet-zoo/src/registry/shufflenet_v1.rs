@@ -142,7 +142,7 @@ pub(super) const ROWS: &[Row] = &[
                 "weights_05g3.pkl",
                 &["https://raw.githubusercontent.com/chenhang98/shuffleNet-cifar10/fe1891c5b15b6cf695b6cefea29da6c7955103a1/bak/weights_05g3.pkl"],
                 "6fa8e5dbb3813364795de489c05fbaabfc36389ebf7867553e5ae190d2be547d",
-                "GPL-3.0",
+                "GPL-3.0-only",
                 [f32::NAN; 2],
             )
             .keys(&CHENHANG98)
