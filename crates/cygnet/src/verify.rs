@@ -231,7 +231,8 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
             .iter()
             .any(|module| name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };
-    let mut left: Vec<_> = rows.into_keys().filter(|name| !unused(name)).collect();
+    let needed = rows.into_iter().filter(|(name, (_, origin))| name == origin && !unused(name));
+    let mut left: Vec<_> = needed.map(|(name, _)| name).collect();
     left.sort_unstable();
     problems.extend(left.into_iter().map(|name| format!("{name} has no place in the network")));
     if problems.is_empty() { Ok(weights) } else { Err(VerifyError::Tensors { problems }) }
