@@ -148,8 +148,8 @@ pub(crate) struct Convert {
     /// The model file to write
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// The checkpoint's network, if its tensors do not tell
-    #[arg(long, value_name = "ID")]
+    /// The checkpoint's network, if its tensors do not tell, perhaps with the .TAG of published weights
+    #[arg(long, value_name = "ID[.TAG]")]
     pub(crate) network: Option<String>,
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

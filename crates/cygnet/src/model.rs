@@ -172,8 +172,9 @@ impl Model {
         from_checkpoint(&path, &checkpoint, &network, Some(published), classes)
     }
 
-    /// A model from a bare checkpoint of any readable format. Without `name` the network is recognised by its
-    /// tensors. Without `classes` there are as many as the checkpoint has; otherwise the classifier is initialised
+    /// A model from a bare checkpoint of any readable format. `name` is the network's, perhaps with the tag of the
+    /// published weights that these are, whose preprocessing then applies; without it the network is recognised by
+    /// the file's name or its tensors. Without `classes` there are as many as the checkpoint has; otherwise the classifier is initialised
     /// again where the number differs.
     ///
     /// # Errors
@@ -188,16 +189,17 @@ impl Model {
         if is_model_file(&checkpoint.metadata) && name.is_none() && classes.is_none() {
             return Model::from_file(path, checkpoint);
         }
-        let published = published_as(path);
-        let network = match name {
-            Some(name) => network(name)?,
-            None => match published {
-                Some((ref network, _)) => network.clone(),
-                None => recognise(path, &checkpoint)?,
-            },
+        let network = match (name, published_as(path)) {
+            (Some(name), by_file) => {
+                let named = network(name)?;
+                let by_file =
+                    by_file.filter(|by_file| by_file.id == named.id).and_then(|by_file| by_file.checkpoint);
+                Network { checkpoint: named.checkpoint.or(by_file), ..named }
+            }
+            (None, Some(by_file)) => by_file,
+            (None, None) => recognise(path, &checkpoint)?,
         };
-        let published = published.filter(|(of, _)| of.id == network.id).map(|(_, checkpoint)| checkpoint);
-        from_checkpoint(path, &checkpoint, &network, published, classes)
+        from_checkpoint(path, &checkpoint, &network, network.checkpoint, classes)
     }
 
     /// Writes the model file, atomically.
@@ -258,12 +260,12 @@ pub fn pull(
     Ok((cache.fetch(&artifact, progress)?, checkpoint))
 }
 
-/// The network and entry of the published file with this file's name.
-fn published_as(path: &Path) -> Option<(Network, &'static registry::Checkpoint)> {
+/// The network that published a file of this name, and as which checkpoint.
+fn published_as(path: &Path) -> Option<Network> {
     let file = path.file_name()?.to_str()?;
     cygnet_zoo::networks().find_map(|network| {
         let checkpoint = network.checkpoints().iter().find(|checkpoint| checkpoint.file == file)?;
-        Some((network, checkpoint))
+        Some(Network { checkpoint: Some(checkpoint), ..network })
     })
 }
 
