@@ -7,7 +7,11 @@
 pub mod blocks;
 pub mod imagenet;
 pub mod keymap;
+pub mod mobilenet_v1;
 pub mod mobilenet_v2;
+pub mod mobilenet_v2_flavours;
+pub mod mobilenet_v3;
+pub mod mobilenet_v3_flavours;
 pub mod registry;
 mod spec;
 

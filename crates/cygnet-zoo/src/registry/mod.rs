@@ -1,7 +1,43 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+/// A checkpoint of timm's: model, tag, file of the first release with the start of its hash, accuracy. Newer ones are
+/// on the hub only.
+macro_rules! timm_checkpoint {
+    ($model:literal, $tag:literal, $stem:literal - $hash:literal, $accuracy:expr) => {
+        Checkpoint::new(
+            $tag,
+            concat!($stem, "-", $hash, ".pth"),
+            &[
+                concat!(
+                    "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/",
+                    $stem,
+                    "-",
+                    $hash,
+                    ".pth"
+                ),
+                concat!("https://huggingface.co/timm/", $model, ".", $tag, "/resolve/main/model.safetensors"),
+            ],
+            $hash,
+            "Apache-2.0",
+            $accuracy,
+        )
+    };
+    ($model:literal, $tag:literal, $accuracy:expr) => {
+        Checkpoint::new(
+            $tag,
+            concat!($model, ".", $tag, ".safetensors"),
+            &[concat!("https://huggingface.co/timm/", $model, ".", $tag, "/resolve/main/model.safetensors")],
+            "",
+            "Apache-2.0",
+            $accuracy,
+        )
+    };
+}
+
+mod mobilenet_v1;
 mod mobilenet_v2;
+mod mobilenet_v3;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -9,7 +45,7 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v2::ROWS];
+const ROWS: &[&[Row]] = &[mobilenet_v1::ROWS, mobilenet_v2::ROWS, mobilenet_v3::ROWS];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,6 +221,13 @@ impl Preset {
         mean: [104.0, 117.0, 123.0],
         std: [1.0; 3],
     };
+
+    /// The same with another sampling.
+    #[must_use]
+    pub const fn sampled(mut self, interpolation: Interpolation) -> Preset {
+        self.interpolation = interpolation;
+        self
+    }
 
     /// The same with another crop of timm's.
     #[must_use]
