@@ -27,7 +27,8 @@ pub struct KeyMap {
     pub source_stages: &'static [usize],
     /// Pairs of pattern and template for the path of a layer.
     pub rules: &'static [(&'static str, &'static str)],
-    /// Pairs of PyTorch's name of a tensor in a layer and the source's.
+    /// Pairs of PyTorch's name of a tensor in a layer and the source's; the first that fits counts. PyTorch's may
+    /// follow a pattern of the source's path of the layer: `{a}_bn.weight` is for layers that end in `_bn` only.
     pub tensors: &'static [(&'static str, &'static str)],
     /// Whether weights are stored as `[height, width, in, out]` and `[in, out]`, as TensorFlow does.
     pub channels_last: bool,
@@ -56,8 +57,13 @@ impl KeyMap {
     #[must_use]
     pub fn key(&self, name: &str) -> String {
         let (path, tensor) = name.rsplit_once('.').unwrap_or(("", name));
-        let tensor = self.tensors.iter().find(|(own, _)| *own == tensor).map_or(tensor, |(_, theirs)| theirs);
-        format!("{}.{tensor}", self.path(path))
+        let path = self.path(path);
+        let fits = |own: &str| match own.rsplit_once('.') {
+            Some((layer, own)) => own == tensor && self.captures(layer, &path).is_some(),
+            None => own == tensor,
+        };
+        let tensor = self.tensors.iter().find(|(own, _)| fits(own)).map_or(tensor, |(_, theirs)| theirs);
+        format!("{path}.{tensor}")
     }
 
     /// The source's name of the layer that Cygnet calls `path`.

@@ -7,7 +7,7 @@ use cygnet_graph::{Conv, Scope, Value};
 use crate::blocks::{Stage, conv_bn, depthwise_bn, stage};
 use crate::{Built, Spec};
 
-const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 7] = [
     //    expand  channels  repeats  stride      — table 2 of the paper
     stage(1, 16, 1, 1),
     stage(6, 24, 2, 2),
@@ -20,41 +20,38 @@ const STAGES: [Stage; 7] = [
 
 /// MobileNetV2 at any width.
 pub fn mobilenet_v2(spec: &Spec) -> Built {
+    let stages = STAGES.map(|stage| Stage { channels: spec.scaled(stage.channels), ..stage });
     spec.build(|net, image| {
-        let mut blocks = net.at("features").numbered();
-        let mut x = conv_bn(&blocks.next(), image, Conv::new(spec.scaled(32), 3).stride(2)).relu6();
-        for Stage { expand, channels, repeats, stride } in STAGES {
-            for repeat in 0..repeats {
-                let stride = if repeat == 0 { stride } else { 1 };
-                let block = blocks.next();
-                x = block.feature(inverted_residual(
-                    &block.at("conv"),
-                    x,
-                    expand,
-                    spec.scaled(channels),
-                    stride,
-                ));
-            }
-        }
-        x = conv_bn(&blocks.next(), x, Conv::new(spec.scaled(1280).max(1280), 1)).relu6();
+        let ends = [spec.scaled(32), spec.scaled(1280).max(1280)];
+        let x = features(&net.at("features"), image, ends, &stages, |expand| expand != 1);
         net.at("classifier.1").linear(x.global_avg_pool().dropout(0.2), spec.classes)
     })
 }
 
-fn inverted_residual<'g>(
-    block: &Scope<'g>,
-    x: Value<'g>,
-    expand: usize,
-    out: usize,
-    stride: usize,
+/// All before the pooling: `stages` between two convolutions that are `ends` wide. `expands` says whether a block
+/// that widens so many times has a layer for it.
+pub(crate) fn features<'g>(
+    net: &Scope<'g>,
+    image: Value<'g>,
+    ends: [usize; 2],
+    stages: &[Stage],
+    expands: impl Fn(usize) -> bool,
 ) -> Value<'g> {
-    let mut layers = block.numbered();
-    let mut y = x;
-    if expand != 1 {
-        y = conv_bn(&layers.next(), y, Conv::new(x.channels() * expand, 1)).relu6();
+    let mut blocks = net.numbered();
+    let mut x = conv_bn(&blocks.next(), image, Conv::new(ends[0], 3).stride(2)).relu6();
+    for &Stage { expand, channels, repeats, stride } in stages {
+        for repeat in 0..repeats {
+            let (block, stride) = (blocks.next(), if repeat == 0 { stride } else { 1 });
+            let mut layers = block.at("conv").numbered();
+            let mut y = x;
+            if expands(expand) {
+                y = conv_bn(&layers.next(), y, Conv::new(x.channels() * expand, 1)).relu6();
+            }
+            y = depthwise_bn(&layers.next(), y, 3, stride).relu6();
+            y = layers.next().conv(y, Conv::new(channels, 1));
+            y = layers.next().batch_norm(y);
+            x = block.feature(if stride == 1 && x.channels() == channels { x + y } else { y });
+        }
     }
-    y = depthwise_bn(&layers.next(), y, 3, stride).relu6();
-    y = layers.next().conv(y, Conv::new(out, 1));
-    y = layers.next().batch_norm(y);
-    if stride == 1 && x.channels() == out { x + y } else { y }
+    conv_bn(&blocks.next(), x, Conv::new(ends[1], 1)).relu6()
 }

@@ -38,4 +38,10 @@ impl Spec {
     pub fn scaled(&self, channels: usize) -> usize {
         crate::blocks::make_divisible(channels as f64 * self.width, 8)
     }
+
+    /// Channels multiplied by the width, without the fraction.
+    #[must_use]
+    pub fn truncated(&self, channels: usize) -> usize {
+        (channels as f64 * self.width) as usize
+    }
 }

@@ -1,12 +1,45 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+/// A checkpoint of timm's: model, tag, file of the first release with the start of its hash, accuracy. Newer ones are
+/// on the hub only, without a published hash.
+macro_rules! timm_checkpoint {
+    ($model:literal, $tag:literal, $stem:literal - $hash:literal, $accuracy:expr) => {
+        Checkpoint::new(
+            $tag,
+            concat!($stem, "-", $hash, ".pth"),
+            &[concat!(
+                "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/",
+                $stem,
+                "-",
+                $hash,
+                ".pth"
+            )],
+            $hash,
+            "Apache-2.0",
+            $accuracy,
+        )
+    };
+    ($model:literal, $tag:literal, $accuracy:expr) => {
+        Checkpoint::new(
+            $tag,
+            concat!($model, ".", $tag, ".safetensors"),
+            &[concat!("https://huggingface.co/timm/", $model, ".", $tag, "/resolve/main/model.safetensors")],
+            "",
+            "Apache-2.0",
+            $accuracy,
+        )
+    };
+}
+
 mod fbnet;
 mod ghostnet;
 mod inception;
 mod inception_keys;
 mod mnasnet;
+mod mobilenet_v1;
 mod mobilenet_v2;
+mod mobilenet_v3;
 mod mobilenext;
 mod proxylessnas;
 mod resnet;
@@ -30,7 +63,9 @@ const ROWS: &[&[Row]] = &[
     inception::ROWS,
     xception::ROWS,
     squeezenet::ROWS,
+    mobilenet_v1::ROWS,
     mobilenet_v2::ROWS,
+    mobilenet_v3::ROWS,
     mobilenext::ROWS,
     shufflenet_v1::ROWS,
     shufflenet_v2::ROWS,
@@ -225,6 +260,13 @@ impl Preset {
 
     /// Megvii's: blue first, 0 to 255, as it is.
     pub const MEGVII: Preset = Preset { mean: [0.0; 3], ..Preset::CAFFE };
+
+    /// The same with another sampling.
+    #[must_use]
+    pub const fn sampled(mut self, interpolation: Interpolation) -> Preset {
+        self.interpolation = interpolation;
+        self
+    }
 
     /// The same with another crop of timm's.
     #[must_use]
