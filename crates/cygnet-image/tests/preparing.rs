@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
 
-use std::path::{Path, PathBuf};
-
 use cygnet_image::{ChannelOrder, Image, ImageError, Interpolation, Preprocess, Resize};
 
 /// A picture whose red is its column and whose green is its row.

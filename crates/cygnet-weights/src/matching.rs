@@ -290,7 +290,6 @@ pub fn naming_by_execution(graph: &Graph) -> Naming {
             | Op::Pool(_)
             | Op::GlobalAvgPool
             | Op::LocalResponseNorm(_)
-            | Op::BlurPool { .. }
             | Op::Add
             | Op::Mul
             | Op::Scale { .. }

@@ -131,8 +131,10 @@ impl Model {
         let [channels, height, width] = graph.input_shape();
         if (preprocess.channels.count(), preprocess.size) != (channels, [height, width]) {
             return Err(wrong(format!(
-                "photos are prepared as {}x{height}x{width} but the network reads {:?}",
+                "photos are prepared as {}x{}x{} but the network reads {:?}",
                 preprocess.channels.count(),
+                preprocess.size[0],
+                preprocess.size[1],
                 graph.input_shape()
             )));
         }

