@@ -1,6 +1,6 @@
 //! Pieces that several families share unchanged.
 
-use cygnet_graph::{Conv, Scope, Value};
+use cygnet_graph::{Activation, Conv, Scope, Value};
 
 /// A row of a paper's table: blocks that share a width, the first with the stride.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +46,19 @@ pub fn depthwise_bn<'g>(scope: &Scope<'g>, x: Value<'g>, kernel: usize, stride: 
     conv_bn(scope, x, conv)
 }
 
+/// The functions of squeeze-and-excitation as published: ReLU inside, sigmoid as the gate.
+pub const RELU_SIGMOID: [Activation; 2] = [Activation::Relu, Activation::Sigmoid];
+
 /// Squeeze-and-excitation (Hu et al. 2017): weighs the channels of `x` by what a network of two layers, at `names`,
-/// makes of their means; `squeezed` is its inner width.
-pub fn squeeze_excite_at<'g>(
+/// makes of their means; `squeezed` is its inner width, `inner` and `gate` its functions.
+pub fn squeeze_excite<'g>(
     scope: &Scope<'g>,
     names: [&str; 2],
     x: Value<'g>,
     squeezed: usize,
+    [inner, gate]: [Activation; 2],
 ) -> Value<'g> {
-    let inner = scope.at(names[0]).conv(x.global_avg_pool(), Conv::new(squeezed, 1).bias()).relu();
-    x * scope.at(names[1]).conv(inner, Conv::new(x.channels(), 1).bias()).sigmoid()
+    let means = x.global_avg_pool();
+    let hidden = scope.at(names[0]).conv(means, Conv::new(squeezed, 1).bias()).activation(inner);
+    x * scope.at(names[1]).conv(hidden, Conv::new(x.channels(), 1).bias()).activation(gate)
 }

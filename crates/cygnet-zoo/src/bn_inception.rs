@@ -8,7 +8,7 @@
 
 use cygnet_graph::{Conv, Padding, Pool, Scope, Value};
 
-use crate::blocks::squeeze_excite_at;
+use crate::blocks::{RELU_SIGMOID, squeeze_excite};
 use crate::inception::{Module, Style, Unit, concat, conv_bn_relu};
 use crate::{Built, Spec};
 
@@ -70,7 +70,7 @@ pub fn bn_inception(spec: &Spec) -> Built {
 /// BN-Inception with squeeze-and-excitation.
 pub fn se_bn_inception(spec: &Spec) -> Built {
     network(spec, conv_bn_relu, |unit, x| {
-        squeeze_excite_at(&unit.at("se"), ["conv1", "conv2"], x, x.channels() / 16)
+        squeeze_excite(&unit.at("se"), ["conv1", "conv2"], x, x.channels() / 16, RELU_SIGMOID)
     })
 }
 

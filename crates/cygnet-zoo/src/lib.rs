@@ -6,6 +6,7 @@
 
 pub mod blocks;
 pub mod bn_inception;
+pub mod fbnet;
 pub mod ghost_resnet;
 pub mod ghostnet;
 pub mod imagenet;
@@ -14,8 +15,12 @@ pub mod inception_resnet;
 pub mod inception_v1;
 pub mod inception_v3;
 pub mod inception_v4;
+pub mod inverted_residual;
 pub mod keymap;
+pub mod mnasnet;
 pub mod mobilenet_v2;
+pub mod mobilenext;
+pub mod proxylessnas;
 pub mod registry;
 pub mod sepreresnet;
 pub mod seresnet;
@@ -25,6 +30,7 @@ pub mod shufflenet_v2;
 pub mod shufflenet_v2_large;
 pub mod shufflenet_v2_plus;
 mod spec;
+pub mod spnasnet;
 pub mod squeezenet;
 pub mod xception;
 pub mod xception_aligned;

@@ -6,7 +6,7 @@
 
 use cygnet_graph::{Conv, Pool, Scope, Value};
 
-use crate::blocks::{conv_bn_at, squeeze_excite_at};
+use crate::blocks::{RELU_SIGMOID, conv_bn_at, squeeze_excite};
 use crate::{Built, Spec};
 
 /// A network of this family: the branch of its blocks, and their number in each stage.
@@ -86,7 +86,7 @@ fn residual<'g>(unit: &Scope<'g>, x: Value<'g>, branch: Branch, base: usize, str
         }
         y = layer.at("conv").conv(y, conv);
     }
-    y = squeeze_excite_at(&unit.at("se"), ["conv1", "conv2"], y, y.channels() / 16);
+    y = squeeze_excite(&unit.at("se"), ["conv1", "conv2"], y, y.channels() / 16, RELU_SIGMOID);
     let same = stride == 1 && x.channels() == y.channels();
     let out = Conv::new(y.channels(), 1).stride(stride);
     y + if same { x } else { unit.at("identity_conv").conv(active, out) }

@@ -7,7 +7,7 @@
 
 use cygnet_graph::{Conv, Pool, Scope, Value};
 
-use crate::blocks::{conv_bn, conv_bn_at, make_divisible, squeeze_excite_at};
+use crate::blocks::{RELU_SIGMOID, conv_bn, conv_bn_at, make_divisible, squeeze_excite};
 use crate::{Built, Spec};
 
 /// A network of this family.
@@ -205,7 +205,7 @@ impl ResNet {
         if self.gated {
             let multiple = if self.form == Form::Timm { 8 } else { 1 };
             let squeezed = make_divisible(y.channels() as f64 / 16.0, multiple);
-            y = squeeze_excite_at(&block.at("se"), ["fc1", "fc2"], y, squeezed);
+            y = squeeze_excite(&block.at("se"), ["fc1", "fc2"], y, squeezed, RELU_SIGMOID);
         }
         let same = stride == 1 && x.channels() == y.channels();
         let shortcut = if same { x } else { self.shortcut(&block.at("downsample"), x, y.channels(), stride) };

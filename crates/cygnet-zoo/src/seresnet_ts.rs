@@ -5,7 +5,7 @@
 
 use cygnet_graph::{Activation, Conv, Pool, Scope, Value};
 
-use crate::blocks::{Stage, conv_bn_at, make_divisible, squeeze_excite_at, stage};
+use crate::blocks::{RELU_SIGMOID, Stage, conv_bn_at, make_divisible, squeeze_excite, stage};
 use crate::{Built, Spec};
 
 const RESNEXT26TS: [Stage; 4] = [
@@ -78,7 +78,7 @@ fn bottleneck<'g>(
     let y = swish(layer(&block.at("conv1_1x1"), x, Conv::new(inner, 1)));
     let y = swish(layer(&block.at("conv2_kxk"), y, Conv::new(inner, 3).stride(stride).groups(groups)));
     let squeezed = make_divisible(inner as f64 / 16.0, 8);
-    let y = squeeze_excite_at(&block.at("attn"), ["fc1", "fc2"], y, squeezed);
+    let y = squeeze_excite(&block.at("attn"), ["fc1", "fc2"], y, squeezed, RELU_SIGMOID);
     let y = layer(&block.at("conv3_1x1"), y, Conv::new(out, 1));
     if stride == 1 && x.channels() == out {
         return swish(y + x);

@@ -4,7 +4,7 @@
 
 use cygnet_graph::{Conv, Pool, Scope, Value};
 
-use crate::blocks::{conv_bn, conv_bn_at, make_divisible, squeeze_excite_at};
+use crate::blocks::{RELU_SIGMOID, conv_bn, conv_bn_at, make_divisible, squeeze_excite};
 use crate::{Built, Spec};
 
 /// A column of table 1 of the paper.
@@ -132,7 +132,7 @@ fn unit<'g>(
     let branch = if widens { out.saturating_sub(x.channels()) } else { out };
     y = conv_bn(&second, y, Conv::new(branch, 1).groups(groups[1]));
     if flavour == Flavour::SqueezeExcite {
-        y = squeeze_excite_at(&block.at("se"), ["fc1", "fc2"], y, branch / 16);
+        y = squeeze_excite(&block.at("se"), ["fc1", "fc2"], y, branch / 16, RELU_SIGMOID);
     }
     let shortcut = match (stride, flavour) {
         (1, _) => x,

@@ -1,10 +1,14 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
+mod fbnet;
 mod ghostnet;
 mod inception;
 mod inception_keys;
+mod mnasnet;
 mod mobilenet_v2;
+mod mobilenext;
+mod proxylessnas;
 mod resnet;
 mod sepreresnet;
 mod seresnet;
@@ -12,6 +16,7 @@ mod seresnet_caffe;
 mod seresnext;
 mod shufflenet_v1;
 mod shufflenet_v2;
+mod spnasnet;
 mod squeezenet;
 mod xception;
 
@@ -26,14 +31,19 @@ const ROWS: &[&[Row]] = &[
     xception::ROWS,
     squeezenet::ROWS,
     mobilenet_v2::ROWS,
+    mobilenext::ROWS,
     shufflenet_v1::ROWS,
     shufflenet_v2::ROWS,
-    ghostnet::ROWS,
     seresnet::ROWS,
     seresnet_caffe::ROWS,
     seresnext::ROWS,
     sepreresnet::ROWS,
     resnet::ROWS,
+    mnasnet::ROWS,
+    spnasnet::ROWS,
+    proxylessnas::ROWS,
+    ghostnet::ROWS,
+    fbnet::ROWS,
 ];
 
 /// The families of the field.
