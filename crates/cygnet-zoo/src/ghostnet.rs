@@ -6,7 +6,7 @@
 
 use cygnet_graph::{Activation, Conv, Pool, Scope, Value};
 
-use crate::blocks::{conv_bn, conv_bn_at, make_divisible};
+use crate::blocks::{conv_bn, conv_bn_at, make_divisible, squeeze_excite};
 use crate::{Built, Spec};
 
 /// A row of table 1 of the paper.
@@ -131,7 +131,14 @@ fn bottleneck<'g>(block: &Scope<'g>, x: Value<'g>, row: Row, version: Version, a
         };
     }
     if squeezes {
-        y = squeeze_excite(&block.at("se"), y, version);
+        let (squeezed, gate) = match version {
+            Version::Early => (expanded / 4, Activation::HardSigmoidClamp),
+            Version::V1 | Version::V2 | Version::V3 => {
+                (make_divisible(expanded as f64 / 4.0, 4), Activation::HardSigmoid)
+            }
+        };
+        let names = ["conv_reduce", "conv_expand"];
+        y = squeeze_excite(&block.at("se"), names, y, squeezed, [Activation::Relu, gate]);
     }
     y = ghost("ghost2", y, channels, |y| y);
     if stride == 1 && x.channels() == channels {
@@ -192,15 +199,4 @@ fn attention<'g>(scope: &Scope<'g>, x: Value<'g>, y: Value<'g>) -> Value<'g> {
     gate = conv_bn_at(scope, ["2", "3"], gate, Conv::rect(channels, [1, 5]).groups(channels));
     gate = conv_bn_at(scope, ["4", "5"], gate, Conv::rect(channels, [5, 1]).groups(channels));
     y * gate.sigmoid().upsample_like(y)
-}
-
-fn squeeze_excite<'g>(scope: &Scope<'g>, x: Value<'g>, version: Version) -> Value<'g> {
-    let (squeezed, gate) = match version {
-        Version::Early => (x.channels() / 4, Activation::HardSigmoidClamp),
-        Version::V1 | Version::V2 | Version::V3 => {
-            (make_divisible(x.channels() as f64 * 0.25, 4), Activation::HardSigmoid)
-        }
-    };
-    let inner = scope.at("conv_reduce").conv(x.global_avg_pool(), Conv::new(squeezed, 1).bias()).relu();
-    x * scope.at("conv_expand").conv(inner, Conv::new(x.channels(), 1).bias()).activation(gate)
 }

@@ -1,5 +1,6 @@
 //! What the golden files of MobileNets do not show: Keras' names, its padding at odd sizes and its rounding of widths.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use cygnet_graph::Graph;
 use cygnet_zoo::find;
 
