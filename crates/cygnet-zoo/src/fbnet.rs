@@ -1,8 +1,8 @@
 //! FBNet: searched by gradient descent over a network of all choices, for one phone each (Wu et al. 2018, arXiv
 //! 1812.03443).
 //!
-//! Names are timm's. Public versions differ at the edges, see [`Flavour`]; numbers are those of places, so a place
-//! where the search chose no block leaves a gap.
+//! Names are timm's; blocks are numbered by place, so a place where the search chose no block leaves a gap. Public
+//! versions of one search result differ in biases, in 1×1 convolutions that would not widen, and in the classifier.
 
 use cygnet_graph::{Conv, Scope, Value};
 
@@ -174,6 +174,7 @@ fn network<'g>(
 ) -> Value<'g> {
     let end = |conv: Conv| Conv { bias: flavour != Flavour::Timm, ..conv };
     let x = conv_bn_at(net, ["conv_stem", "bn1"], image, end(Conv::new(widths.stem, 3).stride(2))).relu();
+    let x = net.at("conv_stem").feature(x);
     let x = stages(net, x, widths.stages, choices, |place, x, choice| block(place, x, choice, flavour));
     let x = conv_bn_at(net, ["conv_head", "bn2"], x, end(Conv::new(widths.last, 1))).relu();
     let (x, classifier) = (x.global_avg_pool(), net.at("classifier"));

@@ -81,8 +81,8 @@ const fn official(id: &'static str, build: fn(&Spec) -> Built, variants: &'stati
     Row::new(id, Family::FBNet, "official", build, variants)
 }
 
-const fn published(urls: &'static [&'static str], accuracy: [f32; 2]) -> Checkpoint {
-    Checkpoint::new("in1k", "model.pth", urls, "", "Apache-2.0", accuracy).keys(&OFFICIAL)
+const fn published(file: &'static str, urls: &'static [&'static str], accuracy: [f32; 2]) -> Checkpoint {
+    Checkpoint::new("in1k", file, urls, "", "Apache-2.0", accuracy).keys(&OFFICIAL)
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -92,6 +92,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[Name::mapped("fbnet_a", &OFFICIAL)],
             &[published(
+                "fbnet_a_f155351132.pth",
                 &["https://dl.fbaipublicfiles.com/fbnet/models/20200103/rAuaZE/fbnet_a_f155351132/model.pth"],
                 [73.298, 90.9239],
             )],
@@ -103,6 +104,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[Name::mapped("fbnet_b", &OFFICIAL)],
             &[published(
+                "fbnet_b_f153237418.pth",
                 &["https://dl.fbaipublicfiles.com/fbnet/models/20200103/rAuaZE/fbnet_b_f153237418/model.pth"],
                 [74.5441, 91.7846],
             )],
@@ -114,6 +116,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[Name::mapped("fbnet_c", &OFFICIAL)],
             &[published(
+                "fbnet_c_f152910217.pth",
                 &["https://dl.fbaipublicfiles.com/fbnet/models/20200103/rAuaZE/fbnet_c_f152910217/model.pth"],
                 [75.2499, 92.2925],
             )],

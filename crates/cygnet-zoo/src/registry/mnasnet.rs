@@ -107,6 +107,7 @@ pub(super) const ROWS: &[Row] = &[
                 &[
                     Name::same("torchvision", "mnasnet1_0"),
                     Name::mapped("mnasnet_100", &B1_TIMM),
+                    Name::mapped("mnasnet_b1", &B1_TIMM),
                     Name::mapped("mnasnet_b1", &B1_PYTORCHCV),
                 ],
                 &[
@@ -187,7 +188,11 @@ pub(super) const ROWS: &[Row] = &[
         mnasnet_a1,
         &[
             Variant::new(
-                &[Name::same("timm", "semnasnet_100"), Name::mapped("mnasnet_a1", &A1_PYTORCHCV)],
+                &[
+                    Name::same("timm", "semnasnet_100"),
+                    Name::same("timm", "mnasnet_a1"),
+                    Name::mapped("mnasnet_a1", &A1_PYTORCHCV),
+                ],
                 &[Checkpoint::new(
                     "rmsp_in1k",
                     "mnasnet_a1-d9418771.pth",
