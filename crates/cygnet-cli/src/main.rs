@@ -1,86 +1,39 @@
 //! The command `cygnet`: parse, call, print.
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
-use std::path::PathBuf;
+mod args;
+mod commands;
+mod output;
+mod progress;
+
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-#[derive(Parser)]
-enum Command {
-    /// Checks golden files of reference implementations.
-    Verify {
-        /// Golden files.
-        files: Vec<PathBuf>,
-    },
-    /// Shows a network.
-    Show {
-        /// Its id or alias.
-        id: String,
-        /// Image side.
-        #[arg(long)]
-        image: Option<usize>,
-    },
-    /// Lists networks.
-    List,
-}
+use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let mut failed = false;
-    match Command::parse() {
-        Command::Verify { files } => {
-            for file in files {
-                let outcome = cygnet::verify::verify(&file);
-                failed |= !outcome.pass;
-                println!("{}", serde_json::to_string(&outcome).expect("plain data"));
-            }
-        }
-        Command::Show { id, image } => match cygnet::zoo::find(&id).map(|network| {
-            let mut spec = network.spec();
-            if let Some(side) = image {
-                spec.image = [3, side, side];
-            }
-            (network.row.build)(&spec)
-        }) {
-            Some(Ok(graph)) => {
-                print!("{graph}");
-                println!("{:?}", graph.cost());
-            }
-            Some(Err(error)) => {
-                eprintln!("{error}");
-                failed = true;
-            }
-            None => {
-                eprintln!("unknown network {id}");
-                failed = true;
-            }
-        },
-        Command::List => {
-            for network in cygnet::zoo::networks() {
-                match network.build() {
-                    Ok(graph) => {
-                        let cost = graph.cost();
-                        let names: Vec<_> = network
-                            .names()
-                            .iter()
-                            .map(|name| format!("{}/{}", name.source, name.name))
-                            .collect();
-                        println!(
-                            "{}\t{}\t{}\t{}\t{}",
-                            network.id,
-                            cost.params,
-                            cost.macs,
-                            cost.activations,
-                            names.join(",")
-                        );
-                    }
-                    Err(error) => {
-                        println!("{}\t{error}", network.id);
-                        failed = true;
-                    }
-                }
-            }
+    let done = match Cli::parse().command {
+        Command::Classify(args) => commands::classify(&args),
+        Command::List(args) => commands::list(&args),
+        Command::Show(args) => commands::show(&args),
+        Command::Pull(args) => commands::pull(&args),
+        Command::Eval(args) => commands::eval(&args),
+        Command::Convert(args) => commands::convert(&args),
+        Command::Verify(args) => commands::verify(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("{} {error:#}", output::styled(output::BAD, "error:"));
+            ExitCode::FAILURE
         }
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Whether the reader of standard output went away, as `head` does.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -141,12 +141,6 @@ impl<'g> Value<'g> {
         self.then(Op::LocalResponseNorm(norm))
     }
 
-    /// Depthwise binomial low-pass filter.
-    #[must_use]
-    pub fn blur_pool(self, kernel: usize, stride: usize) -> Value<'g> {
-        self.then(Op::BlurPool { kernel, stride })
-    }
-
     /// `x * scale + shift`, one constant for all channels or one a channel.
     #[must_use]
     pub fn scale(self, scale: impl Into<Vec<f32>>, shift: impl Into<Vec<f32>>) -> Value<'g> {

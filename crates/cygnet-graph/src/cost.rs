@@ -48,7 +48,6 @@ impl Graph {
             | Op::Pool(_)
             | Op::GlobalAvgPool
             | Op::LocalResponseNorm(_)
-            | Op::BlurPool { .. }
             | Op::Add
             | Op::Mul
             | Op::Scale { .. }

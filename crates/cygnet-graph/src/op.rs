@@ -24,13 +24,6 @@ pub enum Op {
     GlobalAvgPool,
     /// Local response normalisation across channels.
     LocalResponseNorm(LocalResponseNorm),
-    /// Depthwise binomial low-pass filter with reflected borders (Zhang 2019, as in timm's `BlurPool2d`).
-    BlurPool {
-        /// Side of the filter, 2 to 7; the filter is the outer product of a binomial row with itself.
-        kernel: usize,
-        /// Step of the windows.
-        stride: usize,
-    },
     /// Sum of two values; dimensions of 1 are broadcast.
     Add,
     /// Product of two values; dimensions of 1 are broadcast.
@@ -354,7 +347,6 @@ impl Op {
             Op::Pool(Pool { kind: PoolKind::Avg, .. }) => "avg_pool",
             Op::GlobalAvgPool => "global_avg_pool",
             Op::LocalResponseNorm(_) => "local_response_norm",
-            Op::BlurPool { .. } => "blur_pool",
             Op::Add => "add",
             Op::Mul => "mul",
             Op::Scale { .. } => "scale",

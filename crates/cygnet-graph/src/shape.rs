@@ -69,7 +69,6 @@ pub(crate) fn params(op: &Op, inputs: &[&[usize]]) -> Vec<LocalParam> {
         | Op::Pool(_)
         | Op::GlobalAvgPool
         | Op::LocalResponseNorm(_)
-        | Op::BlurPool { .. }
         | Op::Add
         | Op::Mul
         | Op::Scale { .. }
@@ -92,7 +91,6 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         Op::Input => unreachable!("an input has no inputs to infer from"),
         Op::Conv(conv) => conv_shape(conv, map(op, inputs[0])?)?,
         Op::Pool(pool) => pool_shape(op.name(), pool, map(op, inputs[0])?)?,
-        Op::BlurPool { kernel, stride } => blur_shape(*kernel, *stride, map(op, inputs[0])?)?,
         Op::GlobalAvgPool => {
             let [channels, ..] = map(op, inputs[0])?;
             vec![channels, 1, 1]
@@ -159,7 +157,6 @@ fn arity(op: &Op, given: usize) -> Result<(), Problem> {
         | Op::Pool(_)
         | Op::GlobalAvgPool
         | Op::LocalResponseNorm(_)
-        | Op::BlurPool { .. }
         | Op::Scale { .. }
         | Op::Slice { .. }
         | Op::ChannelShuffle { .. }
@@ -257,32 +254,6 @@ fn pool_shape(
         shape.push(out);
     }
     Ok(shape)
-}
-
-/// Rows added on each side before a blur filter: timm's `get_padding(kernel, stride)`.
-#[must_use]
-pub fn blur_padding(kernel: usize, stride: usize) -> usize {
-    (stride - 1 + kernel - 1) / 2
-}
-
-fn blur_shape(
-    kernel: usize,
-    stride: usize,
-    [channels, height, width]: [usize; 3],
-) -> Result<Vec<usize>, Problem> {
-    let op = "blur_pool";
-    setting(op, "kernel", kernel, (2..=7).contains(&kernel))?;
-    setting(op, "stride", stride, (1..=4).contains(&stride))?;
-    let pad = blur_padding(kernel, stride);
-    if height.min(width) <= pad {
-        return Err(Problem::WindowTooLarge {
-            op,
-            kernel: [kernel, kernel],
-            shape: vec![channels, height, width],
-        });
-    }
-    let out = |size: usize| (size + 2 * pad - kernel) / stride + 1;
-    Ok(vec![channels, out(height), out(width)])
 }
 
 /// Shapes aligned at the channel: `[c]` stands for `[c, 1, 1]`.

@@ -55,7 +55,6 @@ impl Display for Op {
             Op::LocalResponseNorm(LocalResponseNorm { size, alpha, beta, k }) => {
                 write!(f, " size {size} alpha {alpha} beta {beta} k {k}")
             }
-            Op::BlurPool { kernel, stride } => write!(f, " {kernel}x{kernel} /{stride}"),
             Op::Scale { scale, shift } => write!(f, " {scale:?} {shift:?}"),
             Op::Slice { start, len } => write!(f, " {start}..{}", start + len),
             Op::ChannelShuffle { groups } => write!(f, " groups {groups}"),

@@ -1,4 +1,5 @@
 //! What a graph promises, whether it is built or read.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cygnet_graph::{Conv, Graph, Padding, Pool};
 use proptest::prelude::*;

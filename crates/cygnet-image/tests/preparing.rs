@@ -2,9 +2,6 @@
 //! pictures prepared by Pillow.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails the test")]
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
-
-use std::path::{Path, PathBuf};
 
 use cygnet_image::{ChannelOrder, Image, ImageError, Interpolation, Preprocess, Resize};
 
@@ -167,17 +164,9 @@ fn the_record_has_a_plain_json_form() {
     );
 }
 
-fn shared() -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("CYGNET_SHARED") else {
-        println!("skipped: CYGNET_SHARED is not set");
-        return None;
-    };
-    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join("data"))
-}
-
 #[test]
 fn real_photos_are_prepared_as_by_pillow() {
-    let Some(data) = shared() else { return };
+    let Some(data) = cygnet_testing::shared("data") else { return };
     let photo = Image::open(data.join("images/coral_ccby/parrot.jpg")).unwrap();
     let records = [
         ("224x224_r256c224", Preprocess::torchvision(224, 256)),

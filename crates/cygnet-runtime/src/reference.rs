@@ -158,10 +158,6 @@ impl<T: Float> Reference<T> {
                 let constants = [norm.alpha, norm.beta, norm.k].map(f64::from);
                 kernels::local_response_norm(get(0), shapes[0][0], norm.size, constants)
             }
-            Op::BlurPool { kernel, stride } => {
-                let pad = shape::blur_padding(*kernel, *stride);
-                kernels::blur_pool(get(0), map(shapes[0]), *kernel, *stride, pad)
-            }
             Op::Add => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l + r),
             Op::Mul => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l * r),
             Op::Scale { scale, shift } => {

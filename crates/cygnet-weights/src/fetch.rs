@@ -23,7 +23,7 @@ use self::part::Part;
 pub struct Artifact<'a> {
     /// Its name in the cache and in mirrors; no folders.
     pub file_name: &'a str,
-    /// Its SHA-256 in hexadecimal, or at least the first eight digits.
+    /// Its SHA-256 in hexadecimal, or at least the first eight digits; empty if nobody published it.
     pub sha256: &'a str,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
@@ -450,8 +450,8 @@ impl Artifact<'_> {
         let plain = !self.file_name.is_empty()
             && !self.file_name.starts_with('.')
             && !self.file_name.contains(['/', '\\', ':', '\0']);
-        let hash =
-            (8..=64).contains(&self.sha256.len()) && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        let hash = [0..=0, 8..=64].iter().any(|lengths| lengths.contains(&self.sha256.len()))
+            && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
         let reason = match (plain, hash) {
             (true, true) => return Ok(()),
             (false, _) => "not a plain file name",

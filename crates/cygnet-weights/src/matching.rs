@@ -17,6 +17,29 @@ use crate::{Tensor, Tensors};
 /// The numbers of a graph's parameters, in the order of [`Graph::params`].
 pub type Weights = Vec<Vec<f32>>;
 
+/// How a checkpoint names and lays out the parameters of a graph.
+pub struct Naming {
+    /// The checkpoint's name of a parameter, from the graph's.
+    pub key: Box<dyn Fn(&str) -> String>,
+    /// Whether convolutions are stored as `[height, width, in, out]` and linear layers as `[in, out]`, as TensorFlow
+    /// does.
+    pub channels_last: bool,
+}
+
+impl Naming {
+    /// The graph's own names, in PyTorch's layout.
+    #[must_use]
+    pub fn own() -> Naming {
+        Naming { key: Box::new(str::to_owned), channels_last: false }
+    }
+
+    /// Whether the checkpoint has a tensor for every parameter of `graph`, whatever its shape.
+    #[must_use]
+    pub fn covers(&self, graph: &Graph, tensors: &Tensors) -> bool {
+        graph.params().iter().all(|param| tensors.contains_key(&(self.key)(&param.name)))
+    }
+}
+
 /// What to do with a classifier whose number of classes is not the graph's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
@@ -82,23 +105,22 @@ fn is_ignored(key: &str) -> bool {
     key.ends_with("num_batches_tracked") || ["aux1", "aux2", "AuxLogits"].contains(&first)
 }
 
-/// The node that holds the classifier: the last one with parameters before the output.
-fn classifier(graph: &Graph) -> Option<NodeId> {
-    graph.params().last().map(|param| param.node)
-}
-
-/// Fits `tensors` to `graph`, where `key` gives the checkpoint's name of each of the graph's parameters.
+/// Fits `tensors` to `graph`.
 ///
 /// # Errors
 /// All tensors that are missing, unexpected or misshapen.
-pub fn fit(
-    graph: &Graph,
-    tensors: &Tensors,
-    key: impl Fn(&str) -> String,
-    head: Head,
-) -> Result<Weights, Mismatch> {
+pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Result<Weights, Mismatch> {
+    let params: Vec<(Param, String)> = graph
+        .params()
+        .into_iter()
+        .map(|param| ((naming.key)(&param.name), param))
+        .map(|(k, p)| (p, k))
+        .collect();
     let mut fit = Fit {
         tensors,
+        channels_last: naming.channels_last,
+        head,
+        classifier: params.last().map(|(param, _)| param.node),
         used: HashSet::new(),
         mismatch: Mismatch {
             graph: graph.name().into(),
@@ -107,31 +129,23 @@ pub fn fit(
             misshapen: vec![],
         },
     };
-    let classifier = classifier(graph);
     let mut weights = Vec::new();
-    let params: Vec<(Param, String)> =
-        graph.params().into_iter().map(|p| (key(&p.name), p)).map(|(k, p)| (p, k)).collect();
     for (param, key) in &params {
-        let is_head = Some(param.node) == classifier;
-        let folded = || folded_norm(graph, param, &params, tensors);
-        weights.push(match tensors.get(key) {
-            Some(tensor) => fit.take(key, tensor, param, is_head, head),
-            None => match folded() {
-                Some(FoldedNorm { values, bias }) => {
-                    fit.used.insert(bias);
-                    values
-                }
-                None if is_head
-                    && head != Head::Keep
-                    && params.iter().any(|(p, k)| p.node == param.node && tensors.contains_key(k)) =>
-                {
-                    renew(param, head)
-                }
-                None => {
-                    fit.mismatch.missing.push((key.clone(), None));
-                    Vec::new()
-                }
-            },
+        let renewed = || {
+            let stored =
+                |(other, key): &(Param, String)| other.node == param.node && tensors.contains_key(key);
+            fit.new_head(param).filter(|_| params.iter().any(stored))
+        };
+        weights.push(if let Some((key, tensor)) = tensors.get_key_value(key) {
+            fit.take(key, tensor, param)
+        } else if let Some(FoldedNorm { values, bias }) = folded_norm(graph, param, &params, tensors) {
+            fit.used.insert(bias);
+            values
+        } else if let Some(values) = renewed() {
+            values
+        } else {
+            fit.mismatch.missing.push((key.clone(), None));
+            Vec::new()
         });
     }
     fit.finish(weights)
@@ -139,33 +153,45 @@ pub fn fit(
 
 struct Fit<'t> {
     tensors: &'t Tensors,
+    channels_last: bool,
+    head: Head,
+    /// The node that holds the classifier: the last one with parameters.
+    classifier: Option<NodeId>,
     used: HashSet<&'t str>,
     mismatch: Mismatch,
 }
 
+fn squeezed(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|&n| n != 1).collect()
+}
+
 impl<'t> Fit<'t> {
-    fn take(&mut self, key: &str, tensor: &'t Tensor, param: &Param, is_head: bool, head: Head) -> Vec<f32> {
-        if let Some((own, _)) = self.tensors.get_key_value(key) {
-            self.used.insert(own);
-        }
-        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
-        let (given, wanted) = (squeezed(tensor.shape()), squeezed(&param.shape));
-        let background = || {
-            let rest = |shape: &[usize]| squeezed(shape.get(1..).unwrap_or_default());
-            tensor.shape().first() == Some(&(param.shape[0] + 1))
-                && rest(tensor.shape()) == rest(&param.shape)
+    fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Vec<f32> {
+        self.used.insert(key);
+        let (shape, values) = if self.channels_last && param.role == Role::Weight {
+            channels_first(tensor)
+        } else {
+            (tensor.shape().to_vec(), tensor.to_f32().into_owned())
         };
-        if given == wanted {
-            tensor.to_f32().into_owned()
-        } else if is_head && background() {
-            let row = tensor.element_count() / (param.shape[0] + 1);
-            tensor.to_f32()[row..].to_vec()
-        } else if is_head && head != Head::Keep {
-            renew(param, head)
+        let classes = param.shape[0];
+        let rest = |shape: &[usize]| squeezed(shape.get(1..).unwrap_or_default());
+        let has_background = shape.first() == Some(&(classes + 1)) && rest(&shape) == rest(&param.shape);
+        if squeezed(&shape) == squeezed(&param.shape) {
+            values
+        } else if self.classifier == Some(param.node) && has_background {
+            values[values.len() / (classes + 1)..].to_vec()
+        } else if let Some(values) = self.new_head(param) {
+            values
         } else {
             self.mismatch.misshapen.push((key.into(), tensor.shape().to_vec(), param.shape.clone()));
             Vec::new()
         }
+    }
+
+    /// New values for a parameter of the classifier, if it may be renewed.
+    fn new_head(&self, param: &Param) -> Option<Vec<f32>> {
+        let Head::Renew { seed } = self.head else { return None };
+        (self.classifier == Some(param.node)).then(|| renew(param, seed))
     }
 
     fn finish(mut self, weights: Weights) -> Result<Weights, Mismatch> {
@@ -213,10 +239,27 @@ fn folded_norm<'t>(
     (values.len() == channels).then_some(FoldedNorm { values, bias: bias_key })
 }
 
+/// The shape and numbers of a weight stored as `[height, width, in, out]` or `[in, out]`, as PyTorch stores it.
+fn channels_first(tensor: &Tensor) -> (Vec<usize>, Vec<f32>) {
+    let values = tensor.to_f32();
+    let (window, inputs, outputs) = match *tensor.shape() {
+        [height, width, inputs, outputs] => ([height, width], inputs, outputs),
+        [inputs, outputs] => ([1, 1], inputs, outputs),
+        _ => return (tensor.shape().to_vec(), values.into_owned()),
+    };
+    let area = window[0] * window[1];
+    let mut turned = Vec::with_capacity(values.len());
+    for out in 0..outputs {
+        for input in 0..inputs {
+            turned.extend((0..area).map(|at| values[(at * inputs + input) * outputs + out]));
+        }
+    }
+    (vec![outputs, inputs, window[0], window[1]], turned)
+}
+
 /// New weights: uniform with variance `1 / fan_in` (Kaiming's rule for a linear layer) and zero bias.
-fn renew(param: &Param, head: Head) -> Vec<f32> {
+fn renew(param: &Param, seed: u64) -> Vec<f32> {
     let count = param.shape.iter().product();
-    let Head::Renew { seed } = head else { return Vec::new() };
     if param.role != Role::Weight {
         return vec![0.0; count];
     }
@@ -232,9 +275,9 @@ fn renew(param: &Param, head: Head) -> Vec<f32> {
     (0..count).map(|_| ((2.0 * unit() - 1.0) * bound) as f32).collect()
 }
 
-/// Names by order of execution, `00.conv.weight`, `01.dw.weight`…, as converters of frozen graphs write them: a
-/// function from the graph's parameter names to those.
-pub fn keys_by_execution(graph: &Graph) -> impl Fn(&str) -> String + use<> {
+/// Names by order of execution, `00.conv.weight`, `01.dw.weight`…, as converters of frozen graphs write them.
+#[must_use]
+pub fn naming_by_execution(graph: &Graph) -> Naming {
     let mut names = std::collections::HashMap::new();
     let mut number = 0;
     for (_, node) in graph.iter() {
@@ -247,7 +290,6 @@ pub fn keys_by_execution(graph: &Graph) -> impl Fn(&str) -> String + use<> {
             | Op::Pool(_)
             | Op::GlobalAvgPool
             | Op::LocalResponseNorm(_)
-            | Op::BlurPool { .. }
             | Op::Add
             | Op::Mul
             | Op::Scale { .. }
@@ -261,8 +303,9 @@ pub fn keys_by_execution(graph: &Graph) -> impl Fn(&str) -> String + use<> {
         names.insert(node.path.clone(), format!("{number:02}.{kind}"));
         number += 1;
     }
-    move |name| {
+    let key = move |name: &str| {
         let (path, tensor) = name.rsplit_once('.').unwrap_or(("", name));
         names.get(path).map_or_else(|| name.to_owned(), |path| format!("{path}.{tensor}"))
-    }
+    };
+    Naming { key: Box::new(key), channels_last: false }
 }

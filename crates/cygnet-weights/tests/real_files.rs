@@ -1,18 +1,11 @@
 //! Files that others wrote, read from the folder named by `CYGNET_SHARED`.
 
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
-
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cygnet_weights::{Checkpoint, Dtype, Format, Tensor, open, parse};
 
 fn shared(name: &str) -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("CYGNET_SHARED") else {
-        println!("skipped: CYGNET_SHARED is not set");
-        return None;
-    };
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    Some(workspace.join(folder).join("data/weights").join(name))
+    cygnet_testing::shared(&format!("data/weights/{name}"))
 }
 
 #[test]

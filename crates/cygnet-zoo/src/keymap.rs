@@ -12,7 +12,8 @@
 /// | `{*}` | the rest of the path |
 ///
 /// Templates use the same words, where `{#}` is the block counted from 0 through all stages, and `{S}` and `{B}`
-/// its stage and number in [`KeyMap::source_stages`]; each may carry an offset, as in `{S+1}`. The first rule that
+/// its stage and number in [`KeyMap::source_stages`]; each may carry an offset, as in `{S+1}`. With an offset, a
+/// segment that is one lower-case letter counts as its place in the alphabet, from `a` = 1. The first rule that
 /// matches counts; a path that none matches stays as it is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeyMap {
@@ -29,11 +30,20 @@ pub struct KeyMap {
     /// Pairs of PyTorch's name of a tensor in a layer and the source's; the first that fits counts. PyTorch's may
     /// follow a pattern of the source's path of the layer: `{a}_bn.weight` is for layers that end in `_bn` only.
     pub tensors: &'static [(&'static str, &'static str)],
+    /// Whether weights are stored as `[height, width, in, out]` and `[in, out]`, as TensorFlow does.
+    pub channels_last: bool,
 }
 
 /// A map that renames nothing, to fill the fields that a table does not need.
-pub const SAME_KEYS: KeyMap =
-    KeyMap { source: "", stages: &[], first: 0, source_stages: &[], rules: &[], tensors: &[] };
+pub const SAME_KEYS: KeyMap = KeyMap {
+    source: "",
+    stages: &[],
+    first: 0,
+    source_stages: &[],
+    rules: &[],
+    tensors: &[],
+    channels_last: false,
+};
 
 #[derive(Default)]
 struct Captures<'p> {
@@ -100,9 +110,9 @@ impl KeyMap {
             filled.push_str(literal);
             let Some((word, after)) = after.split_once('}') else { break };
             template = after;
-            let (name, offset) = word
-                .find(['+', '-'])
-                .map_or((word, 0), |at| (&word[..at], word[at..].parse::<isize>().unwrap_or(0)));
+            let (name, offset) = word.split_at(word.find(['+', '-']).unwrap_or(word.len()));
+            let is_offset = !offset.is_empty();
+            let offset = offset.parse::<isize>().unwrap_or(0);
             let block = captures.block.unwrap_or(0);
             let number = |n: usize| n.saturating_add_signed(offset).to_string();
             let word = match name.chars().next() {
@@ -113,7 +123,10 @@ impl KeyMap {
                 letter => {
                     let hit = captures.segments.iter().find(|(name, _)| Some(*name) == letter);
                     let segment = hit.map_or("", |(_, segment)| *segment);
-                    segment.parse().map_or_else(|_| segment.to_owned(), number)
+                    match segment.as_bytes() {
+                        &[place @ b'a'..=b'z'] if is_offset => number(usize::from(place - b'a') + 1),
+                        _ => segment.parse().map_or_else(|_| segment.to_owned(), number),
+                    }
                 }
             };
             filled.push_str(&word);

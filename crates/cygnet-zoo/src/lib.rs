@@ -5,15 +5,39 @@
 //! `cygnet-graph` only: no weights, no files, no network access.
 
 pub mod blocks;
+pub mod bn_inception;
+pub mod fbnet;
+pub mod ghost_resnet;
+pub mod ghostnet;
 pub mod imagenet;
+mod inception;
+pub mod inception_resnet;
+pub mod inception_v1;
+pub mod inception_v3;
+pub mod inception_v4;
+pub mod inverted_residual;
 pub mod keymap;
+pub mod mnasnet;
 pub mod mobilenet_v1;
 pub mod mobilenet_v2;
 pub mod mobilenet_v2_flavours;
 pub mod mobilenet_v3;
 pub mod mobilenet_v3_flavours;
+pub mod mobilenext;
+pub mod proxylessnas;
 pub mod registry;
+pub mod sepreresnet;
+pub mod seresnet;
+pub mod seresnet_ts;
+pub mod shufflenet_v1;
+pub mod shufflenet_v2;
+pub mod shufflenet_v2_large;
+pub mod shufflenet_v2_plus;
 mod spec;
+pub mod spnasnet;
+pub mod squeezenet;
+pub mod xception;
+pub mod xception_aligned;
 
 pub use keymap::KeyMap;
 pub use registry::{Checkpoint, Family, Network, Row, find, networks};

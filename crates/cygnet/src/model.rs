@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, ModelFile, ModelRecord, Progress, Source,
-    Tensor, Tensors, Weights, fit, is_model_file, keys_by_execution,
+    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
+    Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -131,15 +131,17 @@ impl Model {
         let [channels, height, width] = graph.input_shape();
         if (preprocess.channels.count(), preprocess.size) != (channels, [height, width]) {
             return Err(wrong(format!(
-                "photos are prepared as {}x{height}x{width} but the network reads {:?}",
+                "photos are prepared as {}x{}x{} but the network reads {:?}",
                 preprocess.channels.count(),
+                preprocess.size[0],
+                preprocess.size[1],
                 graph.input_shape()
             )));
         }
         if !record.labels.is_empty() && record.labels.len() != graph.classes() {
             return Err(wrong(format!("{} labels for {} classes", record.labels.len(), graph.classes())));
         }
-        let weights = fit(&graph, &checkpoint.tensors, str::to_owned, Head::Keep)
+        let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), Head::Keep)
             .map_err(|source| Error::Mismatch { path: path.into(), source })?;
         Ok(Model {
             id: record.network,
@@ -266,22 +268,24 @@ fn published_as(path: &Path) -> Option<(Network, &'static registry::Checkpoint)>
 }
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-fn namings(network: &Network, graph: &Graph) -> Vec<Box<dyn Fn(&str) -> String>> {
-    let by_map =
-        |map: &'static KeyMap| Box::new(move |name: &str| map.key(name)) as Box<dyn Fn(&str) -> String>;
+fn namings(network: &Network, graph: &Graph) -> Vec<Naming> {
     let maps = std::iter::once(&SAME_KEYS).chain(network.keys).chain(network.key_maps());
-    maps.map(by_map).chain([Box::new(keys_by_execution(graph)) as Box<dyn Fn(&str) -> String>]).collect()
+    let naming = |map: &'static KeyMap| Naming {
+        key: Box::new(move |name| map.key(name)),
+        channels_last: map.channels_last,
+    };
+    maps.map(naming).chain([naming_by_execution(graph)]).collect()
 }
 
 /// The one network whose tensors these are.
 fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
+    let tensors = &checkpoint.tensors;
     let fits = |network: &Network| {
-        let Ok(graph) = network.build() else { return false };
-        let names: Vec<String> = graph.params().into_iter().map(|param| param.name).collect();
-        namings(network, &graph).into_iter().any(|key| {
-            names.iter().all(|name| checkpoint.tensors.contains_key(&key(name)))
-                && graph_for(network, &checkpoint.tensors, &key, None)
-                    .is_ok_and(|graph| fit(&graph, &checkpoint.tensors, &key, Head::Keep).is_ok())
+        network.build().is_ok_and(|plain| {
+            namings(network, &plain).iter().filter(|naming| naming.covers(&plain, tensors)).any(|naming| {
+                let graph = graph_for(network, tensors, naming, None);
+                graph.is_ok_and(|graph| fit(&graph, tensors, naming, Head::Keep).is_ok())
+            })
         })
     };
     let mut found: Vec<Network> = cygnet_zoo::networks().filter(fits).collect();
@@ -299,14 +303,15 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
 fn graph_for(
     network: &Network,
     tensors: &Tensors,
-    key: impl Fn(&str) -> String,
+    naming: &Naming,
     classes: Option<usize>,
 ) -> Result<Graph, Error> {
     let spec = network.spec();
     let graph = (network.row.build)(&spec)?;
     let stored = || {
         let weight = graph.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
-        let stored = *tensors.get(&key(&weight.name))?.shape().first()?;
+        let stored = tensors.get(&(naming.key)(&weight.name))?.shape();
+        let stored = *(if naming.channels_last { stored.last() } else { stored.first() })?;
         // One more than the published number is a background class, which loading drops.
         (stored > 0 && weight.shape[0] == spec.classes && stored != spec.classes + 1).then_some(stored)
     };
@@ -326,10 +331,10 @@ fn from_checkpoint(
     let side = published.and_then(|published| published.side).unwrap_or(network.row.side);
     let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
     let plain = network.build()?;
-    let mut best: Option<cygnet_weights::Mismatch> = None;
-    for key in namings(network, &plain) {
-        let graph = graph_for(network, &checkpoint.tensors, &key, classes)?;
-        match fit(&graph, &checkpoint.tensors, &key, head) {
+    let mut best: Option<Mismatch> = None;
+    for naming in namings(network, &plain) {
+        let graph = graph_for(network, &checkpoint.tensors, &naming, classes)?;
+        match fit(&graph, &checkpoint.tensors, &naming, head) {
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
                 return Ok(describe(path, network, published, graph, weights));

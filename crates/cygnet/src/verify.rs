@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cygnet_graph::{BuildError, Graph, Role};
+use cygnet_graph::{BuildError, Graph, Role, shape::elements};
 use cygnet_runtime::{Reference, RunError};
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ const TOLERANCE: f64 = 10.0;
 
 /// How far a layer's output may be off, relative to its mean absolute value, before it counts as diverging.
 const LAYER_TOLERANCE: f64 = 1e-3;
+
+/// Largest number of elements of a golden file's input.
+const MAX_INPUT: usize = 1 << 28;
 
 /// Why a golden file could not be compared at all.
 #[derive(Debug, Error)]
@@ -40,6 +43,14 @@ pub enum VerifyError {
     Unknown {
         /// Source and model.
         name: String,
+    },
+    /// The file's numbers contradict each other.
+    #[error("{}: {reason}", path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// The network cannot be built for the file's image and classes.
     #[error(transparent)]
@@ -125,12 +136,16 @@ fn compare(path: &Path) -> Result<Comparison, VerifyError> {
     let text = std::fs::read(path).map_err(|source| VerifyError::Read { path: path.into(), source })?;
     let golden: Golden =
         serde_json::from_slice(&text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
-    let [_, channels, height, width] = golden.input_shape;
-    // A model name may carry a setting of the reference after a dot, as in `googlenet.transform_input`.
+    let [batch, channels, height, width] = golden.input_shape;
+    let sane = elements(&golden.input_shape).is_some_and(|count| (1..=MAX_INPUT).contains(&count));
+    if !sane || golden.logits.is_empty() || !golden.logits.len().is_multiple_of(batch) {
+        let reason = format!("an input of {:?} with {} logits", golden.input_shape, golden.logits.len());
+        return Err(VerifyError::Contradiction { path: path.into(), reason });
+    }
     let name = format!("{}/{}", golden.source, golden.model);
     let network = cygnet_zoo::find(&name).ok_or(VerifyError::Unknown { name })?;
     let keys = network.keys.unwrap_or(&SAME_KEYS);
-    let classes = golden.logits.len() / golden.input_shape[0];
+    let classes = golden.logits.len() / batch;
     let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
     let weights = synthetic_weights(&graph, keys, &golden)?;
     let executor = Reference::<f32>::new(graph, &weights)?;
@@ -151,8 +166,7 @@ fn compare(path: &Path) -> Result<Comparison, VerifyError> {
         let (module, _, mean, mean_abs, first) = row;
         layers.get(module).is_none_or(|(our_mean, our_first)| {
             let tolerance = LAYER_TOLERANCE * mean_abs.max(f64::MIN_POSITIVE);
-            let mut pairs =
-                first.iter().zip(our_first).chain(golden.input_shape[0].eq(&1).then_some((mean, our_mean)));
+            let mut pairs = first.iter().zip(our_first).chain((batch == 1).then_some((mean, our_mean)));
             pairs.any(|(theirs, ours)| (theirs - ours).abs() > tolerance || ours.is_nan())
         })
     };
@@ -217,7 +231,8 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
             .iter()
             .any(|module| name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };
-    let mut left: Vec<_> = rows.into_keys().filter(|name| !unused(name)).collect();
+    let needed = rows.into_iter().filter(|(name, (_, origin))| name == origin && !unused(name));
+    let mut left: Vec<_> = needed.map(|(name, _)| name).collect();
     left.sort_unstable();
     problems.extend(left.into_iter().map(|name| format!("{name} has no place in the network")));
     if problems.is_empty() { Ok(weights) } else { Err(VerifyError::Tensors { problems }) }

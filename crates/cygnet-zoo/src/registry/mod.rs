@@ -35,9 +35,26 @@ macro_rules! timm_checkpoint {
     };
 }
 
+mod fbnet;
+mod ghostnet;
+mod inception;
+mod inception_keys;
+mod mnasnet;
 mod mobilenet_v1;
 mod mobilenet_v2;
 mod mobilenet_v3;
+mod mobilenext;
+mod proxylessnas;
+mod resnet;
+mod sepreresnet;
+mod seresnet;
+mod seresnet_caffe;
+mod seresnext;
+mod shufflenet_v1;
+mod shufflenet_v2;
+mod spnasnet;
+mod squeezenet;
+mod xception;
 
 use cygnet_graph::{BuildError, Graph};
 
@@ -45,7 +62,27 @@ use crate::keymap::KeyMap;
 use crate::{Built, Spec};
 
 /// Every row, by family.
-const ROWS: &[&[Row]] = &[mobilenet_v1::ROWS, mobilenet_v2::ROWS, mobilenet_v3::ROWS];
+const ROWS: &[&[Row]] = &[
+    inception::ROWS,
+    xception::ROWS,
+    squeezenet::ROWS,
+    mobilenet_v1::ROWS,
+    mobilenet_v2::ROWS,
+    mobilenet_v3::ROWS,
+    mobilenext::ROWS,
+    shufflenet_v1::ROWS,
+    shufflenet_v2::ROWS,
+    seresnet::ROWS,
+    seresnet_caffe::ROWS,
+    seresnext::ROWS,
+    sepreresnet::ROWS,
+    resnet::ROWS,
+    mnasnet::ROWS,
+    spnasnet::ROWS,
+    proxylessnas::ROWS,
+    ghostnet::ROWS,
+    fbnet::ROWS,
+];
 
 /// The families of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +116,8 @@ pub struct Row {
     pub build: fn(&Spec) -> Built,
     /// Height and width of its images.
     pub side: usize,
+    /// Number of classes of its published weights.
+    pub classes: usize,
     /// How photos are prepared for it.
     pub preset: Preset,
     /// Whether `id_WIDTH` exists for every width, beyond the variants listed.
@@ -130,7 +169,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// SPDX identifier.
     pub licence: &'static str,
-    /// Published ImageNet accuracy in percent, top-1 and top-5; NaN if none is published.
+    /// Published accuracy in percent on the data set of the row's classes, top-1 and top-5; NaN if none is published.
     pub accuracy: [f32; 2],
     /// Image side at which it was measured and is used, if not the row's.
     pub side: Option<usize>,
@@ -222,6 +261,9 @@ impl Preset {
         std: [1.0; 3],
     };
 
+    /// Megvii's: blue first, 0 to 255, as it is.
+    pub const MEGVII: Preset = Preset { mean: [0.0; 3], ..Preset::CAFFE };
+
     /// The same with another sampling.
     #[must_use]
     pub const fn sampled(mut self, interpolation: Interpolation) -> Preset {
@@ -238,7 +280,8 @@ impl Preset {
 }
 
 impl Row {
-    /// A row for images of 224 × 224, prepared as torchvision does, at its variants' widths only.
+    /// A row for ImageNet's classes and images of 224 × 224, prepared as torchvision does, at its variants' widths
+    /// only.
     #[must_use]
     pub const fn new(
         id: &'static str,
@@ -248,13 +291,20 @@ impl Row {
         variants: &'static [Variant],
     ) -> Row {
         let preset = Preset::TORCHVISION;
-        Row { id, family, flavour, build, side: 224, preset, any_width: false, variants }
+        Row { id, family, flavour, build, side: 224, classes: 1000, preset, any_width: false, variants }
     }
 
     /// Sets the image side.
     #[must_use]
     pub const fn side(mut self, side: usize) -> Row {
         self.side = side;
+        self
+    }
+
+    /// Sets the number of classes.
+    #[must_use]
+    pub const fn classes(mut self, classes: usize) -> Row {
+        self.classes = classes;
         self
     }
 
@@ -394,11 +444,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// What the network reads by default: three channels at the row's side, 1000 classes.
+    /// What the network reads by default: three channels at the row's side, the row's classes.
     #[must_use]
     pub fn spec(&self) -> Spec {
         let side = self.row.side;
-        Spec { name: self.id.clone(), image: [3, side, side], classes: 1000, width: self.width }
+        Spec { name: self.id.clone(), image: [3, side, side], classes: self.row.classes, width: self.width }
     }
 
     /// Builds it as published.

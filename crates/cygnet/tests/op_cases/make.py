@@ -98,12 +98,6 @@ def evaluate(node, inputs):
         return x.mean((2, 3), keepdim=True)
     if op == "local_response_norm":
         return F.local_response_norm(x, node["size"], node["alpha"], node["beta"], node["k"])
-    if op == "blur_pool":
-        k, s = node["kernel"], node["stride"]
-        row = torch.tensor((np.poly1d((0.5, 0.5)) ** (k - 1)).coeffs)
-        pad = ((s - 1) + (k - 1)) // 2
-        filt = (row[:, None] * row[None, :])[None, None].repeat(x.shape[1], 1, 1, 1)
-        return F.conv2d(F.pad(x, (pad,) * 4, mode="reflect"), filt, stride=s, groups=x.shape[1])
     if op == "add":
         return x + inputs[1]
     if op == "mul":
@@ -177,8 +171,6 @@ CASES = {  # name: (image, nodes as operator or (operator, inputs))
     "global_avg_pool": ([3, 4, 5], [GAP]),
     "local_response_norm": ([7, 3, 3], [{"op": "local_response_norm", "size": 5, "alpha": 0.5, "beta": 0.75, "k": 2.0}]),
     "local_response_norm_even": ([6, 2, 2], [{"op": "local_response_norm", "size": 4, "alpha": 0.1, "beta": 0.5, "k": 1.0}]),
-    "blur_pool_3": ([2, 7, 6], [{"op": "blur_pool", "kernel": 3, "stride": 2}]),
-    "blur_pool_4": ([2, 6, 6], [{"op": "blur_pool", "kernel": 4, "stride": 2}]),
     "add": ([4, 3, 3], [({"op": "activation", "function": "relu"}, [0]), ({"op": "add"}, [0, 1])]),
     "mul_gate": ([4, 3, 5], [(GAP, [0]), ({"op": "mul"}, [0, 1])]),
     "mul_gate_first": ([4, 3, 5], [(GAP, [0]), ({"op": "mul"}, [1, 0])]),

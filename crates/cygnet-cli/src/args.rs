@@ -1,0 +1,167 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
+#[derive(Parser)]
+#[command(name = "cygnet", version, max_term_width = 100, after_help = ENVIRONMENT)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const ENVIRONMENT: &str = "\
+Environment:
+  CYGNET_CACHE    folder of fetched weights (default: cygnet in the user's cache folder)
+  CYGNET_MIRROR   folders or URLs with weights by file name, tried first; separated by ;
+  CYGNET_OFFLINE  1: never use the network
+  HTTPS_PROXY     proxy for downloads
+  NO_COLOR        no colours
+
+Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Name what is in photos
+    #[command(after_help = "\
+Examples:
+  cygnet classify photo.jpg
+  cygnet classify --model ghostnet_100 --top 3 photos/ 'more/*.png'
+  cygnet classify --json - < photo.jpg")]
+    Classify(Classify),
+    /// List the networks of the zoo
+    #[command(after_help = "\
+Examples:
+  cygnet list --family mobilenetv3
+  cygnet list --json | jq -r 'select(.macs < 1e8) | .id'")]
+    List(List),
+    /// Show a network: size, cost, input, stages, layers
+    #[command(after_help = "\
+Examples:
+  cygnet show mobilenet_v2
+  cygnet show mobilenet_v2_0.6 --image 160 --layers
+  cygnet show model.safetensors --json")]
+    Show(Show),
+    /// Fetch a network's published weights into the cache and print the file's path
+    #[command(after_help = "\
+Examples:
+  cygnet pull mobilenet_v2
+  cygnet pull timm/mobilenetv2_100.ra_in1k")]
+    Pull(Pull),
+    /// Measure accuracy on a folder with one folder of photos a class
+    #[command(after_help = "\
+Class folders are named by label, WordNet id (n02099601) or index.
+
+Examples:
+  cygnet eval --model mobilenet_v2 imagenet/val
+  cygnet eval --model mine.safetensors test/ --json")]
+    Eval(Eval),
+    /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
+    #[command(after_help = "\
+Examples:
+  cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
+  cygnet convert mine.pth mine.safetensors --network shufflenet_v2_x1_0
+  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10")]
+    Convert(Convert),
+    /// Check networks against golden files of their reference implementations
+    #[command(after_help = "\
+Examples:
+  cygnet verify goldens/inference/*.json")]
+    Verify(Verify),
+}
+
+#[derive(Args)]
+pub(crate) struct Classify {
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    #[arg(long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
+    pub(crate) model: String,
+    /// How many guesses to show
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) top: u16,
+    /// Print one JSON object a photo
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Photos, folders, patterns, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only this family, e.g. mobilenetv2
+    #[arg(long, value_name = "FAMILY")]
+    pub(crate) family: Option<String>,
+    /// Print one JSON object a network
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// Network of the zoo or model file
+    #[arg(value_name = "ID|FILE")]
+    pub(crate) network: String,
+    /// Height and width of the image, if not the network's own
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) image: Option<usize>,
+    /// Number of classes, if not the network's own
+    #[arg(long, value_name = "N")]
+    pub(crate) classes: Option<usize>,
+    /// Channels of the image, if not the network's own
+    #[arg(long, value_name = "N")]
+    pub(crate) in_channels: Option<usize>,
+    /// Show every layer
+    #[arg(long)]
+    pub(crate) layers: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Pull {
+    /// Network, perhaps with .TAG of its weights
+    #[arg(value_name = "ID[.TAG]")]
+    pub(crate) network: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Eval {
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    #[arg(long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
+    pub(crate) model: String,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Folder of class folders
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// The checkpoint
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The model file to write
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// The checkpoint's network, if its tensors do not tell
+    #[arg(long, value_name = "ID")]
+    pub(crate) network: Option<String>,
+    /// Number of classes; where the checkpoint has another, its classifier is initialised again
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) classes: Option<u32>,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// Print one JSON object a file
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Golden files
+    #[arg(required = true, value_name = "FILE.json")]
+    pub(crate) files: Vec<PathBuf>,
+}

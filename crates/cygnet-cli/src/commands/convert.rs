@@ -1,0 +1,28 @@
+use anyhow::bail;
+use cygnet::Model;
+use cygnet::weights::Cache;
+
+use crate::args::{Convert, Pull};
+use crate::output;
+use crate::progress::Download;
+
+pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
+    if std::fs::canonicalize(&args.output)
+        .ok()
+        .is_some_and(|out| std::fs::canonicalize(&args.input).ok() == Some(out))
+    {
+        bail!("{}: would replace its own source; give another name", args.output.display());
+    }
+    let classes = args.classes.map(|classes| classes as usize);
+    let model = Model::convert(&args.input, args.network.as_deref(), classes)?;
+    model.write(&args.output)?;
+    eprintln!("{}: {} with {} classes", args.output.display(), model.id, model.graph.classes());
+    Ok(true)
+}
+
+pub(crate) fn pull(args: &Pull) -> anyhow::Result<bool> {
+    let network = cygnet::network(&args.network)?;
+    let (path, _) = cygnet::pull(&network, &Cache::from_env()?, &mut Download::default())?;
+    output::line(&path.to_string_lossy())?;
+    Ok(true)
+}

@@ -1,0 +1,33 @@
+use std::time::Instant;
+
+use crate::args::Eval;
+use crate::output::{self, STRONG, styled};
+use crate::progress;
+
+pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
+    let classifier = super::classifier(&args.model)?;
+    let bar = progress::things(0, "evaluating", "images");
+    let start = Instant::now();
+    let result = cygnet::evaluate(&classifier, &args.folder, |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let result = result?;
+    for (path, problem) in &result.unreadable {
+        anstream::eprintln!("{} {}: {problem}", styled(output::BAD, "error:"), path.display());
+    }
+    if args.json {
+        output::json(&result)?;
+    } else {
+        let rate = result.images as f64 / start.elapsed().as_secs_f64();
+        let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
+        output::line(&format!(
+            "{} images  {}  {}  ({rate:.0} images/s)",
+            result.images,
+            top("top-1", result.top1),
+            top("top-5", result.top5)
+        ))?;
+    }
+    Ok(result.unreadable.is_empty())
+}

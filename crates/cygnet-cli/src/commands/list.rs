@@ -1,0 +1,89 @@
+use anyhow::bail;
+use cygnet::zoo::{Family, networks};
+use serde::Serialize;
+
+use crate::args::List;
+use crate::output::{self, count, shape};
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    family: String,
+    flavour: &'static str,
+    params: u64,
+    macs: u64,
+    activations: u64,
+    input: [usize; 3],
+    aliases: Vec<String>,
+    checkpoints: Vec<Weights>,
+}
+
+#[derive(Serialize)]
+struct Weights {
+    tag: &'static str,
+    top1: Option<f32>,
+    top5: Option<f32>,
+    licence: &'static str,
+}
+
+pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_'], "");
+    let wanted = args.family.as_deref().map(plain);
+    let mut lines = Vec::new();
+    let mut families: Vec<Family> = Vec::new();
+    for network in networks() {
+        let family = format!("{:?}", network.row.family);
+        families.push(network.row.family);
+        if wanted.as_ref().is_some_and(|wanted| *wanted != plain(&family)) {
+            continue;
+        }
+        let graph = network.build()?;
+        let cost = graph.cost();
+        let aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name));
+        let checkpoints = network.checkpoints().iter().map(|checkpoint| Weights {
+            tag: checkpoint.tag,
+            top1: Some(checkpoint.accuracy[0]).filter(|top| top.is_finite()),
+            top5: Some(checkpoint.accuracy[1]).filter(|top| top.is_finite()),
+            licence: checkpoint.licence,
+        });
+        lines.push(Line {
+            family,
+            flavour: network.row.flavour,
+            params: cost.params,
+            macs: cost.macs,
+            activations: cost.activations,
+            input: graph.input_shape(),
+            aliases: aliases.collect(),
+            checkpoints: checkpoints.collect(),
+            id: network.id,
+        });
+    }
+    if lines.is_empty() {
+        families.dedup();
+        let known: Vec<String> = families.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
+        bail!(
+            "no family is called {}; there are {}",
+            args.family.as_deref().unwrap_or_default(),
+            known.join(", ")
+        );
+    }
+    if args.json {
+        return lines.iter().try_for_each(output::json).map(|()| true).map_err(Into::into);
+    }
+    let rows = lines.into_iter().map(|line| {
+        let best = line.checkpoints.iter().filter_map(|weights| weights.top1).reduce(f32::max);
+        vec![
+            line.id,
+            line.family,
+            line.flavour.into(),
+            count(line.params),
+            count(line.macs),
+            shape(&line.input),
+            line.checkpoints.len().to_string(),
+            best.map_or_else(String::new, |top1| format!("{top1:.1}")),
+        ]
+    });
+    let headings = ["id", "family", "flavour", "params", "MACs", "input", "weights", "top-1"];
+    output::table(&headings, &[3, 4, 6, 7], rows.collect())?;
+    Ok(true)
+}

@@ -1,0 +1,25 @@
+//! One function a command. Each says whether all went well.
+
+mod classify;
+mod convert;
+mod eval;
+mod list;
+mod show;
+mod verify;
+
+pub(crate) use classify::classify;
+pub(crate) use convert::{convert, pull};
+pub(crate) use eval::eval;
+pub(crate) use list::list;
+pub(crate) use show::show;
+pub(crate) use verify::verify;
+
+use cygnet::weights::Cache;
+use cygnet::{Classifier, Model};
+
+use crate::progress::Download;
+
+/// The model that an argument names, ready to classify.
+fn classifier(model: &str) -> anyhow::Result<Classifier> {
+    Ok(Classifier::new(Model::load(model, &Cache::from_env()?, &mut Download::default())?)?)
+}

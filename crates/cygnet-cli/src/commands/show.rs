@@ -1,0 +1,164 @@
+use std::path::Path;
+
+use cygnet::Model;
+use cygnet::graph::{Cost, Graph};
+use cygnet::image::Preprocess;
+use serde::Serialize;
+
+use crate::args::Show;
+use crate::output::{self, STRONG, count, shape, styled};
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    family: Option<String>,
+    flavour: Option<&'static str>,
+    params: u64,
+    macs: u64,
+    activations: u64,
+    bytes_read: u64,
+    bytes_written: u64,
+    peak_activation_bytes: u64,
+    classes: usize,
+    input: [usize; 3],
+    preprocess: Preprocess,
+    features: Vec<Feature>,
+    aliases: Vec<String>,
+    checkpoints: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licence: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<Layer>>,
+}
+
+#[derive(Serialize)]
+struct Feature {
+    name: String,
+    stride: usize,
+    channels: usize,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    path: String,
+    op: String,
+    inputs: Vec<usize>,
+    output: Vec<usize>,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+pub(crate) fn show(args: &Show) -> anyhow::Result<bool> {
+    let line = describe(args)?;
+    if args.json {
+        output::json(&line)?;
+    } else {
+        print(&line)?;
+    }
+    Ok(true)
+}
+
+fn describe(args: &Show) -> anyhow::Result<Line> {
+    if Path::new(&args.network).is_file() {
+        let model = Model::open(&args.network)?;
+        let [_, height, width] = model.graph.input_shape();
+        let graph = model.graph.resized(args.image.unwrap_or(height), args.image.unwrap_or(width))?;
+        let row = cygnet::zoo::find(&model.id).map(|network| network.row);
+        let mut line = line(model.id, &graph, model.preprocess, args.layers);
+        (line.source, line.licence) = (model.source, model.licence);
+        line.family = row.map(|row| format!("{:?}", row.family));
+        line.flavour = row.map(|row| row.flavour);
+        return Ok(line);
+    }
+    let network = cygnet::network(&args.network)?;
+    let mut spec = network.spec();
+    let side = args.image.unwrap_or(spec.image[1]);
+    spec.image = [args.in_channels.unwrap_or(spec.image[0]), side, side];
+    spec.classes = args.classes.unwrap_or(spec.classes);
+    let graph = (network.row.build)(&spec)?;
+    let preset = network.checkpoint.and_then(|checkpoint| checkpoint.preset).unwrap_or(network.row.preset);
+    let preprocess = cygnet::preprocess(&preset, spec.image);
+    let mut line = line(network.id.clone(), &graph, preprocess, args.layers);
+    line.family = Some(format!("{:?}", network.row.family));
+    line.flavour = Some(network.row.flavour);
+    line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
+    line.checkpoints = network.checkpoints().iter().map(|checkpoint| checkpoint.tag.into()).collect();
+    Ok(line)
+}
+
+fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line {
+    let cost = graph.cost();
+    let feature = |feature: &cygnet::graph::Feature| Feature {
+        name: feature.name.clone(),
+        stride: graph.stride(feature.node),
+        channels: graph.node(feature.node).shape[0],
+    };
+    let layer = |(id, node): (cygnet::graph::NodeId, &cygnet::graph::Node)| Layer {
+        path: node.path.clone(),
+        op: node.op.to_string(),
+        inputs: node.inputs.iter().map(|input| input.0).collect(),
+        output: node.shape.clone(),
+        cost: graph.node_cost(id),
+    };
+    Line {
+        id,
+        family: None,
+        flavour: None,
+        params: cost.params,
+        macs: cost.macs,
+        activations: cost.activations,
+        bytes_read: cost.bytes_read,
+        bytes_written: cost.bytes_written,
+        peak_activation_bytes: graph.peak_activation_bytes(),
+        classes: graph.classes(),
+        input: graph.input_shape(),
+        preprocess,
+        features: graph.features().iter().map(feature).collect(),
+        aliases: Vec::new(),
+        checkpoints: Vec::new(),
+        source: None,
+        licence: None,
+        layers: layers.then(|| graph.iter().map(layer).collect()),
+    }
+}
+
+fn print(line: &Line) -> anyhow::Result<()> {
+    let row = |name: &str, value: String| output::line(&format!("{name:<12} {value}"));
+    let family = line.family.iter().cloned().chain(line.flavour.map(|flavour| format!("{flavour} flavour")));
+    let family = family.collect::<Vec<_>>().join(", ");
+    output::line(&format!("{}  {family}", styled(STRONG, &line.id)))?;
+    row("params", count(line.params))?;
+    row("MACs", count(line.macs))?;
+    row("activations", count(line.activations))?;
+    row("traffic", format!("{}B read, {}B written", count(line.bytes_read), count(line.bytes_written)))?;
+    row("peak memory", format!("{}B of activations", count(line.peak_activation_bytes)))?;
+    row("input", shape(&line.input))?;
+    row("classes", line.classes.to_string())?;
+    row("preprocess", serde_json::to_string(&line.preprocess)?)?;
+    let stages = line.features.iter().map(|f| format!("{} (1/{}, {})", f.name, f.stride, f.channels));
+    row("features", stages.collect::<Vec<_>>().join("  "))?;
+    for (name, values) in [("aliases", &line.aliases), ("weights", &line.checkpoints)] {
+        if !values.is_empty() {
+            row(name, values.join("  "))?;
+        }
+    }
+    for (name, value) in [("source", &line.source), ("licence", &line.licence)] {
+        if let Some(value) = value {
+            row(name, value.clone())?;
+        }
+    }
+    if let Some(layers) = &line.layers {
+        let rows = layers.iter().map(|layer| {
+            let mut row = vec![layer.path.clone(), layer.op.clone(), shape(&layer.output)];
+            row.extend(
+                [layer.cost.params, layer.cost.macs].map(|n| if n == 0 { String::new() } else { count(n) }),
+            );
+            row
+        });
+        output::line("")?;
+        output::table(&["layer", "operator", "output", "params", "MACs"], &[2, 3, 4], rows.collect())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+use cygnet::verify::{Outcome, verify as check};
+
+use crate::args::Verify;
+use crate::output::{self, BAD, GOOD, styled};
+use crate::progress;
+
+pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
+    let bar = progress::things(args.files.len() as u64, "verifying", "files");
+    let mut passed = 0;
+    for file in &args.files {
+        let outcome = check(file);
+        passed += usize::from(outcome.pass);
+        bar.inc(1);
+        bar.suspend(|| if args.json { output::json(&outcome) } else { print(&outcome) })?;
+    }
+    bar.finish_and_clear();
+    eprintln!("{passed} of {} pass", args.files.len());
+    Ok(passed == args.files.len())
+}
+
+fn print(outcome: &Outcome) -> std::io::Result<()> {
+    let verdict = if outcome.pass { styled(GOOD, "pass") } else { styled(BAD, "FAIL") };
+    let name = outcome.file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let difference = outcome.max_rel_diff.map_or_else(|| "       ".into(), |diff| format!("{diff:7.1e}"));
+    let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
+    let why = layer.chain(outcome.error.clone()).collect::<Vec<_>>().join("  ");
+    output::line(format!("{verdict}  {difference}  {name}  {why}").trim_end())
+}

@@ -1,0 +1,208 @@
+//! FBNet: searched by gradient descent over a network of all choices, for one phone each (Wu et al. 2018, arXiv
+//! 1812.03443).
+//!
+//! Names are timm's. Public versions differ at the edges, see [`Flavour`]; numbers are those of places, so a place
+//! where the search chose no block leaves a gap.
+
+use cygnet_graph::{Conv, Scope, Value};
+
+use crate::blocks::conv_bn_at;
+use crate::inverted_residual::{Choice, Choice::Skip as SKIP, Choices, Place, TIMM, k3, k5, stages};
+use crate::{Built, Spec};
+
+/// 1×1 convolutions in two groups, with a channel shuffle in between.
+const fn grouped(kernel: usize) -> Choice {
+    Choice::Block { kernel, expand: 1, groups: 2 }
+}
+
+const A: Choices = [
+    &[SKIP],
+    &[k3(3), k3(1), SKIP, SKIP],
+    &[k5(6), k3(3), k5(1), k3(3)],
+    &[k5(6), k5(3), grouped(5), k5(6)],
+    &[k3(6), grouped(5), k5(3), grouped(3)],
+    &[k5(6), k5(6), k5(3), k5(6)],
+    &[k5(6)],
+];
+
+const B: Choices = [
+    &[k3(1)],
+    &[k3(6), k5(1), k3(1), k3(1)],
+    &[k5(6), k5(3), k3(6), k5(6)],
+    &[k5(6), k5(6), SKIP, k5(3)],
+    &[k5(6), k3(1), k5(1), k5(3)],
+    &[k5(6), k5(1), k5(6), k5(6)],
+    &[k3(6)],
+];
+
+const B_PAPER: Choices = [B[0], B[1], B[2], &[k5(6), k5(1), SKIP, k5(3)], B[4], B[5], B[6]];
+
+const C: Choices = [
+    &[k3(1)],
+    &[k3(6), SKIP, k3(1), k3(1)],
+    &[k5(6), k5(3), k5(6), k3(6)],
+    &[k5(6), k5(3), k5(6), k5(6)],
+    &[k5(6), k5(6), k5(6), k5(3)],
+    &[k5(6), k5(6), k5(6), k5(6)],
+    &[k3(6)],
+];
+
+const C_TIMM: Choices = [C[0], &[k3(6), k3(1), k3(1)], C[2], C[3], C[4], C[5], C[6]];
+
+const S8: Choices = [
+    &[k3(1)],
+    &[k3(3), k3(1), SKIP, SKIP],
+    &[k5(6), k3(3), k3(3), k3(6)],
+    &[k5(6), k5(3), k5(3), k5(3)],
+    &[k3(6), k5(3), k5(3), k5(3)],
+    &[k5(6), k5(6), k5(3), k5(6)],
+    &[k5(6)],
+];
+
+const IPHONE_X: Choices = [
+    &[SKIP],
+    &[k3(6), k3(1), k3(1), k3(1)],
+    &[k3(6), k3(6), k3(6), k3(6)],
+    &[k3(6), k3(6), k3(3), k3(6)],
+    &[k3(6), k3(3), k3(3), k3(3)],
+    &[k5(6), k5(6), k5(6), k5(3)],
+    &[k5(6)],
+];
+
+const TINY: Choices =
+    [&[k3(1)], &[k3(6), k3(6)], &[k5(6), k5(6)], &[k5(6)], &[k3(6)], &[k5(6), k5(6)], &[k5(6)]];
+
+/// Where public versions of one search result differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// mobile-vision's trained networks: blocks without the 1×1 convolution that would not widen, biases everywhere.
+    Published,
+    /// The same without biases in the blocks.
+    Unbiased,
+    /// Without biases in the blocks, and with the 1×1 convolution also where it does not widen, as the paper counts.
+    Dense,
+    /// timm's and pytorchcv's: as the last, but without biases in stem and head, and with a linear classifier.
+    Timm,
+}
+
+/// Widths that the search leaves as they are: stem, stages, last convolution.
+struct Widths {
+    stem: usize,
+    stages: [usize; 7],
+    last: usize,
+}
+
+const fn full(last: usize) -> Widths {
+    Widths { stem: 16, stages: [16, 24, 32, 64, 112, 184, 352], last } // table 1 of the paper
+}
+
+/// FBNet-A as published.
+pub fn fbnet_a(spec: &Spec) -> Built {
+    fbnet(spec, full(1504), A, Flavour::Published)
+}
+
+/// FBNet-B as published.
+pub fn fbnet_b(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), B, Flavour::Published)
+}
+
+/// FBNet-C as published.
+pub fn fbnet_c(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), C, Flavour::Published)
+}
+
+/// FBNet-A as the paper counts.
+pub fn fbnet_a_dense(spec: &Spec) -> Built {
+    fbnet(spec, full(1504), A, Flavour::Dense)
+}
+
+/// FBNet-B as the paper counts.
+pub fn fbnet_b_dense(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), B, Flavour::Dense)
+}
+
+/// FBNet-B as the paper counts and draws it: one block differs from the published one.
+pub fn fbnet_b_paper(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), B_PAPER, Flavour::Dense)
+}
+
+/// FBNet-C as the paper counts.
+pub fn fbnet_c_dense(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), C, Flavour::Dense)
+}
+
+/// FBNet-C as in timm.
+pub fn fbnet_c_timm(spec: &Spec) -> Built {
+    fbnet(spec, full(1984), C_TIMM, Flavour::Timm)
+}
+
+/// FBNet-C as in pytorchcv: timm's with another epsilon.
+pub fn fbnet_c_pytorchcv(spec: &Spec) -> Built {
+    spec.build(|net, image| {
+        let net = net.batch_norm_eps(1e-3);
+        network(&net, image, full(1984), C_TIMM, Flavour::Timm, spec.classes)
+    })
+}
+
+/// The network searched for a Samsung Galaxy S8.
+pub fn fbnet_s8(spec: &Spec) -> Built {
+    fbnet(spec, full(1504), S8, Flavour::Dense)
+}
+
+/// The network searched for an iPhone X.
+pub fn fbnet_iphonex(spec: &Spec) -> Built {
+    fbnet(spec, full(1504), IPHONE_X, Flavour::Dense)
+}
+
+/// The network searched for images of 96 × 96.
+pub fn fbnet_96(spec: &Spec) -> Built {
+    let widths = Widths { stem: 8, stages: [8, 16, 16, 24, 40, 72, 128], last: 1416 };
+    fbnet(spec, widths, TINY, Flavour::Unbiased)
+}
+
+fn fbnet(spec: &Spec, widths: Widths, choices: Choices, flavour: Flavour) -> Built {
+    spec.build(|net, image| network(net, image, widths, choices, flavour, spec.classes))
+}
+
+fn network<'g>(
+    net: &Scope<'g>,
+    image: Value<'g>,
+    widths: Widths,
+    choices: Choices,
+    flavour: Flavour,
+    classes: usize,
+) -> Value<'g> {
+    let end = |conv: Conv| Conv { bias: flavour != Flavour::Timm, ..conv };
+    let x = conv_bn_at(net, ["conv_stem", "bn1"], image, end(Conv::new(widths.stem, 3).stride(2))).relu();
+    let x = stages(net, x, widths.stages, choices, |place, x, choice| block(place, x, choice, flavour));
+    let x = conv_bn_at(net, ["conv_head", "bn2"], x, end(Conv::new(widths.last, 1))).relu();
+    let (x, classifier) = (x.global_avg_pool(), net.at("classifier"));
+    if flavour == Flavour::Timm {
+        classifier.linear(x, classes)
+    } else {
+        classifier.conv(x, Conv::new(classes, 1).bias())
+    }
+}
+
+fn block<'g>(
+    Place { scope, out, stride }: Place<'g>,
+    x: Value<'g>,
+    [kernel, expand, groups]: [usize; 3],
+    flavour: Flavour,
+) -> Value<'g> {
+    let [widen, depthwise, narrow] = TIMM;
+    let inside = x.channels() * expand;
+    let conv_bn = |names, x, conv: Conv| {
+        conv_bn_at(&scope, names, x, Conv { bias: flavour == Flavour::Published, ..conv })
+    };
+    let mut y = x;
+    if expand != 1 || matches!(flavour, Flavour::Dense | Flavour::Timm) {
+        y = conv_bn(widen, y, Conv::new(inside, 1).groups(groups)).relu();
+    }
+    if groups != 1 {
+        y = y.channel_shuffle(groups);
+    }
+    y = conv_bn(depthwise, y, Conv::new(inside, kernel).stride(stride).groups(inside)).relu();
+    y = conv_bn(narrow, y, Conv::new(out, 1).groups(groups));
+    if stride == 1 && x.channels() == out { x + y } else { y }
+}

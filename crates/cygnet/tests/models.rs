@@ -1,0 +1,277 @@
+//! Models: written and read again, converted from other names and layouts, and refused with what is wrong.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use cygnet::graph::{Conv, Graph, Param, Role};
+use cygnet::image::{Interpolation, Preprocess};
+use cygnet::verify::synthetic;
+use cygnet::weights::{Head, Naming, Tensor, Tensors, Weights, fit, naming_by_execution, safetensors};
+use cygnet::{Classifier, Error, Model};
+use proptest::prelude::*;
+
+fn tiny(classes: usize) -> Graph {
+    Graph::build("tiny", [3, 16, 16], |net, image| {
+        let x =
+            net.at("stem.bn").batch_norm(net.at("stem.conv").conv(image, Conv::new(4, 3).stride(2))).relu6();
+        let x = net.at("dw.bn").batch_norm(net.at("dw.conv").depthwise(x, Conv::new(0, 3))).relu6();
+        net.at("fc").linear(x.global_avg_pool(), classes)
+    })
+    .unwrap()
+}
+
+fn value(param: &Param) -> Vec<f32> {
+    let positive = if param.role == Role::NormVar { 1.0 } else { 0.0 };
+    synthetic(&param.name, param.shape.iter().product(), |v| positive + 0.5 * v)
+}
+
+fn tensors(graph: &Graph) -> Tensors {
+    let tensor =
+        |param: Param| (param.name.clone(), Tensor::from_f32(param.shape.clone(), &value(&param)).unwrap());
+    graph.params().into_iter().map(tensor).collect()
+}
+
+fn weights(graph: &Graph) -> Weights {
+    graph.params().iter().map(value).collect()
+}
+
+fn model(classes: usize) -> Model {
+    let graph = tiny(classes);
+    Model {
+        id: "tiny".into(),
+        weights: weights(&graph),
+        graph,
+        preprocess: Preprocess::imagenet(16, 0.875, Interpolation::Bilinear),
+        labels: (0..classes).map(|i| format!("label {i}")).collect(),
+        licence: Some("MIT".into()),
+        source: None,
+        accuracy: None,
+    }
+}
+
+fn write(path: &Path, tensors: &Tensors) {
+    safetensors::write(path, tensors, &safetensors::Metadata::default()).unwrap();
+}
+
+#[test]
+fn a_model_is_the_same_after_writing_and_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.safetensors");
+    let written = model(5);
+    written.write(&path).unwrap();
+    let read = Model::open(&path).unwrap();
+    assert_eq!(
+        (read.graph, read.weights, read.preprocess),
+        (written.graph, written.weights, written.preprocess)
+    );
+    assert_eq!((read.labels, read.licence, read.id), (written.labels, written.licence, written.id));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn a_model_that_cannot_be_written_leaves_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(model(5).write(folder.path().join("missing/tiny.safetensors")).is_err());
+    assert!(model(5).write(folder.path()).is_err());
+}
+
+#[test]
+fn a_record_that_contradicts_itself_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.safetensors");
+    let refused = |model: Model| {
+        model.write(&path).unwrap();
+        Model::open(&path).unwrap_err().to_string()
+    };
+    let labels = refused(Model { labels: vec!["one".into()], ..model(5) });
+    assert!(labels.ends_with("1 labels for 5 classes"), "{labels}");
+    let size = refused(Model { preprocess: Preprocess::torchvision(32, 40), ..model(5) });
+    assert!(size.contains("prepared as 3x32x32 but the network reads [3, 16, 16]"), "{size}");
+    let mut preprocess = model(5).preprocess;
+    preprocess.std[1] = 0.0;
+    assert!(refused(Model { preprocess, ..model(5) }).contains("std"));
+    assert!(Model { graph: tiny(6), ..model(5) }.write(&path).is_err(), "weights of another shape");
+}
+
+#[test]
+fn all_that_does_not_fit_is_reported_together_with_the_nearest_name() {
+    let graph = tiny(5);
+    let mut given = tensors(&graph);
+    let moved = given.shift_remove("stem.conv.weight").unwrap();
+    given.insert("stem.conv0.weight".into(), moved);
+    given.insert("dw.bn.bias".into(), Tensor::from_f32([3], &[0.0; 3]).unwrap());
+    given.insert("extra".into(), Tensor::from_f32([1], &[0.0]).unwrap());
+    let mismatch = fit(&graph, &given, &Naming::own(), Head::Keep).unwrap_err();
+    assert_eq!(mismatch.missing, [("stem.conv.weight".into(), Some("stem.conv0.weight".into()))]);
+    assert_eq!(mismatch.unexpected, ["stem.conv0.weight", "extra"]);
+    assert_eq!(mismatch.misshapen, [("dw.bn.bias".into(), vec![3], vec![4])]);
+    assert_eq!(
+        mismatch.to_string(),
+        "the tensors do not fit tiny
+  1 missing:
+    stem.conv.weight (nearest: stem.conv0.weight)
+  2 unexpected:
+    stem.conv0.weight
+    extra
+  1 misshapen:
+    dw.bn.bias: [3], needs [4]"
+    );
+}
+
+#[test]
+fn counters_and_auxiliary_heads_are_left_out() {
+    let graph = tiny(5);
+    let mut given = tensors(&graph);
+    for key in ["stem.bn.num_batches_tracked", "aux1.fc1.weight", "aux2.conv.bn.bias", "AuxLogits.fc.bias"] {
+        given.insert(key.into(), Tensor::from_f32([1], &[1.0]).unwrap());
+    }
+    assert_eq!(fit(&graph, &given, &Naming::own(), Head::Keep).unwrap(), weights(&graph));
+}
+
+#[test]
+fn a_background_class_is_dropped() {
+    let with_background = tiny(6);
+    let fitted = fit(&tiny(5), &tensors(&with_background), &Naming::own(), Head::Keep).unwrap();
+    let [weight, bias] = [fitted.len() - 2, fitted.len() - 1];
+    let all = weights(&with_background);
+    assert_eq!((&fitted[weight][..], &fitted[bias][..]), (&all[weight][4..], &all[bias][1..]));
+}
+
+#[test]
+fn other_classes_renew_the_classifier_only_when_asked() {
+    let given = tensors(&tiny(5));
+    assert!(fit(&tiny(3), &given, &Naming::own(), Head::Keep).is_err());
+    let renewed = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
+    let body = renewed.len() - 2;
+    assert_eq!(renewed[..body], weights(&tiny(5))[..body]);
+    assert_eq!(renewed[body + 1], [0.0; 3]);
+    let spread = renewed[body].iter().map(|x| x * x).sum::<f32>() / 12.0;
+    assert!((0.05..0.75).contains(&spread), "variance {spread}, 1 / fan_in is 0.25");
+    let again = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
+    assert_eq!(again, renewed, "the same seed gives the same weights");
+    let mut broken = given.clone();
+    broken.shift_remove("stem.bn.bias");
+    assert!(
+        fit(&tiny(3), &broken, &Naming::own(), Head::Renew { seed: 1 }).is_err(),
+        "the body must be whole"
+    );
+}
+
+#[test]
+fn tensorflows_layout_is_turned() {
+    let graph = tiny(5);
+    let turned = |param: Param| {
+        let values = value(&param);
+        let tensor = match param.shape[..] {
+            [out, inputs, height, width] => {
+                let mut data = vec![0.0; values.len()];
+                for (i, x) in values.iter().enumerate() {
+                    let (o, rest) = (i / (inputs * height * width), i % (inputs * height * width));
+                    let (c, at) = (rest / (height * width), rest % (height * width));
+                    data[(at * inputs + c) * out + o] = *x;
+                }
+                Tensor::from_f32([height, width, inputs, out], &data)
+            }
+            [out, inputs] => {
+                let data: Vec<f32> = (0..inputs)
+                    .flat_map(|c| (0..out).map(move |o| (c, o)))
+                    .map(|(c, o)| values[o * inputs + c])
+                    .collect();
+                Tensor::from_f32([inputs, out], &data)
+            }
+            _ => Tensor::from_f32(param.shape.clone(), &values),
+        };
+        (param.name, tensor.unwrap())
+    };
+    let given: Tensors = graph.params().into_iter().map(turned).collect();
+    let naming = Naming { channels_last: true, ..Naming::own() };
+    assert_eq!(fit(&graph, &given, &naming, Head::Keep).unwrap(), weights(&graph));
+}
+
+#[test]
+fn a_folded_network_computes_what_the_unfolded_one_did() {
+    let graph = tiny(5);
+    let whole = tensors(&graph);
+    let mut folded = Tensors::new();
+    for (number, (conv, norm)) in [("stem.conv", "stem.bn"), ("dw.conv", "dw.bn")].into_iter().enumerate() {
+        let read = |name: String| whole[&name].to_f32().into_owned();
+        let [weight, bias, mean, var] =
+            ["weight", "bias", "running_mean", "running_var"].map(|tensor| read(format!("{norm}.{tensor}")));
+        let kernel = read(format!("{conv}.weight"));
+        let size = kernel.len() / 4;
+        let scale: Vec<f32> = (0..4).map(|c| weight[c] / (var[c] + 1e-5).sqrt()).collect();
+        let kernel: Vec<f32> = kernel.iter().enumerate().map(|(i, x)| x * scale[i / size]).collect();
+        let shift: Vec<f32> = (0..4).map(|c| bias[c] - mean[c] * scale[c]).collect();
+        let kind = ["conv", "dw"][number];
+        let shape = whole[&format!("{conv}.weight")].shape().to_vec();
+        folded.insert(format!("{number:02}.{kind}.weight"), Tensor::from_f32(shape, &kernel).unwrap());
+        folded.insert(format!("{number:02}.{kind}.bias"), Tensor::from_f32([4], &shift).unwrap());
+    }
+    for tensor in ["weight", "bias"] {
+        folded.insert(format!("02.conv.{tensor}"), whole[&format!("fc.{tensor}")].clone());
+    }
+    let fitted = fit(&graph, &folded, &naming_by_execution(&graph), Head::Keep).unwrap();
+    let image = synthetic("input", 3 * 16 * 16, |v| v);
+    let run =
+        |weights: Weights| Classifier::new(Model { weights, ..model(5) }).unwrap().logits(&image).unwrap();
+    for (folded, whole) in run(fitted).iter().zip(run(weights(&graph))) {
+        assert!((folded - whole).abs() < 1e-5, "{folded} {whole}");
+    }
+}
+
+#[test]
+fn a_zoo_checkpoint_is_recognised_by_its_tensors_and_keeps_its_class_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.safetensors");
+    let network = cygnet::zoo::find("squeezenet1_1").unwrap();
+    let spec = cygnet::zoo::Spec { classes: 7, ..network.spec() };
+    let graph = (network.row.build)(&spec).unwrap();
+    write(&path, &tensors(&graph));
+    let model = Model::convert(&path, Some("squeezenet1_1"), None).unwrap();
+    assert_eq!((model.id.as_str(), model.graph.classes()), ("squeezenet1_1", 7));
+    assert!(model.labels.is_empty());
+    let model = Model::convert(&path, Some("squeezenet1_1"), Some(3)).unwrap();
+    assert_eq!(model.graph.classes(), 3);
+    match Model::convert(&path, None, None) {
+        Ok(model) => assert_eq!(model.id, "squeezenet1_1"),
+        Err(Error::Ambiguous { ids, .. }) => assert!(ids.contains(&"squeezenet1_1".to_owned())),
+        Err(error) => panic!("{error}"),
+    }
+    let error = Model::convert(&path, Some("mobilenet_v2"), None).unwrap_err().to_string();
+    assert!(error.contains("the tensors do not fit mobilenet_v2") && error.contains("missing"), "{error}");
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.contains("cygnet convert"), "{error}");
+    write(&path, &tensors(&tiny(5)));
+    assert!(matches!(Model::convert(&path, None, None), Err(Error::Unrecognised { .. })));
+}
+
+#[test]
+fn an_unknown_network_is_answered_with_the_nearest_names() {
+    let error = cygnet::network("mobilnet_v2").unwrap_err().to_string();
+    assert!(error.contains("did you mean mobilenet_v2"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_model_file_is_an_error_or_a_model_but_never_a_panic(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8u8), 1..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        header in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny.safetensors");
+        model(5).write(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = if header { 4000.min(bytes.len()) } else { bytes.len() };
+        for (at, bit) in flips {
+            bytes[at.index(end)] ^= 1 << bit;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok(model) = Model::open(&path) {
+            let _ = Classifier::new(model);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+# Everything that continuous integration does.
+check:
+    .ci/run
+
+# The tests alone.
+test:
+    cargo test --workspace
+
+# Writes the tables of networks in README.md and docs/networks.md anew from the registry.
+tables:
+    CYGNET_UPDATE=1 cargo test -p cygnet --test tables
+
+# Writes the operator cases anew; needs Python with torch and numpy.
+op-cases:
+    python3 crates/cygnet/tests/op_cases/make.py > crates/cygnet/tests/op_cases/cases.json
