@@ -6,7 +6,7 @@
 
 use cygnet_graph::{Activation, Conv, Padding, Scope, Value};
 
-use crate::blocks::{conv_bn_at, squeeze_excite};
+use crate::blocks::{RELU_SIGMOID, conv_bn_at, squeeze_excite};
 use crate::{Built, Spec};
 
 /// Rows of the table that share a width, the first with the stride.
@@ -72,8 +72,7 @@ pub fn mobilenet_v1_conv(spec: &Spec) -> Built {
 pub fn se_mobilenet_v1(spec: &Spec) -> Built {
     rounded(spec, &STAGES, |block, x, out, stride| {
         let x = separable(block, x, out, stride);
-        let functions = [Activation::Relu, Activation::Sigmoid];
-        squeeze_excite(&block.at("se"), ["conv_reduce", "conv_expand"], x, out.div_ceil(16), functions)
+        squeeze_excite(&block.at("se"), ["conv_reduce", "conv_expand"], x, out.div_ceil(16), RELU_SIGMOID)
     })
 }
 

@@ -5,10 +5,10 @@ use cygnet_graph::Graph;
 use cygnet_zoo::find;
 
 fn built(id: &str, side: usize) -> Graph {
-    let network = find(id).unwrap();
+    let network = find(id).expect("a listed name");
     let mut spec = network.spec();
     spec.image = [3, side, side];
-    (network.row.build)(&spec).unwrap()
+    (network.row.build)(&spec).expect("a size that fits")
 }
 
 fn feature_sides(graph: &Graph) -> Vec<usize> {
