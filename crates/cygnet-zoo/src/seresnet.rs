@@ -48,7 +48,8 @@ enum Halving {
     Strided,
     /// A mean pool before the shortcut's convolution (ResNet-D, He et al. 2018).
     PooledShortcut,
-    /// Mean pools everywhere, in the stem too (timm's `aa`).
+    /// Mean pools everywhere, in the stem too (timm's `aa`); the shortcut's rounds down as the branch's does, where
+    /// timm's rounds up and does not fit.
     Pooled,
 }
 
