@@ -40,6 +40,14 @@ fn a_cached_file_belongs_to_one_published_checkpoint() {
         for checkpoint in network.checkpoints() {
             let urls = files.entry(checkpoint.file).or_insert(checkpoint.urls);
             assert_eq!(*urls, checkpoint.urls, "{} is published in two ways", checkpoint.file);
+            // A hash is that of one file, so every address must lead to a file of that name.
+            let same = |url: &&str| checkpoint.sha256.is_empty() || url.ends_with(checkpoint.file);
+            assert!(checkpoint.urls.iter().all(same), "{}: {:?}", checkpoint.file, checkpoint.urls);
+            let digits = checkpoint.sha256.get(..8).unwrap_or_default();
+            let named =
+                checkpoint.file.rsplit_once('-').map_or("", |(_, end)| end.split('.').next().unwrap());
+            let is_hash = named.len() == 8 && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(!is_hash || named == digits, "{}: hash {}", checkpoint.file, checkpoint.sha256);
         }
     }
 }

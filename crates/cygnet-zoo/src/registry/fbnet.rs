@@ -162,18 +162,8 @@ pub(super) const ROWS: &[Row] = &[
         fbnet_c_timm,
         &[Variant::new(
             &[Name::same("timm", "fbnetc_100")],
-            &[Checkpoint::new(
-                "rmsp_in1k",
-                "fbnetc_100-c345b898.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/fbnetc_100-c345b898.pth",
-                    "https://huggingface.co/timm/fbnetc_100.rmsp_in1k/resolve/main/model.safetensors",
-                ],
-                "c345b898",
-                "Apache-2.0",
-                [75.12, 92.384],
-            )
-            .recipe("timm RMSProp recipe (rmsp)")],
+            &[timm_checkpoint!("rmsp_in1k", "fbnetc_100" - "c345b898", [75.12, 92.384])
+                .recipe("timm RMSProp recipe (rmsp)")],
         )],
     )
     .preset(Preset::TIMM_BILINEAR),

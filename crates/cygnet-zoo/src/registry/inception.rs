@@ -65,14 +65,8 @@ pub(super) const ROWS: &[Row] = &[
         bn_inception,
         &[Variant::new(&[Name::same("pytorchcv", "bninception")], &[])],
     ),
-    Row::new(
-        "se_bn_inception",
-        Family::SENet,
-        "official",
-        se_bn_inception,
-        &[Variant::new(&[], &[])],
-    )
-    .preset(Preset::CAFFE),
+    Row::new("se_bn_inception", Family::SENet, "official", se_bn_inception, &[Variant::new(&[], &[])])
+        .preset(Preset::CAFFE),
     Row::new(
         "inception_v3",
         Family::Inception,
@@ -89,43 +83,19 @@ pub(super) const ROWS: &[Row] = &[
             ],
             &[
                 INCEPTION_V3,
-                Checkpoint::new(
-                    "gluon_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/inception_v3.gluon_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [78.806, 94.372],
-                )
-                .preset(Preset::TIMM_BICUBIC)
-                .recipe("converted from GluonCV"),
-                Checkpoint::new(
-                    "tf_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/inception_v3.tf_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [77.866, 93.644],
-                )
-                .preset(Preset::TIMM_INCEPTION)
-                .recipe("converted from TF-Slim"),
-                Checkpoint::new(
-                    "tf_adv_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/inception_v3.tf_adv_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [77.598, 93.726],
-                )
-                .preset(Preset::TIMM_INCEPTION)
-                .recipe("adversarial training, converted from TensorFlow"),
+                timm_checkpoint!("inception_v3", "gluon_in1k", [78.806, 94.372])
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe("converted from GluonCV"),
+                timm_checkpoint!("inception_v3", "tf_in1k", [77.866, 93.644])
+                    .preset(Preset::TIMM_INCEPTION)
+                    .recipe("converted from TF-Slim"),
+                timm_checkpoint!("inception_v3", "tf_adv_in1k", [77.598, 93.726])
+                    .preset(Preset::TIMM_INCEPTION)
+                    .recipe("adversarial training, converted from TensorFlow"),
                 Checkpoint::new(
                     "tv_in1k",
                     "inception_v3_google-1a9a5a14.pth",
-                    &[
-                        "https://download.pytorch.org/models/inception_v3_google-1a9a5a14.pth",
-                        "https://huggingface.co/timm/inception_v3.tv_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://download.pytorch.org/models/inception_v3_google-1a9a5a14.pth"],
                     "1a9a5a14",
                     "BSD-3-Clause",
                     [77.472, 93.468],
@@ -162,15 +132,7 @@ pub(super) const ROWS: &[Row] = &[
         inception_v4,
         &[Variant::new(
             &[Name::same("timm", "inception_v4"), Name::mapped("inceptionv4", &PYTORCHCV_V4)],
-            &[Checkpoint::new(
-                "tf_in1k",
-                "model.safetensors",
-                &["https://huggingface.co/timm/inception_v4.tf_in1k/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [80.144, 94.982],
-            )
-            .recipe("converted from TF-Slim")],
+            &[timm_checkpoint!("inception_v4", "tf_in1k", [80.144, 94.982]).recipe("converted from TF-Slim")],
         )],
     )
     .side(299)
@@ -195,24 +157,10 @@ pub(super) const ROWS: &[Row] = &[
                 Name::mapped("inceptionresnetv2", &PYTORCHCV_RESNET_V2),
             ],
             &[
-                Checkpoint::new(
-                    "tf_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/inception_resnet_v2.tf_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [80.434, 95.312],
-                )
-                .recipe("converted from TF-Slim"),
-                Checkpoint::new(
-                    "tf_ens_adv_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/inception_resnet_v2.tf_ens_adv_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [79.998, 94.94],
-                )
-                .recipe("ensemble adversarial training, converted from TensorFlow"),
+                timm_checkpoint!("inception_resnet_v2", "tf_in1k", [80.434, 95.312])
+                    .recipe("converted from TF-Slim"),
+                timm_checkpoint!("inception_resnet_v2", "tf_ens_adv_in1k", [79.998, 94.94])
+                    .recipe("ensemble adversarial training, converted from TensorFlow"),
             ],
         )],
     )

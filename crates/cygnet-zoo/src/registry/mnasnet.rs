@@ -123,9 +123,7 @@ pub(super) const ROWS: &[Row] = &[
                         "rmsp_in1k",
                         "mnasnet_b1-74cb7081.pth",
                         &[
-                            "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_b1-74cb7081.pth",
-                            "https://huggingface.co/timm/mnasnet_100.rmsp_in1k/resolve/main/model.safetensors",
-                        ],
+                            "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_b1-74cb7081.pth"],
                         "74cb7081",
                         APACHE,
                         [74.672, 92.108],
@@ -197,9 +195,7 @@ pub(super) const ROWS: &[Row] = &[
                     "rmsp_in1k",
                     "mnasnet_a1-d9418771.pth",
                     &[
-                        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_a1-d9418771.pth",
-                        "https://huggingface.co/timm/semnasnet_100.rmsp_in1k/resolve/main/model.safetensors",
-                    ],
+                        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_a1-d9418771.pth"],
                     "d9418771",
                     APACHE,
                     [75.452, 92.608],
@@ -216,9 +212,7 @@ pub(super) const ROWS: &[Row] = &[
                     "rmsp_in1k",
                     "semnasnet_075-18710866.pth",
                     &[
-                        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/semnasnet_075-18710866.pth",
-                        "https://huggingface.co/timm/semnasnet_075.rmsp_in1k/resolve/main/model.safetensors",
-                    ],
+                        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/semnasnet_075-18710866.pth"],
                     "18710866",
                     APACHE,
                     [73.0, 91.124],
@@ -241,9 +235,7 @@ pub(super) const ROWS: &[Row] = &[
                 "lamb_in1k",
                 "mnasnet_small_lamb-aff75073.pth",
                 &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_small_lamb-aff75073.pth",
-                    "https://huggingface.co/timm/mnasnet_small.lamb_in1k/resolve/main/model.safetensors",
-                ],
+                    "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/mnasnet_small_lamb-aff75073.pth"],
                 "aff75073",
                 APACHE,
                 [66.204, 86.47],

@@ -151,15 +151,10 @@ pub(super) const ROWS: &[Row] = &[
                         [72.154, 90.822],
                     )
                     .preset(Preset { resize: Resize::ShorterSide(232), ..Preset::TORCHVISION }),
-                    timm_checkpoint!(
-                        "mobilenetv2_100",
-                        "ra_in1k",
-                        "mobilenetv2_100_ra" - "b33bc2c4",
-                        [72.910, 91.000]
-                    )
-                    .keys(&TIMM)
-                    .preset(Preset::TIMM_BICUBIC)
-                    .recipe(RA),
+                    timm_checkpoint!("ra_in1k", "mobilenetv2_100_ra" - "b33bc2c4", [72.910, 91.000])
+                        .keys(&TIMM)
+                        .preset(Preset::TIMM_BICUBIC)
+                        .recipe(RA),
                 ],
             ),
             Variant::width("_0.35", 0.35, &[Name::mapped("mobilenetv2_035", &TIMM)], &[]),
@@ -167,30 +162,20 @@ pub(super) const ROWS: &[Row] = &[
                 "_0.5",
                 0.5,
                 &[Name::mapped("mobilenetv2_050", &TIMM)],
-                &[timm_checkpoint!(
-                    "mobilenetv2_050",
-                    "lamb_in1k",
-                    "mobilenetv2_050" - "3d30d450",
-                    [65.928, 86.114]
-                )
-                .keys(&TIMM)
-                .preset(Preset::TIMM_BICUBIC)
-                .recipe("timm LAMB recipe (lamb)")],
+                &[timm_checkpoint!("lamb_in1k", "mobilenetv2_050" - "3d30d450", [65.928, 86.114])
+                    .keys(&TIMM)
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe("timm LAMB recipe (lamb)")],
             ),
             Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv2_075", &TIMM)], &[]),
             Variant::width(
                 "_1.4",
                 1.4,
                 &[Name::mapped("mobilenetv2_140", &TIMM)],
-                &[timm_checkpoint!(
-                    "mobilenetv2_140",
-                    "ra_in1k",
-                    "mobilenetv2_140_ra" - "21a4e913",
-                    [76.528, 93.008]
-                )
-                .keys(&TIMM)
-                .preset(Preset::TIMM_BICUBIC)
-                .recipe(RA)],
+                &[timm_checkpoint!("ra_in1k", "mobilenetv2_140_ra" - "21a4e913", [76.528, 93.008])
+                    .keys(&TIMM)
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe(RA)],
             ),
         ],
     )
@@ -203,14 +188,9 @@ pub(super) const ROWS: &[Row] = &[
             "",
             1.1,
             &[Name::mapped("mobilenetv2_110d", &TIMM_110D)],
-            &[timm_checkpoint!(
-                "mobilenetv2_110d",
-                "ra_in1k",
-                "mobilenetv2_110d_ra" - "77090ade",
-                [75.056, 92.186]
-            )
-            .keys(&TIMM_110D)
-            .recipe(RA)],
+            &[timm_checkpoint!("ra_in1k", "mobilenetv2_110d_ra" - "77090ade", [75.056, 92.186])
+                .keys(&TIMM_110D)
+                .recipe(RA)],
         )],
     )
     .preset(Preset::TIMM_BICUBIC),
@@ -222,14 +202,9 @@ pub(super) const ROWS: &[Row] = &[
             "",
             1.2,
             &[Name::mapped("mobilenetv2_120d", &TIMM_120D)],
-            &[timm_checkpoint!(
-                "mobilenetv2_120d",
-                "ra_in1k",
-                "mobilenetv2_120d_ra" - "5987e2ed",
-                [77.300, 93.516]
-            )
-            .keys(&TIMM_120D)
-            .recipe(RA)],
+            &[timm_checkpoint!("ra_in1k", "mobilenetv2_120d_ra" - "5987e2ed", [77.300, 93.516])
+                .keys(&TIMM_120D)
+                .recipe(RA)],
         )],
     )
     .preset(Preset::TIMM_BICUBIC),

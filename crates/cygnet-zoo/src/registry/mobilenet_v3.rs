@@ -152,13 +152,10 @@ const LAMB: &str = "timm LAMB recipe (lamb)";
 const MIIL_IN21K_FT: Checkpoint = Checkpoint::new(
     "miil_in21k_ft_in1k",
     "mobilenetv3_large_100_1k_miil_78_0-66471c13.pth",
-    &[
-        concat!(
-            "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-tresnet/",
-            "mobilenetv3_large_100_1k_miil_78_0-66471c13.pth"
-        ),
-        "https://huggingface.co/timm/mobilenetv3_large_100.miil_in21k_ft_in1k/resolve/main/model.safetensors",
-    ],
+    &[concat!(
+        "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-tresnet/",
+        "mobilenetv3_large_100_1k_miil_78_0-66471c13.pth"
+    )],
     "66471c13",
     "Apache-2.0",
     [77.920, 92.894],
@@ -236,14 +233,9 @@ pub(super) const ROWS: &[Row] = &[
             Variant::new(
                 &[Name::mapped("mobilenetv3_large_100", &TIMM_LARGE)],
                 &[
-                    timm_checkpoint!(
-                        "mobilenetv3_large_100",
-                        "ra_in1k",
-                        "mobilenetv3_large_100_ra" - "f55367f5",
-                        [75.784, 92.528]
-                    )
-                    .keys(&TIMM_LARGE)
-                    .recipe("timm RandAugment recipe (ra)"),
+                    timm_checkpoint!("ra_in1k", "mobilenetv3_large_100_ra" - "f55367f5", [75.784, 92.528])
+                        .keys(&TIMM_LARGE)
+                        .recipe("timm RandAugment recipe (ra)"),
                     timm_checkpoint!("mobilenetv3_large_100", "ra4_e3600_r224_in1k", [76.310, 92.842])
                         .keys(&TIMM_LARGE)
                         .preset(Preset::TIMM_INCEPTION.crop_pct(0.95))
@@ -263,21 +255,15 @@ pub(super) const ROWS: &[Row] = &[
         &[
             Variant::new(
                 &[Name::mapped("mobilenetv3_small_100", &TIMM_SMALL)],
-                &[timm_checkpoint!(
-                    "mobilenetv3_small_100",
-                    "lamb_in1k",
-                    "mobilenetv3_small_100_lamb" - "266a294c",
-                    [67.636, 87.638]
-                )
-                .keys(&TIMM_SMALL)
-                .recipe(LAMB)],
+                &[timm_checkpoint!("lamb_in1k", "mobilenetv3_small_100_lamb" - "266a294c", [67.636, 87.638])
+                    .keys(&TIMM_SMALL)
+                    .recipe(LAMB)],
             ),
             Variant::width(
                 "_0.5",
                 0.5,
                 &[Name::mapped("mobilenetv3_small_050", &TIMM_SMALL)],
                 &[timm_checkpoint!(
-                    "mobilenetv3_small_050",
                     "lamb_in1k",
                     "mobilenetv3_small_050_lambc" - "4b7bbe87",
                     [57.918, 80.144]
@@ -290,7 +276,6 @@ pub(super) const ROWS: &[Row] = &[
                 0.75,
                 &[Name::mapped("mobilenetv3_small_075", &TIMM_SMALL)],
                 &[timm_checkpoint!(
-                    "mobilenetv3_small_075",
                     "lamb_in1k",
                     "mobilenetv3_small_075_lambc" - "384766db",
                     [65.284, 85.462]
@@ -323,14 +308,9 @@ pub(super) const ROWS: &[Row] = &[
         flavours::mobilenet_v3_large_rw,
         &[Variant::new(
             &[Name::mapped("mobilenetv3_rw", &TIMM_LARGE)],
-            &[timm_checkpoint!(
-                "mobilenetv3_rw",
-                "rmsp_in1k",
-                "mobilenetv3_100" - "35495452",
-                [75.616, 92.696]
-            )
-            .keys(&TIMM_LARGE)
-            .recipe("timm RMSProp recipe (rmsp)")],
+            &[timm_checkpoint!("rmsp_in1k", "mobilenetv3_100" - "35495452", [75.616, 92.696])
+                .keys(&TIMM_LARGE)
+                .recipe("timm RMSProp recipe (rmsp)")],
         )],
     )
     .preset(Preset::TIMM_BICUBIC),
@@ -341,25 +321,15 @@ pub(super) const ROWS: &[Row] = &[
         &[
             Variant::new(
                 &[Name::mapped("tf_mobilenetv3_large_100", &TIMM_LARGE)],
-                &[timm_checkpoint!(
-                    "tf_mobilenetv3_large_100",
-                    "in1k",
-                    "tf_mobilenetv3_large_100" - "427764d5",
-                    [75.510, 92.600]
-                )
-                .keys(&TIMM_LARGE)],
+                &[timm_checkpoint!("in1k", "tf_mobilenetv3_large_100" - "427764d5", [75.510, 92.600])
+                    .keys(&TIMM_LARGE)],
             ),
             Variant::width(
                 "_0.75",
                 0.75,
                 &[Name::mapped("tf_mobilenetv3_large_075", &TIMM_LARGE)],
-                &[timm_checkpoint!(
-                    "tf_mobilenetv3_large_075",
-                    "in1k",
-                    "tf_mobilenetv3_large_075" - "150ee8b0",
-                    [73.442, 91.332]
-                )
-                .keys(&TIMM_LARGE)],
+                &[timm_checkpoint!("in1k", "tf_mobilenetv3_large_075" - "150ee8b0", [73.442, 91.332])
+                    .keys(&TIMM_LARGE)],
             ),
         ],
     )
@@ -371,13 +341,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| tf(spec, minimalistic(large())),
         &[Variant::new(
             &[Name::mapped("tf_mobilenetv3_large_minimal_100", &TIMM_LARGE)],
-            &[timm_checkpoint!(
-                "tf_mobilenetv3_large_minimal_100",
-                "in1k",
-                "tf_mobilenetv3_large_minimal_100" - "8596ae28",
-                [72.270, 90.664]
-            )
-            .keys(&TIMM_LARGE)],
+            &[timm_checkpoint!("in1k", "tf_mobilenetv3_large_minimal_100" - "8596ae28", [72.270, 90.664])
+                .keys(&TIMM_LARGE)],
         )],
     )
     .preset(TF)
@@ -389,25 +354,15 @@ pub(super) const ROWS: &[Row] = &[
         &[
             Variant::new(
                 &[Name::mapped("tf_mobilenetv3_small_100", &TIMM_SMALL)],
-                &[timm_checkpoint!(
-                    "tf_mobilenetv3_small_100",
-                    "in1k",
-                    "tf_mobilenetv3_small_100" - "37f49e2b",
-                    [67.922, 87.686]
-                )
-                .keys(&TIMM_SMALL)],
+                &[timm_checkpoint!("in1k", "tf_mobilenetv3_small_100" - "37f49e2b", [67.922, 87.686])
+                    .keys(&TIMM_SMALL)],
             ),
             Variant::width(
                 "_0.75",
                 0.75,
                 &[Name::mapped("tf_mobilenetv3_small_075", &TIMM_SMALL)],
-                &[timm_checkpoint!(
-                    "tf_mobilenetv3_small_075",
-                    "in1k",
-                    "tf_mobilenetv3_small_075" - "da427f52",
-                    [65.706, 86.130]
-                )
-                .keys(&TIMM_SMALL)],
+                &[timm_checkpoint!("in1k", "tf_mobilenetv3_small_075" - "da427f52", [65.706, 86.130])
+                    .keys(&TIMM_SMALL)],
             ),
         ],
     )
@@ -419,13 +374,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| tf(spec, minimalistic(small())),
         &[Variant::new(
             &[Name::mapped("tf_mobilenetv3_small_minimal_100", &TIMM_SMALL)],
-            &[timm_checkpoint!(
-                "tf_mobilenetv3_small_minimal_100",
-                "in1k",
-                "tf_mobilenetv3_small_minimal_100" - "922a7843",
-                [62.892, 84.270]
-            )
-            .keys(&TIMM_SMALL)],
+            &[timm_checkpoint!("in1k", "tf_mobilenetv3_small_minimal_100" - "922a7843", [62.892, 84.270])
+                .keys(&TIMM_SMALL)],
         )],
     )
     .preset(TF)

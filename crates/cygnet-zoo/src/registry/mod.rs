@@ -1,10 +1,10 @@
 //! The one table of networks: what can be built, what others call it, how photos are prepared for it, and where its
 //! published weights are. The command line, the docs, the tests and the README read it.
 
-/// A checkpoint of timm's: model, tag, file of the first release with the start of its hash, accuracy. Newer ones are
-/// on the hub only, without a published hash.
+/// A checkpoint of timm's: tag, file of its first release with the start of the hash, accuracy; or model, tag,
+/// accuracy for those that are on its hub only, without a published hash.
 macro_rules! timm_checkpoint {
-    ($model:literal, $tag:literal, $stem:literal - $hash:literal, $accuracy:expr) => {
+    ($tag:literal, $stem:literal - $hash:literal, $accuracy:expr) => {
         Checkpoint::new(
             $tag,
             concat!($stem, "-", $hash, ".pth"),

@@ -100,11 +100,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "ra2_in1k",
                 "seresnet33ts_256-f8ad44d9.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-attn-weights/seresnet33ts_256-f8ad44d9.pth",
-                    "https://huggingface.co/timm/seresnet33ts.ra2_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
+                     v0.1-attn-weights/seresnet33ts_256-f8ad44d9.pth"],
                 "f8ad44d9",
                 "Apache-2.0",
                 [80.372, 95.106],
@@ -123,11 +120,8 @@ pub(super) const ROWS: &[Row] = &[
                 Checkpoint::new(
                     "a1_in1k",
                     "seresnet50_a1_0-ffa00869.pth",
-                    &[
-                        "https://github.com/huggingface/pytorch-image-models/releases/download/\
-                         v0.1-rsb-weights/seresnet50_a1_0-ffa00869.pth",
-                        "https://huggingface.co/timm/seresnet50.a1_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://github.com/huggingface/pytorch-image-models/releases/download/\
+                         v0.1-rsb-weights/seresnet50_a1_0-ffa00869.pth"],
                     "ffa00869",
                     "Apache-2.0",
                     [80.012, 94.704],
@@ -136,11 +130,8 @@ pub(super) const ROWS: &[Row] = &[
                 Checkpoint::new(
                     "a2_in1k",
                     "seresnet50_a2_0-850de0d9.pth",
-                    &[
-                        "https://github.com/huggingface/pytorch-image-models/releases/download/\
-                         v0.1-rsb-weights/seresnet50_a2_0-850de0d9.pth",
-                        "https://huggingface.co/timm/seresnet50.a2_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://github.com/huggingface/pytorch-image-models/releases/download/\
+                         v0.1-rsb-weights/seresnet50_a2_0-850de0d9.pth"],
                     "850de0d9",
                     "Apache-2.0",
                     [80.102, 94.72],
@@ -149,30 +140,16 @@ pub(super) const ROWS: &[Row] = &[
                 Checkpoint::new(
                     "a3_in1k",
                     "seresnet50_a3_0-317ecd56.pth",
-                    &[
-                        "https://github.com/huggingface/pytorch-image-models/releases/download/\
-                         v0.1-rsb-weights/seresnet50_a3_0-317ecd56.pth",
-                        "https://huggingface.co/timm/seresnet50.a3_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://github.com/huggingface/pytorch-image-models/releases/download/\
+                         v0.1-rsb-weights/seresnet50_a3_0-317ecd56.pth"],
                     "317ecd56",
                     "Apache-2.0",
                     [77.036, 93.072],
                 )
                 .recipe("ResNet strikes back A3"),
-                Checkpoint::new(
-                    "ra2_in1k",
-                    "seresnet50_ra_224-8efdb4bb.pth",
-                    &[
-                        "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                         v0.1-weights/seresnet50_ra_224-8efdb4bb.pth",
-                        "https://huggingface.co/timm/seresnet50.ra2_in1k/resolve/main/model.safetensors",
-                    ],
-                    "8efdb4bb",
-                    "Apache-2.0",
-                    [80.26, 95.068],
-                )
-                .preset(Preset::TIMM_BICUBIC)
-                .recipe("timm RandAugment recipe (ra2)"),
+                timm_checkpoint!("ra2_in1k", "seresnet50_ra_224" - "8efdb4bb", [80.26, 95.068])
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe("timm RandAugment recipe (ra2)"),
             ],
         )],
     )
@@ -212,19 +189,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNET152D.build(spec),
         &[Variant::new(
             &[Name::same("timm", "seresnet152d")],
-            &[Checkpoint::new(
-                "ra2_in1k",
-                "seresnet152d_ra2-04464dd2.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-weights/seresnet152d_ra2-04464dd2.pth",
-                    "https://huggingface.co/timm/seresnet152d.ra2_in1k/resolve/main/model.safetensors",
-                ],
-                "04464dd2",
-                "Apache-2.0",
-                [83.694, 96.784],
-            )
-            .recipe("timm RandAugment recipe (ra2)")],
+            &[timm_checkpoint!("ra2_in1k", "seresnet152d_ra2" - "04464dd2", [83.694, 96.784])
+                .recipe("timm RandAugment recipe (ra2)")],
         )],
     )
     .side(256)

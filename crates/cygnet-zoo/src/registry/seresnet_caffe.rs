@@ -41,16 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNET18.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_seresnet18", &TIMM)],
-            &[Checkpoint::new(
-                "in1k",
-                "seresnet18-4bb0ce65.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/seresnet18-4bb0ce65.pth"],
-                "4bb0ce65",
-                "Apache-2.0",
-                [71.742, 90.34],
-            )
-            .keys(&TIMM)],
+            &[timm_checkpoint!("in1k", "seresnet18" - "4bb0ce65", [71.742, 90.34]).keys(&TIMM)],
         )],
     )
     .preset(Preset::TIMM_BICUBIC),
@@ -59,16 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNET34.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_seresnet34", &TIMM)],
-            &[Checkpoint::new(
-                "in1k",
-                "seresnet34-a4004e63.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/seresnet34-a4004e63.pth"],
-                "a4004e63",
-                "Apache-2.0",
-                [74.788, 92.134],
-            )
-            .keys(&TIMM)],
+            &[timm_checkpoint!("in1k", "seresnet34" - "a4004e63", [74.788, 92.134]).keys(&TIMM)],
         )],
     ),
     row(
@@ -127,16 +109,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXT26_32X4D.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_seresnext26_32x4d", &TIMM)],
-            &[Checkpoint::new(
-                "in1k",
-                "seresnext26_32x4d-65ebdb501.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/seresnext26_32x4d-65ebdb501.pth"],
-                "65ebdb501",
-                "Apache-2.0",
-                [77.100, 93.332],
-            )
-            .keys(&TIMM)],
+            &[timm_checkpoint!("in1k", "seresnext26_32x4d" - "65ebdb501", [77.100, 93.332]).keys(&TIMM)],
         )],
     )
     .preset(Preset::TIMM_BICUBIC),
@@ -145,16 +118,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXT50_32X4D.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_seresnext50_32x4d", &TIMM)],
-            &[Checkpoint::new(
-                "in1k",
-                "legacy_se_resnext50_32x4d-f3651bad.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/legacy_se_resnext50_32x4d-f3651bad.pth"],
-                "f3651bad",
-                "Apache-2.0",
-                [79.080, 94.428],
-            )
-            .keys(&TIMM)],
+            &[timm_checkpoint!("in1k", "legacy_se_resnext50_32x4d" - "f3651bad", [79.080, 94.428])
+                .keys(&TIMM)],
         )],
     ),
     row(
@@ -162,16 +127,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXT101_32X4D.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_seresnext101_32x4d", &TIMM)],
-            &[Checkpoint::new(
-                "in1k",
-                "legacy_se_resnext101_32x4d-37725eac.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/legacy_se_resnext101_32x4d-37725eac.pth"],
-                "37725eac",
-                "Apache-2.0",
-                [80.274, 95.032],
-            )
-            .keys(&TIMM)],
+            &[timm_checkpoint!("in1k", "legacy_se_resnext101_32x4d" - "37725eac", [80.274, 95.032])
+                .keys(&TIMM)],
         )],
     ),
     row(
@@ -179,16 +136,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SENET154.caffe().build(spec),
         &[Variant::new(
             &[Name::mapped("legacy_senet154", &TIMM_SENET)],
-            &[Checkpoint::new(
-                "in1k",
-                "legacy_senet154-e9eb9fe6.pth",
-                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
-                   v0.1-weights/legacy_senet154-e9eb9fe6.pth"],
-                "e9eb9fe6",
-                "Apache-2.0",
-                [81.320, 95.502],
-            )
-            .keys(&TIMM_SENET)],
+            &[timm_checkpoint!("in1k", "legacy_senet154" - "e9eb9fe6", [81.320, 95.502]).keys(&TIMM_SENET)],
         )],
     ),
 ];

@@ -31,20 +31,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXT26D_32X4D.build(spec),
         &[Variant::new(
             &[Name::same("timm", "seresnext26d_32x4d")],
-            &[Checkpoint::new(
-                "bt_in1k",
-                "seresnext26d_32x4d-80fa48a3.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-weights/seresnext26d_32x4d-80fa48a3.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext26d_32x4d.bt_in1k/resolve/main/model.safetensors",
-                ],
-                "80fa48a3",
-                "Apache-2.0",
-                [77.586, 93.61],
-            )
-            .recipe("timm Bag-of-Tricks recipe (bt)")],
+            &[timm_checkpoint!("bt_in1k", "seresnext26d_32x4d" - "80fa48a3", [77.586, 93.61])
+                .recipe("timm Bag-of-Tricks recipe (bt)")],
         )],
     ),
     row(
@@ -52,20 +40,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXT26T_32X4D.build(spec),
         &[Variant::new(
             &[Name::same("timm", "seresnext26t_32x4d"), Name::same("timm", "seresnext26tn_32x4d")],
-            &[Checkpoint::new(
-                "bt_in1k",
-                "seresnext26tn_32x4d-569cb627.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-weights/seresnext26tn_32x4d-569cb627.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext26t_32x4d.bt_in1k/resolve/main/model.safetensors",
-                ],
-                "569cb627",
-                "Apache-2.0",
-                [77.98, 93.75],
-            )
-            .recipe("timm Bag-of-Tricks recipe (bt)")],
+            &[timm_checkpoint!("bt_in1k", "seresnext26tn_32x4d" - "569cb627", [77.98, 93.75])
+                .recipe("timm Bag-of-Tricks recipe (bt)")],
         )],
     ),
     row(
@@ -76,11 +52,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "ch_in1k",
                 "seresnext26ts_256-6f0d74a3.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-attn-weights/seresnext26ts_256-6f0d74a3.pth",
-                    "https://huggingface.co/timm/seresnext26ts.ch_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
+                     v0.1-attn-weights/seresnext26ts_256-6f0d74a3.pth"],
                 "6f0d74a3",
                 "Apache-2.0",
                 [77.856, 93.79],
@@ -99,29 +72,13 @@ pub(super) const ROWS: &[Row] = &[
                 Name::mapped("seresnext50_32x4d", &PYTORCHCV),
             ],
             &[
-                Checkpoint::new(
-                    "racm_in1k",
-                    "seresnext50_32x4d_racm-a304a460.pth",
-                    &[
-                        "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                         v0.1-weights/seresnext50_32x4d_racm-a304a460.pth",
-                        "https://huggingface.co/timm/\
-                         seresnext50_32x4d.racm_in1k/resolve/main/model.safetensors",
-                    ],
-                    "a304a460",
-                    "Apache-2.0",
-                    [81.268, 95.624],
-                )
-                .recipe("timm RandAugment recipe (racm)"),
+                timm_checkpoint!("racm_in1k", "seresnext50_32x4d_racm" - "a304a460", [81.268, 95.624])
+                    .recipe("timm RandAugment recipe (racm)"),
                 Checkpoint::new(
                     "gluon_in1k",
                     "gluon_seresnext50_32x4d-90cf2d6e.pth",
-                    &[
-                        "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
-                         v0.1/gluon_seresnext50_32x4d-90cf2d6e.pth",
-                        "https://huggingface.co/timm/\
-                         seresnext50_32x4d.gluon_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
+                         v0.1/gluon_seresnext50_32x4d-90cf2d6e.pth"],
                     "90cf2d6e",
                     "Apache-2.0",
                     [79.916, 94.816],
@@ -142,12 +99,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "gluon_in1k",
                 "gluon_seresnext101_32x4d-cf52900d.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
-                     v0.1/gluon_seresnext101_32x4d-cf52900d.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext101_32x4d.gluon_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
+                     v0.1/gluon_seresnext101_32x4d-cf52900d.pth"],
                 "cf52900d",
                 "Apache-2.0",
                 [80.886, 95.268],
@@ -163,12 +116,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "ah_in1k",
                 "seresnext101_32x8d_ah-e6bc4c0a.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-tpu-weights/seresnext101_32x8d_ah-e6bc4c0a.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext101_32x8d.ah_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
+                     v0.1-tpu-weights/seresnext101_32x8d_ah-e6bc4c0a.pth"],
                 "e6bc4c0a",
                 "Apache-2.0",
                 [83.618, 96.412],
@@ -185,12 +134,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "ah_in1k",
                 "seresnext101d_32x8d_ah-191d7b94.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                     v0.1-tpu-weights/seresnext101d_32x8d_ah-191d7b94.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext101d_32x8d.ah_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-image-models/releases/download/\
+                     v0.1-tpu-weights/seresnext101d_32x8d_ah-191d7b94.pth"],
                 "191d7b94",
                 "Apache-2.0",
                 [83.700, 96.59],
@@ -205,37 +150,17 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[Name::same("timm", "seresnextaa101d_32x8d")],
             &[
-                Checkpoint::new(
-                    "sw_in12k_ft_in1k_288",
-                    "seresnextaa101d_32x8d.sw_in12k_ft_in1k_288.safetensors",
-                    &["https://huggingface.co/timm/\
-                       seresnextaa101d_32x8d.sw_in12k_ft_in1k_288/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [86.536, 98.094],
-                )
-                .recipe("pretrained on ImageNet-12k, fine-tuned"),
-                Checkpoint::new(
-                    "sw_in12k_ft_in1k",
-                    "seresnextaa101d_32x8d.sw_in12k_ft_in1k.safetensors",
-                    &["https://huggingface.co/timm/\
-                       seresnextaa101d_32x8d.sw_in12k_ft_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [85.956, 97.824],
-                )
-                .side(224)
-                .preset(Preset::TIMM_BICUBIC)
-                .recipe("pretrained on ImageNet-12k, fine-tuned"),
+                timm_checkpoint!("seresnextaa101d_32x8d", "sw_in12k_ft_in1k_288", [86.536, 98.094])
+                    .recipe("pretrained on ImageNet-12k, fine-tuned"),
+                timm_checkpoint!("seresnextaa101d_32x8d", "sw_in12k_ft_in1k", [85.956, 97.824])
+                    .side(224)
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe("pretrained on ImageNet-12k, fine-tuned"),
                 Checkpoint::new(
                     "ah_in1k",
                     "seresnextaa101d_32x8d_ah-83c8ae12.pth",
-                    &[
-                        "https://github.com/rwightman/pytorch-image-models/releases/download/\
-                         v0.1-tpu-weights/seresnextaa101d_32x8d_ah-83c8ae12.pth",
-                        "https://huggingface.co/timm/\
-                         seresnextaa101d_32x8d.ah_in1k/resolve/main/model.safetensors",
-                    ],
+                    &["https://github.com/rwightman/pytorch-image-models/releases/download/\
+                         v0.1-tpu-weights/seresnextaa101d_32x8d_ah-83c8ae12.pth"],
                     "83c8ae12",
                     "Apache-2.0",
                     [83.900, 96.648],
@@ -252,16 +177,8 @@ pub(super) const ROWS: &[Row] = &[
         |spec| SERESNEXTAA201D_32X8D.build(spec),
         &[Variant::new(
             &[Name::same("timm", "seresnextaa201d_32x8d")],
-            &[Checkpoint::new(
-                "sw_in12k_ft_in1k_384",
-                "seresnextaa201d_32x8d.sw_in12k_ft_in1k_384.safetensors",
-                &["https://huggingface.co/timm/\
-                   seresnextaa201d_32x8d.sw_in12k_ft_in1k_384/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [87.308, 98.334],
-            )
-            .recipe("pretrained on ImageNet-12k, fine-tuned")],
+            &[timm_checkpoint!("seresnextaa201d_32x8d", "sw_in12k_ft_in1k_384", [87.308, 98.334])
+                .recipe("pretrained on ImageNet-12k, fine-tuned")],
         )],
     )
     .side(384)
@@ -278,12 +195,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "gluon_in1k",
                 "gluon_seresnext101_64x4d-f9926f93.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
-                     v0.1/gluon_seresnext101_64x4d-f9926f93.pth",
-                    "https://huggingface.co/timm/\
-                     seresnext101_64x4d.gluon_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
+                     v0.1/gluon_seresnext101_64x4d-f9926f93.pth"],
                 "f9926f93",
                 "Apache-2.0",
                 [80.884, 95.308],
@@ -328,11 +241,8 @@ pub(super) const ROWS: &[Row] = &[
             &[Checkpoint::new(
                 "gluon_in1k",
                 "gluon_senet154-70a1a3c0.pth",
-                &[
-                    "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
-                     v0.1/gluon_senet154-70a1a3c0.pth",
-                    "https://huggingface.co/timm/senet154.gluon_in1k/resolve/main/model.safetensors",
-                ],
+                &["https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/\
+                     v0.1/gluon_senet154-70a1a3c0.pth"],
                 "70a1a3c0",
                 "Apache-2.0",
                 [81.258, 95.358],

@@ -41,18 +41,8 @@ pub(super) const ROWS: &[Row] = &[Row::new(
     spnasnet,
     &[Variant::new(
         &[Name::same("timm", "spnasnet_100"), Name::mapped("spnasnet", &PYTORCHCV)],
-        &[Checkpoint::new(
-            "rmsp_in1k",
-            "spnasnet_100-048bc3f4.pth",
-            &[
-                "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/spnasnet_100-048bc3f4.pth",
-                "https://huggingface.co/timm/spnasnet_100.rmsp_in1k/resolve/main/model.safetensors",
-            ],
-            "048bc3f4",
-            "Apache-2.0",
-            [74.086, 91.826],
-        )
-        .recipe("timm RMSProp recipe (rmsp)")],
+        &[timm_checkpoint!("rmsp_in1k", "spnasnet_100" - "048bc3f4", [74.086, 91.826])
+            .recipe("timm RMSProp recipe (rmsp)")],
     )],
 )
 .any_width()

@@ -89,14 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         xception41,
         &[Variant::new(
             &[Name::same("timm", "xception41")],
-            &[Checkpoint::new(
-                "tf_in1k",
-                "model.safetensors",
-                &["https://huggingface.co/timm/xception41.tf_in1k/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [78.55, 94.282],
-            )],
+            &[timm_checkpoint!("xception41", "tf_in1k", [78.55, 94.282])],
         )],
     )
     .side(299)
@@ -109,24 +102,10 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[Name::same("timm", "xception65")],
             &[
-                Checkpoint::new(
-                    "ra3_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/xception65.ra3_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [83.186, 96.596],
-                )
+                timm_checkpoint!("xception65", "ra3_in1k", [83.186, 96.596])
                 .preset(TIMM)
                 .recipe(RA3),
-                Checkpoint::new(
-                    "tf_in1k",
-                    "model.safetensors",
-                    &["https://huggingface.co/timm/xception65.tf_in1k/resolve/main/model.safetensors"],
-                    "",
-                    "Apache-2.0",
-                    [79.558, 94.656],
-                ),
+                timm_checkpoint!("xception65", "tf_in1k", [79.558, 94.656]),
             ],
         )],
     )
@@ -139,14 +118,7 @@ pub(super) const ROWS: &[Row] = &[
         xception71,
         &[Variant::new(
             &[Name::same("timm", "xception71")],
-            &[Checkpoint::new(
-                "tf_in1k",
-                "model.safetensors",
-                &["https://huggingface.co/timm/xception71.tf_in1k/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [79.92, 94.908],
-            )],
+            &[timm_checkpoint!("xception71", "tf_in1k", [79.92, 94.908])],
         )],
     )
     .side(299)
@@ -158,14 +130,7 @@ pub(super) const ROWS: &[Row] = &[
         xception41p,
         &[Variant::new(
             &[Name::same("timm", "xception41p")],
-            &[Checkpoint::new(
-                "ra3_in1k",
-                "model.safetensors",
-                &["https://huggingface.co/timm/xception41p.ra3_in1k/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [81.978, 95.784],
-            )
+            &[timm_checkpoint!("xception41p", "ra3_in1k", [81.978, 95.784])
             .recipe(RA3)],
         )],
     )
@@ -178,14 +143,7 @@ pub(super) const ROWS: &[Row] = &[
         xception65p,
         &[Variant::new(
             &[Name::same("timm", "xception65p")],
-            &[Checkpoint::new(
-                "ra3_in1k",
-                "model.safetensors",
-                &["https://huggingface.co/timm/xception65p.ra3_in1k/resolve/main/model.safetensors"],
-                "",
-                "Apache-2.0",
-                [83.16, 96.506],
-            )
+            &[timm_checkpoint!("xception65p", "ra3_in1k", [83.16, 96.506])
             .recipe(RA3)],
         )],
     )
