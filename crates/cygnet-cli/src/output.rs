@@ -3,8 +3,12 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
 use serde::Serialize;
+
+/// How wide tables may be.
+const COLUMNS: u16 = 100;
 
 /// For headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -36,6 +40,7 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
 pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(headings).add_rows(rows);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if right.contains(&i) {

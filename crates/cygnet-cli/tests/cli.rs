@@ -227,14 +227,19 @@ fn a_network_is_shown_with_its_cost_and_layers() {
     let layers = line["layers"].as_array().unwrap();
     let macs: u64 = layers.iter().map(|layer| layer["macs"].as_u64().unwrap()).sum();
     assert_eq!(macs, line["macs"].as_u64().unwrap());
-    assert!(bench.run(&["show", "mobilenet_v2"]).out.contains("features.17 (1/32, 320)"));
+    let shown = bench.run(&["show", "mobilenet_v2", "--layers"]).out;
+    assert!(
+        shown.contains("features.17 (1/32, 320 channels)") && shown.contains("shorter side to 256"),
+        "{shown}"
+    );
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
     assert!(bench.run(&["show", "mobilenet_v2", "--json"]).json()[0].get("layers").is_none());
     let run = bench.run(&["show", "mobilnet_v2"]);
     assert_eq!(run.code, 1);
     assert!(run.err.contains("did you mean mobilenet_v2"), "{}", run.err);
     assert_eq!(bench.run(&["show", "mobilenet_v2", "--image", "1000000"]).code, 1);
     let bench = bench.with_model();
-    assert_eq!(bench.run(&["show", MODEL[1], "--json"]).json()[0]["params"], 9);
+    assert_eq!(bench.run(&["show", MODEL[1], "--json"]).json()[0]["params"], 7);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! arXiv 1709.01507), and the plain ResNets they are measured against.
 //!
 //! Names are torchvision's ResNet's, which timm's networks follow. Three forms are published under the same names:
-//! see [`Form`].
+//! see `Form`.
 #![allow(missing_docs, reason = "the constants are the networks' names")]
 
 use cygnet_graph::{Conv, Pool, Scope, Value};

@@ -3,7 +3,7 @@ use cygnet::zoo::{Family, networks};
 use serde::Serialize;
 
 use crate::args::List;
-use crate::output::{self, count, shape};
+use crate::output::{self, count};
 
 #[derive(Serialize)]
 struct Line {
@@ -78,12 +78,11 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
             line.flavour.into(),
             count(line.params),
             count(line.macs),
-            shape(&line.input),
-            line.checkpoints.len().to_string(),
+            line.input[1].to_string(),
             best.map_or_else(String::new, |top1| format!("{top1:.1}")),
         ]
     });
-    let headings = ["id", "family", "flavour", "params", "MACs", "input", "weights", "top-1"];
-    output::table(&headings, &[3, 4, 6, 7], rows.collect())?;
+    let headings = ["id", "family", "flavour", "params", "MACs", "side", "top-1"];
+    output::table(&headings, &[3, 4, 5, 6], rows.collect())?;
     Ok(true)
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
-use cygnet::image::Preprocess;
+use cygnet::image::{Preprocess, Resize};
 use serde::Serialize;
 
 use crate::args::Show;
@@ -124,29 +124,64 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line
     }
 }
 
+/// How wide what stands behind a name may be.
+const WIDTH: usize = 87;
+
+fn row(name: &str, value: &str) -> std::io::Result<()> {
+    output::line(&format!("{name:<12} {value}"))
+}
+
+/// Prints as many values in a line as fit.
+fn list(name: &str, values: &[String]) -> std::io::Result<()> {
+    let mut lines: Vec<String> = Vec::new();
+    for value in values {
+        match lines.last_mut().filter(|line| line.chars().count() + 2 + value.chars().count() <= WIDTH) {
+            Some(line) => *line += &format!("  {value}"),
+            None => lines.push(value.clone()),
+        }
+    }
+    lines.iter().enumerate().try_for_each(|(i, line)| row(if i == 0 { name } else { "" }, line))
+}
+
+/// What is done to a photo, in words.
+fn preparation(preprocess: &Preprocess) -> Vec<String> {
+    let [height, width] = preprocess.size;
+    let numbers = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let resize = match preprocess.resize {
+        Resize::ShorterSide { side } => format!("shorter side to {side}, centre {height}x{width}"),
+        Resize::CropFraction { fraction } => format!("central {} % to {height}x{width}", 100.0 * fraction),
+        Resize::CropPct { pct } => format!("shorter side to {height}/{pct}, centre {height}x{width}"),
+        Resize::Squash => format!("squashed to {height}x{width}"),
+        Resize::None => format!("must be {height}x{width}"),
+    };
+    let scale = if preprocess.scale == 1.0 / 255.0 { "1/255".into() } else { preprocess.scale.to_string() };
+    vec![
+        format!("{resize}, {}", format!("{:?}", preprocess.interpolation).to_lowercase()),
+        format!("{} x {scale}", format!("{:?}", preprocess.channels).to_uppercase()),
+        format!("mean {}", numbers(&preprocess.mean)),
+        format!("std {}", numbers(&preprocess.std)),
+    ]
+}
+
 fn print(line: &Line) -> anyhow::Result<()> {
-    let row = |name: &str, value: String| output::line(&format!("{name:<12} {value}"));
     let family = line.family.iter().cloned().chain(line.flavour.map(|flavour| format!("{flavour} flavour")));
     let family = family.collect::<Vec<_>>().join(", ");
     output::line(&format!("{}  {family}", styled(STRONG, &line.id)))?;
-    row("params", count(line.params))?;
-    row("MACs", count(line.macs))?;
-    row("activations", count(line.activations))?;
-    row("traffic", format!("{}B read, {}B written", count(line.bytes_read), count(line.bytes_written)))?;
-    row("peak memory", format!("{}B of activations", count(line.peak_activation_bytes)))?;
-    row("input", shape(&line.input))?;
-    row("classes", line.classes.to_string())?;
-    row("preprocess", serde_json::to_string(&line.preprocess)?)?;
-    let stages = line.features.iter().map(|f| format!("{} (1/{}, {})", f.name, f.stride, f.channels));
-    row("features", stages.collect::<Vec<_>>().join("  "))?;
-    for (name, values) in [("aliases", &line.aliases), ("weights", &line.checkpoints)] {
-        if !values.is_empty() {
-            row(name, values.join("  "))?;
-        }
-    }
+    row("params", &count(line.params))?;
+    row("MACs", &count(line.macs))?;
+    row("activations", &count(line.activations))?;
+    row("traffic", &format!("{}B read, {}B written", count(line.bytes_read), count(line.bytes_written)))?;
+    row("peak memory", &format!("{}B of activations", count(line.peak_activation_bytes)))?;
+    row("input", &shape(&line.input))?;
+    row("classes", &line.classes.to_string())?;
+    list("preprocess", &preparation(&line.preprocess))?;
+    let stage = |f: &Feature| format!("{} (1/{}, {} channels)", f.name, f.stride, f.channels);
+    list("features", &line.features.iter().map(stage).collect::<Vec<_>>())?;
+    list("aliases", &line.aliases)?;
+    list("weights", &line.checkpoints)?;
     for (name, value) in [("source", &line.source), ("licence", &line.licence)] {
         if let Some(value) = value {
-            row(name, value.clone())?;
+            row(name, value)?;
         }
     }
     if let Some(layers) = &line.layers {
