@@ -1,5 +1,5 @@
 //! Every arithmetic loop of Cygnet. Functions see slices and sizes, never nodes of a graph.
 //!
-//! [`reference`] is the clearest possible form of each operator and the oracle for every faster one.
+//! [`mod@reference`] is the clearest possible form of each operator and the oracle for every faster one.
 
 pub mod reference;
