@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("{} {error:#}", output::styled(output::BAD, "error:"));
+            anstream::eprintln!("{} {error}", output::styled(output::BAD, "error:"));
             ExitCode::FAILURE
         }
     }

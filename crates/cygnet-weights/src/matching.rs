@@ -131,17 +131,12 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
     };
     let mut weights = Vec::new();
     for (param, key) in &params {
-        let renewed = || {
-            let stored =
-                |(other, key): &(Param, String)| other.node == param.node && tensors.contains_key(key);
-            fit.new_head(param).filter(|_| params.iter().any(stored))
-        };
         weights.push(if let Some((key, tensor)) = tensors.get_key_value(key) {
             fit.take(key, tensor, param)
         } else if let Some(FoldedNorm { values, bias }) = folded_norm(graph, param, &params, tensors) {
             fit.used.insert(bias);
             values
-        } else if let Some(values) = renewed() {
+        } else if let Some(values) = fit.new_head(param) {
             values
         } else {
             fit.mismatch.missing.push((key.clone(), None));

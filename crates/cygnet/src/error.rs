@@ -27,20 +27,14 @@ pub enum Error {
         /// The network's id.
         id: String,
     },
-    /// A file of tensors that does not say which network it is.
-    #[error("{}: a bare checkpoint; make a model of it first: `cygnet convert {} MODEL.safetensors`", path.display(), path.display())]
-    BareCheckpoint {
-        /// The file.
-        path: PathBuf,
-    },
     /// No known network has these tensors.
-    #[error("{}: the tensors fit no known network; name the network with --network to see what differs", path.display())]
+    #[error("{}: the tensors fit no known network; `cygnet convert {} MODEL.safetensors --network ID` tells what differs", path.display(), path.display())]
     Unrecognised {
         /// The file.
         path: PathBuf,
     },
     /// Several networks have these tensors.
-    #[error("{}: the tensors fit {}; say which it is with --network", path.display(), ids.join(", "))]
+    #[error("{}: the tensors fit {}; say which: `cygnet convert {} MODEL.safetensors --network ID`", path.display(), ids.join(", "), path.display())]
     Ambiguous {
         /// The file.
         path: PathBuf,

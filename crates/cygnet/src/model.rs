@@ -107,17 +107,12 @@ impl Model {
         }
     }
 
-    /// Opens a Cygnet model file.
+    /// Opens a Cygnet model file, or a bare checkpoint whose network can be recognised.
     ///
     /// # Errors
-    /// If it cannot be read, is damaged, or is a bare checkpoint.
+    /// If it cannot be read, is damaged, or fits no network or several.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
-        let path = path.as_ref();
-        let checkpoint = cygnet_weights::open(path)?;
-        if !is_model_file(&checkpoint.metadata) {
-            return Err(Error::BareCheckpoint { path: path.into() });
-        }
-        Model::from_file(path, checkpoint)
+        Model::convert(path, None, None)
     }
 
     fn from_file(path: &Path, checkpoint: Checkpoint) -> Result<Model, Error> {
