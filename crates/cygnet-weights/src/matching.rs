@@ -7,7 +7,7 @@
 //! - a classifier with one output more than the graph has a `background` class first, whose row is dropped;
 //! - where batch norm was folded into a convolution, the convolution's bias becomes the shift of an identity norm.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
@@ -273,31 +273,13 @@ fn renew(param: &Param, seed: u64) -> Vec<f32> {
 /// Names by order of execution, `00.conv.weight`, `01.dw.weight`…, as converters of frozen graphs write them.
 #[must_use]
 pub fn naming_by_execution(graph: &Graph) -> Naming {
-    let mut names = std::collections::HashMap::new();
-    let mut number = 0;
-    for (_, node) in graph.iter() {
-        let kind = match &node.op {
-            Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.out => "dw",
-            Op::Conv(_) | Op::Linear { .. } => "conv",
-            Op::Input
-            | Op::BatchNorm(_)
-            | Op::Activation { .. }
-            | Op::Pool(_)
-            | Op::GlobalAvgPool
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::UpsampleLike
-            | Op::Dropout { .. }
-            | Op::Softmax => continue,
-        };
-        names.insert(node.path.clone(), format!("{number:02}.{kind}"));
-        number += 1;
-    }
+    let layers = graph.params().into_iter().filter(|param| param.role == Role::Weight);
+    let name = |(number, param): (usize, Param)| {
+        let node = graph.node(param.node);
+        let depthwise = matches!(&node.op, Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.out);
+        (node.path.clone(), format!("{number:02}.{}", if depthwise { "dw" } else { "conv" }))
+    };
+    let names: HashMap<String, String> = layers.enumerate().map(name).collect();
     let key = move |name: &str| {
         let (path, tensor) = name.rsplit_once('.').unwrap_or(("", name));
         names.get(path).map_or_else(|| name.to_owned(), |path| format!("{path}.{tensor}"))
