@@ -69,15 +69,15 @@ impl Graph {
         }
     }
 
-    /// Cost of the whole graph.
+    /// Cost of the whole graph; what is beyond a `u64` stays at its largest value.
     #[must_use]
     pub fn cost(&self) -> Cost {
         (0..self.nodes.len()).map(|i| self.node_cost(NodeId(i))).fold(Cost::default(), |sum, cost| Cost {
-            params: sum.params + cost.params,
-            macs: sum.macs + cost.macs,
-            activations: sum.activations + cost.activations,
-            bytes_read: sum.bytes_read + cost.bytes_read,
-            bytes_written: sum.bytes_written + cost.bytes_written,
+            params: sum.params.saturating_add(cost.params),
+            macs: sum.macs.saturating_add(cost.macs),
+            activations: sum.activations.saturating_add(cost.activations),
+            bytes_read: sum.bytes_read.saturating_add(cost.bytes_read),
+            bytes_written: sum.bytes_written.saturating_add(cost.bytes_written),
         })
     }
 

@@ -213,10 +213,13 @@ impl Graph {
         let image = Node { op: Op::Input, inputs: Vec::new(), path: String::new(), shape: input.to_vec() };
         let mut graph = Graph { name, nodes: vec![image], output: NodeId(0), features: Vec::new() };
         let mut paths = HashSet::new();
-        if input.contains(&0) || shape::elements(&input).is_none() {
-            return Err(
-                graph.error("the image".into(), Problem::TooLarge { op: "input", shape: input.to_vec() })
-            );
+        if input.contains(&0) {
+            let problem = Problem::Setting { op: "input", what: "the image", value: format!("{input:?}") };
+            return Err(graph.error("at the image".into(), problem));
+        }
+        if shape::elements(&input).is_none() {
+            let problem = Problem::TooLarge { op: "input", shape: input.to_vec() };
+            return Err(graph.error("at the image".into(), problem));
         }
         for (op, inputs, path) in parts {
             graph.push(op, inputs, path, &mut paths)?;

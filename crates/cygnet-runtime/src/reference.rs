@@ -25,6 +25,16 @@ pub enum RunError {
         /// Elements given.
         given: usize,
     },
+    /// The values alive at once would take too much memory.
+    #[error("{graph} needs {bytes} bytes for its values, the limit is {limit}; use a smaller image")]
+    Memory {
+        /// The graph's name.
+        graph: String,
+        /// Bytes it needs.
+        bytes: u64,
+        /// Bytes it may take.
+        limit: u64,
+    },
     /// The image has the wrong number of elements.
     #[error("the image needs {shape:?} = {wanted} numbers, {given} were given")]
     ImageSize {
@@ -36,6 +46,9 @@ pub enum RunError {
         given: usize,
     },
 }
+
+/// Largest number of bytes that a graph's values may take at once.
+const MEMORY_LIMIT: u64 = 8 << 30;
 
 /// A graph with its weights, ready to run on one image at a time in `T`: `f32`, or `f64` to see how far rounding
 /// moves a result.
@@ -50,8 +63,12 @@ impl<T: Float> Reference<T> {
     /// Takes a copy of the weights, one slice for each of [`Graph::params`], in its order.
     ///
     /// # Errors
-    /// If their number or a length does not fit the graph.
+    /// If their number or a length does not fit the graph, or its values would take more than 8 GiB.
     pub fn new<W: AsRef<[f32]>>(graph: Graph, weights: &[W]) -> Result<Reference<T>, RunError> {
+        let bytes = graph.peak_activation_bytes().saturating_mul(size_of::<T>() as u64) / 4;
+        if bytes > MEMORY_LIMIT {
+            return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
+        }
         let wanted = graph.params();
         if wanted.len() != weights.len() {
             return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });

@@ -1,7 +1,7 @@
 //! Every operator, against what PyTorch computes (`op_cases/make.py` writes the cases).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cygnet::graph::{Activation, Graph, Op, Role};
+use cygnet::graph::{Activation, Conv, Graph, Op, Role};
 use cygnet::runtime::Reference;
 use cygnet::verify::synthetic;
 use serde::Deserialize;
@@ -113,4 +113,37 @@ fn wrong_inputs_are_errors_that_name_the_tensor() {
     assert_eq!(error.to_string(), "the graph has 4 parameters, 3 tensors were given");
     let error = Reference::<f32>::new(graph, &good).unwrap().run(&[0.0; 5]).unwrap_err();
     assert_eq!(error.to_string(), "the image needs [4, 3, 3] = 36 numbers, 5 were given");
+}
+
+#[test]
+fn a_graph_whose_values_would_fill_the_memory_is_refused_before_any_is_taken() {
+    let graph = Graph::build("vast", [1, 1024, 1024], |net, image| {
+        let x = net.at("conv").conv(image, Conv::new(2000, 1));
+        x + x.relu()
+    })
+    .unwrap();
+    let weights = [vec![0.0; 2000]];
+    let error = Reference::<f32>::new(graph, &weights).unwrap_err().to_string();
+    assert!(error.contains("vast needs") && error.contains("use a smaller image"), "{error}");
+}
+
+#[test]
+fn a_convolution_that_is_unrolled_in_bands_is_the_same_as_one_that_is_not() {
+    let graph = |side| {
+        Graph::build("bands", [16, side, 40], |net, image| {
+            net.at("layer").conv(image, Conv::new(3, 9).stride(2))
+        })
+        .unwrap()
+    };
+    let (tall, short) = (graph(200), graph(60));
+    let weights = weights(&tall);
+    let image = synthetic("input", 16 * 200 * 40, |v| v);
+    let cut: Vec<f32> = image.chunks_exact(200 * 40).flat_map(|plane| &plane[..60 * 40]).copied().collect();
+    let run = |graph, image: &[f32]| Reference::<f32>::new(graph, &weights).unwrap().run(image).unwrap();
+    let (whole, part) = (run(tall, &image), run(short, &cut));
+    for channel in 0..3 {
+        // The last rows of the short image see its border.
+        let (whole, part) = (&whole[channel * 100 * 20..][..26 * 20], &part[channel * 30 * 20..][..26 * 20]);
+        assert!(whole.iter().zip(part).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
 }

@@ -1,5 +1,7 @@
 //! Convolution as a matrix product over unrolled windows, depthwise convolution as plain loops.
 
+use std::ops::Range;
+
 use super::Float;
 
 /// Sizes of a convolution.
@@ -47,42 +49,44 @@ pub fn conv<T: Float>(shape: &ConvShape, x: &[T], weight: &[T], bias: &[T]) -> V
     out
 }
 
+/// Largest number of unrolled elements at a time, which bounds the memory that a convolution takes beside its output.
+const UNROLLED: usize = 1 << 20;
+
 fn grouped<T: Float>(shape: &ConvShape, x: &[T], weight: &[T], out: &mut [T]) {
     let [channels, height, width] = shape.input;
     let [out_channels, out_height, out_width] = shape.output;
     let (group_in, group_out) = (channels / shape.groups, out_channels / shape.groups);
     let (plane, depth) = (out_height * out_width, group_in * shape.kernel[0] * shape.kernel[1]);
     let pointwise = shape.kernel == [1, 1] && shape.stride == [1, 1] && plane == height * width;
+    let band = (UNROLLED / (depth * out_width)).clamp(1, out_height);
     let mut unrolled = Vec::new();
     for group in 0..shape.groups {
         let x = &x[group * group_in * height * width..][..group_in * height * width];
-        let windows = if pointwise {
-            x
-        } else {
-            unroll(shape, x, group_in, &mut unrolled);
-            &unrolled
-        };
         let weight = &weight[group * group_out * depth..][..group_out * depth];
-        T::gemm(
-            group_out,
-            depth,
-            plane,
-            weight,
-            windows,
-            &mut out[group * group_out * plane..][..group_out * plane],
-        );
+        let out = &mut out[group * group_out * plane..][..group_out * plane];
+        if pointwise {
+            T::gemm([group_out, depth, plane], weight, x, out, plane);
+            continue;
+        }
+        for top in (0..out_height).step_by(band) {
+            let rows = top..(top + band).min(out_height);
+            let pixels = rows.len() * out_width;
+            unroll(shape, x, group_in, rows, &mut unrolled);
+            T::gemm([group_out, depth, pixels], weight, &unrolled, &mut out[top * out_width..], plane);
+        }
     }
 }
 
-/// Lays out `[channel, kernel row, kernel column]` × `[output row, output column]`, zero where the window sees padding.
-fn unroll<T: Float>(shape: &ConvShape, x: &[T], channels: usize, unrolled: &mut Vec<T>) {
+/// Lays out `[channel, kernel row, kernel column]` × `[output row, output column]` for some output rows, zero where
+/// the window sees padding.
+fn unroll<T: Float>(shape: &ConvShape, x: &[T], channels: usize, rows: Range<usize>, unrolled: &mut Vec<T>) {
     let [_, height, width] = shape.input;
-    let [_, out_height, out_width] = shape.output;
+    let [_, _, out_width] = shape.output;
     unrolled.clear();
     for c in 0..channels {
         for ky in 0..shape.kernel[0] {
             for kx in 0..shape.kernel[1] {
-                for oy in 0..out_height {
+                for oy in rows.clone() {
                     let Some(y) = shape.source(0, oy, ky) else {
                         unrolled.resize(unrolled.len() + out_width, T::default());
                         continue;
@@ -123,7 +127,7 @@ fn depthwise<T: Float>(shape: &ConvShape, x: &[T], weight: &[T], out: &mut [T]) 
 /// Fully connected layer: `weight [out, in] · x + bias`; `bias` may be empty.
 pub fn linear<T: Float>(x: &[T], weight: &[T], bias: &[T], out: usize) -> Vec<T> {
     let mut result = vec![T::default(); out];
-    T::gemm(out, x.len(), 1, weight, x, &mut result);
+    T::gemm([out, x.len(), 1], weight, x, &mut result, 1);
     for (result, &bias) in result.iter_mut().zip(bias) {
         *result = *result + bias;
     }

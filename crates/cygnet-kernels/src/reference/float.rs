@@ -10,11 +10,11 @@ pub trait Float:
     fn from_f64(x: f64) -> Self;
     /// The same value.
     fn to_f64(self) -> f64;
-    /// `c = a · b` for row-major `a [m, k]`, `b [k, n]` and `c [m, n]`.
+    /// `c = a · b` for row-major `a [m, k]`, `b [k, n]` and `c [m, n]`, whose rows are `c_stride` apart.
     ///
     /// # Panics
-    /// If a slice has not exactly that many elements.
-    fn gemm(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]);
+    /// If a slice has not that many elements, or the rows of `c` overlap.
+    fn gemm(size: [usize; 3], a: &[Self], b: &[Self], c: &mut [Self], c_stride: usize);
 }
 
 macro_rules! float {
@@ -28,11 +28,12 @@ macro_rules! float {
                 f64::from(self)
             }
 
-            fn gemm(m: usize, k: usize, n: usize, a: &[$type], b: &[$type], c: &mut [$type]) {
-                assert_eq!([a.len(), b.len(), c.len()], [m * k, k * n, m * n]);
-                let [k_stride, n_stride] = [k as isize, n as isize];
-                // SAFETY: the lengths asserted above are those of row-major matrices with these strides, and `c` is
-                // borrowed mutably, so it overlaps neither `a` nor `b`.
+            fn gemm([m, k, n]: [usize; 3], a: &[$type], b: &[$type], c: &mut [$type], c_stride: usize) {
+                assert_eq!([a.len(), b.len()], [m * k, k * n]);
+                assert!(m > 0 && c_stride >= n && c.len() >= (m - 1) * c_stride + n);
+                let [k_stride, n_stride, c_stride] = [k, n, c_stride].map(|stride| stride as isize);
+                // SAFETY: the lengths asserted above reach to the last element of row-major matrices with these
+                // strides, rows of `c` do not overlap, and `c` is borrowed mutably, so it overlaps neither `a` nor `b`.
                 unsafe {
                     $gemm(
                         m,
@@ -47,7 +48,7 @@ macro_rules! float {
                         1,
                         0.0,
                         c.as_mut_ptr(),
-                        n_stride,
+                        c_stride,
                         1,
                     );
                 }
