@@ -310,13 +310,10 @@ impl<'g> Scope<'g> {
     }
 
     /// Marks `x` as the output of the stage at this place and returns it. Of several marks at one stride the last
-    /// one counts, so every block may be marked.
+    /// one counts, so every block may be marked; a finer value takes the place of coarser ones.
     pub fn feature(&self, x: Value<'g>) -> Value<'g> {
         let graph = &mut self.builder.state.borrow_mut().graph;
-        let size = |node: &Node| node.shape[1..].to_vec();
-        let here = size(graph.node(x.id));
-        let replaced = graph.features.last().is_some_and(|last| size(graph.node(last.node)) == here);
-        if replaced {
+        while graph.features.last().is_some_and(|last| graph.rows(last.node) <= graph.rows(x.id)) {
             graph.features.pop();
         }
         graph.features.push(Feature { name: self.path.clone(), node: x.id });

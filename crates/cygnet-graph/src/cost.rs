@@ -81,7 +81,8 @@ impl Graph {
         })
     }
 
-    /// The index of the last node that reads each value; the output and unread values live to the end.
+    /// The index of the last node that reads each value: the number of nodes for the output, which lives to the end,
+    /// and its own index for a value that nobody reads.
     #[must_use]
     pub fn last_uses(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.nodes.len()).collect();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildError, Op, Problem, shape};
+use crate::{BuildError, Conv, Op, Problem, shape};
 
 /// Position of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,8 +136,13 @@ impl Graph {
     /// How many times smaller than the image a value is, rounded to the nearest whole number.
     #[must_use]
     pub fn stride(&self, id: NodeId) -> usize {
-        let height = self.node(id).shape.get(1).copied().unwrap_or(1);
-        (self.input_shape()[1] + height / 2) / height
+        let rows = self.rows(id);
+        (self.input_shape()[1] + rows / 2) / rows
+    }
+
+    /// Height of a value; 1 for a vector.
+    pub(crate) fn rows(&self, id: NodeId) -> usize {
+        self.node(id).shape.get(1).copied().unwrap_or(1)
     }
 
     /// Ids with their nodes.
@@ -202,6 +207,32 @@ impl Graph {
         Ok(resized)
     }
 
+    /// The same network with another number of classes: its last layer with parameters has so many outputs.
+    ///
+    /// # Errors
+    /// If there is no such layer, or it cannot have so many.
+    pub fn with_classes(&self, classes: usize) -> Result<Graph, BuildError> {
+        let last = self.params().last().map(|param| param.node);
+        let part = |(id, node): (NodeId, &Node)| {
+            let mut op = node.op.clone();
+            if let (Op::Linear { out, .. } | Op::Conv(Conv { out, .. }), true) = (&mut op, Some(id) == last) {
+                *out = classes;
+            }
+            (op, node.inputs.clone(), node.path.clone())
+        };
+        let parts = self.iter().skip(1).map(part);
+        let changed =
+            Graph::checked(self.name.clone(), self.input_shape(), parts, self.output, self.features.clone())?;
+        if changed.classes() == classes {
+            return Ok(changed);
+        }
+        let problem = Problem::Json(format!(
+            "the last layer does not decide the number of classes, {}",
+            self.classes()
+        ));
+        Err(self.error("the output".into(), problem))
+    }
+
     /// Builds a graph from parts of unknown origin, checking everything a graph promises.
     pub(crate) fn checked(
         name: String,
@@ -228,6 +259,10 @@ impl Graph {
         if let Some(id) = ids.into_iter().find(|id| id.0 >= graph.nodes.len()) {
             let problem = Problem::Json(format!("node {} does not exist", id.0));
             return Err(graph.error("the output".into(), problem));
+        }
+        if !features.is_sorted_by(|finer, coarser| graph.rows(finer.node) > graph.rows(coarser.node)) {
+            let problem = Problem::Json("features are not ordered from the finest to the coarsest".into());
+            return Err(graph.error("the features".into(), problem));
         }
         graph.output = output;
         graph.features = features;

@@ -233,6 +233,15 @@ impl Conv {
         self.padding = Some(padding);
         self
     }
+
+    /// The padding; every convolution of a graph has one.
+    ///
+    /// # Panics
+    /// If none is set, which a graph does not allow.
+    #[must_use]
+    pub const fn set_padding(&self) -> Padding {
+        self.padding.expect("a graph's convolutions have their padding")
+    }
 }
 
 /// Settings of a batch normalisation.

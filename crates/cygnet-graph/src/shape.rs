@@ -101,6 +101,8 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         }
         Op::LocalResponseNorm(norm) => {
             setting("local_response_norm", "size", norm.size, norm.size > 0)?;
+            let finite = [norm.alpha, norm.beta, norm.k].iter().all(|constant| constant.is_finite());
+            setting("local_response_norm", "constants", format!("{norm:?}"), finite)?;
             map(op, inputs[0])?.to_vec()
         }
         Op::Dropout { rate } => {
@@ -113,6 +115,8 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
             let channels = inputs[0][0];
             setting("scale", "number of factors", scale.len(), [1, channels].contains(&scale.len()))?;
             setting("scale", "number of terms", shift.len(), [1, channels].contains(&shift.len()))?;
+            let wild = scale.iter().chain(shift).find(|constant| !constant.is_finite());
+            setting("scale", "a constant", wild.unwrap_or(&0.0), wild.is_none())?;
             inputs[0].to_vec()
         }
         Op::Concat => concat_shape(inputs)?,
@@ -212,7 +216,8 @@ fn conv_shape(conv: &Conv, [channels, height, width]: [usize; 3]) -> Result<Vec<
     window(op, kernel, stride, dilation)?;
     divides(op, channels, groups)?;
     divides(op, out, groups)?;
-    let padding = conv.padding.unwrap_or(Padding::VALID);
+    setting(op, "padding", "missing", conv.padding.is_some())?;
+    let padding = conv.set_padding();
     padding_is_sane(op, padding)?;
     let input = [height, width];
     let pads = pad_amounts(padding, input, kernel, stride, dilation);

@@ -138,6 +138,18 @@ fn a_graph_can_be_resized_unless_a_parameter_would_change() {
 }
 
 #[test]
+fn the_last_layer_with_parameters_decides_the_classes() {
+    let graph = small();
+    let changed = graph.with_classes(3).unwrap();
+    assert_eq!((changed.classes(), changed.params().len()), (3, graph.params().len()));
+    assert!(graph.with_classes(0).is_err());
+    let gated =
+        Graph::build("gated", [4, 8, 8], |net, image| image * net.at("gate").conv(image, Conv::new(1, 1)))
+            .unwrap();
+    assert!(gated.with_classes(2).is_err());
+}
+
+#[test]
 fn json_that_is_no_graph_is_refused() {
     let good = small().to_json();
     let spoil = |change: fn(&mut serde_json::Value)| {
@@ -154,6 +166,18 @@ fn json_that_is_no_graph_is_refused() {
     assert!(spoil(|json| json["nodes"][8]["inputs"] = serde_json::json!([3])).contains("takes two inputs"));
     assert!(spoil(|json| json["nodes"][0]["out"] = u64::MAX.into()).contains("limit"));
     assert!(spoil(|json| json["nodes"][0]["op"] = "input".into()).contains("first node"));
+    assert!(spoil(|json| json["nodes"][0]["padding"] = serde_json::Value::Null).contains("padding"));
+    assert!(
+        spoil(
+            |json| json["features"] = serde_json::json!([{"name": "a", "node": 9}, {"name": "b", "node": 3}])
+        )
+        .contains("finest")
+    );
+    let scale = |json: &mut serde_json::Value| {
+        json["nodes"][2] =
+            serde_json::json!({"op": "scale", "scale": [1e300], "shift": [0.0], "inputs": [2]});
+    };
+    assert!(spoil(scale).contains("scale"));
 }
 
 /// Networks of random layers, each fed with the last value or an earlier one.

@@ -48,7 +48,7 @@ pub enum RunError {
 }
 
 /// Largest number of bytes that a graph's values may take at once.
-const MEMORY_LIMIT: u64 = 8 << 30;
+const MEMORY_LIMIT: u64 = 4 << 30;
 
 /// A graph with its weights, ready to run on one image at a time in `T`: `f32`, or `f64` to see how far rounding
 /// moves a result.
@@ -63,7 +63,7 @@ impl<T: Float> Reference<T> {
     /// Takes a copy of the weights, one slice for each of [`Graph::params`], in its order.
     ///
     /// # Errors
-    /// If their number or a length does not fit the graph, or its values would take more than 8 GiB.
+    /// If their number or a length does not fit the graph, or its values would take more than 4 GiB.
     pub fn new<W: AsRef<[f32]>>(graph: Graph, weights: &[W]) -> Result<Reference<T>, RunError> {
         let bytes = graph.peak_activation_bytes().saturating_mul(size_of::<T>() as u64) / 4;
         if bytes > MEMORY_LIMIT {
@@ -113,7 +113,7 @@ impl<T: Float> Reference<T> {
             let value =
                 if node.op == Op::Input { image.to_vec() } else { self.compute(id, node, &mut values) };
             watch(id, &value);
-            values[id.0] = Some(value);
+            values[id.0] = (self.last_uses[id.0] != id.0).then_some(value);
             for input in &node.inputs {
                 if self.last_uses[input.0] == id.0 {
                     values[input.0] = None;
@@ -138,7 +138,7 @@ impl<T: Float> Reference<T> {
             Op::Input => unreachable!("the image is given"),
             Op::Conv(conv) => {
                 let input = map(shapes[0]);
-                let padding = conv.padding.unwrap_or(cygnet_graph::Padding::VALID);
+                let padding = conv.set_padding();
                 let pads = shape::pad_amounts(
                     padding,
                     [input[1], input[2]],

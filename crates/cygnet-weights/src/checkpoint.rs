@@ -39,7 +39,15 @@ pub enum Format {
 /// Names the file and what is damaged, refused or not supported.
 pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, WeightsError> {
     let path = path.as_ref();
-    std::fs::read(path).map_err(WeightsError::Read).and_then(parse).map_err(|error| error.in_file(path))
+    read_file(path).and_then(parse).map_err(|error| error.in_file(path))
+}
+
+/// The bytes of a regular file; anything else has no size that could be trusted.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    if std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
+        return std::fs::read(path).map_err(WeightsError::Read);
+    }
+    Err(WeightsError::Read(std::io::Error::other("is not a file")))
 }
 
 /// Reads the bytes of a file.

@@ -327,6 +327,9 @@ impl Cache {
         if self.verified(&path, artifact)? {
             return Ok(path);
         }
+        if artifact.sha256.is_empty() {
+            progress.message(&format!("{}: its publisher names no hash to check it by", artifact.file_name));
+        }
         self.fetch_locked(artifact, &path, progress)?;
         Ok(path)
     }
@@ -463,6 +466,14 @@ impl Artifact<'_> {
     fn has_hash(&self, hash: &str) -> bool {
         hash.get(..self.sha256.len()).is_some_and(|start| start.eq_ignore_ascii_case(self.sha256))
     }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256_of(path: impl AsRef<Path>) -> io::Result<String> {
+    File::open(path).and_then(part::hash_of)
 }
 
 /// Size and time of the last change.

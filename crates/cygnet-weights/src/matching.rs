@@ -4,7 +4,7 @@
 //! Some differences between sources are no errors, by rule:
 //! - `num_batches_tracked` and the auxiliary heads of Inception networks (`aux1`, `aux2`, `AuxLogits`) are left out;
 //! - a linear layer may be stored as a 1 × 1 convolution, and the reverse;
-//! - a classifier with one output more than the graph has a `background` class first, whose row is dropped;
+//! - an ImageNet classifier of 1001 outputs has a `background` class first, whose row is dropped for 1000 classes;
 //! - where batch norm was folded into a convolution, the convolution's bias becomes the shift of an identity norm.
 
 use std::collections::{HashMap, HashSet};
@@ -57,8 +57,8 @@ pub enum Head {
 pub struct Mismatch {
     /// The graph's name.
     pub graph: String,
-    /// Parameters that the checkpoint does not have, each with the nearest name it has instead.
-    pub missing: Vec<(String, Option<String>)>,
+    /// Parameters that the checkpoint does not have, under its names for them.
+    pub missing: Vec<String>,
     /// Tensors that the graph has no place for.
     pub unexpected: Vec<String>,
     /// Tensors of the wrong shape: name, shape in the checkpoint, shape needed.
@@ -78,6 +78,12 @@ impl std::error::Error for Mismatch {}
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 5;
+        let nearest = |name: &String| {
+            let scored = self.unexpected.iter().filter(|key| key.len() < 4 * name.len());
+            let scored = scored.map(|key| (strsim::normalized_levenshtein(name, key), key));
+            let (score, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+            (score > 0.6).then_some(best)
+        };
         let list = |f: &mut fmt::Formatter<'_>, what: &str, lines: Vec<String>| {
             if lines.is_empty() {
                 return Ok(());
@@ -87,9 +93,11 @@ impl fmt::Display for Mismatch {
             if lines.len() > SHOWN { write!(f, "\n    and {} more", lines.len() - SHOWN) } else { Ok(()) }
         };
         write!(f, "the tensors do not fit {}", self.graph)?;
-        let missing = self.missing.iter().map(|(name, near)| match near {
-            Some(near) => format!("{name} (nearest: {near})"),
-            None => name.clone(),
+        let missing = self.missing.iter().enumerate().map(|(i, name)| {
+            match (i < SHOWN).then(|| nearest(name)).flatten() {
+                Some(near) => format!("{name} (nearest: {near})"),
+                None => name.clone(),
+            }
         });
         list(f, "missing", missing.collect())?;
         list(f, "unexpected", self.unexpected.clone())?;
@@ -139,7 +147,7 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
         } else if let Some(values) = fit.new_head(param) {
             values
         } else {
-            fit.mismatch.missing.push((key.clone(), None));
+            fit.mismatch.missing.push(key.clone());
             Vec::new()
         });
     }
@@ -156,25 +164,31 @@ struct Fit<'t> {
     mismatch: Mismatch,
 }
 
-fn squeezed(shape: &[usize]) -> Vec<usize> {
-    shape.iter().copied().filter(|&n| n != 1).collect()
+/// A shape without ones at its end: `[out, in]` and `[out, in, 1, 1]` are the same layer.
+#[must_use]
+pub fn trimmed(shape: &[usize]) -> &[usize] {
+    &shape[..shape.iter().rposition(|&n| n != 1).map_or(0, |last| last + 1)]
 }
+
+/// Outputs of an ImageNet classifier with a background class.
+const WITH_BACKGROUND: usize = 1001;
 
 impl<'t> Fit<'t> {
     fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Vec<f32> {
         self.used.insert(key);
         let (shape, values) = if self.channels_last && param.role == Role::Weight {
-            channels_first(tensor)
+            channels_first(tensor, &param.shape)
         } else {
             (tensor.shape().to_vec(), tensor.to_f32().into_owned())
         };
-        let classes = param.shape[0];
-        let rest = |shape: &[usize]| squeezed(shape.get(1..).unwrap_or_default());
-        let has_background = shape.first() == Some(&(classes + 1)) && rest(&shape) == rest(&param.shape);
-        if squeezed(&shape) == squeezed(&param.shape) {
-            values
-        } else if self.classifier == Some(param.node) && has_background {
-            values[values.len() / (classes + 1)..].to_vec()
+        let mut wanted = param.shape.clone();
+        if trimmed(&shape) == trimmed(&wanted) {
+            return values;
+        }
+        wanted[0] += 1;
+        let is_classifier = self.classifier == Some(param.node);
+        if is_classifier && wanted[0] == WITH_BACKGROUND && trimmed(&shape) == trimmed(&wanted) {
+            values[values.len() / WITH_BACKGROUND..].to_vec()
         } else if let Some(values) = self.new_head(param) {
             values
         } else {
@@ -192,11 +206,6 @@ impl<'t> Fit<'t> {
     fn finish(mut self, weights: Weights) -> Result<Weights, Mismatch> {
         let left: Vec<&String> =
             self.tensors.keys().filter(|key| !self.used.contains(key.as_str()) && !is_ignored(key)).collect();
-        for (name, nearest) in &mut self.mismatch.missing {
-            let score = |key: &&&String| strsim::normalized_levenshtein(name, key);
-            let best = left.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-            *nearest = best.filter(|best| score(best) > 0.6).map(|best| (*best).clone());
-        }
         self.mismatch.unexpected = left.into_iter().cloned().collect();
         if self.mismatch.count() == 0 { Ok(weights) } else { Err(self.mismatch) }
     }
@@ -234,10 +243,14 @@ fn folded_norm<'t>(
     (values.len() == channels).then_some(FoldedNorm { values, bias: bias_key })
 }
 
-/// The shape and numbers of a weight stored as `[height, width, in, out]` or `[in, out]`, as PyTorch stores it.
-fn channels_first(tensor: &Tensor) -> (Vec<usize>, Vec<f32>) {
+/// The shape and numbers of a weight stored as `[height, width, in, out]` or `[in, out]`, as PyTorch stores it; a
+/// depthwise weight is stored as `[height, width, channels, multiplier]`.
+fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Vec<f32>) {
     let values = tensor.to_f32();
     let (window, inputs, outputs) = match *tensor.shape() {
+        [height, width, channels, multiplier] if wanted[1] == 1 && channels * multiplier == wanted[0] => {
+            ([height, width], 1, channels * multiplier)
+        }
         [height, width, inputs, outputs] => ([height, width], inputs, outputs),
         [inputs, outputs] => ([1, 1], inputs, outputs),
         _ => return (tensor.shape().to_vec(), values.into_owned()),

@@ -1,12 +1,19 @@
 //! Photos to labelled guesses.
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::time::Instant;
 
+use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::Reference;
 use serde::Serialize;
 
 use crate::{Error, Model};
+
+/// Largest number of bytes of an image file.
+const FILE_LIMIT: u64 = 1 << 30;
 
 /// A model ready to classify photos. It can be shared between threads.
 #[derive(Debug)]
@@ -72,6 +79,33 @@ impl Classifier {
         Ok(self.executor.run(input)?)
     }
 
+    /// Classifies an image file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no readable image.
+    pub fn classify_file(&self, path: impl AsRef<Path>, top: usize) -> Result<Answer, Error> {
+        let path = path.as_ref();
+        let failed = |source| Error::Read { path: path.into(), source };
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(failed(io::Error::other("is not a file")));
+        }
+        self.classify_from(File::open(path).map_err(failed)?, top).map_err(|error| error.in_file(path))
+    }
+
+    /// Classifies what a reader yields, an image file's bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read, is longer than any image within the limits, or is no readable image.
+    pub fn classify_from(&self, reader: impl Read, top: usize) -> Result<Answer, Error> {
+        let mut bytes = Vec::new();
+        reader.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(Error::Input)?;
+        if bytes.len() as u64 > FILE_LIMIT {
+            return Err(Error::Input(io::Error::other(format!("is longer than {FILE_LIMIT} bytes"))));
+        }
+        self.classify(&bytes, top)
+    }
+
     /// Classifies the bytes of an image file.
     ///
     /// # Errors
@@ -83,7 +117,13 @@ impl Classifier {
         let input = self.model.preprocess.apply(&image)?;
         let prepare = clock.lap();
         let mut scores = self.logits(&input)?;
-        softmax(&mut scores);
+        if scores.iter().any(|score| !score.is_finite()) {
+            return Err(Error::NotFinite { id: self.model.id.clone() });
+        }
+        if self.model.graph.node(self.model.graph.output()).op != Op::Softmax {
+            let classes = scores.len();
+            cygnet_runtime::softmax(&mut scores, classes);
+        }
         let infer = clock.lap();
         let guess = |index| Guess { index, label: self.model.label(index), probability: scores[index] };
         let top = best(&scores, top).into_iter().map(guess).collect();
@@ -100,11 +140,6 @@ impl Clock {
         let micros = now.duration_since(std::mem::replace(&mut self.0, now)).as_micros();
         micros as f64 / 1000.0
     }
-}
-
-fn softmax(scores: &mut [f32]) {
-    let classes = scores.len();
-    cygnet_runtime::softmax(scores, classes);
 }
 
 /// Indices of the `count` largest scores, the largest first; ties go to the lower index.

@@ -65,6 +65,31 @@ pub enum Error {
         /// The class folder.
         folder: String,
     },
+    /// A photo cannot be read.
+    #[error("{}: cannot read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bytes of a photo cannot be read.
+    #[error("cannot read: {0}")]
+    Input(#[source] std::io::Error),
+    /// What is wrong with a photo, and its file.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<Error>,
+    },
+    /// The network's output is no number.
+    #[error("the output of {id} is not finite; its weights are damaged or not those of this network")]
+    NotFinite {
+        /// The model's network.
+        id: String,
+    },
     /// The network cannot be built with these settings.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -80,6 +105,12 @@ pub enum Error {
     /// Published weights cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+}
+
+impl Error {
+    pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
+        Error::InFile { path: path.into(), source: Box::new(self) }
+    }
 }
 
 fn nearest(names: &[String]) -> String {

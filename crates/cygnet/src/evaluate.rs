@@ -59,9 +59,7 @@ pub fn evaluate(
             let (sender, next, samples) = (sender.clone(), &next, &samples);
             scope.spawn(move || {
                 while let Some((path, class)) = samples.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = std::fs::read(path)
-                        .map_err(|error| error.to_string())
-                        .and_then(|bytes| classifier.classify(&bytes, 5).map_err(|error| error.to_string()));
+                    let answer = classifier.classify_file(path, 5).map_err(|error| error.to_string());
                     if sender.send((path, *class, answer)).is_err() {
                         return;
                     }
@@ -96,21 +94,28 @@ fn normal(name: &str) -> String {
 /// Classes by every name that means just one of them; whole labels come before synonyms.
 fn class_names(classifier: &Classifier) -> HashMap<String, usize> {
     let labels = &classifier.model().labels;
-    let whole = labels.iter().enumerate().map(|(class, label)| (normal(label), class));
-    let mut names: HashMap<String, usize> = whole.rev().collect();
+    let mut names = unique(labels.iter().enumerate().map(|(class, label)| (normal(label), class)));
     if *labels == imagenet::labels(1000) {
-        let mut synonyms: HashMap<String, Vec<usize>> = HashMap::new();
-        for (class, (id, lemmas)) in imagenet::classes().enumerate() {
-            names.insert(id.into(), class);
-            for lemma in lemmas.split(", ") {
-                synonyms.entry(normal(lemma)).or_default().push(class);
-            }
+        let classes = || imagenet::classes().enumerate();
+        let lemmas = classes()
+            .flat_map(|(class, (_, lemmas))| lemmas.split(", ").map(move |name| (normal(name), class)));
+        for (synonym, class) in unique(lemmas) {
+            names.entry(synonym).or_insert(class);
         }
-        for (name, classes) in synonyms {
-            if let [class] = classes[..] {
-                names.entry(name).or_insert(class);
-            }
-        }
+        names.extend(classes().map(|(class, (id, _))| (id.to_owned(), class)));
     }
     names
+}
+
+/// The names that stand for one class only.
+fn unique(names: impl Iterator<Item = (String, usize)>) -> HashMap<String, usize> {
+    let mut classes: HashMap<String, Vec<usize>> = HashMap::new();
+    for (name, class) in names {
+        classes.entry(name).or_default().push(class);
+    }
+    let single = |(name, classes): (String, Vec<usize>)| match classes[..] {
+        [class] => Some((name, class)),
+        _ => None,
+    };
+    classes.into_iter().filter_map(single).collect()
 }

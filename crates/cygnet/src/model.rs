@@ -6,7 +6,7 @@ use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
-    Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution,
+    Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution, sha256_of,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -60,9 +60,12 @@ pub fn network(name: &str) -> Result<Network, Error> {
     })
 }
 
-/// The preprocessing record of a network's preset at an image size.
+/// The preprocessing record of a network's preset at an image size: grey, with the mean of the statistics, for one
+/// channel, else of three channels.
 #[must_use]
 pub fn preprocess(preset: &Preset, [channels, height, width]: [usize; 3]) -> Preprocess {
+    let mean = |[a, b, c]: [f32; 3]| (a + b + c) / 3.0;
+    let statistic = |values: [f32; 3]| if channels == 1 { vec![mean(values)] } else { values.to_vec() };
     Preprocess {
         size: [height, width],
         resize: match preset.resize {
@@ -80,8 +83,8 @@ pub fn preprocess(preset: &Preset, [channels, height, width]: [usize; 3]) -> Pre
             (_, false) => ChannelOrder::Rgb,
         },
         scale: preset.scale,
-        mean: preset.mean[..channels.min(3)].to_vec(),
-        std: preset.std[..channels.min(3)].to_vec(),
+        mean: statistic(preset.mean),
+        std: statistic(preset.std),
     }
 }
 
@@ -91,16 +94,16 @@ fn exact(x: f32) -> f64 {
 }
 
 impl Model {
-    /// Loads what `what` names: a Cygnet model file if there is a file of that name, else a network of the zoo with
-    /// its published weights, perhaps with `.tag`.
+    /// Loads what `what` names: a file, or a network of the zoo with its published weights, perhaps with `.tag`. A
+    /// network's name means the network even where a file without extension has that name.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn load(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
         let path = Path::new(what);
-        if path.exists()
-            || (path.extension().is_some_and(|e| e == "safetensors") && cygnet_zoo::find(what).is_none())
-        {
+        let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
+        let looks_like_file = what.contains(std::path::MAIN_SEPARATOR) || what.ends_with(".safetensors");
+        if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
             Model::open(path)
         } else {
             Model::pretrained(what, None, cache, progress)
@@ -115,7 +118,7 @@ impl Model {
         Model::convert(path, None, None)
     }
 
-    fn from_file(path: &Path, checkpoint: Checkpoint) -> Result<Model, Error> {
+    fn from_file(path: &Path, checkpoint: &Checkpoint, classes: Option<usize>) -> Result<Model, Error> {
         let wrong = |reason: String| Error::Record { path: path.into(), reason };
         let record =
             ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
@@ -133,20 +136,31 @@ impl Model {
                 graph.input_shape()
             )));
         }
-        if !record.labels.is_empty() && record.labels.len() != graph.classes() {
-            return Err(wrong(format!("{} labels for {} classes", record.labels.len(), graph.classes())));
+        let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
+            return Err(wrong(format!(
+                "its output is {:?}, not one number a class",
+                graph.node(graph.output()).shape
+            )));
+        };
+        if !record.labels.is_empty() && record.labels.len() != outputs {
+            return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
         }
-        let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), Head::Keep)
+        let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
+        let (graph, head) = match classes.filter(|_| renewed) {
+            Some(classes) => (graph.with_classes(classes)?, Head::Renew { seed: 0 }),
+            None => (graph, Head::Keep),
+        };
+        let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), head)
             .map_err(|source| Error::Mismatch { path: path.into(), source })?;
         Ok(Model {
             id: record.network,
             graph,
             weights,
             preprocess,
-            labels: record.labels,
+            labels: if renewed { Vec::new() } else { record.labels },
             licence: record.licence,
             source: record.source,
-            accuracy: record.accuracy,
+            accuracy: record.accuracy.filter(|_| !renewed),
         })
     }
 
@@ -164,13 +178,14 @@ impl Model {
         let network = network(name)?;
         let (path, published) = pull(&network, cache, progress)?;
         let checkpoint = cygnet_weights::open(&path)?;
+        let network = Network { checkpoint: Some(published), ..network };
         from_checkpoint(&path, &checkpoint, &network, Some(published), classes)
     }
 
-    /// A model from a bare checkpoint of any readable format. `name` is the network's, perhaps with the tag of the
-    /// published weights that these are, whose preprocessing then applies; without it the network is recognised by
-    /// the file's name or its tensors. Without `classes` there are as many as the checkpoint has; otherwise the classifier is initialised
-    /// again where the number differs.
+    /// A model from a checkpoint of any readable format. `name` is the network's, perhaps with the tag of published
+    /// weights whose preprocessing then applies; without it the network is recognised, as a published file by its
+    /// hash or else by its tensors. Without `classes` there are as many as the checkpoint has; otherwise the
+    /// classifier is initialised again where the number differs. A Cygnet model file keeps its own record.
     ///
     /// # Errors
     /// If the file cannot be read, fits no network or several, or not the one that was named.
@@ -180,21 +195,32 @@ impl Model {
         classes: Option<usize>,
     ) -> Result<Model, Error> {
         let path = path.as_ref();
+        let named = name.map(network).transpose()?;
         let checkpoint = cygnet_weights::open(path)?;
-        if is_model_file(&checkpoint.metadata) && name.is_none() && classes.is_none() {
-            return Model::from_file(path, checkpoint);
+        if is_model_file(&checkpoint.metadata) {
+            let model = Model::from_file(path, &checkpoint, classes)?;
+            return match named.filter(|named| named.id != model.id) {
+                Some(named) => Err(Error::Record {
+                    path: path.into(),
+                    reason: format!("is a model of {}, not of {}; leave out --network", model.id, named.id),
+                }),
+                None => Ok(model),
+            };
         }
-        let network = match (name, published_as(path)) {
-            (Some(name), by_file) => {
-                let named = network(name)?;
-                let by_file =
-                    by_file.filter(|by_file| by_file.id == named.id).and_then(|by_file| by_file.checkpoint);
-                Network { checkpoint: named.checkpoint.or(by_file), ..named }
+        let published = published_as(path);
+        let proven = published.as_ref().and_then(|published| published.checkpoint);
+        match named {
+            Some(named) => {
+                let published = published.filter(|published| published.id == named.id);
+                let proven = published.and_then(|published| published.checkpoint);
+                let network = Network { checkpoint: named.checkpoint.or(proven), ..named };
+                from_checkpoint(path, &checkpoint, &network, proven, classes)
             }
-            (None, Some(by_file)) => by_file,
-            (None, None) => recognise(path, &checkpoint)?,
-        };
-        from_checkpoint(path, &checkpoint, &network, network.checkpoint, classes)
+            None => {
+                let network = published.map_or_else(|| recognise(path, &checkpoint), Ok)?;
+                from_checkpoint(path, &checkpoint, &network, proven, classes)
+            }
+        }
     }
 
     /// Writes the model file, atomically.
@@ -255,11 +281,16 @@ pub fn pull(
     Ok((cache.fetch(&artifact, progress)?, checkpoint))
 }
 
-/// The network that published a file of this name, and as which checkpoint.
+/// The network that published this very file, by its name and hash, and as which checkpoint.
 fn published_as(path: &Path) -> Option<Network> {
     let file = path.file_name()?.to_str()?;
+    let is_it = |checkpoint: &&registry::Checkpoint| {
+        let hash = checkpoint.sha256;
+        let proves = || sha256_of(path).is_ok_and(|found| found.starts_with(&hash.to_lowercase()));
+        checkpoint.file == file && !hash.is_empty() && proves()
+    };
     cygnet_zoo::networks().find_map(|network| {
-        let checkpoint = network.checkpoints().iter().find(|checkpoint| checkpoint.file == file)?;
+        let checkpoint = network.checkpoints().iter().find(is_it)?;
         Some(Network { checkpoint: Some(checkpoint), ..network })
     })
 }
@@ -325,7 +356,7 @@ fn from_checkpoint(
     published: Option<&'static registry::Checkpoint>,
     classes: Option<usize>,
 ) -> Result<Model, Error> {
-    let side = published.and_then(|published| published.side).unwrap_or(network.row.side);
+    let side = network.side();
     let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
     let plain = network.build()?;
     let mut best: Option<Mismatch> = None;
@@ -354,12 +385,11 @@ fn describe(
     graph: Graph,
     weights: Weights,
 ) -> Model {
-    let preset = published.and_then(|published| published.preset).unwrap_or(network.row.preset);
     let as_published = graph.classes() == network.spec().classes;
     let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());
     Model {
         id: network.id.clone(),
-        preprocess: preprocess(&preset, graph.input_shape()),
+        preprocess: preprocess(&network.preset(), graph.input_shape()),
         labels: if as_published { imagenet::labels(graph.classes()) } else { Vec::new() },
         licence: published.map(|published| published.licence.into()),
         source: Some(published.and_then(|published| published.urls.first()).map_or_else(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Role, shape::elements};
 use cygnet_runtime::{Reference, RunError};
+use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -209,8 +210,7 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
             problems.push(format!("{} ({}) is not in the file", key, param.name));
             continue;
         };
-        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
-        if squeezed(shape) != squeezed(&param.shape) {
+        if trimmed(shape) != trimmed(&param.shape) {
             problems.push(format!("{key} is {shape:?}, the network needs {:?}", param.shape));
             continue;
         }

@@ -102,7 +102,7 @@ fn all_that_does_not_fit_is_reported_together_with_the_nearest_name() {
     given.insert("dw.bn.bias".into(), Tensor::from_f32([3], &[0.0; 3]).unwrap());
     given.insert("extra".into(), Tensor::from_f32([1], &[0.0]).unwrap());
     let mismatch = fit(&graph, &given, &Naming::own(), Head::Keep).unwrap_err();
-    assert_eq!(mismatch.missing, [("stem.conv.weight".into(), Some("stem.conv0.weight".into()))]);
+    assert_eq!(mismatch.missing, ["stem.conv.weight"]);
     assert_eq!(mismatch.unexpected, ["stem.conv0.weight", "extra"]);
     assert_eq!(mismatch.misshapen, [("dw.bn.bias".into(), vec![3], vec![4])]);
     assert_eq!(
@@ -130,11 +130,12 @@ fn counters_and_auxiliary_heads_are_left_out() {
 
 #[test]
 fn a_background_class_is_dropped() {
-    let with_background = tiny(6);
-    let fitted = fit(&tiny(5), &tensors(&with_background), &Naming::own(), Head::Keep).unwrap();
+    let with_background = tiny(1001);
+    let fitted = fit(&tiny(1000), &tensors(&with_background), &Naming::own(), Head::Keep).unwrap();
     let [weight, bias] = [fitted.len() - 2, fitted.len() - 1];
     let all = weights(&with_background);
     assert_eq!((&fitted[weight][..], &fitted[bias][..]), (&all[weight][4..], &all[bias][1..]));
+    assert!(fit(&tiny(5), &tensors(&tiny(6)), &Naming::own(), Head::Keep).is_err(), "only ImageNet has one");
 }
 
 #[test]
@@ -232,17 +233,76 @@ fn a_zoo_checkpoint_is_recognised_by_its_tensors_and_keeps_its_class_count() {
     assert!(model.labels.is_empty());
     let model = Model::convert(&path, Some("squeezenet1_1"), Some(3)).unwrap();
     assert_eq!(model.graph.classes(), 3);
-    match Model::convert(&path, None, None) {
-        Ok(model) => assert_eq!(model.id, "squeezenet1_1"),
-        Err(Error::Ambiguous { ids, .. }) => assert!(ids.contains(&"squeezenet1_1".to_owned())),
-        Err(error) => panic!("{error}"),
-    }
+    let error = Model::open(&path).unwrap_err();
+    let Error::Ambiguous { ids, .. } = &error else { panic!("{error}") };
+    assert_eq!(ids, &["squeezenet1_1", "squeezenet1_1_simple_bypass"]);
+    assert!(error.to_string().contains("--network"), "{error}");
     let error = Model::convert(&path, Some("mobilenet_v2"), None).unwrap_err().to_string();
     assert!(error.contains("the tensors do not fit mobilenet_v2") && error.contains("missing"), "{error}");
-    let error = Model::open(&path).unwrap_err().to_string();
-    assert!(error.contains("cygnet convert"), "{error}");
     write(&path, &tensors(&tiny(5)));
     assert!(matches!(Model::convert(&path, None, None), Err(Error::Unrecognised { .. })));
+    let network = cygnet::network("shufflenet_v2_official_0.5").unwrap();
+    write(&path, &tensors(&network.build().unwrap()));
+    assert_eq!(Model::open(&path).unwrap().id, "shufflenet_v2_official_0.5");
+}
+
+#[test]
+fn a_model_file_keeps_its_record_and_may_get_other_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.safetensors");
+    model(5).write(&path).unwrap();
+    let changed = Model::convert(&path, None, Some(3)).unwrap();
+    assert_eq!(
+        (changed.graph.classes(), changed.id.as_str(), changed.licence.as_deref()),
+        (3, "tiny", Some("MIT"))
+    );
+    let body = changed.weights.len() - 2;
+    assert_eq!(changed.weights[..body], model(5).weights[..body]);
+    assert!(changed.labels.is_empty());
+    assert_eq!(Model::convert(&path, None, Some(5)).unwrap().labels.len(), 5);
+    let error = Model::convert(&path, Some("mobilenet_v2"), None).unwrap_err().to_string();
+    assert!(error.ends_with("is a model of tiny, not of mobilenet_v2; leave out --network"), "{error}");
+}
+
+#[test]
+fn provenance_is_claimed_only_for_the_published_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mobilenet_v2-b0353104.pth");
+    write(&path, &tensors(&cygnet::network("mobilenet_v2").unwrap().build().unwrap()));
+    let model = Model::convert(&path, Some("mobilenet_v2"), None).unwrap();
+    assert_eq!((model.licence, model.accuracy), (None, None));
+    assert_eq!(model.source.as_deref(), Some("mobilenet_v2-b0353104.pth"));
+}
+
+#[test]
+fn an_output_that_is_no_probability_is_an_error() {
+    let mut broken = model(5);
+    let bias = broken.weights.len() - 1;
+    broken.weights[bias][2] = f32::NAN;
+    let picture = cygnet::image::Image::from_rgb(16, 16, vec![9; 16 * 16 * 3]).unwrap();
+    let input = broken.preprocess.apply(&picture).unwrap();
+    let classifier = Classifier::new(broken).unwrap();
+    assert!(classifier.logits(&input).unwrap()[2].is_nan());
+    let mut bmp = b"BM".to_vec();
+    for field in [58u32, 0, 54, 40, 1, 1, 1 | (24 << 16), 0, 4, 0, 0, 0, 0, 0] {
+        bmp.extend(field.to_le_bytes());
+    }
+    let error = classifier.classify(&bmp, 5).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the output of tiny is not finite; its weights are damaged or not those of this network"
+    );
+}
+
+#[test]
+fn a_map_for_an_output_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("map.safetensors");
+    let graph =
+        Graph::build("map", [3, 16, 16], |net, image| net.at("conv").conv(image, Conv::new(5, 3))).unwrap();
+    Model { weights: weights(&graph), graph, ..model(5) }.write(&path).unwrap();
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("its output is [5, 16, 16], not one number a class"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,3 @@
-use std::io::Read;
-use std::path::Path;
-
 use cygnet::image::collect_images;
 use cygnet::{Answer, Classifier};
 use serde::Serialize;
@@ -16,23 +13,20 @@ struct Line<'a> {
     answer: &'a Answer,
 }
 
-/// No image that is decoded within the limits is larger.
-const STDIN_LIMIT: u64 = 1 << 30;
-
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     let classifier = super::classifier(&args.model)?;
+    let top = args.top.into();
     let mut good = true;
     for path in &args.paths {
         if path.as_os_str() == "-" {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().lock().take(STDIN_LIMIT).read_to_end(&mut bytes);
-            good &= answer(args, &classifier, "-", read.map(|_| bytes))?;
+            good &= report(args, &classifier, "-", classifier.classify_from(std::io::stdin().lock(), top))?;
             continue;
         }
         match collect_images([path]) {
             Ok(photos) => {
                 for photo in photos {
-                    good &= answer(args, &classifier, &photo.to_string_lossy(), std::fs::read(&photo))?;
+                    let answer = classifier.classify_file(&photo, top);
+                    good &= report(args, &classifier, &photo.to_string_lossy(), answer)?;
                 }
             }
             Err(error) => {
@@ -49,15 +43,12 @@ fn complain(problem: &str) {
 }
 
 /// Prints what a photo shows; a photo that cannot be read is reported and does not end the rest.
-fn answer(
+fn report(
     args: &Classify,
     classifier: &Classifier,
     path: &str,
-    bytes: std::io::Result<Vec<u8>>,
+    answer: Result<Answer, cygnet::Error>,
 ) -> std::io::Result<bool> {
-    let answer = bytes
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| classifier.classify(&bytes, args.top.into()).map_err(|error| error.to_string()));
     match answer {
         Ok(answer) if args.json => {
             output::json(&Line { path, model: &classifier.model().id, answer: &answer })?;
@@ -68,8 +59,7 @@ fn answer(
             Ok(true)
         }
         Err(problem) => {
-            let name = Path::new(path).display();
-            complain(&format!("{name}: {problem}"));
+            complain(&if path == "-" { format!("standard input: {problem}") } else { problem.to_string() });
             Ok(false)
         }
     }

@@ -24,6 +24,11 @@ struct Weights {
     top1: Option<f32>,
     top5: Option<f32>,
     licence: &'static str,
+    recipe: Option<&'static str>,
+    file: &'static str,
+    bytes: Option<u64>,
+    sha256: Option<&'static str>,
+    urls: &'static [&'static str],
 }
 
 pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
@@ -45,6 +50,11 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
             top1: Some(checkpoint.accuracy[0]).filter(|top| top.is_finite()),
             top5: Some(checkpoint.accuracy[1]).filter(|top| top.is_finite()),
             licence: checkpoint.licence,
+            recipe: Some(checkpoint.recipe).filter(|recipe| !recipe.is_empty()),
+            file: checkpoint.file,
+            bytes: Some(checkpoint.size).filter(|&bytes| bytes > 0),
+            sha256: Some(checkpoint.sha256).filter(|hash| !hash.is_empty()),
+            urls: checkpoint.urls,
         });
         lines.push(Line {
             family,

@@ -1,8 +1,10 @@
 use std::path::Path;
 
+use anyhow::bail;
 use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
+use cygnet::zoo::Spec;
 use serde::Serialize;
 
 use crate::args::Show;
@@ -61,30 +63,48 @@ pub(crate) fn show(args: &Show) -> anyhow::Result<bool> {
 }
 
 fn describe(args: &Show) -> anyhow::Result<Line> {
-    if Path::new(&args.network).is_file() {
-        let model = Model::open(&args.network)?;
-        let [_, height, width] = model.graph.input_shape();
-        let graph = model.graph.resized(args.image.unwrap_or(height), args.image.unwrap_or(width))?;
-        let row = cygnet::zoo::find(&model.id).map(|network| network.row);
-        let mut line = line(model.id, &graph, model.preprocess, args.layers);
-        (line.source, line.licence) = (model.source, model.licence);
-        line.family = row.map(|row| format!("{:?}", row.family));
-        line.flavour = row.map(|row| row.flavour);
-        return Ok(line);
+    let Some(network) = cygnet::zoo::find(&args.network).filter(|_| !names_a_file(&args.network)) else {
+        if !Path::new(&args.network).is_file() {
+            cygnet::network(&args.network)?;
+        }
+        return describe_file(args);
+    };
+    let side = args.image.unwrap_or(network.side());
+    let channels = args.in_channels.unwrap_or(3);
+    if ![1, 3].contains(&channels) {
+        bail!("photos have 1 channel (grey) or 3, not {channels}");
     }
-    let network = cygnet::network(&args.network)?;
-    let mut spec = network.spec();
-    let side = args.image.unwrap_or(spec.image[1]);
-    spec.image = [args.in_channels.unwrap_or(spec.image[0]), side, side];
-    spec.classes = args.classes.unwrap_or(spec.classes);
+    let classes = args.classes.unwrap_or(network.row.classes);
+    let spec = Spec { image: [channels, side, side], classes, ..network.spec() };
     let graph = (network.row.build)(&spec)?;
-    let preset = network.checkpoint.and_then(|checkpoint| checkpoint.preset).unwrap_or(network.row.preset);
-    let preprocess = cygnet::preprocess(&preset, spec.image);
+    let preprocess = cygnet::preprocess(&network.preset(), spec.image);
     let mut line = line(network.id.clone(), &graph, preprocess, args.layers);
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
     line.checkpoints = network.checkpoints().iter().map(|checkpoint| checkpoint.tag.into()).collect();
+    Ok(line)
+}
+
+/// Whether this can only be a file: names of networks have no extension of one.
+fn names_a_file(text: &str) -> bool {
+    Path::new(text).is_file() && Path::new(text).extension().is_some()
+}
+
+fn describe_file(args: &Show) -> anyhow::Result<Line> {
+    if args.in_channels.is_some() {
+        bail!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
+    }
+    let mut model = Model::convert(&args.network, None, args.classes)?;
+    if let Some(side) = args.image {
+        model.graph = model.graph.resized(side, side)?;
+        model.preprocess.size = [side, side];
+    }
+    let row = cygnet::zoo::find(&model.id).map(|network| network.row);
+    let mut line = line(model.id, &model.graph, model.preprocess, args.layers);
+    (line.source, line.licence) = (model.source, model.licence);
+    line.family = row.map(|row| format!("{:?}", row.family));
+    line.flavour = row.map(|row| row.flavour);
     Ok(line)
 }
 

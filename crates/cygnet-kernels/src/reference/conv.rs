@@ -58,7 +58,7 @@ fn grouped<T: Float>(shape: &ConvShape, x: &[T], weight: &[T], out: &mut [T]) {
     let (group_in, group_out) = (channels / shape.groups, out_channels / shape.groups);
     let (plane, depth) = (out_height * out_width, group_in * shape.kernel[0] * shape.kernel[1]);
     let pointwise = shape.kernel == [1, 1] && shape.stride == [1, 1] && plane == height * width;
-    let band = (UNROLLED / (depth * out_width)).clamp(1, out_height);
+    let band = (UNROLLED / depth).clamp(1, plane);
     let mut unrolled = Vec::new();
     for group in 0..shape.groups {
         let x = &x[group * group_in * height * width..][..group_in * height * width];
@@ -68,32 +68,40 @@ fn grouped<T: Float>(shape: &ConvShape, x: &[T], weight: &[T], out: &mut [T]) {
             T::gemm([group_out, depth, plane], weight, x, out, plane);
             continue;
         }
-        for top in (0..out_height).step_by(band) {
-            let rows = top..(top + band).min(out_height);
-            let pixels = rows.len() * out_width;
-            unroll(shape, x, group_in, rows, &mut unrolled);
-            T::gemm([group_out, depth, pixels], weight, &unrolled, &mut out[top * out_width..], plane);
+        for first in (0..plane).step_by(band) {
+            let pixels = first..(first + band).min(plane);
+            unroll(shape, x, group_in, pixels.clone(), &mut unrolled);
+            T::gemm([group_out, depth, pixels.len()], weight, &unrolled, &mut out[first..], plane);
         }
     }
 }
 
-/// Lays out `[channel, kernel row, kernel column]` × `[output row, output column]` for some output rows, zero where
-/// the window sees padding.
-fn unroll<T: Float>(shape: &ConvShape, x: &[T], channels: usize, rows: Range<usize>, unrolled: &mut Vec<T>) {
+/// Lays out `[channel, kernel row, kernel column]` × `[output pixel]` for some output pixels, zero where the window
+/// sees padding.
+fn unroll<T: Float>(
+    shape: &ConvShape,
+    x: &[T],
+    channels: usize,
+    pixels: Range<usize>,
+    unrolled: &mut Vec<T>,
+) {
     let [_, height, width] = shape.input;
     let [_, _, out_width] = shape.output;
     unrolled.clear();
     for c in 0..channels {
         for ky in 0..shape.kernel[0] {
             for kx in 0..shape.kernel[1] {
-                for oy in rows.clone() {
+                for oy in pixels.start / out_width..=(pixels.end - 1) / out_width {
+                    let row_start = oy * out_width;
+                    let columns =
+                        pixels.start.saturating_sub(row_start)..(pixels.end - row_start).min(out_width);
                     let Some(y) = shape.source(0, oy, ky) else {
-                        unrolled.resize(unrolled.len() + out_width, T::default());
+                        unrolled.resize(unrolled.len() + columns.len(), T::default());
                         continue;
                     };
                     let row = &x[(c * height + y) * width..][..width];
                     let seen = |ox| shape.source(1, ox, kx).map_or(T::default(), |x| row[x]);
-                    unrolled.extend((0..out_width).map(seen));
+                    unrolled.extend(columns.map(seen));
                 }
             }
         }

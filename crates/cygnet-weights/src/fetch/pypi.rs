@@ -86,6 +86,8 @@ impl Cache {
                 "--no-deps",
                 "--no-input",
                 "--disable-pip-version-check",
+                "--timeout=15",
+                "--retries=1",
                 "-q",
             ]);
             if package.archive_sha256.is_none() {

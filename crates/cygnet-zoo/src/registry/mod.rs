@@ -448,6 +448,18 @@ impl Network {
         Spec { name: self.id.clone(), image: [3, side, side], classes: self.row.classes, width: self.width }
     }
 
+    /// Height and width of the images of the checkpoint that was named, or of the row.
+    #[must_use]
+    pub fn side(&self) -> usize {
+        self.checkpoint.and_then(|checkpoint| checkpoint.side).unwrap_or(self.row.side)
+    }
+
+    /// How photos are prepared for the checkpoint that was named, or for the row.
+    #[must_use]
+    pub fn preset(&self) -> Preset {
+        self.checkpoint.and_then(|checkpoint| checkpoint.preset).unwrap_or(self.row.preset)
+    }
+
     /// Builds it as published.
     ///
     /// # Errors
@@ -511,6 +523,13 @@ pub fn find(query: &str) -> Option<Network> {
     })
 }
 
+/// A width as people write it, `0.6` or `2`, not `075`.
+fn plain_decimal(text: &str) -> Option<f64> {
+    let (whole, _) = text.split_once('.').unwrap_or((text, ""));
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (digits && (whole == "0" || !whole.starts_with('0'))).then(|| text.parse().ok()).flatten()
+}
+
 fn find_name(query: &str) -> Option<Network> {
     let by_id = || networks().find(|network| network.id == query);
     let (source, alias) =
@@ -524,7 +543,7 @@ fn find_name(query: &str) -> Option<Network> {
     };
     let by_width = || {
         let (id, width) = query.rsplit_once('_')?;
-        let width: f64 = width.parse().ok().filter(|width| (0.01..=100.0).contains(width))?;
+        let width = plain_decimal(width).filter(|width| (0.01..=10.0).contains(width))?;
         let row = ROWS.iter().copied().flatten().find(|row| row.any_width && row.id == id)?;
         let listed =
             row.variants.iter().find(|variant| variant.width == width).map(|variant| network(row, variant));
