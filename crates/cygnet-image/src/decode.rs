@@ -2,8 +2,9 @@
 //!
 //! The format is taken from the content, never from the name. Pixels are those of Pillow's
 //! `Image.open(f).convert("RGB")` turned upright by the EXIF orientation: palettes expanded, grey repeated, alpha
-//! dropped, CMYK converted without a colour profile. One difference is meant: 16-bit grey keeps its high byte as
-//! 16-bit colour does, where Pillow clips it to white.
+//! dropped, CMYK converted without a colour profile. Two differences are meant: 16-bit grey keeps its high byte as
+//! 16-bit colour does, where Pillow clips it to white; and JPEG, whose standard leaves rounding and the smoothing
+//! of chroma to the decoder, may be a few levels off, more along the edges of subsampled pictures.
 //!
 //! Refuses pictures beyond [`DecodeLimits`] before taking memory for them, and files that end early.
 
@@ -11,13 +12,16 @@
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::error::{ImageError, Result};
-use crate::jpeg::{ColorSpace, Jpeg, JpegError};
 
 /// A decoded photo.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,32 +153,39 @@ impl Image {
     }
 }
 
+/// Adds what the library does not promise: no panic on a broken file, no picture of a file without its end marker.
 fn decode_jpeg(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
     let format = "JPEG";
-    let refuse = |error| match error {
-        JpegError::Truncated => ImageError::Truncated { format },
-        JpegError::Corrupt(reason) => ImageError::Corrupt { format, reason: reason.to_owned() },
-        JpegError::Unsupported(what) => ImageError::Unsupported { format, what: what.to_owned() },
-    };
-    let mut jpeg = Jpeg::parse(data).map_err(refuse)?;
-    let (width, height) = (jpeg.width, jpeg.height);
-    limits.check(width, height)?;
-    let (space, samples) = jpeg.decode().map_err(refuse)?;
-    let pixels = match space {
-        ColorSpace::Rgb => samples,
-        ColorSpace::Grey => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
-        ColorSpace::Cmyk => samples.chunks_exact(4).flat_map(complemented_cmyk_to_rgb).collect(),
-    };
-    Ok((Image { width, height, pixels }, jpeg.exif.and_then(Orientation::from_exif_chunk)))
+    let mut input = Cursor::new(data);
+    let decoded = catch_unwind(AssertUnwindSafe(|| read_jpeg(&mut input, limits)));
+    let rest = data.get((input.position() as usize).saturating_sub(2)..).unwrap_or_default();
+    let ended = rest.windows(2).any(|marker| marker == b"\xFF\xD9");
+    match decoded {
+        Ok(Ok(_) | Err(ImageError::Corrupt { .. })) if !ended => Err(ImageError::Truncated { format }),
+        Ok(decoded) => decoded,
+        Err(_) => Err(ImageError::Corrupt { format, reason: "its parts do not fit together".to_owned() }),
+    }
 }
 
-/// Pillow takes every CMYK JPEG as the complement of the ink, with or without Adobe's marker.
-fn complemented_cmyk_to_rgb(sample: &[u8]) -> [u8; 3] {
-    let white = u32::from(sample[3]);
-    [sample[0], sample[1], sample[2]].map(|value| {
-        let product = (255 - u32::from(value)) * white + 128;
-        (white.saturating_sub((product + (product >> 8)) >> 8)) as u8
-    })
+fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+    let format = "JPEG";
+    let refuse = |error| match error {
+        DecodeErrors::IoErrors(_) | DecodeErrors::ExhaustedData => ImageError::Truncated { format },
+        error => ImageError::Corrupt { format, reason: error.to_string().trim_matches('"').to_owned() },
+    };
+    let longest = usize::from(u16::MAX);
+    let options = DecoderOptions::default().set_max_width(longest).set_max_height(longest);
+    let mut decoder = JpegDecoder::new_with_options(input, options);
+    decoder.decode_headers().map_err(refuse)?;
+    let info = decoder.info().unwrap_or_default();
+    let (width, height) = (usize::from(info.width), usize::from(info.height));
+    limits.check(width, height)?;
+    if ![1, 3, 4].contains(&info.components) {
+        return Err(ImageError::Unsupported { format, what: format!("{} channels", info.components) });
+    }
+    let pixels = decoder.decode().map_err(refuse)?;
+    let orientation = info.exif_data.as_deref().and_then(Orientation::from_exif_chunk);
+    Ok((Image::from_rgb(width, height, pixels)?, orientation))
 }
 
 fn decode_generic(

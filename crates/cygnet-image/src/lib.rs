@@ -9,13 +9,12 @@
 //! # Ok::<(), cygnet_image::ImageError>(())
 //! ```
 //!
-//! The reference is Pillow: decoded and resized pixels are its pixels, so that a network sees here what it saw in
-//! Python. Knows no network and no labels but the names of folders.
+//! The reference is Pillow: decoded and resized pixels are its pixels, those of a JPEG to within rounding and chroma
+//! smoothing, so that a network sees here what it saw in Python. Knows no network and no labels but the names of folders.
 
 mod dataset;
 mod decode;
 mod error;
-mod jpeg;
 mod preprocess;
 mod resize;
 

@@ -217,6 +217,16 @@ fn files_cut_in_the_middle_are_refused() {
     }
 }
 
+#[test]
+fn a_jpeg_may_be_as_wide_as_the_format_allows_and_have_bytes_behind_its_end() {
+    let wide: DynamicImage = ImageBuffer::from_pixel(65_535, 2, Rgb([90_u8, 90, 90])).into();
+    let mut file = encoded(&wide, ImageFormat::Jpeg);
+    file.extend(b"more bytes");
+    let image = decoded(&file);
+    assert_eq!((image.width, image.height), (65_535, 2));
+    assert!(image.pixels.iter().all(|value| value.abs_diff(90) <= 1));
+}
+
 fn progressive_jpeg() -> Vec<u8> {
     let cases: serde_json::Value = serde_json::from_str(include_str!("jpeg_reference.json")).unwrap();
     let case = cases.as_array().unwrap().iter().find(|case| case["name"] == "progressive").unwrap();
