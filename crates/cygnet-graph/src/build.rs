@@ -11,8 +11,7 @@ use std::fmt::Display;
 use std::ops::{Add, Mul};
 
 use crate::{
-    Activation, BatchNorm, BuildError, Conv, Feature, Graph, LocalResponseNorm, Node, NodeId, Op, Padding,
-    Pool,
+    Activation, BatchNorm, BuildError, Conv, Feature, Graph, LocalResponseNorm, NodeId, Op, Padding, Pool,
 };
 
 struct Builder {
