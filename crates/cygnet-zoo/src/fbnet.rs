@@ -15,6 +15,8 @@ const fn grouped(kernel: usize) -> Choice {
     Choice::Block { kernel, expand: 1, groups: 2 }
 }
 
+// A row a stage: kernel and expansion of each block, as in the paper's figure of the networks found.
+
 const A: Choices = [
     &[SKIP],
     &[k3(3), k3(1), SKIP, SKIP],
@@ -191,19 +193,19 @@ fn block<'g>(
     [kernel, expand, groups]: [usize; 3],
     flavour: Flavour,
 ) -> Value<'g> {
-    let [widen, depthwise, narrow] = TIMM;
+    let [expansion, depthwise, projection] = TIMM;
     let inside = x.channels() * expand;
     let conv_bn = |names, x, conv: Conv| {
         conv_bn_at(&scope, names, x, Conv { bias: flavour == Flavour::Published, ..conv })
     };
     let mut y = x;
     if expand != 1 || matches!(flavour, Flavour::Dense | Flavour::Timm) {
-        y = conv_bn(widen, y, Conv::new(inside, 1).groups(groups)).relu();
+        y = conv_bn(expansion, y, Conv::new(inside, 1).groups(groups)).relu();
     }
     if groups != 1 {
         y = y.channel_shuffle(groups);
     }
     y = conv_bn(depthwise, y, Conv::new(inside, kernel).stride(stride).groups(inside)).relu();
-    y = conv_bn(narrow, y, Conv::new(out, 1).groups(groups));
+    y = conv_bn(projection, y, Conv::new(out, 1).groups(groups));
     if stride == 1 && x.channels() == out { x + y } else { y }
 }

@@ -22,7 +22,7 @@ pub struct InvertedResidual {
     pub activation: Activation,
 }
 
-/// Names of convolution and batch norm of an inverted residual's three steps: widen, depthwise, narrow.
+/// Names of convolution and batch norm of an inverted residual's three steps: expansion, depthwise, projection.
 pub type Names = [[&'static str; 2]; 3];
 
 /// timm's names.
@@ -36,11 +36,11 @@ pub fn inverted_residual<'g>(
     block: InvertedResidual,
 ) -> Value<'g> {
     let InvertedResidual { kernel, expand, out, stride, squeeze, activation } = block;
-    let [widen, depthwise, narrow] = names;
+    let [expansion, depthwise, projection] = names;
     let inside = x.channels().saturating_mul(expand);
     let mut y = x;
     if expand != 1 {
-        y = conv_bn_at(scope, widen, y, Conv::new(inside, 1)).activation(activation);
+        y = conv_bn_at(scope, expansion, y, Conv::new(inside, 1)).activation(activation);
     }
     let conv = Conv::new(inside, kernel).stride(stride).groups(inside);
     y = conv_bn_at(scope, depthwise, y, conv).activation(activation);
@@ -54,7 +54,7 @@ pub fn inverted_residual<'g>(
             functions,
         );
     }
-    y = conv_bn_at(scope, narrow, y, Conv::new(out, 1));
+    y = conv_bn_at(scope, projection, y, Conv::new(out, 1));
     if stride == 1 && x.channels() == out { x + y } else { y }
 }
 
