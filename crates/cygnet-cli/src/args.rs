@@ -152,7 +152,7 @@ pub(crate) struct Convert {
     #[arg(long, value_name = "ID[.TAG]")]
     pub(crate) network: Option<String>,
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
 }
 

@@ -26,6 +26,11 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Text from a file or a folder without characters that would steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Prints a line.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     writeln!(anstream::stdout(), "{text}")

@@ -259,6 +259,43 @@ fn a_missing_or_bare_model_says_what_to_do() {
     assert!(run.code == 1 && run.err.contains("a.bmp"), "{}", run.err);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_neither_read_nor_replaced() {
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::new().with_model();
+    let pipe = bench.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for args in [
+        &["classify", MODEL[0], MODEL[1], "pipe"][..],
+        &["verify", "pipe"],
+        &["convert", "pipe", "out.safetensors"],
+    ] {
+        let run = bench.run(args);
+        assert!(run.code == 1 && (run.err + &run.out).contains("is not a file"), "{args:?}");
+    }
+    let run = bench.run(&["convert", MODEL[1], "pipe"]);
+    assert!(run.code == 1 && run.err.contains("is not a file"), "{}", run.err);
+    assert!(!pipe.is_file());
+
+    std::os::unix::fs::symlink("real.safetensors", bench.path("link.safetensors")).unwrap();
+    std::fs::write(bench.path("real.safetensors"), b"old").unwrap();
+    assert_eq!(bench.run(&["convert", MODEL[1], "link.safetensors"]).code, 0);
+    assert!(bench.path("link.safetensors").is_symlink());
+    assert!(std::fs::metadata(bench.path("real.safetensors")).unwrap().len() > 3);
+
+    bench.picture("good.bmp", 250);
+    std::fs::write(bench.path("").join(std::ffi::OsStr::from_bytes(b"odd\xff.bmp")), b"x").unwrap();
+    let run = bench.run(&["classify", MODEL[0], MODEL[1], "--json", "*.bmp"]);
+    assert_eq!((run.code, run.json().len()), (0, 1), "{}", run.err);
+}
+
+#[test]
+fn a_tag_that_does_not_exist_is_answered_with_those_that_do() {
+    let run = Bench::new().run(&["pull", "mobilenet_v2.nosuch"]);
+    assert!(run.code == 1 && run.err.contains("there are IMAGENET1K_V1"), "{}", run.err);
+}
+
 /// A PyTorch-like MobileNetV2 checkpoint with made-up weights.
 fn checkpoint(path: &Path) {
     use cygnet::weights::{Tensor, Tensors, safetensors};

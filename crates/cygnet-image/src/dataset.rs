@@ -60,20 +60,7 @@ pub fn collect_images<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Res
         } else if path.exists() {
             images.push(path.to_owned());
         } else {
-            let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-            let found = glob::glob_with(&pattern, options)
-                .map_err(|error| ImageError::Pattern { pattern: pattern.to_string(), reason: error.msg })?;
-            for entry in found {
-                let entry = entry.map_err(|error| ImageError::Read {
-                    path: error.path().to_owned(),
-                    source: error.into(),
-                })?;
-                if entry.is_dir() {
-                    walk(&entry, &mut images)?;
-                } else if is_image(&entry) {
-                    images.push(entry);
-                }
-            }
+            matching(&pattern, &mut images)?;
         }
         if images.len() == before {
             return Err(ImageError::NoImages { pattern: pattern.into_owned() });
@@ -82,6 +69,39 @@ pub fn collect_images<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Res
     images.sort();
     images.dedup();
     Ok(images)
+}
+
+/// Adds the pictures that a pattern matches, and those inside folders that it matches. Names that are not Unicode
+/// match nothing; unreadable folders and links to folders are passed over.
+fn matching(pattern: &str, images: &mut Vec<PathBuf>) -> Result<()> {
+    const OPTIONS: glob::MatchOptions = glob::MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let parsed = glob::Pattern::new(pattern)
+        .map_err(|error| ImageError::Pattern { pattern: pattern.to_owned(), reason: error.msg })?;
+    let is_literal =
+        |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let parts: Vec<_> = Path::new(pattern).components().collect();
+    let literal = parts.iter().take_while(|part| is_literal(part)).count();
+    let depth = if pattern.contains("**") { usize::MAX } else { parts.len() - literal };
+
+    let mut folders = vec![(parts[..literal].iter().collect::<PathBuf>(), depth)];
+    while let Some((folder, depth)) = folders.pop() {
+        let read = if folder == Path::new("") { Path::new(".") } else { &folder };
+        for entry in entries(read).unwrap_or_default() {
+            let entry = folder.join(entry.file_name().unwrap_or_default());
+            let is_folder = entry.is_dir();
+            match (parsed.matches_path_with(&entry, OPTIONS), is_folder) {
+                (true, true) => walk(&entry, images)?,
+                (true, false) if is_image(&entry) => images.push(entry),
+                (false, true) if depth > 1 && !entry.is_symlink() => folders.push((entry, depth - 1)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is not hidden in a folder, sorted.

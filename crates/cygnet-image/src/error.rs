@@ -123,7 +123,7 @@ pub enum ImageError {
         expected: usize,
     },
     /// A path or pattern that leads to no picture.
-    #[error("{pattern}: no such file, and no picture matches; looked for jpg, jpeg, png, webp, bmp and gif")]
+    #[error("{pattern}: no picture there; looked for jpg, jpeg, png, webp, bmp and gif")]
     NoImages {
         /// The path or pattern as given.
         pattern: String,

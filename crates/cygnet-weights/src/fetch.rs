@@ -357,7 +357,9 @@ impl Cache {
             let (name, result) = match mirror {
                 Mirror::Folder(folder) => {
                     let file = folder.join(artifact.file_name);
-                    let Ok(mut content) = File::open(&file) else { continue };
+                    let Some(mut content) = file.is_file().then(|| File::open(&file).ok()).flatten() else {
+                        continue;
+                    };
                     let name = file.display().to_string();
                     (name.clone(), self.copy(artifact, path, &mut content, &name, progress))
                 }

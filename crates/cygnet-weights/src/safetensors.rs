@@ -89,9 +89,15 @@ pub fn parse(bytes: Vec<u8>) -> Result<(Tensors, Metadata), WeightsError> {
 /// Names the file and its size, for instance when the disk is full.
 pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
     let path = path.as_ref();
+    // A link is written through; a device or a pipe is not replaced by a file.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+        let source = io::Error::other("exists and is not a file");
+        return Err(WeightsError::Write { bytes: 0, source }.in_file(path));
+    }
     let (header, order) = header(tensors, metadata);
     let bytes = header.len() as u64 + order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>();
-    replace(path, |file| {
+    replace(&target, |file| {
         file.write_all(&header)?;
         order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
     })

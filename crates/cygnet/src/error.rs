@@ -19,6 +19,16 @@ pub enum Error {
         /// The nearest names.
         near: Vec<String>,
     },
+    /// The network is known, but not these weights of it.
+    #[error("{id} has no weights called {tag}; {}", tags_of(tags))]
+    UnknownTag {
+        /// The network's id.
+        id: String,
+        /// What was asked for.
+        tag: String,
+        /// The tags there are.
+        tags: Vec<&'static str>,
+    },
     /// The network is known, but nobody published weights for it that Cygnet knows of.
     #[error(
         "{id} has no published weights; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`"
@@ -108,9 +118,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong, without the file's name.
+    #[must_use]
+    pub fn without_file(&self) -> &Error {
+        match self {
+            Error::InFile { source, .. } => source,
+            other => other,
+        }
+    }
+
     pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
         Error::InFile { path: path.into(), source: Box::new(self) }
     }
+}
+
+fn tags_of(tags: &[&str]) -> String {
+    if tags.is_empty() { "none are published".into() } else { format!("there are {}", tags.join(", ")) }
 }
 
 fn nearest(names: &[String]) -> String {

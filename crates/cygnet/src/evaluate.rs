@@ -59,7 +59,8 @@ pub fn evaluate(
             let (sender, next, samples) = (sender.clone(), &next, &samples);
             scope.spawn(move || {
                 while let Some((path, class)) = samples.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = classifier.classify_file(path, 5).map_err(|error| error.to_string());
+                    let answer =
+                        classifier.classify_file(path, 5).map_err(|error| error.without_file().to_string());
                     if sender.send((path, *class, answer)).is_err() {
                         return;
                     }

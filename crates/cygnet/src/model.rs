@@ -44,6 +44,13 @@ pub struct Model {
 /// [`Error::UnknownNetwork`].
 pub fn network(name: &str) -> Result<Network, Error> {
     cygnet_zoo::find(name).ok_or_else(|| {
+        let tagged = name
+            .match_indices('.')
+            .find_map(|(at, _)| Some((cygnet_zoo::find(&name[..at])?, &name[at + 1..])));
+        if let Some((network, tag)) = tagged {
+            let tags = network.checkpoints().iter().map(|checkpoint| checkpoint.tag).collect();
+            return Error::UnknownTag { id: network.id, tag: tag.into(), tags };
+        }
         let lower = name.to_lowercase();
         let names = cygnet_zoo::networks().flat_map(|network| {
             let aliases = network.names().iter().map(|alias| alias.name.to_owned());
@@ -102,7 +109,9 @@ impl Model {
     pub fn load(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
-        let looks_like_file = what.contains(std::path::MAIN_SEPARATOR) || what.ends_with(".safetensors");
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let looks_like_file =
+            ["safetensors", "pth", "pt", "pkl", "bin"].contains(&extension) || path.is_dir();
         if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
             Model::open(path)
         } else {
@@ -281,13 +290,11 @@ pub fn pull(
     Ok((cache.fetch(&artifact, progress)?, checkpoint))
 }
 
-/// The network that published this very file, by its name and hash, and as which checkpoint.
+/// The network that published this very file, by its hash, and as which checkpoint.
 fn published_as(path: &Path) -> Option<Network> {
-    let file = path.file_name()?.to_str()?;
+    let found = sha256_of(path).ok()?;
     let is_it = |checkpoint: &&registry::Checkpoint| {
-        let hash = checkpoint.sha256;
-        let proves = || sha256_of(path).is_ok_and(|found| found.starts_with(&hash.to_lowercase()));
-        checkpoint.file == file && !hash.is_empty() && proves()
+        !checkpoint.sha256.is_empty() && found.starts_with(&checkpoint.sha256.to_lowercase())
     };
     cygnet_zoo::networks().find_map(|network| {
         let checkpoint = network.checkpoints().iter().find(is_it)?;

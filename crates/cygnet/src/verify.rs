@@ -17,6 +17,9 @@ const TOLERANCE: f64 = 10.0;
 /// How far a layer's output may be off, relative to its mean absolute value, before it counts as diverging.
 const LAYER_TOLERANCE: f64 = 1e-3;
 
+/// Largest batch of a golden file.
+const MAX_BATCH: usize = 64;
+
 /// Largest number of elements of a golden file's input.
 const MAX_INPUT: usize = 1 << 28;
 
@@ -97,7 +100,7 @@ struct Golden {
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// The file.
-    pub file: PathBuf,
+    pub file: String,
     /// Whether every logit is within the tolerance.
     pub pass: bool,
     /// Largest difference of a logit, relative to the logits' standard deviation; none if nothing could be compared.
@@ -113,7 +116,7 @@ pub struct Outcome {
 #[must_use]
 pub fn verify(path: &Path) -> Outcome {
     let outcome = |pass, max_rel_diff, first_bad_layer, error| Outcome {
-        file: path.to_owned(),
+        file: path.to_string_lossy().into_owned(),
         pass,
         max_rel_diff,
         first_bad_layer,
@@ -134,13 +137,23 @@ struct Comparison {
 }
 
 fn compare(path: &Path) -> Result<Comparison, VerifyError> {
-    let text = std::fs::read(path).map_err(|source| VerifyError::Read { path: path.into(), source })?;
+    let failed = |source| VerifyError::Read { path: path.into(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("is not a file")));
+    }
+    let text = std::fs::read(path).map_err(failed)?;
     let golden: Golden =
         serde_json::from_slice(&text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
     let [batch, channels, height, width] = golden.input_shape;
-    let sane = elements(&golden.input_shape).is_some_and(|count| (1..=MAX_INPUT).contains(&count));
+    let sane = elements(&golden.input_shape).is_some_and(|count| (1..=MAX_INPUT).contains(&count))
+        && batch <= MAX_BATCH;
     if !sane || golden.logits.is_empty() || !golden.logits.len().is_multiple_of(batch) {
         let reason = format!("an input of {:?} with {} logits", golden.input_shape, golden.logits.len());
+        return Err(VerifyError::Contradiction { path: path.into(), reason });
+    }
+    let [scale, error, gain] = [golden.logits_std, golden.max_abs_diff_f32_f64, golden.gain];
+    if !(scale.is_finite() && scale > 0.0 && (0.0..scale).contains(&error) && gain.is_finite()) {
+        let reason = format!("logits of deviation {scale} with an error of {error} and a gain of {gain}");
         return Err(VerifyError::Contradiction { path: path.into(), reason });
     }
     let name = format!("{}/{}", golden.source, golden.model);

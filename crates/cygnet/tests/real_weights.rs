@@ -123,3 +123,14 @@ fn mobilenet_v2_scores_what_pytorch_scores_within_one_photo() {
     assert!(result.unreadable.is_empty());
     assert!((result.top1 - 85.0).abs() <= 1.0 && (result.top5 - 97.0).abs() <= 1.0, "{result:?}");
 }
+
+#[test]
+fn a_published_file_is_known_by_its_hash_whatever_its_name() {
+    let Some(weights) = cygnet_testing::shared("data/weights/mobilenet_v2-b0353104.pth") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let renamed = folder.path().join("renamed.bin");
+    std::fs::copy(weights, &renamed).unwrap();
+    let model = Model::open(&renamed).unwrap();
+    assert_eq!((model.id.as_str(), model.licence.as_deref()), ("mobilenet_v2", Some("BSD-3-Clause")));
+    assert_eq!(model.accuracy.unwrap().top1, 71.878);
+}

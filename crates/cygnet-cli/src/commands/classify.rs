@@ -68,10 +68,10 @@ fn report(
 fn print(path: &str, answer: &Answer) -> std::io::Result<()> {
     let ms = &answer.ms;
     let times = format!("decode {:.1} ms, prepare {:.1} ms, infer {:.1} ms", ms.decode, ms.prepare, ms.infer);
-    output::line(&format!("{}  {}", styled(STRONG, path), styled(FAINT, &times)))?;
+    output::line(&format!("{}  {}", styled(STRONG, &output::plain(path)), styled(FAINT, &times)))?;
     for guess in &answer.top {
         let percent = 100.0 * guess.probability;
-        let label: String = guess.label.chars().take(60).collect();
+        let label: String = output::plain(&guess.label).chars().take(60).collect();
         output::line(&format!("  {percent:5.1} %  {}  {label}", output::bar(guess.probability, 24)))?;
     }
     Ok(())

@@ -32,7 +32,7 @@ struct Weights {
 }
 
 pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
-    let plain = |name: &str| name.to_lowercase().replace(['-', '_'], "");
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = args.family.as_deref().map(plain);
     let mut lines = Vec::new();
     let mut families: Vec<Family> = Vec::new();
@@ -69,6 +69,7 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
         });
     }
     if lines.is_empty() {
+        families.sort();
         families.dedup();
         let known: Vec<String> = families.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
         bail!(

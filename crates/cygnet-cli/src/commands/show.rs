@@ -148,7 +148,7 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line
 const WIDTH: usize = 87;
 
 fn row(name: &str, value: &str) -> std::io::Result<()> {
-    output::line(&format!("{name:<12} {value}"))
+    output::line(&format!("{name:<12} {}", output::plain(value)))
 }
 
 /// Prints as many values in a line as fit.
@@ -186,7 +186,7 @@ fn preparation(preprocess: &Preprocess) -> Vec<String> {
 fn print(line: &Line) -> anyhow::Result<()> {
     let family = line.family.iter().cloned().chain(line.flavour.map(|flavour| format!("{flavour} flavour")));
     let family = family.collect::<Vec<_>>().join(", ");
-    output::line(&format!("{}  {family}", styled(STRONG, &line.id)))?;
+    output::line(&format!("{}  {family}", styled(STRONG, &output::plain(&line.id))))?;
     row("params", &count(line.params))?;
     row("MACs", &count(line.macs))?;
     row("activations", &count(line.activations))?;
@@ -206,7 +206,7 @@ fn print(line: &Line) -> anyhow::Result<()> {
     }
     if let Some(layers) = &line.layers {
         let rows = layers.iter().map(|layer| {
-            let mut row = vec![layer.path.clone(), layer.op.clone(), shape(&layer.output)];
+            let mut row = vec![output::plain(&layer.path), layer.op.clone(), shape(&layer.output)];
             row.extend(
                 [layer.cost.params, layer.cost.macs].map(|n| if n == 0 { String::new() } else { count(n) }),
             );

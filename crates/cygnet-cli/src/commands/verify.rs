@@ -20,7 +20,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
 
 fn print(outcome: &Outcome) -> std::io::Result<()> {
     let verdict = if outcome.pass { styled(GOOD, "pass") } else { styled(BAD, "FAIL") };
-    let name = outcome.file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let name = output::plain(&outcome.file);
     let difference = outcome.max_rel_diff.map_or_else(|| "       ".into(), |diff| format!("{diff:7.1e}"));
     let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
     let why = layer.chain(outcome.error.clone()).collect::<Vec<_>>().join("  ");

@@ -7,6 +7,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use flate2::read::GzDecoder;
@@ -93,7 +94,8 @@ impl Cache {
             if package.archive_sha256.is_none() {
                 command.arg("--only-binary=:all:");
             }
-            command.arg("-d").arg(&downloads).arg("-r").arg(&list).stdin(Stdio::null()).output()
+            command.arg("-d").arg(&downloads).arg("-r").arg(&list);
+            output_within(PIP_LIMIT, &mut command, folder)
         };
         let output = match &self.python {
             Some(python) => run(python.as_os_str()),
@@ -111,6 +113,30 @@ impl Cache {
     }
 }
 
+/// How long `pip` may take.
+const PIP_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs a command and ends it when it takes longer than `limit`; what it prints goes through files in `folder`, so
+/// that nothing waits for a full pipe.
+fn output_within(limit: Duration, command: &mut Command, folder: &Path) -> std::io::Result<Output> {
+    let printed = ["out", "err"].map(|name| folder.join(name));
+    let [out, err] = [File::create(&printed[0])?, File::create(&printed[1])?];
+    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn()?;
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(20)),
+            None => {
+                child.kill()?;
+                fs::write(&printed[1], format!("did not end within {} s", limit.as_secs()))?;
+                break child.wait()?;
+            }
+        }
+    };
+    Ok(Output { status, stdout: fs::read(&printed[0])?, stderr: fs::read(&printed[1])? })
+}
+
 impl Package<'_> {
     fn has_member(&self, path: &str) -> bool {
         path.strip_suffix(self.member).is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
@@ -126,4 +152,20 @@ fn failure_of(output: &Output) -> AttemptError {
     }
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     AttemptError::Pip { tail: lines[lines.len().saturating_sub(3)..].join(" / ") }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_hangs_is_ended_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec sleep 600"]);
+        let output = output_within(Duration::from_millis(200), &mut command, folder.path()).unwrap();
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("did not end within"));
+    }
 }
