@@ -14,6 +14,7 @@ use std::{
 use safetensors::tensor::{Dtype as FileDtype, Metadata as Header};
 use serde_json::{Value, json};
 
+use crate::checkpoint::read_file;
 use crate::{Dtype, Tensor, Tensors, WeightsError, tensor::Bytes};
 
 /// Free text of a safetensors file.
@@ -40,7 +41,7 @@ const DTYPES: [(Dtype, FileDtype); 10] = [
 /// Names the file and what is damaged, cut off or not supported.
 pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError> {
     let path = path.as_ref();
-    std::fs::read(path).map_err(WeightsError::Read).and_then(parse).map_err(|error| error.in_file(path))
+    read_file(path).and_then(parse).map_err(|error| error.in_file(path))
 }
 
 /// Reads the bytes of a safetensors file; the tensors share them.

@@ -10,7 +10,7 @@ use cygnet_weights::{
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
-use cygnet_zoo::{KeyMap, Network, Spec, imagenet};
+use cygnet_zoo::{KeyMap, Network, imagenet};
 
 use crate::Error;
 
@@ -216,20 +216,14 @@ impl Model {
                 None => Ok(model),
             };
         }
-        let published = published_as(path);
+        let published = published_as(path)
+            .filter(|published| named.as_ref().is_none_or(|named| named.id == published.id));
         let proven = published.as_ref().and_then(|published| published.checkpoint);
-        match named {
-            Some(named) => {
-                let published = published.filter(|published| published.id == named.id);
-                let proven = published.and_then(|published| published.checkpoint);
-                let network = Network { checkpoint: named.checkpoint.or(proven), ..named };
-                from_checkpoint(path, &checkpoint, &network, proven, classes)
-            }
-            None => {
-                let network = published.map_or_else(|| recognise(path, &checkpoint), Ok)?;
-                from_checkpoint(path, &checkpoint, &network, proven, classes)
-            }
-        }
+        let network = match named {
+            Some(named) => Network { checkpoint: named.checkpoint.or(proven), ..named },
+            None => published.map_or_else(|| recognise(path, &checkpoint), Ok)?,
+        };
+        from_checkpoint(path, &checkpoint, &network, proven, classes)
     }
 
     /// Writes the model file, atomically.
@@ -304,7 +298,7 @@ fn published_as(path: &Path) -> Option<Network> {
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
 fn namings(network: &Network, graph: &Graph) -> Vec<Naming> {
-    let maps = std::iter::once(&SAME_KEYS).chain(network.keys).chain(network.key_maps());
+    let maps = std::iter::once(&SAME_KEYS).chain(network.key_maps());
     let naming = |map: &'static KeyMap| Naming {
         key: Box::new(move |name| map.key(name)),
         channels_last: map.channels_last,
@@ -318,7 +312,7 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
     let fits = |network: &Network| {
         network.build().is_ok_and(|plain| {
             namings(network, &plain).iter().filter(|naming| naming.covers(&plain, tensors)).any(|naming| {
-                let graph = graph_for(network, tensors, naming, None);
+                let graph = graph_for(&plain, tensors, naming, None);
                 graph.is_ok_and(|graph| fit(&graph, tensors, naming, Head::Keep).is_ok())
             })
         })
@@ -334,25 +328,24 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
     }
 }
 
-/// The network for as many classes as asked for, or as the checkpoint's classifier has.
+/// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
 fn graph_for(
-    network: &Network,
+    published: &Graph,
     tensors: &Tensors,
     naming: &Naming,
     classes: Option<usize>,
 ) -> Result<Graph, Error> {
-    let spec = network.spec();
-    let graph = (network.row.build)(&spec)?;
+    let usual = published.classes();
     let stored = || {
-        let weight = graph.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
+        let weight = published.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
         let stored = tensors.get(&(naming.key)(&weight.name))?.shape();
         let stored = *(if naming.channels_last { stored.last() } else { stored.first() })?;
         // One more than the published number is a background class, which loading drops.
-        (stored > 0 && weight.shape[0] == spec.classes && stored != spec.classes + 1).then_some(stored)
+        (stored > 0 && weight.shape[0] == usual && stored != usual + 1).then_some(stored)
     };
     match classes.or_else(stored) {
-        Some(classes) if classes != spec.classes => Ok((network.row.build)(&Spec { classes, ..spec })?),
-        _ => Ok(graph),
+        Some(classes) if classes != usual => Ok(published.with_classes(classes)?),
+        _ => Ok(published.clone()),
     }
 }
 
@@ -368,7 +361,7 @@ fn from_checkpoint(
     let plain = network.build()?;
     let mut best: Option<Mismatch> = None;
     for naming in namings(network, &plain) {
-        let graph = graph_for(network, &checkpoint.tensors, &naming, classes)?;
+        let graph = graph_for(&plain, &checkpoint.tensors, &naming, classes)?;
         match fit(&graph, &checkpoint.tensors, &naming, head) {
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;

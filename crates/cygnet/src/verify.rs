@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cygnet_graph::{BuildError, Graph, Role, shape::elements};
+use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
 use cygnet_runtime::{Reference, RunError};
 use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
@@ -227,16 +227,7 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
             problems.push(format!("{key} is {shape:?}, the network needs {:?}", param.shape));
             continue;
         }
-        let fan_in: usize = shape.iter().skip(1).product();
-        let spread = (3.0 / fan_in as f64).sqrt();
-        let value = |v: f64| match param.role {
-            Role::Weight => (v * golden.gain) * spread,
-            Role::Bias => 0.1 * v,
-            Role::NormWeight => 1.0 + 0.2 * v,
-            Role::NormBias | Role::NormMean => 0.2 * v,
-            Role::NormVar => 1.0 + 0.4 * v,
-        };
-        weights.push(synthetic(origin, param.shape.iter().product(), value));
+        weights.push(synthetic_param(origin, &param, golden.gain));
     }
     let unused = |name: &str| {
         golden
@@ -249,6 +240,20 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
     left.sort_unstable();
     problems.extend(left.into_iter().map(|name| format!("{name} has no place in the network")));
     if problems.is_empty() { Ok(weights) } else { Err(VerifyError::Tensors { problems }) }
+}
+
+/// The values of a parameter by the formula, as the tensor that a source calls `name`; `gain` widens weights.
+#[must_use]
+pub fn synthetic_param(name: &str, param: &Param, gain: f64) -> Vec<f32> {
+    let fan_in: usize = param.shape.iter().skip(1).product();
+    let spread = (3.0 / fan_in as f64).sqrt();
+    synthetic(name, param.shape.iter().product(), |v| match param.role {
+        Role::Weight => (v * gain) * spread,
+        Role::Bias => 0.1 * v,
+        Role::NormWeight => 1.0 + 0.2 * v,
+        Role::NormBias | Role::NormMean => 0.2 * v,
+        Role::NormVar => 1.0 + 0.4 * v,
+    })
 }
 
 /// `count` values of the tensor `name`: SplitMix64 seeded with the name's FNV-1a hash, mapped to [-1, 1), then

@@ -70,22 +70,7 @@ fn every_counted_network_has_the_same_params_macs_and_activations() {
 
 #[test]
 fn every_family_is_in_the_zoo() {
-    use Family::*;
-    for family in [
-        Inception,
-        Xception,
-        SqueezeNet,
-        MobileNetV1,
-        MobileNetV2,
-        MobileNetV3,
-        MobileNeXt,
-        ShuffleNetV1,
-        ShuffleNetV2,
-        SENet,
-        MnasNet,
-        GhostNet,
-        FBNet,
-    ] {
+    for family in Family::ALL {
         assert!(cygnet::zoo::networks().any(|network| network.row.family == family), "{family:?}");
     }
 }

@@ -1,9 +1,9 @@
 //! Every operator, against what PyTorch computes (`op_cases/make.py` writes the cases).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cygnet::graph::{Activation, Conv, Graph, Op, Role};
+use cygnet::graph::{Activation, Conv, Graph, Op};
 use cygnet::runtime::Reference;
-use cygnet::verify::synthetic;
+use cygnet::verify::{synthetic, synthetic_param};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -19,17 +19,7 @@ fn cases() -> Vec<(Graph, OpCase)> {
 }
 
 fn weights(graph: &Graph) -> Vec<Vec<f32>> {
-    let tensor = |param: &cygnet::graph::Param| {
-        let spread = (3.0 / param.shape.iter().skip(1).product::<usize>() as f64).sqrt();
-        synthetic(&param.name, param.shape.iter().product(), |v| match param.role {
-            Role::Weight => v * spread,
-            Role::Bias => 0.1 * v,
-            Role::NormWeight => 1.0 + 0.2 * v,
-            Role::NormBias | Role::NormMean => 0.2 * v,
-            Role::NormVar => 1.0 + 0.4 * v,
-        })
-    };
-    graph.params().iter().map(tensor).collect()
+    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.0)).collect()
 }
 
 fn assert_close(name: &str, given: &[f64], wanted: &[f64], tolerance: f64) {

@@ -28,10 +28,7 @@ fn families() -> String {
     let mut table =
         "| family | networks | variants | params, M | MACs, M | best top-1 |\n|---|---|--:|--:|--:|--:|\n"
             .to_owned();
-    let mut order: Vec<Family> = networks().map(|network| network.row.family).collect();
-    order.sort();
-    order.dedup();
-    for family in order {
+    for family in Family::ALL {
         let members: Vec<Network> = networks().filter(|network| network.row.family == family).collect();
         let costs: Vec<Cost> = members.iter().map(|network| network.build().unwrap().cost()).collect();
         let mut ids: Vec<&str> = members.iter().map(|network| network.row.id).collect();

@@ -63,6 +63,8 @@ fn every_network_takes_other_images_channels_and_classes() {
         let side = network.row.side;
         let other = build([1, side + 37, side + 6], 10);
         assert_eq!(other.classes(), 10, "{}", network.id);
+        let usual = build([1, side + 37, side + 6], network.row.classes);
+        assert_eq!(usual.with_classes(10).unwrap(), other, "{}", network.id);
         let (published, other) = (published.cost(), other.cost());
         assert!(other.params < published.params || published.params < 300_000, "{}", network.id);
         assert!(other.activations > published.activations, "{}", network.id);

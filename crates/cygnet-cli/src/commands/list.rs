@@ -35,10 +35,8 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = args.family.as_deref().map(plain);
     let mut lines = Vec::new();
-    let mut families: Vec<Family> = Vec::new();
     for network in networks() {
         let family = format!("{:?}", network.row.family);
-        families.push(network.row.family);
         if wanted.as_ref().is_some_and(|wanted| *wanted != plain(&family)) {
             continue;
         }
@@ -69,9 +67,8 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
         });
     }
     if lines.is_empty() {
-        families.sort();
-        families.dedup();
-        let known: Vec<String> = families.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
+        let known: Vec<String> =
+            Family::ALL.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
         bail!(
             "no family is called {}; there are {}",
             args.family.as_deref().unwrap_or_default(),

@@ -100,6 +100,25 @@ pub enum Family {
     FBNet,
 }
 
+impl Family {
+    /// Every family, in declaration order.
+    pub const ALL: [Family; 13] = [
+        Family::Inception,
+        Family::Xception,
+        Family::SqueezeNet,
+        Family::MobileNetV1,
+        Family::MobileNetV2,
+        Family::MobileNetV3,
+        Family::MobileNeXt,
+        Family::ShuffleNetV1,
+        Family::ShuffleNetV2,
+        Family::SENet,
+        Family::MnasNet,
+        Family::GhostNet,
+        Family::FBNet,
+    ];
+}
+
 /// A network in one flavour, at one or several widths.
 #[derive(Debug)]
 pub struct Row {
@@ -486,10 +505,17 @@ impl Network {
         self.variant.map_or(&[], |variant| variant.names)
     }
 
-    /// Every key map that is known for its parameters, those of its names and checkpoints.
-    pub fn key_maps(&self) -> impl Iterator<Item = &'static KeyMap> {
+    /// Every key map that is known for its parameters, those of its names and checkpoints, each once.
+    #[must_use]
+    pub fn key_maps(&self) -> Vec<&'static KeyMap> {
         let names = self.names().iter().filter_map(|name| name.keys);
-        names.chain(self.checkpoints().iter().filter_map(|checkpoint| checkpoint.keys))
+        let mut maps: Vec<&'static KeyMap> = Vec::new();
+        for map in names.chain(self.checkpoints().iter().filter_map(|checkpoint| checkpoint.keys)) {
+            if !maps.contains(&map) {
+                maps.push(map);
+            }
+        }
+        maps
     }
 }
 
