@@ -72,13 +72,11 @@ pub(super) const ROWS: &[Row] = &[
                 )],
             ),
             Variant::width(
-                "_1.3",
                 1.3,
                 &[Name::same("timm", "ghostnet_130"), Name::same("official", "huawei_ghostnet_w1.3")],
                 &[],
             ),
             Variant::width(
-                "_0.5",
                 0.5,
                 &[Name::same("timm", "ghostnet_050"), Name::same("official", "huawei_ghostnet_w0.5")],
                 &[],
@@ -109,7 +107,6 @@ pub(super) const ROWS: &[Row] = &[
                 )],
             ),
             Variant::width(
-                "_1.6",
                 1.6,
                 &[Name::same("timm", "ghostnetv2_160"), Name::same("official", "huawei_ghostnetv2_w1.6")],
                 &[timm(
@@ -119,7 +116,6 @@ pub(super) const ROWS: &[Row] = &[
                 )],
             ),
             Variant::width(
-                "_1.3",
                 1.3,
                 &[Name::same("timm", "ghostnetv2_130"), Name::same("official", "huawei_ghostnetv2_w1.3")],
                 &[timm(
@@ -146,9 +142,9 @@ pub(super) const ROWS: &[Row] = &[
                     [76.936, 93.124],
                 )],
             ),
-            Variant::width("_1.6", 1.6, &[Name::same("timm", "ghostnetv3_160")], &[]),
-            Variant::width("_1.3", 1.3, &[Name::same("timm", "ghostnetv3_130")], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("timm", "ghostnetv3_050")], &[]),
+            Variant::width(1.6, &[Name::same("timm", "ghostnetv3_160")], &[]),
+            Variant::width(1.3, &[Name::same("timm", "ghostnetv3_130")], &[]),
+            Variant::width(0.5, &[Name::same("timm", "ghostnetv3_050")], &[]),
         ],
     )
     .preset(Preset::TIMM_BICUBIC)

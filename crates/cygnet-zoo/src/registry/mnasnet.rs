@@ -133,10 +133,8 @@ pub(super) const ROWS: &[Row] = &[
                     .recipe("timm RMSProp recipe (rmsp)"),
                 ],
             ),
-            Variant::width("_0.35", 0.35, &[], &[]),
-            Variant::width(
-                "_0.5",
-                0.5,
+            Variant::width(0.35, &[], &[]),
+            Variant::width(0.5,
                 &[Name::same("torchvision", "mnasnet0_5"), Name::mapped("mnasnet_050", &B1_TIMM)],
                 &[Checkpoint::new(
                     "IMAGENET1K_V1",
@@ -147,9 +145,7 @@ pub(super) const ROWS: &[Row] = &[
                     [67.734, 87.49],
                 )],
             ),
-            Variant::width(
-                "_0.75",
-                0.75,
+            Variant::width(0.75,
                 &[Name::same("torchvision", "mnasnet0_75"), Name::mapped("mnasnet_075", &B1_TIMM)],
                 &[Checkpoint::new(
                     "IMAGENET1K_V1",
@@ -161,9 +157,7 @@ pub(super) const ROWS: &[Row] = &[
                 )
                 .preset(TORCHVISION_232)],
             ),
-            Variant::width(
-                "_1.3",
-                1.3,
+            Variant::width(1.3,
                 &[Name::same("torchvision", "mnasnet1_3")],
                 &[Checkpoint::new(
                     "IMAGENET1K_V1",
@@ -175,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
                 )
                 .preset(TORCHVISION_232)],
             ),
-            Variant::width("_1.4", 1.4, &[Name::mapped("mnasnet_140", &B1_TIMM)], &[]),
+            Variant::width(1.4, &[Name::mapped("mnasnet_140", &B1_TIMM)], &[]),
         ],
     )
     .any_width(),
@@ -202,11 +196,9 @@ pub(super) const ROWS: &[Row] = &[
                 )
                 .recipe("timm RMSProp recipe (rmsp)")],
             ),
-            Variant::width("_0.35", 0.35, &[], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("timm", "semnasnet_050")], &[]),
-            Variant::width(
-                "_0.75",
-                0.75,
+            Variant::width(0.35, &[], &[]),
+            Variant::width(0.5, &[Name::same("timm", "semnasnet_050")], &[]),
+            Variant::width(0.75,
                 &[Name::same("timm", "semnasnet_075")],
                 &[Checkpoint::new(
                     "rmsp_in1k",
@@ -219,7 +211,7 @@ pub(super) const ROWS: &[Row] = &[
                 )
                 .recipe("timm RMSProp recipe (rmsp)")],
             ),
-            Variant::width("_1.4", 1.4, &[Name::same("timm", "semnasnet_140")], &[]),
+            Variant::width(1.4, &[Name::same("timm", "semnasnet_140")], &[]),
         ],
     )
     .any_width()

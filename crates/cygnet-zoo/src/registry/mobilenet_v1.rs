@@ -69,11 +69,10 @@ pub(super) const ROWS: &[Row] = &[
                 &[Name::same("timm", "mobilenetv1_100")],
                 &[timm_checkpoint!("mobilenetv1_100", "ra4_e3600_r224_in1k", [75.388, 92.310]).recipe(RA4)],
             ),
-            Variant::width("_0.25", 0.25, &[], &[]),
-            Variant::width("_0.5", 0.5, &[], &[]),
-            Variant::width("_0.75", 0.75, &[], &[]),
+            Variant::width(0.25, &[], &[]),
+            Variant::width(0.5, &[], &[]),
+            Variant::width(0.75, &[], &[]),
             Variant::width(
-                "_1.25",
                 1.25,
                 &[Name::same("timm", "mobilenetv1_125")],
                 &[timm_checkpoint!("mobilenetv1_125", "ra4_e3600_r224_in1k", [76.920, 93.232])
@@ -99,9 +98,9 @@ pub(super) const ROWS: &[Row] = &[
         v1::mobilenet_v1_keras,
         &[
             Variant::new(&[Name::mapped("MobileNet", &KERAS)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("MobileNet_0.25", &KERAS)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("MobileNet_0.5", &KERAS)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("MobileNet_0.75", &KERAS)], &[]),
+            Variant::width(0.25, &[Name::mapped("MobileNet_0.25", &KERAS)], &[]),
+            Variant::width(0.5, &[Name::mapped("MobileNet_0.5", &KERAS)], &[]),
+            Variant::width(0.75, &[Name::mapped("MobileNet_0.75", &KERAS)], &[]),
         ],
     )
     .preset(Preset::TENSORFLOW),
@@ -111,9 +110,9 @@ pub(super) const ROWS: &[Row] = &[
         v1::mobilenet_v1_pytorchcv,
         &[
             Variant::new(&[pytorchcv("mobilenet_w1")], &[]),
-            Variant::width("_0.25", 0.25, &[pytorchcv("mobilenet_wd4")], &[]),
-            Variant::width("_0.5", 0.5, &[pytorchcv("mobilenet_wd2")], &[]),
-            Variant::width("_0.75", 0.75, &[pytorchcv("mobilenet_w3d4")], &[]),
+            Variant::width(0.25, &[pytorchcv("mobilenet_wd4")], &[]),
+            Variant::width(0.5, &[pytorchcv("mobilenet_wd2")], &[]),
+            Variant::width(0.75, &[pytorchcv("mobilenet_w3d4")], &[]),
         ],
     ),
     row(
@@ -122,9 +121,9 @@ pub(super) const ROWS: &[Row] = &[
         v1::mobilenet_v1b,
         &[
             Variant::new(&[pytorchcv("mobilenetb_w1")], &[]),
-            Variant::width("_0.25", 0.25, &[pytorchcv("mobilenetb_wd4")], &[]),
-            Variant::width("_0.5", 0.5, &[pytorchcv("mobilenetb_wd2")], &[]),
-            Variant::width("_0.75", 0.75, &[pytorchcv("mobilenetb_w3d4")], &[]),
+            Variant::width(0.25, &[pytorchcv("mobilenetb_wd4")], &[]),
+            Variant::width(0.5, &[pytorchcv("mobilenetb_wd2")], &[]),
+            Variant::width(0.75, &[pytorchcv("mobilenetb_w3d4")], &[]),
         ],
     ),
     row(
@@ -133,9 +132,9 @@ pub(super) const ROWS: &[Row] = &[
         v1::fd_mobilenet,
         &[
             Variant::new(&[Name::mapped("fdmobilenet_w1", &PYTORCHCV_FD)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("fdmobilenet_wd4", &PYTORCHCV_FD)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("fdmobilenet_wd2", &PYTORCHCV_FD)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("fdmobilenet_w3d4", &PYTORCHCV_FD)], &[]),
+            Variant::width(0.25, &[Name::mapped("fdmobilenet_wd4", &PYTORCHCV_FD)], &[]),
+            Variant::width(0.5, &[Name::mapped("fdmobilenet_wd2", &PYTORCHCV_FD)], &[]),
+            Variant::width(0.75, &[Name::mapped("fdmobilenet_w3d4", &PYTORCHCV_FD)], &[]),
         ],
     ),
     row("mobilenet_v1_shallow", "paper", v1::mobilenet_v1_shallow, &[Variant::new(&[], &[])]),

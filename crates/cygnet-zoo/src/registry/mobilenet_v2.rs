@@ -157,9 +157,8 @@ pub(super) const ROWS: &[Row] = &[
                         .recipe(RA),
                 ],
             ),
-            Variant::width("_0.35", 0.35, &[Name::mapped("mobilenetv2_035", &TIMM)], &[]),
+            Variant::width(0.35, &[Name::mapped("mobilenetv2_035", &TIMM)], &[]),
             Variant::width(
-                "_0.5",
                 0.5,
                 &[Name::mapped("mobilenetv2_050", &TIMM)],
                 &[timm_checkpoint!("lamb_in1k", "mobilenetv2_050" - "3d30d450", [65.928, 86.114])
@@ -167,9 +166,8 @@ pub(super) const ROWS: &[Row] = &[
                     .preset(Preset::TIMM_BICUBIC)
                     .recipe("timm LAMB recipe (lamb)")],
             ),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv2_075", &TIMM)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv2_075", &TIMM)], &[]),
             Variant::width(
-                "_1.4",
                 1.4,
                 &[Name::mapped("mobilenetv2_140", &TIMM)],
                 &[timm_checkpoint!("ra_in1k", "mobilenetv2_140_ra" - "21a4e913", [76.528, 93.008])
@@ -184,8 +182,7 @@ pub(super) const ROWS: &[Row] = &[
         "mobilenet_v2_110d",
         "timm",
         flavours::mobilenet_v2_110d,
-        &[Variant::width(
-            "",
+        &[Variant::fixed(
             1.1,
             &[Name::mapped("mobilenetv2_110d", &TIMM_110D)],
             &[timm_checkpoint!("ra_in1k", "mobilenetv2_110d_ra" - "77090ade", [75.056, 92.186])
@@ -198,8 +195,7 @@ pub(super) const ROWS: &[Row] = &[
         "mobilenet_v2_120d",
         "timm",
         flavours::mobilenet_v2_120d,
-        &[Variant::width(
-            "",
+        &[Variant::fixed(
             1.2,
             &[Name::mapped("mobilenetv2_120d", &TIMM_120D)],
             &[timm_checkpoint!("ra_in1k", "mobilenetv2_120d_ra" - "5987e2ed", [77.300, 93.516])
@@ -214,11 +210,11 @@ pub(super) const ROWS: &[Row] = &[
         flavours::mobilenet_v2_keras,
         &[
             Variant::new(&[Name::mapped("MobileNetV2", &KERAS)], &[]),
-            Variant::width("_0.35", 0.35, &[Name::mapped("MobileNetV2_0.35", &KERAS)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("MobileNetV2_0.5", &KERAS)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("MobileNetV2_0.75", &KERAS)], &[]),
-            Variant::width("_1.3", 1.3, &[Name::mapped("MobileNetV2_1.3", &KERAS)], &[]),
-            Variant::width("_1.4", 1.4, &[Name::mapped("MobileNetV2_1.4", &KERAS)], &[]),
+            Variant::width(0.35, &[Name::mapped("MobileNetV2_0.35", &KERAS)], &[]),
+            Variant::width(0.5, &[Name::mapped("MobileNetV2_0.5", &KERAS)], &[]),
+            Variant::width(0.75, &[Name::mapped("MobileNetV2_0.75", &KERAS)], &[]),
+            Variant::width(1.3, &[Name::mapped("MobileNetV2_1.3", &KERAS)], &[]),
+            Variant::width(1.4, &[Name::mapped("MobileNetV2_1.4", &KERAS)], &[]),
         ],
     )
     .preset(Preset::TENSORFLOW)
@@ -229,9 +225,9 @@ pub(super) const ROWS: &[Row] = &[
         flavours::mobilenet_v2_pytorchcv,
         &[
             Variant::new(&[Name::mapped("mobilenetv2_w1", &PYTORCHCV)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("mobilenetv2_wd4", &PYTORCHCV)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("mobilenetv2_wd2", &PYTORCHCV)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv2_w3d4", &PYTORCHCV)], &[]),
+            Variant::width(0.25, &[Name::mapped("mobilenetv2_wd4", &PYTORCHCV)], &[]),
+            Variant::width(0.5, &[Name::mapped("mobilenetv2_wd2", &PYTORCHCV)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv2_w3d4", &PYTORCHCV)], &[]),
         ],
     )
     .any_width(),
@@ -241,9 +237,9 @@ pub(super) const ROWS: &[Row] = &[
         flavours::mobilenet_v2b,
         &[
             Variant::new(&[Name::mapped("mobilenetv2b_w1", &PYTORCHCV_B)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("mobilenetv2b_wd4", &PYTORCHCV_B)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("mobilenetv2b_wd2", &PYTORCHCV_B)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv2b_w3d4", &PYTORCHCV_B)], &[]),
+            Variant::width(0.25, &[Name::mapped("mobilenetv2b_wd4", &PYTORCHCV_B)], &[]),
+            Variant::width(0.5, &[Name::mapped("mobilenetv2b_wd2", &PYTORCHCV_B)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv2b_w3d4", &PYTORCHCV_B)], &[]),
         ],
     )
     .any_width(),

@@ -201,7 +201,7 @@ pub(super) const ROWS: &[Row] = &[
                     ),
                 ],
             ),
-            Variant::width("_0.75", 0.75, &[], &[]),
+            Variant::width(0.75, &[], &[]),
         ],
     )
     .any_width(),
@@ -221,7 +221,7 @@ pub(super) const ROWS: &[Row] = &[
                     [67.668, 87.402],
                 )],
             ),
-            Variant::width("_0.75", 0.75, &[], &[]),
+            Variant::width(0.75, &[], &[]),
         ],
     )
     .any_width(),
@@ -243,7 +243,7 @@ pub(super) const ROWS: &[Row] = &[
                     MIIL_IN21K_FT,
                 ],
             ),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv3_large_075", &TIMM_LARGE)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv3_large_075", &TIMM_LARGE)], &[]),
         ],
     )
     .preset(Preset::TIMM_BICUBIC)
@@ -260,7 +260,6 @@ pub(super) const ROWS: &[Row] = &[
                     .recipe(LAMB)],
             ),
             Variant::width(
-                "_0.5",
                 0.5,
                 &[Name::mapped("mobilenetv3_small_050", &TIMM_SMALL)],
                 &[timm_checkpoint!(
@@ -272,7 +271,6 @@ pub(super) const ROWS: &[Row] = &[
                 .recipe(LAMB)],
             ),
             Variant::width(
-                "_0.75",
                 0.75,
                 &[Name::mapped("mobilenetv3_small_075", &TIMM_SMALL)],
                 &[timm_checkpoint!(
@@ -291,8 +289,7 @@ pub(super) const ROWS: &[Row] = &[
         "mobilenet_v3_large_150d",
         "timm",
         flavours::mobilenet_v3_large_150d,
-        &[Variant::width(
-            "",
+        &[Variant::fixed(
             1.5,
             &[Name::mapped("mobilenetv3_large_150d", &TIMM_150D)],
             &[timm_checkpoint!("mobilenetv3_large_150d", "ra4_e3600_r256_in1k", [80.994, 95.474])
@@ -325,7 +322,6 @@ pub(super) const ROWS: &[Row] = &[
                     .keys(&TIMM_LARGE)],
             ),
             Variant::width(
-                "_0.75",
                 0.75,
                 &[Name::mapped("tf_mobilenetv3_large_075", &TIMM_LARGE)],
                 &[timm_checkpoint!("in1k", "tf_mobilenetv3_large_075" - "150ee8b0", [73.442, 91.332])
@@ -358,7 +354,6 @@ pub(super) const ROWS: &[Row] = &[
                     .keys(&TIMM_SMALL)],
             ),
             Variant::width(
-                "_0.75",
                 0.75,
                 &[Name::mapped("tf_mobilenetv3_small_075", &TIMM_SMALL)],
                 &[timm_checkpoint!("in1k", "tf_mobilenetv3_small_075" - "da427f52", [65.706, 86.130])
@@ -386,7 +381,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| keras(spec, large()),
         &[
             Variant::new(&[Name::mapped("MobileNetV3Large", &KERAS)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("MobileNetV3Large_0.75", &KERAS)], &[]),
+            Variant::width(0.75, &[Name::mapped("MobileNetV3Large_0.75", &KERAS)], &[]),
         ],
     )
     .preset(Preset::TENSORFLOW)
@@ -405,7 +400,7 @@ pub(super) const ROWS: &[Row] = &[
         |spec| keras(spec, small()),
         &[
             Variant::new(&[Name::mapped("MobileNetV3Small", &KERAS)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("MobileNetV3Small_0.75", &KERAS)], &[]),
+            Variant::width(0.75, &[Name::mapped("MobileNetV3Small_0.75", &KERAS)], &[]),
         ],
     )
     .preset(Preset::TENSORFLOW)
@@ -424,10 +419,10 @@ pub(super) const ROWS: &[Row] = &[
         |spec| pytorchcv(spec, large()),
         &[
             Variant::new(&[Name::mapped("mobilenetv3_large_w1", &PYTORCHCV_LARGE)], &[]),
-            Variant::width("_0.35", 0.35, &[Name::mapped("mobilenetv3_large_w7d20", &PYTORCHCV_LARGE)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("mobilenetv3_large_wd2", &PYTORCHCV_LARGE)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv3_large_w3d4", &PYTORCHCV_LARGE)], &[]),
-            Variant::width("_1.25", 1.25, &[Name::mapped("mobilenetv3_large_w5d4", &PYTORCHCV_LARGE)], &[]),
+            Variant::width(0.35, &[Name::mapped("mobilenetv3_large_w7d20", &PYTORCHCV_LARGE)], &[]),
+            Variant::width(0.5, &[Name::mapped("mobilenetv3_large_wd2", &PYTORCHCV_LARGE)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv3_large_w3d4", &PYTORCHCV_LARGE)], &[]),
+            Variant::width(1.25, &[Name::mapped("mobilenetv3_large_w5d4", &PYTORCHCV_LARGE)], &[]),
         ],
     ),
     row(
@@ -436,10 +431,10 @@ pub(super) const ROWS: &[Row] = &[
         |spec| pytorchcv(spec, small()),
         &[
             Variant::new(&[Name::mapped("mobilenetv3_small_w1", &PYTORCHCV_SMALL)], &[]),
-            Variant::width("_0.35", 0.35, &[Name::mapped("mobilenetv3_small_w7d20", &PYTORCHCV_SMALL)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("mobilenetv3_small_wd2", &PYTORCHCV_SMALL)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("mobilenetv3_small_w3d4", &PYTORCHCV_SMALL)], &[]),
-            Variant::width("_1.25", 1.25, &[Name::mapped("mobilenetv3_small_w5d4", &PYTORCHCV_SMALL)], &[]),
+            Variant::width(0.35, &[Name::mapped("mobilenetv3_small_w7d20", &PYTORCHCV_SMALL)], &[]),
+            Variant::width(0.5, &[Name::mapped("mobilenetv3_small_wd2", &PYTORCHCV_SMALL)], &[]),
+            Variant::width(0.75, &[Name::mapped("mobilenetv3_small_w3d4", &PYTORCHCV_SMALL)], &[]),
+            Variant::width(1.25, &[Name::mapped("mobilenetv3_small_w5d4", &PYTORCHCV_SMALL)], &[]),
         ],
     ),
 ];

@@ -11,10 +11,10 @@ pub(super) const ROWS: &[Row] = &[
         mobilenext,
         &[
             Variant::new(&[Name::same("official", "mobilenext_zhoudaquan_w1.0")], &[]),
-            Variant::width("_0.35", 0.35, &[Name::same("official", "mobilenext_zhoudaquan_w0.35")], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("official", "mobilenext_zhoudaquan_w0.5")], &[]),
-            Variant::width("_0.75", 0.75, &[Name::same("official", "mobilenext_zhoudaquan_w0.75")], &[]),
-            Variant::width("_1.4", 1.4, &[Name::same("official", "mobilenext_zhoudaquan_w1.4")], &[]),
+            Variant::width(0.35, &[Name::same("official", "mobilenext_zhoudaquan_w0.35")], &[]),
+            Variant::width(0.5, &[Name::same("official", "mobilenext_zhoudaquan_w0.5")], &[]),
+            Variant::width(0.75, &[Name::same("official", "mobilenext_zhoudaquan_w0.75")], &[]),
+            Variant::width(1.4, &[Name::same("official", "mobilenext_zhoudaquan_w1.4")], &[]),
         ],
     )
     .any_width(),
@@ -25,10 +25,10 @@ pub(super) const ROWS: &[Row] = &[
         mobilenext_dli14,
         &[
             Variant::new(&[Name::same("official", "mobilenext_dli14_w1.0")], &[]),
-            Variant::width("_0.35", 0.35, &[Name::same("official", "mobilenext_dli14_w0.35")], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("official", "mobilenext_dli14_w0.5")], &[]),
-            Variant::width("_0.75", 0.75, &[Name::same("official", "mobilenext_dli14_w0.75")], &[]),
-            Variant::width("_1.4", 1.4, &[Name::same("official", "mobilenext_dli14_w1.4")], &[]),
+            Variant::width(0.35, &[Name::same("official", "mobilenext_dli14_w0.35")], &[]),
+            Variant::width(0.5, &[Name::same("official", "mobilenext_dli14_w0.5")], &[]),
+            Variant::width(0.75, &[Name::same("official", "mobilenext_dli14_w0.75")], &[]),
+            Variant::width(1.4, &[Name::same("official", "mobilenext_dli14_w1.4")], &[]),
         ],
     )
     .any_width(),

@@ -145,10 +145,10 @@ pub struct Row {
 /// A row at one width.
 #[derive(Debug)]
 pub struct Variant {
-    /// Completes the id: empty, or `_` and a width.
-    pub suffix: &'static str,
     /// Width multiplier.
     pub width: f64,
+    /// Whether the width completes the id, as in `mobilenet_v2_0.75`.
+    pub in_id: bool,
     /// What others call it.
     pub names: &'static [Name],
     /// Published weights, the default first.
@@ -343,18 +343,19 @@ impl Variant {
     /// The only variant, or the one at width 1.
     #[must_use]
     pub const fn new(names: &'static [Name], checkpoints: &'static [Checkpoint]) -> Variant {
-        Variant { suffix: "", width: 1.0, names, checkpoints }
+        Variant::fixed(1.0, names, checkpoints)
     }
 
-    /// The variant at `width`; `suffix` is `_` and the width as ids spell it.
+    /// A variant whose row's id already stands for its `width`.
     #[must_use]
-    pub const fn width(
-        suffix: &'static str,
-        width: f64,
-        names: &'static [Name],
-        checkpoints: &'static [Checkpoint],
-    ) -> Variant {
-        Variant { suffix, width, names, checkpoints }
+    pub const fn fixed(width: f64, names: &'static [Name], checkpoints: &'static [Checkpoint]) -> Variant {
+        Variant { width, in_id: false, names, checkpoints }
+    }
+
+    /// The variant at `width`, which completes its id.
+    #[must_use]
+    pub const fn width(width: f64, names: &'static [Name], checkpoints: &'static [Checkpoint]) -> Variant {
+        Variant { width, in_id: true, names, checkpoints }
     }
 }
 
@@ -521,7 +522,7 @@ impl Network {
 
 fn network(row: &'static Row, variant: &'static Variant) -> Network {
     Network {
-        id: format!("{}{}", row.id, variant.suffix),
+        id: if variant.in_id { format!("{}_{:?}", row.id, variant.width) } else { row.id.into() },
         row,
         variant: Some(variant),
         width: variant.width,

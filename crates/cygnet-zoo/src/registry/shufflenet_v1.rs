@@ -65,9 +65,9 @@ pub(super) const ROWS: &[Row] = &[
         |spec| shufflenet_v1(spec, Column::G1),
         &[
             Variant::new(&[Name::mapped("shufflenet_g1_w1", &PYTORCHCV)], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("shufflenet_g1_w3d4", &PYTORCHCV)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("shufflenet_g1_wd2", &PYTORCHCV)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("shufflenet_g1_wd4", &PYTORCHCV)], &[]),
+            Variant::width(0.75, &[Name::mapped("shufflenet_g1_w3d4", &PYTORCHCV)], &[]),
+            Variant::width(0.5, &[Name::mapped("shufflenet_g1_wd2", &PYTORCHCV)], &[]),
+            Variant::width(0.25, &[Name::mapped("shufflenet_g1_wd4", &PYTORCHCV)], &[]),
         ],
     ),
     paper(
@@ -80,11 +80,11 @@ pub(super) const ROWS: &[Row] = &[
         |spec| shufflenet_v1(spec, Column::G3),
         &[
             Variant::new(&[Name::mapped("shufflenet_g3_w1", &PYTORCHCV)], &[]),
-            Variant::width("_2.0", 2.0, &[], &[]),
-            Variant::width("_1.5", 1.5, &[], &[]),
-            Variant::width("_0.75", 0.75, &[Name::mapped("shufflenet_g3_w3d4", &PYTORCHCV)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("shufflenet_g3_wd2", &PYTORCHCV)], &[]),
-            Variant::width("_0.25", 0.25, &[Name::mapped("shufflenet_g3_wd4", &PYTORCHCV)], &[]),
+            Variant::width(2.0, &[], &[]),
+            Variant::width(1.5, &[], &[]),
+            Variant::width(0.75, &[Name::mapped("shufflenet_g3_w3d4", &PYTORCHCV)], &[]),
+            Variant::width(0.5, &[Name::mapped("shufflenet_g3_wd2", &PYTORCHCV)], &[]),
+            Variant::width(0.25, &[Name::mapped("shufflenet_g3_wd4", &PYTORCHCV)], &[]),
         ],
     ),
     paper(
@@ -97,25 +97,25 @@ pub(super) const ROWS: &[Row] = &[
         |spec| shufflenet_v1(spec, Column::G8),
         &[
             Variant::new(&[Name::mapped("shufflenet_g8_w1", &PYTORCHCV)], &[]),
-            Variant::width("_2.0", 2.0, &[], &[]),
-            Variant::width("_1.5", 1.5, &[], &[]),
-            Variant::width("_0.5", 0.5, &[], &[]),
-            Variant::width("_0.25", 0.25, &[], &[]),
+            Variant::width(2.0, &[], &[]),
+            Variant::width(1.5, &[], &[]),
+            Variant::width(0.5, &[], &[]),
+            Variant::width(0.25, &[], &[]),
         ],
     ),
     paper(
         "se_shufflenet_v1_g3",
         |spec| se_shufflenet_v1(spec, Column::G3),
-        &[Variant::new(&[], &[]), Variant::width("_2.0", 2.0, &[], &[])],
+        &[Variant::new(&[], &[]), Variant::width(2.0, &[], &[])],
     ),
     official(
         "shufflenet_v1_g3_official",
         |spec| shufflenet_v1_official(spec, Column::G3),
         &[
             Variant::new(&[Name::same("official", "megvii_shufflenetv1_g3_1.0x")], &[]),
-            Variant::width("_2.0", 2.0, &[Name::same("official", "megvii_shufflenetv1_g3_2.0x")], &[]),
-            Variant::width("_1.5", 1.5, &[Name::same("official", "megvii_shufflenetv1_g3_1.5x")], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("official", "megvii_shufflenetv1_g3_0.5x")], &[]),
+            Variant::width(2.0, &[Name::same("official", "megvii_shufflenetv1_g3_2.0x")], &[]),
+            Variant::width(1.5, &[Name::same("official", "megvii_shufflenetv1_g3_1.5x")], &[]),
+            Variant::width(0.5, &[Name::same("official", "megvii_shufflenetv1_g3_0.5x")], &[]),
         ],
     ),
     official(
@@ -123,9 +123,9 @@ pub(super) const ROWS: &[Row] = &[
         |spec| shufflenet_v1_official(spec, Column::G8),
         &[
             Variant::new(&[Name::same("official", "megvii_shufflenetv1_g8_1.0x")], &[]),
-            Variant::width("_2.0", 2.0, &[Name::same("official", "megvii_shufflenetv1_g8_2.0x")], &[]),
-            Variant::width("_1.5", 1.5, &[Name::same("official", "megvii_shufflenetv1_g8_1.5x")], &[]),
-            Variant::width("_0.5", 0.5, &[Name::same("official", "megvii_shufflenetv1_g8_0.5x")], &[]),
+            Variant::width(2.0, &[Name::same("official", "megvii_shufflenetv1_g8_2.0x")], &[]),
+            Variant::width(1.5, &[Name::same("official", "megvii_shufflenetv1_g8_1.5x")], &[]),
+            Variant::width(0.5, &[Name::same("official", "megvii_shufflenetv1_g8_0.5x")], &[]),
         ],
     ),
     Row::new(
@@ -133,9 +133,7 @@ pub(super) const ROWS: &[Row] = &[
         Family::ShuffleNetV1,
         "chenhang98",
         |spec| shufflenet_v1_cifar10(spec, Column::G3),
-        &[Variant::width(
-            "_0.5",
-            0.5,
+        &[Variant::width(0.5,
             &[],
             &[Checkpoint::new(
                 "cifar10",

@@ -89,7 +89,6 @@ pub(super) const ROWS: &[Row] = &[
                 .recipe(PORTED)],
             ),
             Variant::width(
-                "_2.0",
                 2.0,
                 &[Name::same("torchvision", "shufflenet_v2_x2_0")],
                 &[Checkpoint::new(
@@ -104,7 +103,6 @@ pub(super) const ROWS: &[Row] = &[
                 .recipe(NEW_RECIPE)],
             ),
             Variant::width(
-                "_1.5",
                 1.5,
                 &[Name::same("torchvision", "shufflenet_v2_x1_5")],
                 &[Checkpoint::new(
@@ -119,7 +117,6 @@ pub(super) const ROWS: &[Row] = &[
                 .recipe(NEW_RECIPE)],
             ),
             Variant::width(
-                "_0.5",
                 0.5,
                 &[Name::same("torchvision", "shufflenet_v2_x0_5")],
                 &[Checkpoint::new(
@@ -142,9 +139,9 @@ pub(super) const ROWS: &[Row] = &[
         shufflenet_v2_official,
         &[
             Variant::new(&[Name::mapped("megvii_shufflenetv2_1.0x", &OFFICIAL)], &[]),
-            Variant::width("_2.0", 2.0, &[Name::mapped("megvii_shufflenetv2_2.0x", &OFFICIAL)], &[]),
-            Variant::width("_1.5", 1.5, &[Name::mapped("megvii_shufflenetv2_1.5x", &OFFICIAL)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("megvii_shufflenetv2_0.5x", &OFFICIAL)], &[]),
+            Variant::width(2.0, &[Name::mapped("megvii_shufflenetv2_2.0x", &OFFICIAL)], &[]),
+            Variant::width(1.5, &[Name::mapped("megvii_shufflenetv2_1.5x", &OFFICIAL)], &[]),
+            Variant::width(0.5, &[Name::mapped("megvii_shufflenetv2_0.5x", &OFFICIAL)], &[]),
         ],
     )
     .preset(Preset::MEGVII),
@@ -155,9 +152,9 @@ pub(super) const ROWS: &[Row] = &[
         shufflenet_v2_pytorchcv,
         &[
             Variant::new(&[Name::mapped("shufflenetv2_w1", &PYTORCHCV)], &[]),
-            Variant::width("_2.0", 2.0, &[Name::mapped("shufflenetv2_w2", &PYTORCHCV)], &[]),
-            Variant::width("_1.5", 1.5, &[Name::mapped("shufflenetv2_w3d2", &PYTORCHCV)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("shufflenetv2_wd2", &PYTORCHCV)], &[]),
+            Variant::width(2.0, &[Name::mapped("shufflenetv2_w2", &PYTORCHCV)], &[]),
+            Variant::width(1.5, &[Name::mapped("shufflenetv2_w3d2", &PYTORCHCV)], &[]),
+            Variant::width(0.5, &[Name::mapped("shufflenetv2_wd2", &PYTORCHCV)], &[]),
         ],
     ),
     Row::new(
@@ -167,9 +164,9 @@ pub(super) const ROWS: &[Row] = &[
         shufflenet_v2b_pytorchcv,
         &[
             Variant::new(&[Name::mapped("shufflenetv2b_w1", &PYTORCHCV_B)], &[]),
-            Variant::width("_2.0", 2.0, &[Name::mapped("shufflenetv2b_w2", &PYTORCHCV_B)], &[]),
-            Variant::width("_1.5", 1.5, &[Name::mapped("shufflenetv2b_w3d2", &PYTORCHCV_B)], &[]),
-            Variant::width("_0.5", 0.5, &[Name::mapped("shufflenetv2b_wd2", &PYTORCHCV_B)], &[]),
+            Variant::width(2.0, &[Name::mapped("shufflenetv2b_w2", &PYTORCHCV_B)], &[]),
+            Variant::width(1.5, &[Name::mapped("shufflenetv2b_w3d2", &PYTORCHCV_B)], &[]),
+            Variant::width(0.5, &[Name::mapped("shufflenetv2b_wd2", &PYTORCHCV_B)], &[]),
         ],
     ),
     Row::new(
