@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -80,6 +81,9 @@ pub(crate) struct Classify {
     /// How many guesses to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) top: u16,
+    /// Threads, each with a photo at a time; auto: one a core
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    pub(crate) threads: NonZeroUsize,
     /// Print one JSON object a photo
     #[arg(long)]
     pub(crate) json: bool,
@@ -132,6 +136,9 @@ pub(crate) struct Eval {
     /// Network of the zoo, perhaps with .TAG of its weights, or a model file
     #[arg(long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
+    /// Threads, each with a photo at a time; auto: one a core
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    pub(crate) threads: NonZeroUsize,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -164,4 +171,11 @@ pub(crate) struct Verify {
     /// Golden files
     #[arg(required = true, value_name = "FILE.json")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
+    if text == "auto" {
+        return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    }
+    text.parse().map_err(|_| "neither auto nor a number above 0")
 }

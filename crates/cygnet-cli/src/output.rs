@@ -1,6 +1,7 @@
 //! Standard output: tables for people, JSON lines for scripts.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -39,6 +40,13 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 /// Prints one JSON object as a line.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     line(&serde_json::to_string(value)?)
+}
+
+/// Says on standard error how fast images were classified.
+pub(crate) fn rate(images: usize, elapsed: Duration) {
+    let seconds = elapsed.as_secs_f64();
+    let text = format!("{images} images in {seconds:.1} s, {:.1} images/s", images as f64 / seconds);
+    anstream::eprintln!("{}", styled(FAINT, &text));
 }
 
 /// Prints rows under headings; columns named in `right` hold numbers.

@@ -117,6 +117,8 @@ fn a_wrong_command_line_exits_with_2() {
         &["fly"],
         &["list", "--famly", "x"],
         &["classify", "--top", "0", "x.jpg"],
+        &["classify", "--threads", "0", "x.jpg"],
+        &["eval", "--threads", "many", "photos"],
         &["show"],
     ] {
         assert_eq!(bench.run(args).code, 2, "{args:?}");
@@ -148,6 +150,26 @@ fn photos_are_classified_and_an_unreadable_one_does_not_end_the_rest() {
     for part in ["decode", "prepare", "infer"] {
         assert!(first["ms"][part].as_f64().unwrap() >= 0.0);
     }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_answer_and_the_rate_is_talk() {
+    let bench = Bench::new().with_model();
+    for index in 0..40 {
+        bench.picture(&format!("photos/{index:02}.bmp"), index * 6);
+    }
+    std::fs::write(bench.path("photos/20.bmp"), b"not a photo").unwrap();
+    let [one, two, seven, auto] = ["1", "2", "7", "auto"].map(|threads| {
+        let run = bench.run(&["classify", MODEL[0], MODEL[1], "--json", "--threads", threads, "photos"]);
+        assert_eq!(run.code, 1);
+        assert!(run.err.contains("20.bmp") && run.err.contains("39 images in "), "{}", run.err);
+        let mut lines = run.json();
+        lines.iter_mut().for_each(|line| line["ms"] = Value::Null);
+        lines
+    });
+    assert_eq!(one.len(), 39);
+    assert!(one.is_sorted_by_key(|line| line["path"].as_str().unwrap()));
+    assert_eq!((&two, &seven, &auto), (&one, &one, &one));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Bilinear and bicubic widen their filter by the reduction factor (antialiasing), work horizontally first, round
 //! to 8 bits between the passes and use weights of 22 fractional bits. Knows no aspect rules: see `preprocess`.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -73,24 +74,34 @@ pub(crate) fn resize(image: &Image, across: &Axis, down: &Axis, interpolation: I
     let (width, height) = (across.window.len(), down.window.len());
     let (columns, rows) = (Taps::new(across, interpolation), Taps::new(down, interpolation));
     let mut line = vec![0; width * 3];
-    let mut sums = vec![HALF; width * height * 3];
-    let mut done = 0;
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    let mut waiting = rows.firsts.iter().zip(rows.weights.chunks_exact(rows.length)).peekable();
+    let mut active = VecDeque::new();
+    let mut spare = Vec::new();
     for y in down.source.clone() {
-        done += rows.firsts[done..].iter().take_while(|&first| first + rows.length <= y).count();
-        let users = rows.firsts[done..].iter().take_while(|&&first| first <= y).count();
-        if users == 0 {
+        while let Some((first, weights)) = waiting.next_if(|&(&first, _)| first <= y) {
+            let mut sums: Vec<i32> = spare.pop().unwrap_or_default();
+            sums.clear();
+            sums.resize(width * 3, HALF);
+            active.push_back((*first, weights, sums));
+        }
+        if active.is_empty() {
             continue;
         }
         columns.filter(&image.pixels[y * image.width * 3..][..image.width * 3], &mut line);
-        let outputs = sums.chunks_exact_mut(width * 3).enumerate().skip(done).take(users);
-        for (output, sums) in outputs {
-            let weight = rows.weights[output * rows.length + y - rows.firsts[output]];
+        for (first, weights, sums) in &mut active {
+            let weight = weights[y - *first];
             for (sum, &value) in sums.iter_mut().zip(&line) {
                 *sum += weight * i32::from(value);
             }
         }
+        let finished = active.iter().take_while(|(first, ..)| first + rows.length == y + 1).count();
+        for (_, _, sums) in active.drain(..finished) {
+            pixels.extend(sums.iter().map(|&sum| rounded(sum)));
+            spare.push(sums);
+        }
     }
-    Image { width, height, pixels: sums.into_iter().map(rounded).collect() }
+    Image { width, height, pixels }
 }
 
 const PRECISION: u32 = 22;
@@ -119,19 +130,22 @@ impl Taps {
         }
         let stretch = scale.max(1.0);
         let support = interpolation.support() * stretch;
-        let length = (2 * support.ceil() as usize + 1).min(size);
+        let center = |index: usize| (index as f64 + 0.5) * scale;
+        let reach = |index: usize| {
+            let start = (center(index) - support + 0.5).max(0.0) as usize;
+            start..((center(index) + support + 0.5) as usize).min(size)
+        };
+        let length = axis.window.clone().map(|index| reach(index).len()).max().unwrap_or(1);
         let mut taps = Taps { length, firsts: Vec::new(), weights: vec![0; length * axis.window.len()] };
         let mut window = Vec::new();
         for (index, weights) in axis.window.clone().zip(taps.weights.chunks_exact_mut(length)) {
-            let center = (index as f64 + 0.5) * scale;
-            let start = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(size);
-            let distance = |place: usize| (place as f64 - center + 0.5) * (1.0 / stretch);
+            let places = reach(index);
+            let first = places.start.min(size - length);
+            let distance = |place: usize| (place as f64 - center(index) + 0.5) * (1.0 / stretch);
             window.clear();
-            window.extend((start..end).map(|place| interpolation.weight(distance(place))));
+            window.extend(places.clone().map(|place| interpolation.weight(distance(place))));
             let sum: f64 = window.iter().sum();
-            let first = start.min(size - length);
-            for (fixed, weight) in weights[start - first..].iter_mut().zip(&window) {
+            for (fixed, weight) in weights[places.start - first..].iter_mut().zip(&window) {
                 *fixed = (weight / sum * f64::from(1 << PRECISION)).round() as i32;
             }
             taps.firsts.push(axis.source.start + first);
@@ -141,15 +155,41 @@ impl Taps {
 
     /// Resizes one row.
     fn filter(&self, row: &[u8], out: &mut [u8]) {
-        let outputs = out.chunks_exact_mut(3).zip(&self.firsts).zip(self.weights.chunks_exact(self.length));
-        for ((out, first), weights) in outputs {
-            let (mut red, mut green, mut blue) = (HALF, HALF, HALF);
-            for (pixel, weight) in row[first * 3..].chunks_exact(3).zip(weights) {
-                red += weight * i32::from(pixel[0]);
-                green += weight * i32::from(pixel[1]);
-                blue += weight * i32::from(pixel[2]);
+        match self.length {
+            2 => self.filter_by::<2>(row, out),
+            3 => self.filter_by::<3>(row, out),
+            4 => self.filter_by::<4>(row, out),
+            5 => self.filter_by::<5>(row, out),
+            6 => self.filter_by::<6>(row, out),
+            7 => self.filter_by::<7>(row, out),
+            8 => self.filter_by::<8>(row, out),
+            length => {
+                let outputs =
+                    out.chunks_exact_mut(3).zip(&self.firsts).zip(self.weights.chunks_exact(length));
+                for ((out, first), weights) in outputs {
+                    out.copy_from_slice(&weighted(&row[first * 3..], weights));
+                }
             }
-            out.copy_from_slice(&[rounded(red), rounded(green), rounded(blue)]);
         }
     }
+
+    /// [`Taps::filter`] for a length known to the compiler, which unrolls the sum.
+    fn filter_by<const LENGTH: usize>(&self, row: &[u8], out: &mut [u8]) {
+        let (weights, _) = self.weights.as_chunks::<LENGTH>();
+        for ((out, first), weights) in out.chunks_exact_mut(3).zip(&self.firsts).zip(weights) {
+            out.copy_from_slice(&weighted(&row[first * 3..][..LENGTH * 3], weights));
+        }
+    }
+}
+
+/// The sum of the first pixels, each times its weight.
+#[inline(always)]
+fn weighted(pixels: &[u8], weights: &[i32]) -> [u8; 3] {
+    let mut sums = [HALF; 3];
+    for (pixel, weight) in pixels.chunks_exact(3).zip(weights) {
+        for (sum, &value) in sums.iter_mut().zip(pixel) {
+            *sum += weight * i32::from(value);
+        }
+    }
+    sums.map(rounded)
 }

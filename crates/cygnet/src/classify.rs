@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::Reference;
 use serde::Serialize;
 
+use crate::parallel::in_order;
 use crate::{Error, Model};
 
 /// Largest number of bytes of an image file.
@@ -77,6 +79,21 @@ impl Classifier {
     /// If the tensor has the wrong size.
     pub fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
         Ok(self.executor.run(input)?)
+    }
+
+    /// Classifies image files on up to `threads` threads, each a whole photo at a time. `each` is called on the
+    /// calling thread with every answer, or why there is none, in the order of `paths`.
+    ///
+    /// # Errors
+    /// The first of `each`; no photo is begun after it.
+    pub fn classify_files<P: AsRef<Path> + Sync, E>(
+        &self,
+        paths: &[P],
+        top: usize,
+        threads: NonZeroUsize,
+        each: impl FnMut(&P, Result<Answer, Error>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        in_order(paths, threads, |path| self.classify_file(path, top), each)
     }
 
     /// Classifies an image file.

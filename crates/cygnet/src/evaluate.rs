@@ -1,14 +1,15 @@
 //! Accuracy on a folder of labelled photos.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use cygnet_image::ClassFolder;
 use cygnet_zoo::imagenet;
 use serde::Serialize;
 
+use crate::parallel::in_order;
 use crate::{Classifier, Error};
 
 /// What an evaluation found.
@@ -20,14 +21,14 @@ pub struct Evaluation {
     pub top1: f64,
     /// Percent whose first five guesses hold the right one.
     pub top5: f64,
-    /// Photos that could not be read, and why.
+    /// Photos that could not be read, and why; by class, then by path.
     #[serde(skip)]
     pub unreadable: Vec<(PathBuf, String)>,
 }
 
-/// Classifies every photo of a folder of class folders on all cores. Class folders are named by label (any of its
-/// synonyms, `_` for a space), WordNet id, or index. `seen` is called after each photo with the number done and the
-/// number there are.
+/// Classifies every photo of a folder of class folders on up to `threads` threads, whose number does not change the
+/// result. Class folders are named by label (any of its synonyms, `_` for a space), WordNet id, or index. `seen` is
+/// called after each photo with the number done and the number there are.
 ///
 /// # Errors
 /// If the folder cannot be read or has a class that the model does not know. Unreadable photos are no error but are
@@ -35,6 +36,7 @@ pub struct Evaluation {
 pub fn evaluate(
     classifier: &Classifier,
     folder: &Path,
+    threads: NonZeroUsize,
     mut seen: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
     let ClassFolder { classes, samples } = ClassFolder::open(folder)?;
@@ -49,42 +51,27 @@ pub fn evaluate(
     };
     let classes: Vec<usize> = classes.iter().map(class).collect::<Result<_, _>>()?;
 
-    let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(samples.len());
     let mut result = Evaluation::default();
     let mut hits = [0usize; 2];
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (sender, next, samples) = (sender.clone(), &next, &samples);
-            scope.spawn(move || {
-                while let Some((path, class)) = samples.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer =
-                        classifier.classify_file(path, 5).map_err(|error| error.without_file().to_string());
-                    if sender.send((path, *class, answer)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (done, (path, class, answer)) in receiver.into_iter().enumerate() {
-            match answer {
-                Ok(answer) => {
-                    let place = answer.top.iter().position(|guess| guess.index == classes[class]);
-                    result.images += 1;
-                    hits[0] += usize::from(place == Some(0));
-                    hits[1] += usize::from(place.is_some());
-                }
-                Err(reason) => result.unreadable.push((path.clone(), reason)),
+    let mut done = 0;
+    let work = |(path, _): &(PathBuf, usize)| classifier.classify_file(path, 5);
+    let Ok(()) = in_order(&samples, threads, work, |(path, class), answer| {
+        match answer {
+            Ok(answer) => {
+                let place = answer.top.iter().position(|guess| guess.index == classes[*class]);
+                result.images += 1;
+                hits[0] += usize::from(place == Some(0));
+                hits[1] += usize::from(place.is_some());
             }
-            seen(done + 1, samples.len());
+            Err(error) => result.unreadable.push((path.clone(), error.without_file().to_string())),
         }
+        done += 1;
+        seen(done, samples.len());
+        Ok::<(), Infallible>(())
     });
     let percent =
         |hits: usize| if result.images == 0 { 0.0 } else { 100.0 * hits as f64 / result.images as f64 };
     [result.top1, result.top5] = hits.map(percent);
-    result.unreadable.sort();
     Ok(result)
 }
 

@@ -18,6 +18,7 @@ mod classify;
 mod error;
 mod evaluate;
 mod model;
+mod parallel;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, Guess, Timings};

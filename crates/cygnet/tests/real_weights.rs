@@ -1,6 +1,7 @@
 //! Published weights in every format, on pictures whose outputs independent code has computed, and on photos.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cygnet::image::{DecodeLimits, Image, Resize};
@@ -118,7 +119,9 @@ fn mobilenet_v2_scores_what_pytorch_scores_within_one_photo() {
         std::fs::copy(&photo, class.join(name)).unwrap();
     }
     let mut last = (0, 0);
-    let result = evaluate(&classifier, Path::new(folder.path()), |done, total| last = (done, total)).unwrap();
+    let threads = NonZeroUsize::new(2).unwrap();
+    let result =
+        evaluate(&classifier, Path::new(folder.path()), threads, |done, total| last = (done, total)).unwrap();
     assert_eq!((result.images, last), (100, (100, 100)));
     assert!(result.unreadable.is_empty());
     assert!((result.top1 - 85.0).abs() <= 1.0 && (result.top5 - 97.0).abs() <= 1.0, "{result:?}");
