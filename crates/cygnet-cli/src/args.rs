@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -18,6 +18,7 @@ Environment:
   CYGNET_CACHE    folder of fetched weights (default: cygnet in the user's cache folder)
   CYGNET_MIRROR   folders or URLs with weights by file name, tried first; separated by ;
   CYGNET_OFFLINE  1: never use the network
+  CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
   HTTPS_PROXY     proxy for downloads
   NO_COLOR        no colours
 
@@ -163,11 +164,23 @@ pub(crate) struct Convert {
     pub(crate) classes: Option<u32>,
 }
 
+/// What runs a network.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Executor {
+    /// Node by node: slow, the oracle
+    Reference,
+    /// The fast runtime
+    Runtime,
+}
+
 #[derive(Args)]
 pub(crate) struct Verify {
     /// Print one JSON object a file
     #[arg(long)]
     pub(crate) json: bool,
+    /// What runs the networks; CYGNET_ISA caps the runtime's instruction set
+    #[arg(long, value_enum, default_value_t = Executor::Runtime)]
+    pub(crate) executor: Executor,
     /// Golden files
     #[arg(required = true, value_name = "FILE.json")]
     pub(crate) files: Vec<PathBuf>,

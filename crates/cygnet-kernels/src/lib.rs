@@ -1,5 +1,21 @@
 //! Every arithmetic loop of Cygnet. Functions see slices and sizes, never nodes of a graph.
 //!
-//! [`mod@reference`] is the clearest possible form of each operator and the oracle for every faster one.
+//! [`mod@reference`] is the clearest possible form of each operator and the oracle for every faster one. A [`Program`] is
+//! a list of fast ones over one arena of channels-last [`Map`]s, compiled for each [`Level`] of instructions.
 
+mod activation;
+mod conv;
+mod depthwise;
+mod isa;
+mod map;
+mod plain;
+mod program;
 pub mod reference;
+
+pub use activation::Activation;
+pub use conv::{Conv, ConvWeights, Part, Window};
+pub use depthwise::Depthwise;
+pub use isa::Level;
+pub use map::Map;
+pub use plain::{Binary, Plain, PlainCall, Pooling};
+pub use program::{Arena, Call, Program};

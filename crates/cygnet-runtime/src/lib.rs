@@ -1,9 +1,14 @@
 //! Runs graphs. No training, no I/O.
 //!
+//! A [`Plan`] is a graph made ready: fused, laid out in one arena, with packed weights; a [`Session`] runs it.
 //! [`Reference`] interprets a graph node by node, in f32 or f64: the oracle for every faster executor.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod plan;
 mod reference;
+mod session;
 
-pub use cygnet_kernels::reference::softmax;
+pub use cygnet_kernels::{Level, reference::softmax};
+pub use plan::Plan;
 pub use reference::{Reference, RunError};
+pub use session::Session;

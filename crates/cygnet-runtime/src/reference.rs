@@ -35,6 +35,17 @@ pub enum RunError {
         /// Bytes it may take.
         limit: u64,
     },
+    /// The output has the wrong number of elements.
+    #[error("the output has {wanted} numbers, room for {given} was given")]
+    OutputSize {
+        /// Elements of the output.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
+    /// No program could be made.
+    #[error("{0}")]
+    Plan(String),
     /// The image has the wrong number of elements.
     #[error("the image needs {shape:?} = {wanted} numbers, {given} were given")]
     ImageSize {
@@ -69,18 +80,11 @@ impl<T: Float> Reference<T> {
         if bytes > MEMORY_LIMIT {
             return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
         }
-        let wanted = graph.params();
-        if wanted.len() != weights.len() {
-            return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });
-        }
-        let mut params: Vec<Vec<Vec<T>>> = graph.nodes().iter().map(|_| Vec::new()).collect();
-        for (param, given) in wanted.into_iter().zip(weights.iter().map(AsRef::as_ref)) {
-            let elements = param.shape.iter().product();
-            if given.len() != elements {
-                return Err(RunError::ParamSize { name: param.name, wanted: elements, given: given.len() });
-            }
-            params[param.node.0].push(given.iter().map(|&x| T::from_f64(f64::from(x))).collect());
-        }
+        let convert = |values: &[f32]| values.iter().map(|&x| T::from_f64(f64::from(x))).collect();
+        let params = by_node(&graph, weights)?
+            .into_iter()
+            .map(|params| params.into_iter().map(convert).collect())
+            .collect();
         Ok(Reference { last_uses: graph.last_uses(), graph, params })
     }
 
@@ -204,8 +208,28 @@ impl<T: Float> Reference<T> {
     }
 }
 
+/// The weights of every node, checked against [`Graph::params`].
+pub(crate) fn by_node<'a, W: AsRef<[f32]>>(
+    graph: &Graph,
+    weights: &'a [W],
+) -> Result<Vec<Vec<&'a [f32]>>, RunError> {
+    let wanted = graph.params();
+    if wanted.len() != weights.len() {
+        return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });
+    }
+    let mut params = vec![Vec::new(); graph.nodes().len()];
+    for (param, given) in wanted.into_iter().zip(weights.iter().map(AsRef::as_ref)) {
+        let elements = param.shape.iter().product();
+        if given.len() != elements {
+            return Err(RunError::ParamSize { name: param.name, wanted: elements, given: given.len() });
+        }
+        params[param.node.0].push(given);
+    }
+    Ok(params)
+}
+
 /// A shape as `[c, h, w]`; a vector is a map of one pixel.
-fn map(shape: &[usize]) -> [usize; 3] {
+pub(crate) fn map(shape: &[usize]) -> [usize; 3] {
     [shape[0], shape.get(1).copied().unwrap_or(1), shape.get(2).copied().unwrap_or(1)]
 }
 

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
-use cygnet_runtime::Reference;
+use cygnet_runtime::{Level, Plan, RunError, Session};
 use serde::Serialize;
 
 use crate::parallel::in_order;
@@ -21,7 +22,9 @@ const FILE_LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Classifier {
     model: Model,
-    executor: Reference<f32>,
+    plan: Arc<Plan>,
+    /// Sessions that no thread uses now.
+    idle: Mutex<Vec<Session>>,
     limits: DecodeLimits,
 }
 
@@ -60,11 +63,12 @@ impl Classifier {
     /// Makes a model ready.
     ///
     /// # Errors
-    /// If its weights do not fit its graph.
+    /// If its weights do not fit its graph, or `CYGNET_ISA` names no instruction set.
     pub fn new(mut model: Model) -> Result<Classifier, Error> {
         let weights = std::mem::take(&mut model.weights);
-        let executor = Reference::new(model.graph.clone(), &weights)?;
-        Ok(Classifier { model, executor, limits: DecodeLimits::default() })
+        let level = Level::chosen().map_err(RunError::Plan)?;
+        let plan = Plan::new(model.graph.clone(), &weights, level)?.into();
+        Ok(Classifier { model, plan, idle: Mutex::default(), limits: DecodeLimits::default() })
     }
 
     /// The model, whose weights have moved into the executor.
@@ -78,7 +82,13 @@ impl Classifier {
     /// # Errors
     /// If the tensor has the wrong size.
     pub fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
-        Ok(self.executor.run(input)?)
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let mut session = idle.unwrap_or_else(|| Session::new(Arc::clone(&self.plan)));
+        let mut logits = vec![0.0; session.outputs()];
+        session.run(input, &mut logits)?;
+        lock().push(session);
+        Ok(logits)
     }
 
     /// Classifies image files on up to `threads` threads, each a whole photo at a time. `each` is called on the

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
-use cygnet_runtime::{Reference, RunError};
+use cygnet_runtime::{Level, Plan, Reference, RunError, Session};
 use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
@@ -112,9 +112,18 @@ pub struct Outcome {
     pub error: Option<String>,
 }
 
+/// What runs the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executor {
+    /// Node by node, the oracle.
+    Reference,
+    /// The fast runtime, with an instruction set.
+    Runtime(Level),
+}
+
 /// Compares one golden file.
 #[must_use]
-pub fn verify(path: &Path) -> Outcome {
+pub fn verify(path: &Path, executor: Executor) -> Outcome {
     let outcome = |pass, max_rel_diff, first_bad_layer, error| Outcome {
         file: path.to_string_lossy().into_owned(),
         pass,
@@ -122,7 +131,7 @@ pub fn verify(path: &Path) -> Outcome {
         first_bad_layer,
         error,
     };
-    match compare(path) {
+    match compare(path, executor) {
         Ok(Comparison { pass, max_rel_diff, first_bad_layer }) => {
             outcome(pass, Some(max_rel_diff), first_bad_layer.filter(|_| !pass), None)
         }
@@ -136,7 +145,7 @@ struct Comparison {
     first_bad_layer: Option<String>,
 }
 
-fn compare(path: &Path) -> Result<Comparison, VerifyError> {
+fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let failed = |source| VerifyError::Read { path: path.into(), source };
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::other("is not a file")));
@@ -162,19 +171,39 @@ fn compare(path: &Path) -> Result<Comparison, VerifyError> {
     let classes = golden.logits.len() / batch;
     let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
     let weights = synthetic_weights(&graph, keys, &golden)?;
-    let executor = Reference::<f32>::new(graph, &weights)?;
-
     let input = synthetic("input", golden.input_shape.iter().product(), |v| v);
-    let mut logits = Vec::new();
+    let images = || input.chunks_exact(channels * height * width);
+    let logits = match executor {
+        Executor::Reference => Vec::new(),
+        Executor::Runtime(level) => {
+            let plan = Plan::new(graph.clone(), &weights, level)?;
+            let mut session = Session::new(plan.into());
+            let mut logits = vec![0.0; golden.logits.len()];
+            if session.outputs() == classes {
+                for (image, logits) in images().zip(logits.chunks_exact_mut(classes)) {
+                    session.run(image, logits)?;
+                }
+            }
+            logits
+        }
+    };
+    let (max_diff, pass) = golden.judge(&logits);
+    if pass {
+        return Ok(Comparison { pass, max_rel_diff: max_diff / golden.logits_std, first_bad_layer: None });
+    }
+    let reference = Reference::<f32>::new(graph, &weights)?;
+    let mut by_reference = Vec::new();
     let mut layers = Vec::new();
-    for (i, image) in input.chunks_exact(channels * height * width).enumerate() {
-        logits.extend(executor.run_with(image, |id, value| {
-            let path = &executor.graph().node(id).path;
+    for (i, image) in images().enumerate() {
+        by_reference.extend(reference.run_with(image, |id, value| {
+            let path = &reference.graph().node(id).path;
             if i == 0 && !path.is_empty() {
                 layers.push((keys.path(path), statistics(value)));
             }
         })?);
     }
+    let (max_diff, pass) =
+        if executor == Executor::Reference { golden.judge(&by_reference) } else { (max_diff, pass) };
     let layers: HashMap<_, _> = layers.into_iter().collect();
     let diverges = |row: &TraceRow| {
         let (module, _, mean, mean_abs, first) = row;
@@ -184,17 +213,22 @@ fn compare(path: &Path) -> Result<Comparison, VerifyError> {
             pairs.any(|(theirs, ours)| (theirs - ours).abs() > tolerance || ours.is_nan())
         })
     };
-    let largest = golden
-        .logits
-        .iter()
-        .zip(&logits)
-        .map(|(theirs, &ours)| (theirs - f64::from(ours)).abs())
-        .fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
     Ok(Comparison {
-        pass: logits.len() == golden.logits.len() && largest <= TOLERANCE * golden.max_abs_diff_f32_f64,
-        max_rel_diff: largest / golden.logits_std,
+        pass,
+        max_rel_diff: max_diff / golden.logits_std,
         first_bad_layer: golden.trace.iter().find(|row| diverges(row)).map(|row| row.0.clone()),
     })
+}
+
+impl Golden {
+    /// The largest difference of a logit, and whether that is within the tolerance.
+    fn judge(&self, logits: &[f32]) -> (f64, bool) {
+        let differences =
+            self.logits.iter().zip(logits).map(|(theirs, &ours)| (theirs - f64::from(ours)).abs());
+        let largest = differences.fold(0.0, |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) });
+        let is_whole = logits.len() == self.logits.len();
+        (largest, is_whole && largest <= TOLERANCE * self.max_abs_diff_f32_f64)
+    }
 }
 
 /// Mean and first four values.

@@ -4,15 +4,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cygnet::verify::{Outcome, verify};
+use cygnet::runtime::Level;
+use cygnet::verify::{Executor, Outcome, verify};
 
 /// Verifies files on all cores, largest nets and small ones mixed by name.
-fn verify_all(files: &[PathBuf]) -> Vec<Outcome> {
+fn verify_all(files: &[PathBuf], executor: Executor) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut done = Vec::new();
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push(verify(file));
+            done.push(verify(file, executor));
         }
         done
     };
@@ -23,13 +24,26 @@ fn verify_all(files: &[PathBuf]) -> Vec<Outcome> {
     })
 }
 
-#[test]
-fn every_network_computes_what_its_reference_computes() {
+fn all_pass(executor: Executor) {
     let Some(folder) = cygnet_testing::shared("goldens/inference") else { return };
     let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 154, "{} golden files", files.len());
-    let failed: Vec<Outcome> = verify_all(&files).into_iter().filter(|outcome| !outcome.pass).collect();
+    let outcomes = verify_all(&files, executor).into_iter();
+    let failed: Vec<Outcome> = outcomes.filter(|outcome| !outcome.pass).collect();
     assert!(failed.is_empty(), "{} of {} fail: {failed:#?}", failed.len(), files.len());
+}
+
+#[test]
+fn every_network_computes_what_its_reference_computes() {
+    all_pass(Executor::Reference);
+}
+
+#[test]
+fn the_runtime_computes_the_same_with_every_instruction_set() {
+    for level in Level::ALL.iter().filter(|level| level.is_supported()) {
+        println!("{}", level.name());
+        all_pass(Executor::Runtime(*level));
+    }
 }
 
 /// A golden file with one value changed.
@@ -40,7 +54,7 @@ fn spoilt(change: impl Fn(&mut serde_json::Value)) -> Option<Outcome> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("spoilt.json");
     std::fs::write(&file, golden.to_string()).unwrap();
-    Some(verify(&file))
+    Some(verify(&file, Executor::Runtime(Level::best())))
 }
 
 #[test]
@@ -73,8 +87,10 @@ fn a_file_that_is_no_golden_file_fails_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.json");
     std::fs::write(&file, "{}").unwrap();
-    assert!(verify(&file).error.unwrap().contains("bad.json: not a golden file"));
-    assert!(verify(&folder.path().join("none.json")).error.unwrap().contains("none.json"));
+    assert!(verify(&file, Executor::Reference).error.unwrap().contains("bad.json: not a golden file"));
+    assert!(
+        verify(&folder.path().join("none.json"), Executor::Reference).error.unwrap().contains("none.json")
+    );
     let golden = |shape: &str| {
         format!(
             r#"{{"source":"torchvision","model":"mobilenet_v2","input_shape":{shape},"gain":1,"logits":[1,2],
@@ -83,7 +99,7 @@ fn a_file_that_is_no_golden_file_fails_with_its_name() {
     };
     for shape in ["[0,3,8,8]", "[3,3,32,32]", "[1,3,9000000000000,9000000000000]", "[1,3,1,0]"] {
         std::fs::write(&file, golden(shape)).unwrap();
-        let error = verify(&file).error.unwrap();
+        let error = verify(&file, Executor::Reference).error.unwrap();
         assert!(error.contains("bad.json: an input of"), "{error}");
     }
 }

@@ -1,14 +1,23 @@
-use cygnet::verify::{Outcome, verify as check};
+use anyhow::Context;
+use cygnet::runtime::Level;
+use cygnet::verify::{self, Outcome, verify as check};
 
-use crate::args::Verify;
+use crate::args::{Executor, Verify};
 use crate::output::{self, BAD, GOOD, styled};
 use crate::progress;
 
 pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
+    let executor = match args.executor {
+        Executor::Reference => verify::Executor::Reference,
+        Executor::Runtime => {
+            let level = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
+            verify::Executor::Runtime(level)
+        }
+    };
     let bar = progress::things(args.files.len() as u64, "verifying", "files");
     let mut passed = 0;
     for file in &args.files {
-        let outcome = check(file);
+        let outcome = check(file, executor);
         passed += usize::from(outcome.pass);
         bar.inc(1);
         bar.suspend(|| if args.json { output::json(&outcome) } else { print(&outcome) })?;

@@ -1,0 +1,130 @@
+//! Element-wise functions, in registers.
+
+use crate::isa::Isa;
+
+/// An element-wise function. NaN stays NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `x`.
+    None,
+    /// `x` within limits: ReLU is `[0, ∞]`, ReLU6 `[0, 6]`.
+    Clamp {
+        /// Least value.
+        low: f32,
+        /// Largest value.
+        high: f32,
+    },
+    /// `clamp(x * scale + shift, 0, high) * factor`: the hard sigmoids.
+    HardSigmoid {
+        /// Factor inside.
+        scale: f32,
+        /// Term inside.
+        shift: f32,
+        /// Upper limit.
+        high: f32,
+        /// Factor outside.
+        factor: f32,
+    },
+    /// `x * clamp(x + 3, 0, 6) / 6`.
+    HardSwish,
+    /// `1 / (1 + e^-x)`.
+    Sigmoid,
+    /// `x / (1 + e^-x)`.
+    Swish,
+}
+
+impl Activation {
+    /// `max(x, 0)`.
+    pub const RELU: Activation = Activation::Clamp { low: 0.0, high: f32::INFINITY };
+
+    /// Whether it is a few instructions, which fit behind another kernel's arithmetic.
+    pub(crate) fn is_cheap(self) -> bool {
+        !matches!(self, Activation::Sigmoid | Activation::Swish)
+    }
+
+    /// The function of every vector.
+    ///
+    /// # Safety
+    /// As [`Isa`].
+    #[inline(always)]
+    pub(crate) unsafe fn cheap<I: Isa, const N: usize>(self, x: &mut [I::V; N]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Activation::Clamp { low, high } => {
+                    let (low, high) = (I::splat(low), I::splat(high));
+                    x.iter_mut().for_each(|x| *x = I::at_most(I::at_least(*x, low), high));
+                }
+                Activation::HardSigmoid { scale, shift, high, factor } => {
+                    let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
+                    let zero = I::splat(0.0);
+                    x.iter_mut().for_each(|x| {
+                        let inner = I::fma(*x, scale, shift);
+                        *x = I::mul(I::at_most(I::at_least(inner, zero), high), factor);
+                    });
+                }
+                Activation::HardSwish => {
+                    let [zero, three, six, sixth] = [0.0, 3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
+                    x.iter_mut().for_each(|x| {
+                        let gate = I::at_most(I::at_least(I::add(*x, three), zero), six);
+                        *x = I::mul(I::mul(*x, gate), sixth);
+                    });
+                }
+                Activation::None | Activation::Sigmoid | Activation::Swish => {}
+            }
+        }
+    }
+
+    /// The function of one vector, the costly ones too.
+    ///
+    /// # Safety
+    /// As [`Isa`].
+    #[inline(always)]
+    pub(crate) unsafe fn apply<I: Isa>(self, x: I::V) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Activation::Sigmoid => sigmoid::<I>(x),
+                Activation::Swish => I::mul(x, sigmoid::<I>(x)),
+                _ => {
+                    let mut x = [x];
+                    self.cheap::<I, 1>(&mut x);
+                    x[0]
+                }
+            }
+        }
+    }
+}
+
+/// `1 / (1 + e^-x)`, within 4 units in the last place; saturates to 0 and 1.
+#[inline(always)]
+unsafe fn sigmoid<I: Isa>(x: I::V) -> I::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let one = I::splat(1.0);
+        I::div(one, I::add(one, exp::<I>(I::sub(I::splat(0.0), x))))
+    }
+}
+
+/// `e^x` for x limited to [-87, 88]: `2^n e^r` with `r` in ±ln(2)/2 and a polynomial of degree 6 for `e^r`.
+#[inline(always)]
+unsafe fn exp<I: Isa>(x: I::V) -> I::V {
+    // Adding and taking away 1.5 * 2^23 rounds to whole numbers.
+    const ROUND: f32 = 12_582_912.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    const POLYNOMIAL: [f32; 6] = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = I::at_most(I::at_least(x, I::splat(-87.0)), I::splat(88.0));
+        let magic = I::splat(ROUND);
+        let n = I::sub(I::fma(x, I::splat(std::f32::consts::LOG2_E), magic), magic);
+        let r = I::fma(n, I::splat(-LN2_HIGH), x);
+        let r = I::fma(n, I::splat(-LN2_LOW), r);
+        let mut sum = I::splat(POLYNOMIAL[0]);
+        for coefficient in &POLYNOMIAL[1..] {
+            sum = I::fma(sum, r, I::splat(*coefficient));
+        }
+        I::mul(I::fma(sum, r, I::splat(1.0)), I::exp2_whole(n))
+    }
+}

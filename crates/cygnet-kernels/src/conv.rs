@@ -1,0 +1,346 @@
+//! Dense convolution as an implicit matrix product: tiles of pixels × vectors of output channels stay in registers
+//! while the taps of the window and the input channels stream by. Linear layers and 1×1 convolutions are the same.
+
+mod tile;
+
+use crate::activation::Activation;
+use crate::isa::Level;
+use crate::map::Map;
+use tile::Tile;
+
+/// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Where the channels lie.
+    pub map: Map,
+    /// The weight's input channel of each.
+    pub channels: Vec<usize>,
+}
+
+/// How a window slides. Pairs are rows and columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Size.
+    pub kernel: [usize; 2],
+    /// Step.
+    pub stride: [usize; 2],
+    /// Distance of taps.
+    pub dilation: [usize; 2],
+    /// Rows above and columns to the left.
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// One pixel.
+    pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
+
+    /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
+    pub(crate) fn rows(&self, y: usize, height: usize) -> std::ops::Range<usize> {
+        let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
+            (self.kernel, self.stride, self.dilation, self.pad);
+        let start = y * stride;
+        let first = pad.saturating_sub(start).div_ceil(dilation).min(kernel);
+        let end = (height + pad).saturating_sub(start).div_ceil(dilation).clamp(first, kernel);
+        first..end
+    }
+}
+
+/// Input channels that follow each other in memory, for one or several columns of the window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tap {
+    map: Map,
+    /// From the start of an input row to the tap of output column 0; may lie in the halo.
+    shift: isize,
+    /// From an output column to the next.
+    pub(crate) step: usize,
+    /// Numbers that follow each other.
+    pub(crate) len: usize,
+    /// Its first row in the packed weights.
+    pub(crate) first: usize,
+}
+
+/// Output channels of one column of tiles.
+#[derive(Clone, Copy, Debug)]
+struct Panel {
+    /// First output channel.
+    start: usize,
+    /// Output channels; the last vector may be partly used.
+    channels: usize,
+    /// Vectors.
+    vectors: usize,
+    /// Offset of its packed weights.
+    weights: usize,
+}
+
+/// A dense convolution with everything that follows it: bias, a term to add, an activation.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    level: Level,
+    window: Window,
+    height: usize,
+    taps: Vec<Tap>,
+    /// Index of the first tap of each row of the window.
+    rows: Vec<usize>,
+    panels: Vec<Panel>,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    output: Map,
+    residual: Option<Map>,
+    activation: Activation,
+    tiles: usize,
+    rows_first: bool,
+}
+
+/// What a convolution computes with.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvWeights<'a> {
+    /// `[out, inputs, kernel rows, kernel columns]`.
+    pub weight: &'a [f32],
+    /// One number an output channel.
+    pub bias: &'a [f32],
+    /// Input channels of the weight.
+    pub inputs: usize,
+}
+
+impl Conv {
+    /// Packs the weights. `residual` has the output's size and is added before the activation.
+    ///
+    /// # Panics
+    /// If lengths contradict each other, or an input's halo is narrower than the window reaches.
+    #[must_use]
+    pub fn new(
+        level: Level,
+        window: Window,
+        parts: &[Part],
+        data: ConvWeights<'_>,
+        output: Map,
+        residual: Option<Map>,
+        activation: Activation,
+    ) -> Conv {
+        assert!(activation.is_cheap(), "costly activations are steps of their own");
+        let [kh, kw] = window.kernel;
+        assert_eq!(data.weight.len(), output.channels * data.inputs * kh * kw);
+        assert_eq!(data.bias.len(), output.channels);
+        let flat = |map: &Map| map.is_flat() && map.halo == [0, 0];
+        let is_point = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
+        let joined = is_point
+            && parts.iter().map(|part| &part.map).chain([&output]).chain(residual.as_ref()).all(flat);
+        let join = |map: Map| if joined { map.flat() } else { map };
+        let output = join(output);
+        let residual = residual.map(join);
+        if let Some(map) = residual {
+            let size = |map: Map| [map.height, map.width, map.channels];
+            assert_eq!(size(map), size(output));
+        }
+        let mut rows = Vec::new();
+        let mut taps: Vec<Tap> = Vec::new();
+        let mut order = Vec::new();
+        for ky in 0..kh {
+            rows.push(taps.len());
+            for part in parts {
+                let map = join(part.map);
+                check_reach(&window, &map, &output);
+                assert_eq!(part.channels.len(), map.channels);
+                for kx in 0..kw {
+                    let column = (kx * window.dilation[1]) as isize - window.pad[1] as isize;
+                    let shift = column * map.pixel as isize;
+                    let first = order.len();
+                    order.extend(part.channels.iter().map(|&c| [c, ky, kx]));
+                    let joins = kx > 0 && window.dilation[1] == 1 && map.pixel == map.channels;
+                    match taps.last_mut() {
+                        Some(last) if joins => last.len += map.channels,
+                        _ => taps.push(Tap {
+                            map,
+                            shift,
+                            step: window.stride[1] * map.pixel,
+                            len: map.channels,
+                            first,
+                        }),
+                    }
+                }
+            }
+        }
+        rows.push(taps.len());
+        let height = parts.first().map_or(0, |part| join(part.map).height);
+        let width = output.width;
+        let vectors = choose_vectors(level, width, output.channels);
+        let largest = level.tile()[vectors - 1];
+        let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
+        let mut bias = data.bias.to_vec();
+        bias.resize(output.channels.next_multiple_of(level.lanes()), 0.0);
+        let rows_first = weights.len() * size_of::<f32>() <= 256 << 10;
+        Conv {
+            level,
+            window,
+            height,
+            taps,
+            rows,
+            panels,
+            weights,
+            bias,
+            output,
+            residual,
+            activation,
+            tiles: width.div_ceil(largest),
+            rows_first,
+        }
+    }
+
+    /// Maps it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Map> {
+        self.taps.iter().map(|tap| tap.map).chain(self.residual)
+    }
+
+    /// The map it writes.
+    pub(crate) fn writes(&self) -> Map {
+        self.output
+    }
+
+    /// Parts that can be computed independently.
+    pub(crate) fn units(&self) -> usize {
+        self.output.height * self.tiles * self.panels.len()
+    }
+
+    /// Bytes of packed weights.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len()) * size_of::<f32>()
+    }
+
+    /// Computes some units.
+    ///
+    /// # Safety
+    /// `arena` must hold the extents of all maps, nobody else may write what is read or touch what is written, and the
+    /// CPU must have the level.
+    pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
+        let (panels, tiles, height) = (self.panels.len(), self.tiles, self.output.height);
+        for unit in units {
+            let (pixel_tile, panel) = if self.rows_first {
+                (unit / panels, unit % panels)
+            } else {
+                (unit % (tiles * height), unit / (tiles * height))
+            };
+            // SAFETY: as the caller promises; the unit lies within the output.
+            unsafe { self.tile(arena, pixel_tile / tiles, pixel_tile % tiles, &self.panels[panel]) };
+        }
+    }
+
+    /// # Safety
+    /// As [`Conv::run`]; `y` and `index` must be within the output.
+    #[inline(always)]
+    unsafe fn tile(&self, arena: *mut f32, y: usize, index: usize, panel: &Panel) {
+        let out = &self.output;
+        let (size, more) = (out.width / self.tiles, out.width % self.tiles);
+        let x = index * size + index.min(more);
+        let pixels = size + usize::from(index < more);
+        let kys = self.window.rows(y, self.height);
+        let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
+        let dilation = self.window.dilation[0];
+        // SAFETY: rows `kys` lie on the image and columns within it and its halo, as `check_reach` made sure; the output
+        // row and the panel's channels lie in the output map.
+        unsafe {
+            let row = arena.add(out.row_start(y));
+            if index == 0 && out.halo[0] > 0 {
+                zero(row.sub(out.halo[0] * out.pixel), out, out.halo[0], panel);
+            }
+            if index + 1 == self.tiles && out.halo[1] > 0 {
+                zero(row.add(out.width * out.pixel), out, out.halo[1], panel);
+            }
+            let residual = self.residual.map_or(std::ptr::null(), |map| {
+                arena.add(map.row_start(y) + x * map.pixel + panel.start).cast_const()
+            });
+            let tile = Tile {
+                arena,
+                taps: &self.taps,
+                rows: &self.rows,
+                kys,
+                top,
+                dilation,
+                x,
+                weights: self.weights.as_ptr().add(panel.weights),
+                bias: self.bias.as_ptr().add(panel.start),
+                residual,
+                residual_step: self.residual.map_or(0, |map| map.pixel),
+                out: row.add(x * out.pixel + panel.start),
+                out_step: out.pixel,
+                channels: panel.channels,
+                activation: self.activation,
+            };
+            tile.run(self.level, pixels, panel.vectors);
+        }
+    }
+}
+
+impl Tap {
+    /// Where the tap begins for an output column.
+    #[inline(always)]
+    pub(crate) fn start(&self, y: usize, x: usize) -> isize {
+        (self.map.row_start(y) + x * self.step) as isize + self.shift
+    }
+}
+
+/// # Safety
+/// The halo of a row must be writable.
+unsafe fn zero(start: *mut f32, out: &Map, columns: usize, panel: &Panel) {
+    for column in 0..columns {
+        // SAFETY: the caller's promise.
+        unsafe { start.add(column * out.pixel + panel.start).write_bytes(0, panel.channels) };
+    }
+}
+
+/// Checks that the window stays within rows and halo at every output column.
+pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
+    let reach = (output.width.max(1) - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1];
+    assert!(window.pad[1] <= input.halo[0], "the window starts before the halo");
+    assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
+}
+
+/// The number of vectors a panel that costs least, counting instructions of a core with two loads and two
+/// multiply-adds a cycle.
+fn choose_vectors(level: Level, width: usize, channels: usize) -> usize {
+    let total = channels.div_ceil(level.lanes());
+    let cost = |vectors: usize| {
+        let largest = level.tile()[vectors - 1];
+        let tiles = width.div_ceil(largest).max(1);
+        let tile_cost = |vectors: usize| {
+            let (size, more) = (width / tiles, width % tiles);
+            let one = |pixels: usize| (pixels * vectors).max(pixels + vectors).max(8) + 1;
+            more * one(size + 1) + (tiles - more) * one(size)
+        };
+        let rest = total % vectors;
+        total / vectors * tile_cost(vectors) + if rest > 0 { tile_cost(rest) } else { 0 }
+    };
+    (1..=4.min(total.max(1))).min_by_key(|&vectors| cost(vectors)).unwrap_or(1)
+}
+
+/// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
+/// output channels, padded with zeros.
+fn pack(
+    level: Level,
+    vectors: usize,
+    order: &[[usize; 3]],
+    data: &ConvWeights<'_>,
+    channels: usize,
+    taps: usize,
+) -> (Vec<Panel>, Vec<f32>) {
+    let lanes = level.lanes();
+    let kw = order.last().map_or(1, |last| last[2] + 1);
+    let per_output = data.inputs * taps;
+    let mut weights = vec![0.0; order.len() * channels.next_multiple_of(lanes)];
+    let mut panels = Vec::new();
+    let (mut start, mut offset) = (0, 0);
+    while start < channels {
+        let used = (channels - start).min(vectors * lanes);
+        let panel = Panel { start, channels: used, vectors: used.div_ceil(lanes), weights: offset };
+        let width = panel.vectors * lanes;
+        let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
+        for (row, place) in weights[offset..][..order.len() * width].chunks_exact_mut(width).zip(places) {
+            for (o, weight) in row[..used].iter_mut().enumerate() {
+                *weight = data.weight[(start + o) * per_output + place];
+            }
+        }
+        panels.push(panel);
+        start += used;
+        offset += order.len() * width;
+    }
+    (panels, weights)
+}

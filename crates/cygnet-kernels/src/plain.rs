@@ -1,0 +1,360 @@
+//! The other operators, pixel by pixel with channels in vectors.
+
+use crate::activation::Activation;
+use crate::conv::Window;
+use crate::isa::{Isa, Kernel, Level};
+use crate::map::Map;
+
+/// How two values become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// Sum.
+    Add,
+    /// Product.
+    Mul,
+}
+
+/// How the elements of a window become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// The largest; NaN wins, padding never.
+    Max,
+    /// The mean.
+    Mean {
+        /// Whether padding counts in the divisor.
+        count_pad: bool,
+    },
+}
+
+/// An operator without packed weights.
+#[derive(Clone, Debug)]
+pub enum Plain {
+    /// Windowed pooling; `end_pad` is the padding below and to the right.
+    Pool {
+        /// Which value a window yields.
+        pooling: Pooling,
+        /// The window, dilation 1.
+        window: Window,
+        /// Rows below and columns to the right.
+        end_pad: [usize; 2],
+    },
+    /// Mean over all pixels.
+    GlobalMean,
+    /// Two inputs; dimensions of 1 are broadcast.
+    Binary(Binary, Activation),
+    /// `activation(x * scale + shift)`, one pair a channel.
+    Affine {
+        /// Factors.
+        scale: Vec<f32>,
+        /// Terms.
+        shift: Vec<f32>,
+        /// Applied last.
+        activation: Activation,
+    },
+    /// An element-wise function.
+    Activation(Activation),
+    /// Softmax over channels.
+    Softmax,
+    /// `x / (k + alpha / size * sum of squares)^beta` over a window of channels.
+    LocalResponseNorm {
+        /// Channels of the window.
+        size: usize,
+        /// `[alpha, beta, k]`.
+        constants: [f32; 3],
+    },
+    /// Nearest-neighbour enlargement.
+    Upsample,
+    /// Output channel `c` is input channel `channels[c]`.
+    Gather {
+        /// Input channels.
+        channels: Vec<usize>,
+    },
+}
+
+/// A [`Plain`] operator with its maps.
+#[derive(Clone, Debug)]
+pub struct PlainCall {
+    level: Level,
+    op: Plain,
+    inputs: Vec<Map>,
+    output: Map,
+}
+
+impl PlainCall {
+    /// Checks that sizes agree.
+    ///
+    /// # Panics
+    /// If they do not.
+    #[must_use]
+    pub fn new(level: Level, op: Plain, inputs: Vec<Map>, output: Map) -> PlainCall {
+        let size = |map: &Map| [map.height, map.width, map.channels];
+        let wanted = if matches!(op, Plain::Binary(..)) { 2 } else { 1 };
+        assert_eq!(inputs.len(), wanted);
+        let x = &inputs[0];
+        match &op {
+            Plain::Binary(..) => {
+                for map in &inputs {
+                    assert!(size(map).iter().zip(size(&output)).all(|(&n, out)| n == out || n == 1));
+                }
+            }
+            Plain::Gather { channels } => {
+                assert!(channels.len() == output.channels && channels.iter().all(|&c| c < x.channels));
+                assert_eq!((x.height, x.width), (output.height, output.width));
+            }
+            Plain::Affine { scale, shift, .. } => {
+                assert_eq!(size(x), size(&output));
+                assert!(scale.len() == x.channels && shift.len() == x.channels);
+            }
+            Plain::Activation(_) | Plain::Softmax | Plain::LocalResponseNorm { .. } => {
+                assert_eq!(size(x), size(&output));
+            }
+            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean => {
+                assert_eq!(x.channels, output.channels);
+                assert!(x.height > 0 && x.width > 0);
+            }
+        }
+        PlainCall { level, op, inputs, output }
+    }
+
+    pub(crate) fn reads(&self) -> &[Map] {
+        &self.inputs
+    }
+
+    pub(crate) fn writes(&self) -> Map {
+        self.output
+    }
+
+    pub(crate) fn units(&self) -> usize {
+        self.output.height
+    }
+
+    /// Computes some rows.
+    ///
+    /// # Safety
+    /// As [`crate::conv::Conv::run`].
+    pub(crate) unsafe fn run(&self, arena: *mut f32, rows: std::ops::Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.level.run(Rows { call: self, arena, rows }) }
+    }
+}
+
+struct Rows<'a> {
+    call: &'a PlainCall,
+    arena: *mut f32,
+    rows: std::ops::Range<usize>,
+}
+
+impl Kernel for Rows<'_> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Rows { call, arena, rows } = self;
+        for y in rows {
+            // SAFETY: the row lies within the output; the maps fit the operator, as `PlainCall::new` checked.
+            unsafe {
+                call.zero_halo(arena, y);
+                for x in 0..call.output.width {
+                    call.pixel::<I>(arena, y, x);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The pixel must lie in the map, which must lie in the arena.
+#[inline(always)]
+unsafe fn at(arena: *mut f32, map: &Map, y: usize, x: usize) -> *mut f32 {
+    // SAFETY: the caller's promise.
+    unsafe { arena.add(map.row_start(y) + x * map.pixel) }
+}
+
+/// Calls `f(channel, lanes)` for every vector of channels.
+#[inline(always)]
+fn vectors<I: Isa>(channels: usize, mut f: impl FnMut(usize, usize)) {
+    let mut c = 0;
+    while c < channels {
+        f(c, (channels - c).min(I::LANES));
+        c += I::LANES;
+    }
+}
+
+impl PlainCall {
+    /// # Safety
+    /// As [`PlainCall::run`].
+    #[inline(always)]
+    unsafe fn zero_halo(&self, arena: *mut f32, y: usize) {
+        let out = &self.output;
+        // SAFETY: the halo belongs to the output.
+        unsafe {
+            let row = arena.add(out.row_start(y));
+            for column in 0..out.halo[0] {
+                row.sub((column + 1) * out.pixel).write_bytes(0, out.channels);
+            }
+            for column in 0..out.halo[1] {
+                row.add((out.width + column) * out.pixel).write_bytes(0, out.channels);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`PlainCall::run`]; the pixel must lie in the output.
+    #[inline(always)]
+    unsafe fn pixel<I: Isa>(&self, arena: *mut f32, y: usize, x: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        // SAFETY: the caller's promise, and `PlainCall::new`'s checks of the sizes; loads and stores are of the first
+        // `lanes` lanes.
+        unsafe {
+            let out = at(arena, output, y, x);
+            match &self.op {
+                Plain::Pool { pooling, window, end_pad } => {
+                    self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
+                }
+                Plain::GlobalMean => {
+                    let pixels = I::splat((input.height * input.width) as f32);
+                    vectors::<I>(output.channels, |c, lanes| {
+                        let mut total = I::splat(0.0);
+                        for y in 0..input.height {
+                            let row = at(arena, input, y, 0);
+                            let mut sum = I::splat(0.0);
+                            for x in 0..input.width {
+                                sum = I::add(sum, I::load_first(row.add(x * input.pixel + c), lanes));
+                            }
+                            total = I::add(total, sum);
+                        }
+                        I::store_first(out.add(c), I::div(total, pixels), lanes);
+                    });
+                }
+                Plain::Binary(binary, activation) => {
+                    let place = |map: &Map| {
+                        let clip = |i: usize, size: usize| if size == 1 { 0 } else { i };
+                        at(arena, map, clip(y, map.height), clip(x, map.width))
+                    };
+                    let sides = [place(&self.inputs[0]), place(&self.inputs[1])];
+                    let wide = [0, 1].map(|i| self.inputs[i].channels > 1 || output.channels == 1);
+                    vectors::<I>(output.channels, |c, lanes| {
+                        let [a, b] = [0, 1].map(|i| {
+                            if wide[i] { I::load_first(sides[i].add(c), lanes) } else { I::splat(*sides[i]) }
+                        });
+                        let value = match binary {
+                            Binary::Add => I::add(a, b),
+                            Binary::Mul => I::mul(a, b),
+                        };
+                        I::store_first(out.add(c), activation.apply::<I>(value), lanes);
+                    });
+                }
+                Plain::Affine { scale, shift, activation } => {
+                    let from = at(arena, input, y, x);
+                    vectors::<I>(output.channels, |c, lanes| {
+                        let [scale, shift] =
+                            [scale, shift].map(|list| I::load_first(list.as_ptr().add(c), lanes));
+                        let value = I::fma(I::load_first(from.add(c), lanes), scale, shift);
+                        I::store_first(out.add(c), activation.apply::<I>(value), lanes);
+                    });
+                }
+                Plain::Activation(activation) => {
+                    let from = at(arena, input, y, x);
+                    vectors::<I>(output.channels, |c, lanes| {
+                        let value = activation.apply::<I>(I::load_first(from.add(c), lanes));
+                        I::store_first(out.add(c), value, lanes);
+                    });
+                }
+                Plain::Softmax => softmax(at(arena, input, y, x), out, output.channels),
+                Plain::LocalResponseNorm { size, constants } => {
+                    local_response_norm(at(arena, input, y, x), out, output.channels, *size, *constants);
+                }
+                Plain::Upsample => {
+                    let from =
+                        at(arena, input, y * input.height / output.height, x * input.width / output.width);
+                    std::ptr::copy(from, out, output.channels);
+                }
+                Plain::Gather { channels } => {
+                    let from = at(arena, input, y, x);
+                    channels.iter().enumerate().for_each(|(c, &source)| *out.add(c) = *from.add(source));
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`PlainCall::pixel`].
+    #[inline(always)]
+    unsafe fn pool<I: Isa>(
+        &self,
+        arena: *mut f32,
+        pixel: [usize; 2],
+        pooling: Pooling,
+        window: &Window,
+        end_pad: [usize; 2],
+    ) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let size = [input.height, input.width];
+        let [rows, columns] = std::array::from_fn(|axis| {
+            let start = pixel[axis] * window.stride[axis];
+            let before = window.pad[axis];
+            let end = (start + window.kernel[axis]).min(size[axis] + before + end_pad[axis]);
+            let clip = |i: usize| i.saturating_sub(before).min(size[axis]);
+            (clip(start)..clip(end), end.saturating_sub(start))
+        });
+        let divisor = match pooling {
+            Pooling::Mean { count_pad: true } => rows.1 * columns.1,
+            Pooling::Mean { count_pad: false } | Pooling::Max => rows.0.len() * columns.0.len(),
+        };
+        // SAFETY: the window is clipped to the input; the rest as the caller promises.
+        unsafe {
+            let divisor = I::splat(divisor.max(1) as f32);
+            let out = at(arena, output, pixel[0], pixel[1]);
+            vectors::<I>(output.channels, |c, lanes| {
+                let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
+                for y in rows.0.clone() {
+                    for x in columns.0.clone() {
+                        let value = I::load_first(at(arena, input, y, x).add(c), lanes);
+                        folded = match pooling {
+                            Pooling::Max => I::max(folded, value),
+                            Pooling::Mean { .. } => I::add(folded, value),
+                        };
+                    }
+                }
+                if pooling != Pooling::Max {
+                    folded = I::div(folded, divisor);
+                }
+                I::store_first(out.add(c), folded, lanes);
+            });
+        }
+    }
+}
+
+/// # Safety
+/// Both must hold `channels` numbers.
+unsafe fn softmax(from: *const f32, out: *mut f32, channels: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let largest = (0..channels).map(|c| *from.add(c)).fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0f64;
+        for c in 0..channels {
+            let value = (*from.add(c) - largest).exp();
+            *out.add(c) = value;
+            sum += f64::from(value);
+        }
+        (0..channels).for_each(|c| *out.add(c) = (f64::from(*out.add(c)) / sum) as f32);
+    }
+}
+
+/// # Safety
+/// Both must hold `channels` numbers and not overlap.
+unsafe fn local_response_norm(
+    from: *const f32,
+    out: *mut f32,
+    channels: usize,
+    size: usize,
+    [alpha, beta, k]: [f32; 3],
+) {
+    for c in 0..channels {
+        let window = c.saturating_sub(size / 2)..(c + (size - 1) / 2 + 1).min(channels);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let squares: f64 = window.map(|c| f64::from(*from.add(c)).powi(2)).sum();
+            let divisor = (f64::from(k) + f64::from(alpha) / size as f64 * squares).powf(f64::from(beta));
+            *out.add(c) = (f64::from(*from.add(c)) / divisor) as f32;
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Kernel calls in order, over one arena.
+
+use crate::conv::Conv;
+use crate::depthwise::Depthwise;
+use crate::isa::Level;
+use crate::map::Map;
+use crate::plain::PlainCall;
+
+/// One step of a [`Program`].
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// A dense convolution, a 1×1 convolution or a linear layer.
+    Conv(Box<Conv>),
+    /// A depthwise convolution.
+    Depthwise(Box<Depthwise>),
+    /// Anything else.
+    Plain(Box<PlainCall>),
+}
+
+impl Call {
+    fn reads(&self) -> Vec<Map> {
+        match self {
+            Call::Conv(call) => call.reads().collect(),
+            Call::Depthwise(call) => vec![call.reads()],
+            Call::Plain(call) => call.reads().to_vec(),
+        }
+    }
+
+    fn writes(&self) -> Map {
+        match self {
+            Call::Conv(call) => call.writes(),
+            Call::Depthwise(call) => call.writes(),
+            Call::Plain(call) => call.writes(),
+        }
+    }
+
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Call::Conv(call) => call.weight_bytes(),
+            Call::Depthwise(call) => call.weight_bytes(),
+            Call::Plain(_) => 0,
+        }
+    }
+
+    /// # Safety
+    /// As [`Conv::run`].
+    unsafe fn run(&self, arena: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Call::Conv(call) => call.run(arena, 0..call.units()),
+                Call::Depthwise(call) => call.run(arena, 0..call.units()),
+                Call::Plain(call) => call.run(arena, 0..call.units()),
+            }
+        }
+    }
+}
+
+/// Checked calls, an arena's size, and where the image goes.
+#[derive(Clone, Debug)]
+pub struct Program {
+    calls: Vec<Call>,
+    image: Vec<Map>,
+    arena: usize,
+}
+
+/// Memory that a [`Program`] works in.
+#[derive(Clone, Debug)]
+pub struct Arena(Vec<f32>);
+
+/// Numbers after the arena's end that loads of whole vectors may read.
+const SLACK: usize = 16;
+
+impl Program {
+    /// Checks that every map lies within `arena` f32s. `image` has one map of one channel for each plane of the image.
+    ///
+    /// # Errors
+    /// Which call does not fit, or that the CPU lacks the instruction set.
+    pub fn new(level: Level, image: Vec<Map>, calls: Vec<Call>, arena: usize) -> Result<Program, String> {
+        if !level.is_supported() {
+            return Err(format!("this CPU has no {}", level.name()));
+        }
+        let fits = |map: &Map| map.extent().is_some_and(|extent| extent.end <= arena);
+        for (i, call) in calls.iter().enumerate() {
+            if let Some(map) = call.reads().iter().chain([&call.writes()]).find(|map| !fits(map)) {
+                return Err(format!("call {i} leaves the arena of {arena} numbers: {map:?}"));
+            }
+        }
+        match image.iter().find(|map| !fits(map) || map.channels != 1 || map.pixel != 1) {
+            Some(map) => Err(format!("the image has no place: {map:?}")),
+            None => Ok(Program { calls, image, arena }),
+        }
+    }
+
+    /// Memory for one run at a time.
+    #[must_use]
+    pub fn arena(&self) -> Arena {
+        Arena(vec![0.0; self.arena + SLACK])
+    }
+
+    /// Bytes of [`Program::arena`].
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.arena * size_of::<f32>()
+    }
+
+    /// Bytes of packed weights.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        self.calls.iter().map(Call::weight_bytes).sum()
+    }
+
+    /// Runs all calls on an image `[channels, height, width]`.
+    ///
+    /// # Panics
+    /// If the arena is another program's or the image has another size.
+    pub fn run(&self, arena: &mut Arena, image: &[f32]) {
+        assert_eq!(arena.0.len(), self.arena + SLACK);
+        self.import(arena, image);
+        for call in &self.calls {
+            // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
+            unsafe { call.run(arena.0.as_mut_ptr()) }
+        }
+    }
+
+    fn import(&self, arena: &mut Arena, image: &[f32]) {
+        assert_eq!(image.len(), self.image.iter().map(|map| map.height * map.width).sum::<usize>());
+        let mut image = image;
+        for map in &self.image {
+            for y in 0..map.height {
+                let (from, rest) = image.split_at(map.width);
+                let start = map.row_start(y);
+                arena.0[start - map.halo[0]..start].fill(0.0);
+                arena.0[start..start + map.width].copy_from_slice(from);
+                arena.0[start + map.width..][..map.halo[1]].fill(0.0);
+                image = rest;
+            }
+        }
+    }
+}
+
+impl Arena {
+    /// Copies a map's values in channel-major order `[channels, height, width]`.
+    ///
+    /// # Panics
+    /// If the map leaves the arena or `out` has another size.
+    pub fn read(&self, map: &Map, out: &mut [f32]) {
+        assert_eq!(out.len(), map.channels * map.height * map.width);
+        for y in 0..map.height {
+            for x in 0..map.width {
+                let pixel = &self.0[map.row_start(y) + x * map.pixel..][..map.channels];
+                for (c, value) in pixel.iter().enumerate() {
+                    out[(c * map.height + y) * map.width + x] = *value;
+                }
+            }
+        }
+    }
+}
