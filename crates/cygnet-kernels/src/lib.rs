@@ -2,4 +2,7 @@
 //!
 //! [`mod@reference`] is the clearest possible form of each operator and the oracle for every faster one.
 
+pub mod cpu;
+pub mod pool;
+pub mod probe;
 pub mod reference;
