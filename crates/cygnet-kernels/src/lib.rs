@@ -5,10 +5,13 @@
 
 mod activation;
 mod conv;
+pub mod cpu;
 mod depthwise;
 mod isa;
 mod map;
 mod plain;
+pub mod pool;
+pub mod probe;
 mod program;
 pub mod reference;
 
