@@ -20,7 +20,8 @@ pub(super) type Value = Vec<Place>;
 struct Buffer {
     shape: [usize; 3],
     halo: [usize; 2],
-    steps: Range<usize>,
+    /// From its first write to its last read; nothing yet, for a buffer that no step has touched.
+    steps: Option<Range<usize>>,
     offset: usize,
 }
 
@@ -66,6 +67,15 @@ impl Buffer {
         if channels.is_multiple_of(CACHE_STRIDE) && !is_alone { channels + ALIGNMENT } else { channels }
     }
 
+    fn touch(&mut self, step: usize) {
+        let steps = self.steps.get_or_insert(step..step + 1);
+        *steps = steps.start.min(step)..steps.end.max(step + 1);
+    }
+
+    fn first_step(&self) -> usize {
+        self.steps.as_ref().map_or(0, |steps| steps.start)
+    }
+
     fn row(&self) -> usize {
         (self.halo[0] + self.shape[2] + self.halo[1]) * self.pixel()
     }
@@ -79,7 +89,7 @@ impl Layout {
     /// A new buffer `[channels, height, width]`.
     pub(super) fn buffer(&mut self, shape: [usize; 3]) -> Value {
         let buffer = self.buffers.len();
-        self.buffers.push(Buffer { shape, halo: [0, 0], steps: usize::MAX..0, offset: 0 });
+        self.buffers.push(Buffer { shape, halo: [0, 0], steps: None, offset: 0 });
         (0..shape[0]).map(|slot| Place { buffer, slot }).collect()
     }
 
@@ -99,7 +109,7 @@ impl Layout {
     pub(super) fn read(&mut self, value: &[Place], step: usize, pad: [usize; 2]) {
         for place in value {
             let buffer = &mut self.buffers[place.buffer];
-            buffer.steps.end = buffer.steps.end.max(step + 1);
+            buffer.touch(step);
             buffer.halo = [0, 1].map(|side| buffer.halo[side].max(pad[side]));
         }
     }
@@ -107,8 +117,7 @@ impl Layout {
     /// Notes a write at a step.
     pub(super) fn write(&mut self, value: &[Place], step: usize) {
         for place in value {
-            let steps = &mut self.buffers[place.buffer].steps;
-            *steps = steps.start.min(step)..steps.end.max(step + 1);
+            self.buffers[place.buffer].touch(step);
         }
     }
 
@@ -121,7 +130,7 @@ impl Layout {
     /// Returns the arena's length.
     pub(super) fn place(&mut self) -> usize {
         let mut order: Vec<usize> = (0..self.buffers.len()).collect();
-        order.sort_by_key(|&b| (std::cmp::Reverse(self.buffers[b].len()), self.buffers[b].steps.start));
+        order.sort_by_key(|&b| (std::cmp::Reverse(self.buffers[b].len()), self.buffers[b].first_step()));
         let mut placed: Vec<usize> = Vec::new();
         for b in order {
             let buffer = &self.buffers[b];
@@ -165,6 +174,6 @@ impl Layout {
     }
 }
 
-fn meet(a: &Range<usize>, b: &Range<usize>) -> bool {
-    a.start < b.end && b.start < a.end
+fn meet(a: &Option<Range<usize>>, b: &Option<Range<usize>>) -> bool {
+    matches!((a, b), (Some(a), Some(b)) if a.start < b.end && b.start < a.end)
 }
