@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cygnet::runtime::Level;
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -67,6 +68,12 @@ Examples:
   cygnet convert mine.pth mine.safetensors --network shufflenet_v2_x1_0
   cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10")]
     Convert(Convert),
+    /// Time networks on this machine
+    #[command(after_help = "\
+Examples:
+  cygnet bench mobilenet_v2 ghostnet_100
+  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json")]
+    Bench(Bench),
     /// Check networks against golden files of their reference implementations
     #[command(after_help = "\
 Examples:
@@ -162,6 +169,48 @@ pub(crate) struct Convert {
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
+}
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// Weights: made by a formula, or the published ones
+    #[arg(long, value_enum, default_value_t = BenchWeights::Random)]
+    pub(crate) weights: BenchWeights,
+    /// Threads; more than one is not there yet, so auto is one
+    #[arg(long, value_name = "1|auto", default_value = "auto", value_parser = ["1", "auto"])]
+    pub(crate) threads: String,
+    /// Images a run, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: u16,
+    /// Height and width of the image
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) image: Option<u16>,
+    /// Time for each network, without a quarter more to warm up
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Best instruction set to use: avx512, avx2 or scalar
+    #[arg(long, value_name = "ISA")]
+    pub(crate) isa: Option<Level>,
+    /// Print one JSON object a network
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Networks of the zoo
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) models: Vec<String>,
+}
+
+/// Where a benchmark's weights come from.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchWeights {
+    /// Made by a formula from their names
+    Random,
+    /// The published ones
+    Default,
+}
+
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or("give seconds from 0 to 3600")
 }
 
 /// What runs a network.

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => commands::pull(&args),
         Command::Eval(args) => commands::eval(&args),
         Command::Convert(args) => commands::convert(&args),
+        Command::Bench(args) => commands::bench(&args),
         Command::Verify(args) => commands::verify(&args),
     };
     match done {

@@ -6,6 +6,20 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use crate::isa::Level;
+
+/// The peak of an instruction set; that of [`scalar_gflops`] if the processor lacks the set.
+pub fn peak_gflops(level: Level, seconds: f64) -> f64 {
+    match level {
+        Level::Scalar => None,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2_gflops(seconds),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => avx512_gflops(seconds),
+    }
+    .unwrap_or_else(|| scalar_gflops(seconds))
+}
+
 /// The peak of 512-bit fused multiply-adds; none if the processor has no AVX-512F.
 #[cfg(target_arch = "x86_64")]
 pub fn avx512_gflops(seconds: f64) -> Option<f64> {

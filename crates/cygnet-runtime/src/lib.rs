@@ -8,7 +8,7 @@ mod plan;
 mod reference;
 mod session;
 
-pub use cygnet_kernels::{Level, reference::softmax};
+pub use cygnet_kernels::{Level, probe::peak_gflops, reference::softmax};
 pub use plan::Plan;
 pub use reference::{Reference, RunError};
 pub use session::Session;

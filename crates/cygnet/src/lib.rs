@@ -12,8 +12,9 @@
 //! ```
 //!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
-//! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference.
+//! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
 
+pub mod bench;
 mod classify;
 mod error;
 mod evaluate;

@@ -1,5 +1,6 @@
 //! One function a command. Each says whether all went well.
 
+mod bench;
 mod classify;
 mod convert;
 mod eval;
@@ -7,6 +8,7 @@ mod list;
 mod show;
 mod verify;
 
+pub(crate) use bench::bench;
 pub(crate) use classify::classify;
 pub(crate) use convert::{convert, pull};
 pub(crate) use eval::eval;
