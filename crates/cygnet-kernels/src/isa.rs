@@ -202,12 +202,12 @@ impl FromStr for Level {
 pub(crate) fn opaque<T>(p: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
-        let mut p = p;
+        let mut address = p.expose_provenance();
         // SAFETY: no instructions.
         unsafe {
-            std::arch::asm!("/* {0} */", inout(reg) p, options(pure, readonly, nostack, preserves_flags))
-        };
-        p
+            std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
+        }
+        std::ptr::with_exposed_provenance(address)
     }
     #[cfg(not(target_arch = "x86_64"))]
     p
