@@ -65,7 +65,7 @@ impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, '_, PIXELS,
         // SAFETY: the tile's pointers are valid for its pixels, vectors and taps, as whoever made it promises.
         unsafe {
             let bias: [I::V; VECTORS] = std::array::from_fn(|j| I::load(t.bias.add(j * I::LANES)));
-            let mut sums = [bias; PIXELS];
+            let mut tile = [bias; PIXELS];
             for ky in t.kys.clone() {
                 let y = t.top.wrapping_add(ky * t.dilation);
                 for tap in &t.taps[t.rows[ky]..t.rows[ky + 1]] {
@@ -74,7 +74,7 @@ impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, '_, PIXELS,
                     for _ in 0..tap.len {
                         a = opaque(a);
                         let weights: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
-                        for (i, sums) in sums.iter_mut().enumerate() {
+                        for (i, sums) in tile.iter_mut().enumerate() {
                             let x = I::splat(*a.add(i * tap.step));
                             for (sum, weight) in sums.iter_mut().zip(weights) {
                                 *sum = I::fma(x, weight, *sum);
@@ -85,6 +85,8 @@ impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, '_, PIXELS,
                     }
                 }
             }
+            // A copy, so that only it, and not what the loop works on, is kept in memory.
+            let mut sums = tile;
             let last = t.channels - (VECTORS - 1) * I::LANES;
             for (i, sums) in sums.iter_mut().enumerate() {
                 if !t.residual.is_null() {
