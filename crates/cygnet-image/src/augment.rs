@@ -28,7 +28,7 @@ pub enum Crop {
 
 /// The random changes of one picture, in the order in which they are made. Numbers of 0 switch a change off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augment {
     /// How the picture comes to the network's size.
     pub crop: Crop,

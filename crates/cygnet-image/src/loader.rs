@@ -20,7 +20,7 @@ use crate::rng::Rng;
 /// How pictures of a batch are mixed and their labels softened, as timm's `Mixup` in batch mode: each batch mixes with
 /// itself in reverse order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Mix {
     /// Mixup (Zhang et al. 2017): parameter of the beta distribution; 0 switches it off.
     pub mixup: f64,

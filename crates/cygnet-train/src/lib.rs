@@ -5,6 +5,14 @@
 
 mod engine;
 mod error;
+mod init;
+mod optimizer;
+mod recipe;
+mod schedule;
 
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
+pub use init::initial_weights;
+pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
+pub use recipe::{Balance, Distill, Recipe, Trained};
+pub use schedule::{Schedule, ScheduleKind};
