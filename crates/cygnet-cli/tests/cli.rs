@@ -74,6 +74,7 @@ impl Bench {
             licence: None,
             source: None,
             accuracy: None,
+            recipe: None,
         };
         model.write(self.path("light.safetensors")).unwrap();
         self

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{BuildError, Conv, Graph, NodeId, Op, Padding, Pool, Problem};
 
 /// Rows and columns that the last feature map of a network for small images should have at least.
-const SMALLEST_MAP: usize = 4;
+const SMALLEST_MAP: usize = 3;
 
 impl Graph {
     /// The same network with `op` deciding every operator but the image.
@@ -35,8 +35,22 @@ impl Graph {
         self.mapped(|_, op| if matches!(op, Op::Dropout { .. }) { Op::Dropout { rate } } else { op.clone() })
     }
 
+    /// The same network without a softmax at its end, for losses that work on logits.
+    ///
+    /// # Errors
+    /// Never for a graph that was built.
+    pub fn without_softmax(&self) -> Result<Graph, BuildError> {
+        let output = self.node(self.output);
+        if output.op != Op::Softmax || self.output.0 + 1 != self.nodes.len() {
+            return Ok(self.clone());
+        }
+        let nodes = &self.nodes[1..self.output.0];
+        let parts = nodes.iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
+        Graph::checked(self.name.clone(), self.input_shape(), parts, output.inputs[0], self.features.clone())
+    }
+
     /// The same network for images of `side × side` pixels that are smaller than those it was designed for: its first
-    /// steps of two become steps of one, as many as it takes to leave four rows in the last feature map. Parameters
+    /// steps of two become steps of one, as many as it takes to leave three rows in the last feature map. Parameters
     /// keep their shapes, so weights for large images fit. This is how MobileNets and ShuffleNets are run on CIFAR.
     ///
     /// # Errors
@@ -122,8 +136,7 @@ impl Graph {
         let refuse = |reason| self.error("the classifier".into(), Problem::Classifier(reason));
         let last = self.params().last().map(|param| param.node);
         let classifier = last.filter(|id| matches!(self.node(*id).op, Op::Conv(_) | Op::Linear { .. }));
-        let classifier =
-            classifier.ok_or_else(|| refuse("it is no convolution or linear layer"))?;
+        let classifier = classifier.ok_or_else(|| refuse("it is no convolution or linear layer"))?;
         let mut cut = self.node(classifier).inputs[0];
         while matches!(self.node(cut).op, Op::Dropout { .. }) {
             cut = self.node(cut).inputs[0];

@@ -1,7 +1,6 @@
 //! Decoded pictures by number, kept in memory as far as a budget allows.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +10,7 @@ use crate::decode::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 use crate::parallel::map_indexed;
 use crate::resize::Interpolation;
+use crate::rng::Rng;
 
 /// The pictures of a data set. What is kept never changes what is returned.
 #[derive(Debug)]
@@ -82,10 +82,13 @@ impl Photos {
     /// Decodes every picture once, which fills the memory and finds those that cannot be read.
     pub fn survey(&self, threads: NonZeroUsize, seen: impl Fn(usize) + Sync) -> Survey {
         let look = |(): &mut (), index: usize| {
-            let mut hasher = DefaultHasher::new();
-            self.samples[index].bytes()?.hash(&mut hasher);
+            let bytes = self.samples[index].bytes()?;
             self.get(index)?;
-            Ok(hasher.finish())
+            let (words, rest) = bytes.as_chunks();
+            let words = words.iter().map(|word| u64::from_le_bytes(*word));
+            let rest = rest.iter().map(|byte| u64::from(*byte));
+            let keys: Vec<u64> = [bytes.len() as u64].into_iter().chain(words).chain(rest).collect();
+            Ok(Rng::keyed(&keys).state)
         };
         let mut survey = Survey::default();
         for (index, looked) in

@@ -132,11 +132,11 @@ pub struct Recipe {
     /// Whether batch norm keeps its running statistics, and uses them.
     pub frozen_batch_norm: bool,
     /// Weight of a batch's statistics in the running ones (PyTorch's convention).
-    pub batch_norm_momentum: f32,
+    pub batch_norm_momentum: f64,
     /// Rate of every dropout; below 0: the network's own.
-    pub dropout: f32,
+    pub dropout: f64,
     /// Probability of dropping the last residual branch, falling to none at the first (Huang et al. 2016).
-    pub stochastic_depth: f32,
+    pub stochastic_depth: f64,
     /// Decay of the running average of weights, which is then evaluated and stored; 0: none.
     pub ema: f64,
     /// Factor on the classifier's learning rate.
@@ -221,7 +221,7 @@ impl Recipe {
         let recipe: Recipe = Value::Table(table)
             .try_into()
             .map_err(|error: toml::de::Error| wrong(error.to_string().trim_end().replace('\n', "; ")))?;
-        recipe.check().map_err(|reason| wrong(reason))?;
+        recipe.check().map_err(wrong)?;
         Ok(recipe)
     }
 
@@ -244,9 +244,9 @@ impl Recipe {
         range("epochs", f64::from(self.epochs), 1.0, 1e6)?;
         range("batch", self.batch as f64, 1.0, 1e6)?;
         range("image", self.image as f64, 0.0, 4096.0)?;
-        range("batch_norm_momentum", f64::from(self.batch_norm_momentum), 0.0, 1.0)?;
-        range("dropout", f64::from(self.dropout), -1.0, 0.99)?;
-        range("stochastic_depth", f64::from(self.stochastic_depth), 0.0, 0.99)?;
+        range("batch_norm_momentum", self.batch_norm_momentum, 0.0, 1.0)?;
+        range("dropout", self.dropout, -1.0, 0.99)?;
+        range("stochastic_depth", self.stochastic_depth, 0.0, 0.99)?;
         range("ema", self.ema, 0.0, 0.999_999_999)?;
         range("head_rate", self.head_rate, 0.0, 1e6)?;
         range("layer_decay", self.layer_decay, 0.0, 1.0)?;

@@ -20,6 +20,7 @@ mod error;
 mod evaluate;
 mod model;
 mod parallel;
+pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, Guess, Timings};

@@ -6,6 +6,7 @@ mod convert;
 mod eval;
 mod list;
 mod show;
+mod train;
 mod verify;
 
 pub(crate) use bench::bench;
@@ -14,6 +15,7 @@ pub(crate) use convert::{convert, pull};
 pub(crate) use eval::eval;
 pub(crate) use list::list;
 pub(crate) use show::show;
+pub(crate) use train::{TRAIN_HELP, Train, train};
 pub(crate) use verify::verify;
 
 use cygnet::weights::Cache;
