@@ -25,7 +25,7 @@ pub mod verify;
 
 pub use classify::{Answer, Classifier, Guess, Timings};
 pub use error::Error;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, network, preprocess, pull};
 pub use {
     cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_weights as weights,

@@ -374,8 +374,9 @@ fn tell(outcome: &Outcome, files: &RunFiles, facts: &[(String, String)]) -> std:
         Ended::Interrupted => "interrupted",
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), outcome.best))?;
-    let rows = facts.iter().map(|(name, value)| vec![styled(STRONG, name), value.clone()]).collect();
-    output::table(&["", ""], &[], rows)?;
+    for (name, value) in facts {
+        output::line(&format!("  {}  {value}", styled(STRONG, &format!("{name:<20}"))))?;
+    }
     output::line(&format!("{}  report {}", files.model.display(), files.report().display()))
 }
 

@@ -58,6 +58,12 @@ impl Sample {
         Sample { name: path.display().to_string(), class, source: Source::File(path) }
     }
 
+    /// The picture's file, if it has one of its own.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        if let Source::File(path) = &self.source { Some(path) } else { None }
+    }
+
     /// The bytes of the picture's file, or its pixels where it has none.
     ///
     /// # Errors
