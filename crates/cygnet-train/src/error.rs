@@ -53,4 +53,15 @@ pub enum TrainError {
         /// The layer.
         layer: String,
     },
+    /// The output is no vector of classes.
+    #[error("{graph} ends in {shape:?}, but training needs one number for each class")]
+    Output {
+        /// Name of the graph.
+        graph: String,
+        /// Shape of its output.
+        shape: Vec<usize>,
+    },
+    /// The CPU lacks the instruction set, or a step was made wrongly.
+    #[error("{0}")]
+    Program(String),
 }

@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod plan;
 
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
