@@ -109,4 +109,15 @@ pub enum TrainError {
     /// A file of tensors cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The output is no vector of classes.
+    #[error("{graph} ends in {shape:?}, but training needs one number for each class")]
+    Output {
+        /// Name of the graph.
+        graph: String,
+        /// Shape of its output.
+        shape: Vec<usize>,
+    },
+    /// The CPU lacks the instruction set, or a step was made wrongly.
+    #[error("{0}")]
+    Program(String),
 }

@@ -12,6 +12,7 @@ mod init;
 mod log;
 mod metrics;
 mod optimizer;
+mod plan;
 mod recipe;
 mod report;
 mod schedule;
