@@ -34,6 +34,21 @@ impl Window {
     /// One pixel.
     pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
 
+    /// Its size and step, as in `3x3/2`.
+    pub(crate) fn name(&self) -> String {
+        let [rows, columns] = self.kernel;
+        format!("{rows}x{columns}{}", self.step())
+    }
+
+    /// Its step if that is not 1, as in `/2`.
+    fn step(&self) -> String {
+        match self.stride {
+            [1, 1] => String::new(),
+            [rows, columns] if rows == columns => format!("/{rows}"),
+            [rows, columns] => format!("/{rows}x{columns}"),
+        }
+    }
+
     /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
     pub(crate) fn rows(&self, y: usize, height: usize) -> std::ops::Range<usize> {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
@@ -184,6 +199,19 @@ impl Conv {
             tiles: width.div_ceil(largest),
             rows_first,
         }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        if self.window.kernel == [1, 1] {
+            format!("pointwise{}", self.window.step())
+        } else {
+            format!("conv {}", self.window.name())
+        }
+    }
+
+    pub(crate) fn macs(&self) -> u64 {
+        let depth: usize = self.taps.iter().map(|tap| tap.len).sum();
+        (self.output.height * self.output.width * self.output.channels * depth) as u64
     }
 
     /// Maps it reads.

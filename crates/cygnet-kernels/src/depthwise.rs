@@ -48,6 +48,15 @@ impl Depthwise {
         Depthwise { level, window, input, output, weights, bias, activation }
     }
 
+    pub(crate) fn name(&self) -> String {
+        format!("depthwise {}", self.window.name())
+    }
+
+    pub(crate) fn macs(&self) -> u64 {
+        let [rows, columns] = self.window.kernel;
+        (self.output.height * self.output.width * self.output.channels * rows * columns) as u64
+    }
+
     pub(crate) fn reads(&self) -> Map {
         self.input
     }

@@ -1,10 +1,14 @@
 //! Kernel calls in order, over one arena.
 
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
 use crate::plain::PlainCall;
+use crate::pool::Pool;
 
 /// One step of a [`Program`].
 #[derive(Clone, Debug)]
@@ -18,7 +22,9 @@ pub enum Call {
 }
 
 impl Call {
-    fn reads(&self) -> Vec<Map> {
+    /// The maps it reads.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Map> {
         match self {
             Call::Conv(call) => call.reads().collect(),
             Call::Depthwise(call) => vec![call.reads()],
@@ -26,7 +32,9 @@ impl Call {
         }
     }
 
-    fn writes(&self) -> Map {
+    /// The map it writes.
+    #[must_use]
+    pub fn writes(&self) -> Map {
         match self {
             Call::Conv(call) => call.writes(),
             Call::Depthwise(call) => call.writes(),
@@ -34,7 +42,9 @@ impl Call {
         }
     }
 
-    fn weight_bytes(&self) -> usize {
+    /// Bytes of packed weights.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
         match self {
             Call::Conv(call) => call.weight_bytes(),
             Call::Depthwise(call) => call.weight_bytes(),
@@ -42,15 +52,45 @@ impl Call {
         }
     }
 
+    /// The kernel with its window, such as `conv 3x3/2`, `pointwise` or `depthwise 5x5`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Call::Conv(call) => call.name(),
+            Call::Depthwise(call) => call.name(),
+            Call::Plain(call) => call.name(),
+        }
+    }
+
+    /// Multiply-accumulates, those with padding too.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        match self {
+            Call::Conv(call) => call.macs(),
+            Call::Depthwise(call) => call.macs(),
+            Call::Plain(_) => 0,
+        }
+    }
+
+    /// Parts that can be computed independently.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        match self {
+            Call::Conv(call) => call.units(),
+            Call::Depthwise(call) => call.units(),
+            Call::Plain(call) => call.units(),
+        }
+    }
+
     /// # Safety
     /// As [`Conv::run`].
-    unsafe fn run(&self, arena: *mut f32) {
+    unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Call::Conv(call) => call.run(arena, 0..call.units()),
-                Call::Depthwise(call) => call.run(arena, 0..call.units()),
-                Call::Plain(call) => call.run(arena, 0..call.units()),
+                Call::Conv(call) => call.run(arena, units),
+                Call::Depthwise(call) => call.run(arena, units),
+                Call::Plain(call) => call.run(arena, units),
             }
         }
     }
@@ -67,6 +107,18 @@ pub struct Program {
 /// Memory that a [`Program`] works in.
 #[derive(Clone, Debug)]
 pub struct Arena(Vec<f32>);
+
+/// The arena's address for all threads of a run.
+struct Shared(*mut f32);
+
+impl Shared {
+    fn get(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+// SAFETY: whoever uses the address says why threads do not get in each other's way.
+unsafe impl Sync for Shared {}
 
 /// Numbers after the arena's end that loads of whole vectors may read.
 const SLACK: usize = 16;
@@ -115,15 +167,58 @@ impl Program {
     /// # Panics
     /// If the arena is another program's or the image has another size.
     pub fn run(&self, arena: &mut Arena, image: &[f32]) {
-        assert_eq!(arena.0.len(), self.arena + SLACK);
         self.import(arena, image);
         for call in &self.calls {
             // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
-            unsafe { call.run(arena.0.as_mut_ptr()) }
+            unsafe { call.run(arena.0.as_mut_ptr(), 0..call.units()) }
         }
     }
 
+    /// As [`Program::run`], with the parts of every call spread over the pool's threads. The results are the same.
+    ///
+    /// # Panics
+    /// If the arena is another program's or the image has another size.
+    pub fn run_on(&self, pool: &mut Pool, arena: &mut Arena, image: &[f32]) {
+        if pool.threads() == 1 {
+            return self.run(arena, image);
+        }
+        self.import(arena, image);
+        let memory = Shared(arena.0.as_mut_ptr());
+        pool.run(|worker| {
+            for call in &self.calls {
+                let units = call.units();
+                let part = |index| units * index / worker.count();
+                // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
+                unsafe { call.run(memory.get(), part(worker.index())..part(worker.index() + 1)) };
+                worker.barrier();
+            }
+        });
+    }
+
+    /// As [`Program::run`]; adds to `times` what each of [`Program::calls`] took.
+    ///
+    /// # Panics
+    /// If the arena is another program's, the image has another size, or there are fewer times than calls.
+    pub fn run_timed(&self, arena: &mut Arena, image: &[f32], times: &mut [Duration]) {
+        self.import(arena, image);
+        let mut start = Instant::now();
+        for (call, time) in self.calls.iter().zip(&mut times[..self.calls.len()]) {
+            // SAFETY: as in `run`.
+            unsafe { call.run(arena.0.as_mut_ptr(), 0..call.units()) }
+            let end = Instant::now();
+            *time += end - start;
+            start = end;
+        }
+    }
+
+    /// The calls, in order.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
     fn import(&self, arena: &mut Arena, image: &[f32]) {
+        assert_eq!(arena.0.len(), self.arena + SLACK);
         assert_eq!(image.len(), self.image.iter().map(|map| map.height * map.width).sum::<usize>());
         let mut image = image;
         for map in &self.image {
