@@ -6,7 +6,7 @@ mod tile;
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
-use tile::Tile;
+use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
 #[derive(Clone, Debug)]
@@ -102,9 +102,15 @@ pub struct Conv {
     output: Map,
     residual: Option<Map>,
     activation: Activation,
+    /// Tiles of a row.
     tiles: usize,
+    /// Strips of a row: tiles that are computed together.
+    strips: usize,
     rows_first: bool,
 }
+
+/// Input that a strip reads, so that it stays in the first cache for all panels.
+const STRIP_BYTES: usize = 16 << 10;
 
 /// What a convolution computes with.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +189,9 @@ impl Conv {
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
         let mut bias = data.bias.to_vec();
         bias.resize(output.channels.next_multiple_of(level.lanes()), 0.0);
+        let tiles = width.div_ceil(largest);
+        let tile_bytes = order.len() * largest * size_of::<f32>();
+        let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
         let rows_first = weights.len() * size_of::<f32>() <= 256 << 10;
         Conv {
             level,
@@ -196,7 +205,8 @@ impl Conv {
             output,
             residual,
             activation,
-            tiles: width.div_ceil(largest),
+            tiles,
+            strips,
             rows_first,
         }
     }
@@ -224,9 +234,10 @@ impl Conv {
         self.output
     }
 
-    /// Parts that can be computed independently.
+    /// Parts that can be computed independently: for each row, its strips, for each of those all panels; or panels
+    /// outermost, if the weights are many.
     pub(crate) fn units(&self) -> usize {
-        self.output.height * self.tiles * self.panels.len()
+        self.output.height * self.strips * self.panels.len()
     }
 
     /// Bytes of packed weights.
@@ -240,60 +251,43 @@ impl Conv {
     /// `arena` must hold the extents of all maps, nobody else may write what is read or touch what is written, and the
     /// CPU must have the level.
     pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
-        let (panels, tiles, height) = (self.panels.len(), self.tiles, self.output.height);
+        let (panels, places) = (self.panels.len(), self.strips * self.output.height);
         for unit in units {
-            let (pixel_tile, panel) = if self.rows_first {
-                (unit / panels, unit % panels)
-            } else {
-                (unit % (tiles * height), unit / (tiles * height))
-            };
+            let (place, panel) =
+                if self.rows_first { (unit / panels, unit % panels) } else { (unit % places, unit / places) };
             // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe { self.tile(arena, pixel_tile / tiles, pixel_tile % tiles, &self.panels[panel]) };
+            unsafe { self.strip(arena, place / self.strips, place % self.strips, &self.panels[panel]) };
         }
     }
 
     /// # Safety
-    /// As [`Conv::run`]; `y` and `index` must be within the output.
+    /// As [`Conv::run`]; `y` and `strip` must be within the output.
     #[inline(always)]
-    unsafe fn tile(&self, arena: *mut f32, y: usize, index: usize, panel: &Panel) {
+    unsafe fn strip(&self, arena: *mut f32, y: usize, strip: usize, panel: &Panel) {
         let out = &self.output;
+        // The first `more` tiles of a row have a pixel more than the others.
         let (size, more) = (out.width / self.tiles, out.width % self.tiles);
-        let x = index * size + index.min(more);
-        let pixels = size + usize::from(index < more);
-        let kys = self.window.rows(y, self.height);
-        let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
-        let dilation = self.window.dilation[0];
-        // SAFETY: rows `kys` lie on the image and columns within it and its halo, as `check_reach` made sure; the output
-        // row and the panel's channels lie in the output map.
+        let tiles = self.tiles * strip / self.strips..self.tiles * (strip + 1) / self.strips;
+        let larger = tiles.start.min(more)..tiles.end.min(more);
+        let x = tiles.start * size + larger.start;
+        // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
+        // output row and the panel's channels lie in the output map.
         unsafe {
             let row = arena.add(out.row_start(y));
-            if index == 0 && out.halo[0] > 0 {
+            if tiles.start == 0 && out.halo[0] > 0 {
                 zero(row.sub(out.halo[0] * out.pixel), out, out.halo[0], panel);
             }
-            if index + 1 == self.tiles && out.halo[1] > 0 {
+            if tiles.end == self.tiles && out.halo[1] > 0 {
                 zero(row.add(out.width * out.pixel), out, out.halo[1], panel);
             }
-            let residual = self.residual.map_or(std::ptr::null(), |map| {
-                arena.add(map.row_start(y) + x * map.pixel + panel.start).cast_const()
-            });
-            let tile = Tile {
-                arena,
-                taps: &self.taps,
-                rows: &self.rows,
-                kys,
-                top,
-                dilation,
-                x,
-                weights: self.weights.as_ptr().add(panel.weights),
-                bias: self.bias.as_ptr().add(panel.start),
-                residual,
-                residual_step: self.residual.map_or(0, |map| map.pixel),
-                out: row.add(x * out.pixel + panel.start),
-                out_step: out.pixel,
-                channels: panel.channels,
-                activation: self.activation,
-            };
-            tile.run(self.level, pixels, panel.vectors);
+            let first = Strip { conv: self, panel, arena, y, x, tiles: larger.len() };
+            if first.tiles > 0 {
+                first.run(size + 1);
+            }
+            let then = Strip { x: x + larger.len() * (size + 1), tiles: tiles.len() - larger.len(), ..first };
+            if then.tiles > 0 {
+                then.run(size);
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) trait Isa: Copy + 'static {
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` lanes from memory, 0 in the others.
     unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes the first `n` lanes only.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;

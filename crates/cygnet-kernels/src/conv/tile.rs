@@ -1,45 +1,36 @@
 //! The micro-kernel: a tile of output pixels × vectors of output channels in registers.
 
-use std::ops::Range;
-
-use super::Tap;
+use super::{Conv, Panel};
 use crate::activation::Activation;
 use crate::isa::{Isa, Kernel, Level, opaque};
 
-/// One tile's work. The pointers are valid for the tile's pixels and channels.
-#[derive(Clone)]
-pub(super) struct Tile<'a> {
-    pub(super) arena: *const f32,
-    pub(super) taps: &'a [Tap],
-    pub(super) rows: &'a [usize],
-    /// Rows of the window on the image.
-    pub(super) kys: Range<usize>,
-    /// Input row of the window's first row, wrapping below 0.
-    pub(super) top: usize,
-    pub(super) dilation: usize,
+/// Equal tiles that follow each other in an output row, for one panel of output channels.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) panel: &'a Panel,
+    pub(super) arena: *mut f32,
+    /// Output row.
+    pub(super) y: usize,
     /// First output column.
     pub(super) x: usize,
-    pub(super) weights: *const f32,
-    pub(super) bias: *const f32,
-    /// Null if nothing is added.
-    pub(super) residual: *const f32,
-    pub(super) residual_step: usize,
-    pub(super) out: *mut f32,
-    pub(super) out_step: usize,
-    pub(super) channels: usize,
-    pub(super) activation: Activation,
+    /// Number of tiles.
+    pub(super) tiles: usize,
 }
 
-struct Sized<'t, 'a, const PIXELS: usize, const VECTORS: usize>(&'t Tile<'a>);
+struct Sized<'a, const PIXELS: usize, const VECTORS: usize>(Strip<'a>);
 
-impl Tile<'_> {
+impl Strip<'_> {
+    /// Computes tiles of `pixels` pixels.
+    ///
     /// # Safety
-    /// The tile's pointers must be valid for `pixels` and `vectors`, and the CPU must have `level`.
+    /// The tiles must lie in the output row, the maps in the arena, and the CPU must have the convolution's level.
     #[inline(always)]
-    pub(super) unsafe fn run(&self, level: Level, pixels: usize, vectors: usize) {
+    pub(super) unsafe fn run(self, pixels: usize) {
+        let level: Level = self.conv.level;
         macro_rules! sizes {
             ($($vectors:literal: [$($pixels:literal)*],)*) => {
-                match (vectors, pixels) {
+                match (self.panel.vectors, pixels) {
                     // SAFETY: the caller's promise.
                     $($(($vectors, $pixels) => unsafe { level.run(Sized::<$pixels, $vectors>(self)) },)*)*
                     _ => unreachable!("tiles are cut to the sizes that exist"),
@@ -55,53 +46,135 @@ impl Tile<'_> {
     }
 }
 
-impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, '_, PIXELS, VECTORS> {
+/// Repeats the block with `i` from 0 up to the constant `n`, without a loop: arrays indexed by it stay in registers.
+macro_rules! unroll {
+    ($i:ident < $n:expr, $body:block) => {
+        unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => {
+        $(if $k < $n {
+            const $i: usize = $k;
+            $body
+        })*
+    };
+}
+
+impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, PIXELS, VECTORS> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         if PIXELS > I::TILE[VECTORS - 1] {
             return;
         }
-        let t = self.0;
-        // SAFETY: the tile's pointers are valid for its pixels, vectors and taps, as whoever made it promises.
+        let Strip { conv, panel, arena, y, mut x, tiles } = self.0;
+        let kys = conv.window.rows(y, conv.height);
+        let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
+        let last = panel.channels - (VECTORS - 1) * I::LANES;
+        // SAFETY: `kys` lies in the window; the tiles lie in the output row, the maps in the arena, and weights and bias are
+        // padded to whole vectors.
         unsafe {
-            let bias: [I::V; VECTORS] = std::array::from_fn(|j| I::load(t.bias.add(j * I::LANES)));
-            let mut tile = [bias; PIXELS];
-            for ky in t.kys.clone() {
-                let y = t.top.wrapping_add(ky * t.dilation);
-                for tap in &t.taps[t.rows[ky]..t.rows[ky + 1]] {
-                    let mut a = t.arena.offset(tap.start(y, t.x));
-                    let mut b = t.weights.add(tap.first * VECTORS * I::LANES);
-                    for _ in 0..tap.len {
-                        a = opaque(a);
-                        let weights: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
-                        for (i, sums) in tile.iter_mut().enumerate() {
-                            let x = I::splat(*a.add(i * tap.step));
-                            for (sum, weight) in sums.iter_mut().zip(weights) {
-                                *sum = I::fma(x, weight, *sum);
-                            }
-                        }
-                        a = a.add(1);
-                        b = b.add(VECTORS * I::LANES);
-                    }
-                }
+            let weights = conv.weights.as_ptr().add(panel.weights);
+            let bias = conv.bias.as_ptr().add(panel.start);
+            let mut out = arena.add(conv.output.row_start(y) + x * conv.output.pixel + panel.start);
+            let mut term = std::ptr::null::<f32>();
+            let mut term_step = 0;
+            if let Some(map) = &conv.residual {
+                term = arena.add(map.row_start(y) + x * map.pixel + panel.start);
+                term_step = map.pixel;
             }
-            // A copy, so that only it, and not what the loop works on, is kept in memory.
-            let mut sums = tile;
-            let last = t.channels - (VECTORS - 1) * I::LANES;
-            for (i, sums) in sums.iter_mut().enumerate() {
-                if !t.residual.is_null() {
-                    let term = t.residual.add(i * t.residual_step);
-                    for (j, sum) in sums.iter_mut().enumerate() {
-                        let lanes = if j + 1 < VECTORS { I::LANES } else { last };
-                        *sum = I::add(*sum, I::load_first(term.add(j * I::LANES), lanes));
+            for _ in 0..tiles {
+                let bias: [I::V; VECTORS] = std::array::from_fn(|j| I::load(bias.add(j * I::LANES)));
+                let mut tile = [bias; PIXELS];
+                for ky in kys.clone() {
+                    let y = top.wrapping_add(ky * conv.window.dilation[0]);
+                    let mut tap = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky));
+                    let end = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky + 1));
+                    while tap != end {
+                        let mut a = arena.offset((*tap).start(y, x)).cast_const();
+                        let mut b = weights.add((*tap).first * VECTORS * I::LANES);
+                        let step = (*tap).step;
+                        for _ in 0..(*tap).len {
+                            a = opaque(a);
+                            let weights: [I::V; VECTORS] =
+                                std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
+                            for (i, sums) in tile.iter_mut().enumerate() {
+                                let x = I::splat(*a.add(i * step));
+                                for (sum, weight) in sums.iter_mut().zip(weights) {
+                                    *sum = I::fma(x, weight, *sum);
+                                }
+                            }
+                            a = a.add(1);
+                            b = b.add(VECTORS * I::LANES);
+                        }
+                        tap = tap.add(1);
                     }
                 }
-                t.activation.cheap::<I, VECTORS>(sums);
-                let out = t.out.add(i * t.out_step);
-                for (j, sum) in sums.iter().enumerate() {
-                    let lanes = if j + 1 < VECTORS { I::LANES } else { last };
-                    I::store_first(out.add(j * I::LANES), *sum, lanes);
+                if !term.is_null() {
+                    unroll!(P < PIXELS, {
+                        unroll!(V < VECTORS, {
+                            let lanes = if V + 1 < VECTORS { I::LANES } else { last };
+                            tile[P][V] = I::add(tile[P][V], I::load_first(term.add(V * I::LANES), lanes));
+                        });
+                        term = term.add(term_step);
+                    });
                 }
+                match conv.activation {
+                    Activation::Clamp { low, high } if high == f32::INFINITY => {
+                        let low = I::splat(low);
+                        unroll!(P < PIXELS, {
+                            unroll!(V < VECTORS, {
+                                tile[P][V] = I::at_least(tile[P][V], low);
+                            });
+                        });
+                    }
+                    Activation::Clamp { low, high } => {
+                        let (low, high) = (I::splat(low), I::splat(high));
+                        unroll!(P < PIXELS, {
+                            unroll!(V < VECTORS, {
+                                tile[P][V] = I::at_most(I::at_least(tile[P][V], low), high);
+                            });
+                        });
+                    }
+                    Activation::HardSwish => {
+                        let [zero, three, six, sixth] = [0.0, 3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
+                        unroll!(P < PIXELS, {
+                            unroll!(V < VECTORS, {
+                                let gate = I::at_most(I::at_least(I::add(tile[P][V], three), zero), six);
+                                tile[P][V] = I::mul(I::mul(tile[P][V], gate), sixth);
+                            });
+                        });
+                    }
+                    Activation::HardSigmoid { scale, shift, high, factor } => {
+                        let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
+                        let zero = I::splat(0.0);
+                        unroll!(P < PIXELS, {
+                            unroll!(V < VECTORS, {
+                                let inner = I::fma(tile[P][V], scale, shift);
+                                tile[P][V] = I::mul(I::at_most(I::at_least(inner, zero), high), factor);
+                            });
+                        });
+                    }
+                    Activation::None | Activation::Sigmoid | Activation::Swish => {}
+                }
+                if last == I::LANES {
+                    unroll!(P < PIXELS, {
+                        unroll!(V < VECTORS, {
+                            I::store(out.add(V * I::LANES), tile[P][V]);
+                        });
+                        out = out.add(conv.output.pixel);
+                    });
+                } else {
+                    unroll!(P < PIXELS, {
+                        unroll!(V < VECTORS, {
+                            if V + 1 < VECTORS {
+                                I::store(out.add(V * I::LANES), tile[P][V]);
+                            } else {
+                                I::store_first(out.add(V * I::LANES), tile[P][V], last);
+                            }
+                        });
+                        out = out.add(conv.output.pixel);
+                    });
+                }
+                x += PIXELS;
             }
         }
     }

@@ -35,6 +35,10 @@ impl Isa for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: __m256, n: usize) {
         unsafe {
             if n >= 8 {

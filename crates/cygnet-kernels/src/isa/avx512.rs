@@ -34,6 +34,10 @@ impl Isa for Avx512 {
         unsafe { _mm512_maskz_loadu_ps(first(n), p) }
     }
     #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: __m512, n: usize) {
         unsafe { _mm512_mask_storeu_ps(p, first(n), v) }
     }

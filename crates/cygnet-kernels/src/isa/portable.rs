@@ -35,6 +35,11 @@ impl Isa for Portable {
         v
     }
     #[inline(always)]
+    unsafe fn store(p: *mut f32, v: V) {
+        // SAFETY: the caller's promise: four writable lanes.
+        unsafe { p.cast::<V>().write_unaligned(v) }
+    }
+    #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: V, n: usize) {
         // SAFETY: the caller's promise: `n` writable lanes.
         (0..n.min(4)).for_each(|i| unsafe { *p.add(i) = v[i] });
