@@ -7,6 +7,7 @@
 mod plan;
 mod reference;
 mod session;
+mod threads;
 
 pub use cygnet_kernels::{Level, probe::peak_gflops, reference::softmax};
 pub use plan::{Outline, Plan, PlanBuffer, PlanOptions, PlanStep, Rule, StepNode};
