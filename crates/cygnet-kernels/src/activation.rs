@@ -3,7 +3,8 @@
 use crate::isa::Isa;
 use crate::unroll::unroll;
 
-/// An element-wise function. NaN stays NaN.
+/// An element-wise function. NaN stays NaN; an infinity becomes the limit, but for hard-swish, whose formula is NaN at
+/// -∞ and whose result is infinite where `6 x` is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `x`.
@@ -109,7 +110,8 @@ impl Activation {
         unsafe {
             match self {
                 Activation::Sigmoid => sigmoid::<I>(x),
-                Activation::Swish => I::mul(x, sigmoid::<I>(x)),
+                // The sigmoid saturates above 0, which the largest numbers would show.
+                Activation::Swish => I::mul(I::at_least(x, I::splat(-88.0)), sigmoid::<I>(x)),
                 _ => {
                     let mut x = [x];
                     self.cheap::<I, 1>(&mut x);

@@ -50,11 +50,12 @@ impl Map {
     #[must_use]
     pub fn extent(&self) -> Option<std::ops::Range<usize>> {
         let start = self.offset.checked_sub(self.halo[0].checked_mul(self.pixel)?)?;
-        if self.height == 0 || self.width == 0 || self.channels == 0 || self.ring == 0 {
+        let columns = self.width.checked_add(self.halo[1])?;
+        if self.height == 0 || self.channels == 0 || self.ring == 0 || self.halo[0] == 0 && columns == 0 {
             return Some(start..start);
         }
         let rows = (self.height.min(self.ring) - 1).checked_mul(self.row)?;
-        let columns = (self.width - 1 + self.halo[1]).checked_mul(self.pixel)?;
+        let columns = columns.saturating_sub(1).checked_mul(self.pixel)?;
         let end = self.offset.checked_add(rows)?.checked_add(columns)?.checked_add(self.channels)?;
         Some(start..end)
     }
