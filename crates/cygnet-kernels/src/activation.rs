@@ -43,7 +43,7 @@ impl Activation {
         !matches!(self, Activation::Sigmoid | Activation::Swish)
     }
 
-    /// The function of every vector.
+    /// The function of every vector, one of the [cheap](Activation::is_cheap) ones.
     ///
     /// # Safety
     /// As [`Isa`].
@@ -56,23 +56,30 @@ impl Activation {
                     let (low, high) = (I::splat(low), I::splat(high));
                     x.iter_mut().for_each(|x| *x = I::at_most(I::at_least(*x, low), high));
                 }
-                Activation::HardSigmoid { scale, shift, high, factor } => {
-                    let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
-                    let zero = I::splat(0.0);
-                    x.iter_mut().for_each(|x| {
-                        let inner = I::fma(*x, scale, shift);
-                        *x = I::mul(I::at_most(I::at_least(inner, zero), high), factor);
-                    });
-                }
-                Activation::HardSwish => {
-                    let [zero, three, six, sixth] = [0.0, 3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
-                    x.iter_mut().for_each(|x| {
-                        let gate = I::at_most(I::at_least(I::add(*x, three), zero), six);
-                        *x = I::mul(I::mul(*x, gate), sixth);
-                    });
+                Activation::HardSigmoid { .. } | Activation::HardSwish => {
+                    x.iter_mut().for_each(|x| *x = self.hard::<I>(*x));
                 }
                 Activation::None | Activation::Sigmoid | Activation::Swish => {}
             }
+        }
+    }
+
+    /// Hard sigmoid or hard swish; any other function as hard swish.
+    ///
+    /// # Safety
+    /// As [`Isa`].
+    #[inline(always)]
+    pub(crate) unsafe fn hard<I: Isa>(self, x: I::V) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let zero = I::splat(0.0);
+            if let Activation::HardSigmoid { scale, shift, high, factor } = self {
+                let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
+                return I::mul(I::at_most(I::at_least(I::fma(x, scale, shift), zero), high), factor);
+            }
+            let [three, six, sixth] = [3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
+            let gate = I::at_most(I::at_least(I::add(x, three), zero), six);
+            I::mul(I::mul(x, gate), sixth)
         }
     }
 

@@ -81,8 +81,10 @@ struct Panel {
     start: usize,
     /// Output channels; the last vector may be partly used.
     channels: usize,
-    /// Vectors.
+    /// Whole vectors.
     vectors: usize,
+    /// Whether a half vector follows them.
+    half: bool,
     /// Offset of its packed weights.
     weights: usize,
 }
@@ -184,7 +186,7 @@ impl Conv {
         rows.push(taps.len());
         let height = parts.first().map_or(0, |part| join(part.map).height);
         let width = output.width;
-        let vectors = choose_vectors(level, width, output.channels);
+        let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
         let mut bias = data.bias.to_vec();
@@ -316,22 +318,41 @@ pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
-/// The number of vectors a panel that costs least, counting instructions of a core with two loads and two
-/// multiply-adds a cycle.
-fn choose_vectors(level: Level, width: usize, channels: usize) -> usize {
-    let total = channels.div_ceil(level.lanes());
+/// The number of vectors a panel that costs least, counting cycles of a core with two loads and one multiply-add of a
+/// whole vector a cycle, and what a tile costs beside its `depth` inputs.
+fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
+    let halves = level.lanes() / level.least_lanes();
+    let total = channels.div_ceil(level.least_lanes());
     let cost = |vectors: usize| {
         let largest = level.tile()[vectors - 1];
         let tiles = width.div_ceil(largest).max(1);
-        let tile_cost = |vectors: usize| {
+        let row_cost = |pieces: usize| {
             let (size, more) = (width / tiles, width % tiles);
-            let one = |pixels: usize| (pixels * vectors).max(pixels + vectors).max(8) + 1;
+            let slots = pieces.div_ceil(halves);
+            let one = |pixels: usize| {
+                let arithmetic = pixels * pieces;
+                let loads = (pixels + 2 * slots) * halves / 2;
+                let cycles = 16 * arithmetic.max(loads).max(4 * halves) + (pixels + slots) * halves;
+                depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
+            };
             more * one(size + 1) + (tiles - more) * one(size)
         };
-        let rest = total % vectors;
-        total / vectors * tile_cost(vectors) + if rest > 0 { tile_cost(rest) } else { 0 }
+        panel_sizes(total, vectors * halves, halves).map(row_cost).sum::<usize>()
     };
-    (1..=4.min(total.max(1))).min_by_key(|&vectors| cost(vectors)).unwrap_or(1)
+    let most = 4.min(total.div_ceil(halves).max(1));
+    (1..=most).rev().min_by_key(|&vectors| cost(vectors)).unwrap_or(1)
+}
+
+/// Cuts `total` pieces into as few panels of at most `most` as there can be, of about one size, all but the last of
+/// multiples of `whole`.
+fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = usize> {
+    let panels = total.div_ceil(most);
+    let mut rest = total;
+    (0..panels).map(move |panel| {
+        let size = rest.div_ceil(panels - panel).next_multiple_of(whole).min(rest);
+        rest -= size;
+        size
+    })
 }
 
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
@@ -347,13 +368,15 @@ fn pack(
     let lanes = level.lanes();
     let kw = order.last().map_or(1, |last| last[2] + 1);
     let per_output = data.inputs * taps;
-    let mut weights = vec![0.0; order.len() * channels.next_multiple_of(lanes)];
+    let mut weights = vec![0.0; order.len() * channels.next_multiple_of(level.least_lanes())];
     let mut panels = Vec::new();
     let (mut start, mut offset) = (0, 0);
-    while start < channels {
-        let used = (channels - start).min(vectors * lanes);
-        let panel = Panel { start, channels: used, vectors: used.div_ceil(lanes), weights: offset };
-        let width = panel.vectors * lanes;
+    let least = level.least_lanes();
+    for pieces in panel_sizes(channels.div_ceil(least), vectors * lanes / least, lanes / least) {
+        let width = pieces * least;
+        let used = width.min(channels - start);
+        let half = !width.is_multiple_of(lanes);
+        let panel = Panel { start, channels: used, vectors: width / lanes, half, weights: offset };
         let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
         for (row, place) in weights[offset..][..order.len() * width].chunks_exact_mut(width).zip(places) {
             for (o, weight) in row[..used].iter_mut().enumerate() {

@@ -18,7 +18,7 @@ pub(super) struct Strip<'a> {
     pub(super) tiles: usize,
 }
 
-struct Sized<'a, const PIXELS: usize, const VECTORS: usize>(Strip<'a>);
+struct Sized<'a, const PIXELS: usize, const VECTORS: usize, const HALF: bool>(Strip<'a>);
 
 impl Strip<'_> {
     /// Computes tiles of `pixels` pixels.
@@ -29,19 +29,25 @@ impl Strip<'_> {
     pub(super) unsafe fn run(self, pixels: usize) {
         let level: Level = self.conv.level;
         macro_rules! sizes {
-            ($($vectors:literal: [$($pixels:literal)*],)*) => {
-                match (self.panel.vectors, pixels) {
+            ($($vectors:literal $half:literal: [$($pixels:literal)*],)*) => {
+                match (self.panel.vectors, self.panel.half, pixels) {
                     // SAFETY: the caller's promise.
-                    $($(($vectors, $pixels) => unsafe { level.run(Sized::<$pixels, $vectors>(self)) },)*)*
+                    $($(($vectors, $half, $pixels) => unsafe {
+                        level.run(Sized::<$pixels, $vectors, $half>(self));
+                    },)*)*
                     _ => unreachable!("tiles are cut to the sizes that exist"),
                 }
             };
         }
         sizes! {
-            1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            3: [1 2 3 4 5 6 7 8 9],
-            4: [1 2 3 4 5 6],
+            1 false: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 false: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            3 false: [1 2 3 4 5 6 7 8 9],
+            4 false: [1 2 3 4 5 6],
+            0 true: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            1 true: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 true: [1 2 3 4 5 6 7 8 9],
+            3 true: [1 2 3 4 5 6],
         }
     }
 }
@@ -59,16 +65,39 @@ macro_rules! unroll {
     };
 }
 
-impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, PIXELS, VECTORS> {
+/// What the epilogue does with each full and half vector of a tile.
+macro_rules! each_vector {
+    ($tile:ident, $half:ident, |$pixel:ident, $x:ident, $set:ident, $place:ident| $body:expr) => {
+        unroll!($pixel < PIXELS, {
+            unroll!(V < VECTORS, {
+                type $set<I> = I;
+                let ($place, $x) = (V * I::LANES, &mut $tile[$pixel][V]);
+                $body
+            });
+            if HALF {
+                type $set<I> = <I as Isa>::Half;
+                let ($place, $x) = (VECTORS * I::LANES, &mut $half[$pixel]);
+                $body
+            }
+        });
+    };
+}
+
+impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
+    for Sized<'_, PIXELS, VECTORS, HALF>
+{
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        if PIXELS > I::TILE[VECTORS - 1] {
+        let slots = VECTORS + HALF as usize;
+        if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
             return;
         }
         let Strip { conv, panel, arena, y, mut x, tiles } = self.0;
         let kys = conv.window.rows(y, conv.height);
         let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
-        let last = panel.channels - (VECTORS - 1) * I::LANES;
+        let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
+        let width = VECTORS * I::LANES + if HALF { I::Half::LANES } else { 0 };
+        let last = panel.channels + last_lanes - width;
         // SAFETY: `kys` lies in the window; the tiles lie in the output row, the maps in the arena, and weights and bias are
         // padded to whole vectors.
         unsafe {
@@ -82,98 +111,91 @@ impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, PIXELS, VEC
                 term_step = map.pixel;
             }
             for _ in 0..tiles {
-                let bias: [I::V; VECTORS] = std::array::from_fn(|j| I::load(bias.add(j * I::LANES)));
-                let mut tile = [bias; PIXELS];
+                let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(bias.add(j * I::LANES)));
+                let mut tile = [full; PIXELS];
+                let mut half = [I::Half::load(bias.add(if HALF { VECTORS * I::LANES } else { 0 })); PIXELS];
                 for ky in kys.clone() {
                     let y = top.wrapping_add(ky * conv.window.dilation[0]);
                     let mut tap = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky));
                     let end = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky + 1));
                     while tap != end {
                         let mut a = arena.offset((*tap).start(y, x)).cast_const();
-                        let mut b = weights.add((*tap).first * VECTORS * I::LANES);
+                        let mut b = weights.add((*tap).first * width);
                         let step = (*tap).step;
                         for _ in 0..(*tap).len {
                             a = opaque(a);
-                            let weights: [I::V; VECTORS] =
-                                std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
-                            for (i, sums) in tile.iter_mut().enumerate() {
-                                let x = I::splat(*a.add(i * step));
-                                for (sum, weight) in sums.iter_mut().zip(weights) {
-                                    *sum = I::fma(x, weight, *sum);
+                            let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
+                            if HALF {
+                                let weight = I::Half::load(b.add(VECTORS * I::LANES));
+                                for (i, (sums, sum)) in tile.iter_mut().zip(&mut half).enumerate() {
+                                    let x = I::splat(*a.add(i * step));
+                                    for (sum, weight) in sums.iter_mut().zip(full) {
+                                        *sum = I::fma(x, weight, *sum);
+                                    }
+                                    *sum = I::Half::fma(I::half(x), weight, *sum);
+                                }
+                            } else {
+                                for (i, sums) in tile.iter_mut().enumerate() {
+                                    let x = I::splat(*a.add(i * step));
+                                    for (sum, weight) in sums.iter_mut().zip(full) {
+                                        *sum = I::fma(x, weight, *sum);
+                                    }
                                 }
                             }
                             a = a.add(1);
-                            b = b.add(VECTORS * I::LANES);
+                            b = b.add(width);
                         }
                         tap = tap.add(1);
                     }
                 }
                 if !term.is_null() {
-                    unroll!(P < PIXELS, {
-                        unroll!(V < VECTORS, {
-                            let lanes = if V + 1 < VECTORS { I::LANES } else { last };
-                            tile[P][V] = I::add(tile[P][V], I::load_first(term.add(V * I::LANES), lanes));
-                        });
-                        term = term.add(term_step);
+                    each_vector!(tile, half, |P, x, S, place| {
+                        let lanes = if place + S::<I>::LANES < width { S::<I>::LANES } else { last };
+                        *x = S::<I>::add(*x, S::<I>::load_first(term.add(P * term_step + place), lanes));
                     });
+                    term = term.add(PIXELS * term_step);
                 }
                 match conv.activation {
                     Activation::Clamp { low, high } if high == f32::INFINITY => {
-                        let low = I::splat(low);
-                        unroll!(P < PIXELS, {
-                            unroll!(V < VECTORS, {
-                                tile[P][V] = I::at_least(tile[P][V], low);
-                            });
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = S::<I>::at_least(*x, S::<I>::splat(low));
                         });
                     }
                     Activation::Clamp { low, high } => {
-                        let (low, high) = (I::splat(low), I::splat(high));
-                        unroll!(P < PIXELS, {
-                            unroll!(V < VECTORS, {
-                                tile[P][V] = I::at_most(I::at_least(tile[P][V], low), high);
-                            });
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = S::<I>::at_most(
+                                S::<I>::at_least(*x, S::<I>::splat(low)),
+                                S::<I>::splat(high),
+                            );
                         });
                     }
                     Activation::HardSwish => {
-                        let [zero, three, six, sixth] = [0.0, 3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
-                        unroll!(P < PIXELS, {
-                            unroll!(V < VECTORS, {
-                                let gate = I::at_most(I::at_least(I::add(tile[P][V], three), zero), six);
-                                tile[P][V] = I::mul(I::mul(tile[P][V], gate), sixth);
-                            });
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = Activation::HardSwish.hard::<S<I>>(*x);
                         });
                     }
-                    Activation::HardSigmoid { scale, shift, high, factor } => {
-                        let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
-                        let zero = I::splat(0.0);
-                        unroll!(P < PIXELS, {
-                            unroll!(V < VECTORS, {
-                                let inner = I::fma(tile[P][V], scale, shift);
-                                tile[P][V] = I::mul(I::at_most(I::at_least(inner, zero), high), factor);
-                            });
+                    sigmoid @ Activation::HardSigmoid { .. } => {
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = sigmoid.hard::<S<I>>(*x);
                         });
                     }
                     Activation::None | Activation::Sigmoid | Activation::Swish => {}
                 }
-                if last == I::LANES {
-                    unroll!(P < PIXELS, {
-                        unroll!(V < VECTORS, {
-                            I::store(out.add(V * I::LANES), tile[P][V]);
-                        });
-                        out = out.add(conv.output.pixel);
+                let step = conv.output.pixel;
+                if last == last_lanes {
+                    each_vector!(tile, half, |P, x, S, place| {
+                        S::<I>::store(out.add(P * step + place), *x);
                     });
                 } else {
-                    unroll!(P < PIXELS, {
-                        unroll!(V < VECTORS, {
-                            if V + 1 < VECTORS {
-                                I::store(out.add(V * I::LANES), tile[P][V]);
-                            } else {
-                                I::store_first(out.add(V * I::LANES), tile[P][V], last);
-                            }
-                        });
-                        out = out.add(conv.output.pixel);
+                    each_vector!(tile, half, |P, x, S, place| {
+                        if place + S::<I>::LANES < width {
+                            S::<I>::store(out.add(P * step + place), *x);
+                        } else {
+                            S::<I>::store_first(out.add(P * step + place), *x, last);
+                        }
                     });
                 }
+                out = out.add(PIXELS * step);
                 x += PIXELS;
             }
         }

@@ -14,10 +14,16 @@ fn each(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 
 impl Isa for Portable {
     type V = V;
+    type Half = Self;
+    const HALVES: bool = false;
     const LANES: usize = 4;
     const TILE: [usize; 4] = [6, 4, 3, 2];
     const DEPTHWISE: usize = 2;
 
+    #[inline(always)]
+    unsafe fn half(v: V) -> V {
+        v
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {
         [x; 4]
