@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
-use cygnet_runtime::{Level, Plan, RunError};
+use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
     Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution, sha256_of,
@@ -283,8 +283,15 @@ impl Model {
     /// # Errors
     /// If the weights do not fit the graph, or `CYGNET_ISA` names no instruction set.
     pub fn plan(&self) -> Result<Arc<Plan>, Error> {
-        let level = Level::chosen().map_err(RunError::Plan)?;
-        Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, level)?))
+        self.plan_with(Level::chosen().map_err(RunError::Plan)?.into())
+    }
+
+    /// As [`Model::plan`], with other settings, such as features.
+    ///
+    /// # Errors
+    /// If the weights do not fit the graph, or this CPU lacks the instruction set.
+    pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
+        Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
     }
 
     /// The label of a class, or its number if labels are unknown.

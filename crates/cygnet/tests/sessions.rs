@@ -1,14 +1,14 @@
 //! Sessions: the same results on any number of threads, over batches and from many threads; errors for every misuse.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cygnet::bench::random_weights;
 use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess, Resize};
-use cygnet::runtime::{Level, Plan, RunError, Session};
-use cygnet::verify::synthetic;
+use cygnet::runtime::{Level, Plan, PlanOptions, Reference, RunError, Session};
+use cygnet::verify::{synthetic, synthetic_param};
 use cygnet::weights::Accuracy;
 use cygnet::{Error, Model};
 use cygnet_zoo::networks;
@@ -75,8 +75,8 @@ fn check_threads(graph: &Graph) {
     }
 }
 
-#[test]
-fn the_smallest_network_of_each_family_is_the_same_on_any_number_of_threads() {
+/// The network with the fewest parameters of each family, for a small image.
+fn smallest() -> Vec<Graph> {
     let mut smallest = BTreeMap::new();
     for network in networks() {
         let graph = network.build().unwrap();
@@ -86,9 +86,13 @@ fn the_smallest_network_of_each_family_is_the_same_on_any_number_of_threads() {
         }
     }
     assert_eq!(smallest.len(), cygnet_zoo::registry::Family::ALL.len());
-    for graph in smallest.values() {
-        check_threads(&[64, 96, 128].iter().find_map(|&side| graph.resized(side, side).ok()).unwrap());
-    }
+    let small = |graph: &Graph| [64, 96, 128].iter().find_map(|&side| graph.resized(side, side).ok());
+    smallest.values().map(|graph| small(graph).unwrap()).collect()
+}
+
+#[test]
+fn the_smallest_network_of_each_family_is_the_same_on_any_number_of_threads() {
+    smallest().iter().for_each(check_threads);
 }
 
 #[test]
@@ -195,4 +199,69 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
         ..model
     };
     assert!(matches!(model.with_image_size(20, 20), Err(Error::Build(_))), "the windows do not fit");
+}
+
+#[test]
+fn features_are_the_reference_executors_and_change_no_output() {
+    let largest = |a: f32, x: &f32| a.max(x.abs());
+    for graph in smallest() {
+        // A gain at which rounding does not grow from layer to layer.
+        let weights: Vec<_> =
+            graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.0)).collect();
+        let image = images(&graph, 1);
+        let reference = Reference::<f32>::new(graph.clone(), &weights).unwrap();
+        let mut values = HashMap::new();
+        reference.run_with(&image, |id, value| _ = values.insert(id, value.to_vec())).unwrap();
+
+        let options = PlanOptions { features: true, ..Level::chosen().unwrap().into() };
+        let plan = Arc::new(Plan::new(graph.clone(), &weights, options).unwrap());
+        let mut session = Session::with_threads(Arc::clone(&plan), 2).unwrap();
+        let (mut output, mut features) = (vec![0.0; session.outputs()], vec![f32::NAN; session.features()]);
+        session.run_with_features(&image, &mut output, &mut features).unwrap();
+        assert_eq!(plan.features().len(), graph.features().len(), "{}", graph.name());
+        for (feature, found) in graph.features().iter().zip(plan.features()) {
+            let want = &values[&feature.node];
+            assert_eq!((&found.name, found.stride), (&feature.name, graph.stride(feature.node)));
+            assert_eq!(found.shape.to_vec(), graph.node(feature.node).shape, "{}", graph.name());
+            let (got, scale) = (&features[found.range.clone()], want.iter().fold(0.0, largest));
+            assert_eq!(got.len(), want.len(), "{}", graph.name());
+            let off =
+                got.iter().zip(want).map(|(got, want)| (got - want).abs()).fold(0.0, |a, b| largest(a, &b));
+            let is_close = off <= scale * 1e-4 && got.iter().all(|x| x.is_finite());
+            assert!(is_close, "{}: {} is off by {off} of {scale}", graph.name(), feature.name);
+        }
+        let plain = Plan::new(graph.clone(), &weights, Level::chosen().unwrap()).unwrap();
+        let off = alone(&Arc::new(plain), &image)
+            .iter()
+            .zip(&output)
+            .map(|(a, b)| a - b)
+            .fold(0.0, |a, b| largest(a, &b));
+        assert!(
+            off <= 1e-4 * output.iter().fold(0.0, largest),
+            "{}: the output is off by {off}",
+            graph.name()
+        );
+    }
+}
+
+#[test]
+fn features_want_a_plan_and_a_buffer_for_them() {
+    let graph = tiny();
+    let image = images(&graph, 1);
+    let mut session = Session::new(plan(&graph));
+    let error = session.run_with_features(&image, &mut [0.0; 5], &mut [0.0; 9]).unwrap_err();
+    assert_eq!(error, RunError::FeatureSize { wanted: 0, given: 9 });
+    session.run_with_features(&image, &mut [0.0; 5], &mut []).unwrap();
+
+    let options = PlanOptions { features: true, ..PlanOptions::default() };
+    let mut session =
+        Session::new(Plan::new(graph.clone(), &random_weights(&graph), options).unwrap().into());
+    let wanted = 8 * 8 * 6 + 8 * 4 * 3;
+    assert_eq!(session.features(), wanted);
+    let mut output = [7.0; 5];
+    let error = session.run_with_features(&image, &mut output, &mut vec![0.0; wanted - 1]).unwrap_err();
+    assert_eq!((error, output), (RunError::FeatureSize { wanted, given: wanted - 1 }, [7.0; 5]));
+    let mut features = vec![7.0; wanted];
+    assert!(session.run_with_features(&image[1..], &mut output, &mut features).is_err());
+    assert_eq!(features, vec![7.0; wanted]);
 }
