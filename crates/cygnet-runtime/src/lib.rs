@@ -10,6 +10,6 @@ mod session;
 mod threads;
 
 pub use cygnet_kernels::{Level, probe::peak_gflops, reference::softmax};
-pub use plan::{Outline, Plan, PlanBuffer, PlanOptions, PlanStep, Rule, StepNode};
+pub use plan::{Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode};
 pub use reference::{Reference, RunError};
 pub use session::Session;

@@ -22,13 +22,15 @@ pub(super) struct Lowered<'a> {
     pub(super) calls: Vec<Make<'a>>,
     pub(super) image: Value,
     pub(super) output: Value,
+    /// Those of the graph, if they are wanted.
+    pub(super) features: Vec<Value>,
     pub(super) outline: Outline,
 }
 
 pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
     options: PlanOptions,
-    /// The readers of every node; the output has one more, its caller.
+    /// The readers of every node; what the caller wants is also read by itself.
     pub(super) readers: Vec<Vec<NodeId>>,
     pub(super) values: Vec<Option<Value>>,
     /// Where in a concatenation's buffer a node writes its value.
@@ -46,12 +48,13 @@ pub(super) struct Lowering<'a> {
 
 /// Lowers the nodes of `order`, the image first.
 pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]) -> Lowered<'a> {
+    let wanted = wanted(graph, options);
     let count = graph.nodes().len();
     let mut readers = vec![Vec::new(); count];
     for &id in order {
         graph.node(id).inputs.iter().for_each(|input| readers[input.0].push(id));
     }
-    readers[graph.output().0].push(graph.output());
+    wanted.iter().for_each(|&id| readers[id.0].push(id));
     let mut lowering = Lowering {
         graph,
         options,
@@ -74,6 +77,9 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
     let output = lowering.contiguous(graph.output());
     let Lowering { mut layout, calls, mut steps, values, image_views, .. } = lowering;
     layout.keep(&output, calls.len());
+    let [features @ .., _] = &wanted[..] else { unreachable!("the output is always wanted") };
+    let features: Vec<Value> = features.iter().filter_map(|id| values[id.0].clone()).collect();
+    features.iter().for_each(|value| layout.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
     let arena_bytes = layout.place() * size_of::<f32>();
     let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
@@ -83,7 +89,13 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
         arena_bytes,
         lower_bound_bytes: lower_bound * size_of::<f32>(),
     };
-    Lowered { image: values[0].clone().unwrap_or_default(), layout, calls, output, outline }
+    Lowered { image: values[0].clone().unwrap_or_default(), layout, calls, output, features, outline }
+}
+
+/// The nodes whose values the caller gets: features if they are asked for, and last the output.
+pub(super) fn wanted(graph: &Graph, options: PlanOptions) -> Vec<NodeId> {
+    let features = graph.features().iter().filter(|_| options.features).map(|feature| feature.node);
+    features.chain([graph.output()]).collect()
 }
 
 impl<'a> Lowering<'a> {
@@ -377,7 +389,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, fused: Fused<'a>) {
-        let PlanOptions { level, strict } = self.options;
+        let PlanOptions { level, strict, .. } = self.options;
         let input = self.value(self.graph.node(fused.first()).inputs[0]).clone();
         let output = self.allocate(fused.last());
         let residual = fused.residual.map(|other| self.value(other).clone());
