@@ -61,7 +61,6 @@ pub(crate) trait Isa: Copy + 'static {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// `x` where `a > b`, 0 elsewhere.
     unsafe fn where_above(a: Self::V, b: Self::V, x: Self::V) -> Self::V;
-    unsafe fn store(p: *mut f32, v: Self::V);
 }
 
 /// Work that is compiled for every instruction set.

@@ -110,8 +110,4 @@ impl Isa for Avx2 {
     unsafe fn where_above(a: __m256, b: __m256, x: __m256) -> __m256 {
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), x) }
     }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m256) {
-        unsafe { _mm256_storeu_ps(p, v) }
-    }
 }

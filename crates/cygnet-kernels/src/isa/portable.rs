@@ -90,9 +90,4 @@ impl Isa for Portable {
     unsafe fn where_above(a: V, b: V, x: V) -> V {
         std::array::from_fn(|i| if a[i] > b[i] { x[i] } else { 0.0 })
     }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: V) {
-        // SAFETY: the caller's promise: four writable lanes.
-        unsafe { p.cast::<V>().write_unaligned(v) }
-    }
 }
