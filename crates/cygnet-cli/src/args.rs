@@ -45,6 +45,7 @@ Examples:
 Examples:
   cygnet show mobilenet_v2
   cygnet show mobilenet_v2_0.6 --image 160 --layers
+  cygnet show shufflenet_v2_x1_0 --plan
   cygnet show model.safetensors --json")]
     Show(Show),
     /// Fetch a network's published weights into the cache and print the file's path
@@ -130,6 +131,9 @@ pub(crate) struct Show {
     /// Show every layer
     #[arg(long)]
     pub(crate) layers: bool,
+    /// Show what the runtime makes of it: every step with the nodes it computes and the rules that joined them
+    #[arg(long)]
+    pub(crate) plan: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

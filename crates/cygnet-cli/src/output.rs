@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
 /// How wide tables may be.
-const COLUMNS: u16 = 100;
+pub(crate) const COLUMNS: usize = 100;
 
 /// For headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -53,7 +53,7 @@ pub(crate) fn rate(images: usize, elapsed: Duration) {
 pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(headings).add_rows(rows);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS as u16);
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if right.contains(&i) {
@@ -78,6 +78,15 @@ pub(crate) fn count(n: u64) -> String {
 /// A shape as `3x224x224`.
 pub(crate) fn shape(dims: &[usize]) -> String {
     dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// The end of a name of more than `width` characters: it tells more than the start.
+pub(crate) fn end_of(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.into();
+    }
+    std::iter::once('…').chain(name.chars().skip(length + 1 - width)).collect()
 }
 
 /// A bar of `width` characters filled to `share`.

@@ -273,6 +273,32 @@ fn a_network_is_shown_with_its_cost_and_layers() {
 }
 
 #[test]
+fn a_plan_is_shown_with_a_line_a_step_and_the_rules_behind_it() {
+    let bench = Bench::new();
+    for (network, wanted) in [
+        ("mobilenet_v2", "384x14x14  features.8.conv.0.0   fold batch norm, fuse activation"),
+        ("shufflenet_v2_x1_0", "fold batch norm, fuse activation, view concat shuffle slice"),
+        ("googlenet", "max pool 3x3/2    64x56x56  max_pool"),
+    ] {
+        let shown = bench.run(&["show", network, "--plan"]).out;
+        assert!(shown.contains(wanted), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+        let line = &bench.run(&["show", network, "--plan", "--json"]).json()[0];
+        let plan = &line["plan"];
+        let steps = plan["steps"].as_array().unwrap();
+        assert!(shown.contains(&format!("steps        {}\n", steps.len())), "{shown}");
+        let macs: u64 = steps.iter().map(|step| step["macs"].as_u64().unwrap()).sum();
+        assert_eq!(macs, line["macs"].as_u64().unwrap());
+        assert!(plan["arena_bytes"].as_u64().unwrap() >= plan["lower_bound_bytes"].as_u64().unwrap());
+        assert_eq!(steps[0]["nodes"][0]["rule"], Value::Null);
+        assert_eq!(steps[0]["nodes"][1]["rule"], "fold batch norm");
+    }
+    let bench = bench.with_model();
+    let shown = bench.run(&["show", MODEL[1], "--plan"]).out;
+    assert!(shown.contains("linear as conv"), "{shown}");
+}
+
+#[test]
 fn a_missing_or_bare_model_says_what_to_do() {
     let bench = Bench::new();
     bench.picture("a.bmp", 1);

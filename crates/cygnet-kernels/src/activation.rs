@@ -1,8 +1,10 @@
 //! Element-wise functions, in registers.
 
 use crate::isa::Isa;
+use crate::unroll::unroll;
 
-/// An element-wise function. NaN stays NaN.
+/// An element-wise function. NaN stays NaN; an infinity becomes the limit, but for hard-swish, whose formula is NaN at
+/// -∞ and whose result is infinite where `6 x` is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `x`.
@@ -42,7 +44,7 @@ impl Activation {
         !matches!(self, Activation::Sigmoid | Activation::Swish)
     }
 
-    /// The function of every vector.
+    /// The function of every vector, one of the [cheap](Activation::is_cheap) ones.
     ///
     /// # Safety
     /// As [`Isa`].
@@ -51,27 +53,50 @@ impl Activation {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
+                Activation::Clamp { low, high } if high == f32::INFINITY => {
+                    let low = I::splat(low);
+                    unroll!(P < N, {
+                        x[P] = I::at_least(x[P], low);
+                    });
+                }
                 Activation::Clamp { low, high } => {
                     let (low, high) = (I::splat(low), I::splat(high));
-                    x.iter_mut().for_each(|x| *x = I::at_most(I::at_least(*x, low), high));
-                }
-                Activation::HardSigmoid { scale, shift, high, factor } => {
-                    let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
-                    let zero = I::splat(0.0);
-                    x.iter_mut().for_each(|x| {
-                        let inner = I::fma(*x, scale, shift);
-                        *x = I::mul(I::at_most(I::at_least(inner, zero), high), factor);
+                    unroll!(P < N, {
+                        x[P] = I::at_most(I::at_least(x[P], low), high);
                     });
                 }
                 Activation::HardSwish => {
-                    let [zero, three, six, sixth] = [0.0, 3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
-                    x.iter_mut().for_each(|x| {
-                        let gate = I::at_most(I::at_least(I::add(*x, three), zero), six);
-                        *x = I::mul(I::mul(*x, gate), sixth);
+                    unroll!(P < N, {
+                        x[P] = Activation::HardSwish.hard::<I>(x[P]);
+                    });
+                }
+                sigmoid @ Activation::HardSigmoid { .. } => {
+                    unroll!(P < N, {
+                        x[P] = sigmoid.hard::<I>(x[P]);
                     });
                 }
                 Activation::None | Activation::Sigmoid | Activation::Swish => {}
             }
+        }
+    }
+
+    /// Hard sigmoid or hard swish; any other function as hard swish.
+    ///
+    /// # Safety
+    /// As [`Isa`].
+    #[inline(always)]
+    pub(crate) unsafe fn hard<I: Isa>(self, x: I::V) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let zero = I::splat(0.0);
+            if let Activation::HardSigmoid { scale, shift, high, factor } = self {
+                let [scale, shift, high, factor] =
+                    [I::splat(scale), I::splat(shift), I::splat(high), I::splat(factor)];
+                return I::mul(I::at_most(I::at_least(I::fma(x, scale, shift), zero), high), factor);
+            }
+            let (three, six, sixth) = (I::splat(3.0), I::splat(6.0), I::splat(1.0 / 6.0));
+            let gate = I::at_most(I::at_least(I::add(x, three), zero), six);
+            I::mul(I::mul(x, gate), sixth)
         }
     }
 
@@ -85,7 +110,8 @@ impl Activation {
         unsafe {
             match self {
                 Activation::Sigmoid => sigmoid::<I>(x),
-                Activation::Swish => I::mul(x, sigmoid::<I>(x)),
+                // The sigmoid saturates above 0, which the largest numbers would show.
+                Activation::Swish => I::mul(I::at_least(x, I::splat(-88.0)), sigmoid::<I>(x)),
                 _ => {
                     let mut x = [x];
                     self.cheap::<I, 1>(&mut x);

@@ -3,10 +3,13 @@
 
 mod tile;
 
+use std::ops::Range;
+
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
-use tile::Tile;
+use crate::memory::Memory;
+use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
 #[derive(Clone, Debug)]
@@ -34,8 +37,23 @@ impl Window {
     /// One pixel.
     pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
 
+    /// Its size and step, as in `3x3/2`.
+    pub(crate) fn name(&self) -> String {
+        let [rows, columns] = self.kernel;
+        format!("{rows}x{columns}{}", self.step())
+    }
+
+    /// Its step if that is not 1, as in `/2`.
+    fn step(&self) -> String {
+        match self.stride {
+            [1, 1] => String::new(),
+            [rows, columns] if rows == columns => format!("/{rows}"),
+            [rows, columns] => format!("/{rows}x{columns}"),
+        }
+    }
+
     /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
-    pub(crate) fn rows(&self, y: usize, height: usize) -> std::ops::Range<usize> {
+    pub(crate) fn rows(&self, y: usize, height: usize) -> Range<usize> {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
             (self.kernel, self.stride, self.dilation, self.pad);
         let start = y * stride;
@@ -66,8 +84,10 @@ struct Panel {
     start: usize,
     /// Output channels; the last vector may be partly used.
     channels: usize,
-    /// Vectors.
+    /// Whole vectors.
     vectors: usize,
+    /// Whether a half vector follows them.
+    half: bool,
     /// Offset of its packed weights.
     weights: usize,
 }
@@ -82,14 +102,20 @@ pub struct Conv {
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
     panels: Vec<Panel>,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Memory,
+    bias: Memory,
     output: Map,
     residual: Option<Map>,
     activation: Activation,
+    /// Tiles of a row.
     tiles: usize,
+    /// Strips of a row: tiles that are computed together.
+    strips: usize,
     rows_first: bool,
 }
+
+/// Input that a strip reads, so that it stays in the first cache for all panels.
+const STRIP_BYTES: usize = 16 << 10;
 
 /// What a convolution computes with.
 #[derive(Clone, Copy, Debug)]
@@ -163,11 +189,13 @@ impl Conv {
         rows.push(taps.len());
         let height = parts.first().map_or(0, |part| join(part.map).height);
         let width = output.width;
-        let vectors = choose_vectors(level, width, output.channels);
+        let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
-        let mut bias = data.bias.to_vec();
-        bias.resize(output.channels.next_multiple_of(level.lanes()), 0.0);
+        let bias = padded(data.bias, level);
+        let tiles = width.div_ceil(largest);
+        let tile_bytes = order.len() * largest * size_of::<f32>();
+        let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
         let rows_first = weights.len() * size_of::<f32>() <= 256 << 10;
         Conv {
             level,
@@ -181,9 +209,23 @@ impl Conv {
             output,
             residual,
             activation,
-            tiles: width.div_ceil(largest),
+            tiles,
+            strips,
             rows_first,
         }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        if self.window.kernel == [1, 1] {
+            format!("pointwise{}", self.window.step())
+        } else {
+            format!("conv {}", self.window.name())
+        }
+    }
+
+    pub(crate) fn macs(&self) -> u64 {
+        let depth: usize = self.taps.iter().map(|tap| tap.len).sum();
+        (self.output.height * self.output.width * self.output.channels * depth) as u64
     }
 
     /// Maps it reads.
@@ -196,9 +238,37 @@ impl Conv {
         self.output
     }
 
-    /// Parts that can be computed independently.
+    /// Puts the output elsewhere; a map as high and wide.
+    pub(crate) fn set_output(&mut self, map: Map) {
+        assert_eq!([self.output.height, self.output.width], [map.height, map.width]);
+        self.output = map;
+    }
+
+    /// From a pixel of the first input to the next.
+    pub(crate) fn input_pixel(&self) -> usize {
+        self.taps[0].step / self.window.stride[1]
+    }
+
+    pub(crate) fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    /// Output channels of a panel.
+    pub(crate) fn panel_channels(&self, panel: usize) -> Range<usize> {
+        let Panel { start, channels, .. } = self.panels[panel];
+        start..start + channels
+    }
+
+    /// The most channels of a panel, in whole vectors.
+    pub(crate) fn panel_width(&self) -> usize {
+        let most = self.panels.iter().map(|panel| panel.channels).max().unwrap_or(0);
+        most.next_multiple_of(self.level.lanes())
+    }
+
+    /// Parts that can be computed independently: for each row, its strips, for each of those all panels; or panels
+    /// outermost, if the weights are many.
     pub(crate) fn units(&self) -> usize {
-        self.output.height * self.tiles * self.panels.len()
+        self.output.height * self.strips * self.panels.len()
     }
 
     /// Bytes of packed weights.
@@ -211,61 +281,53 @@ impl Conv {
     /// # Safety
     /// `arena` must hold the extents of all maps, nobody else may write what is read or touch what is written, and the
     /// CPU must have the level.
-    pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
-        let (panels, tiles, height) = (self.panels.len(), self.tiles, self.output.height);
+    pub(crate) unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
+        let (panels, places) = (self.panels.len(), self.strips * self.output.height);
         for unit in units {
-            let (pixel_tile, panel) = if self.rows_first {
-                (unit / panels, unit % panels)
-            } else {
-                (unit % (tiles * height), unit / (tiles * height))
-            };
+            let (place, panel) =
+                if self.rows_first { (unit / panels, unit % panels) } else { (unit % places, unit / places) };
             // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe { self.tile(arena, pixel_tile / tiles, pixel_tile % tiles, &self.panels[panel]) };
+            unsafe {
+                self.strip(arena, arena, place / self.strips, place % self.strips, &self.panels[panel])
+            };
+        }
+    }
+
+    /// Computes a panel of an output row, into memory of its own.
+    ///
+    /// # Safety
+    /// As [`Conv::run`].
+    pub(crate) unsafe fn row(&self, arena: *mut f32, output: *mut f32, y: usize, panel: usize) {
+        for strip in 0..self.strips {
+            // SAFETY: the caller's promise.
+            unsafe { self.strip(arena, output, y, strip, &self.panels[panel]) };
         }
     }
 
     /// # Safety
-    /// As [`Conv::run`]; `y` and `index` must be within the output.
+    /// As [`Conv::run`]; `y` and `strip` must be within the output.
     #[inline(always)]
-    unsafe fn tile(&self, arena: *mut f32, y: usize, index: usize, panel: &Panel) {
+    unsafe fn strip(&self, arena: *mut f32, output: *mut f32, y: usize, strip: usize, panel: &Panel) {
         let out = &self.output;
+        // The first `more` tiles of a row have a pixel more than the others.
         let (size, more) = (out.width / self.tiles, out.width % self.tiles);
-        let x = index * size + index.min(more);
-        let pixels = size + usize::from(index < more);
-        let kys = self.window.rows(y, self.height);
-        let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
-        let dilation = self.window.dilation[0];
-        // SAFETY: rows `kys` lie on the image and columns within it and its halo, as `check_reach` made sure; the output
-        // row and the panel's channels lie in the output map.
+        let tiles = self.tiles * strip / self.strips..self.tiles * (strip + 1) / self.strips;
+        let larger = tiles.start.min(more)..tiles.end.min(more);
+        let x = tiles.start * size + larger.start;
+        // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
+        // output row and the panel's channels lie in the output map.
         unsafe {
-            let row = arena.add(out.row_start(y));
-            if index == 0 && out.halo[0] > 0 {
-                zero(row.sub(out.halo[0] * out.pixel), out, out.halo[0], panel);
+            if tiles.start == 0 && out.halo != [0, 0] {
+                out.zero_halo(output, y, panel.start..panel.start + panel.channels);
             }
-            if index + 1 == self.tiles && out.halo[1] > 0 {
-                zero(row.add(out.width * out.pixel), out, out.halo[1], panel);
+            let first = Strip { conv: self, panel, arena, output, y, x, tiles: larger.len() };
+            if first.tiles > 0 {
+                first.run(size + 1);
             }
-            let residual = self.residual.map_or(std::ptr::null(), |map| {
-                arena.add(map.row_start(y) + x * map.pixel + panel.start).cast_const()
-            });
-            let tile = Tile {
-                arena,
-                taps: &self.taps,
-                rows: &self.rows,
-                kys,
-                top,
-                dilation,
-                x,
-                weights: self.weights.as_ptr().add(panel.weights),
-                bias: self.bias.as_ptr().add(panel.start),
-                residual,
-                residual_step: self.residual.map_or(0, |map| map.pixel),
-                out: row.add(x * out.pixel + panel.start),
-                out_step: out.pixel,
-                channels: panel.channels,
-                activation: self.activation,
-            };
-            tile.run(self.level, pixels, panel.vectors);
+            let then = Strip { x: x + larger.len() * (size + 1), tiles: tiles.len() - larger.len(), ..first };
+            if then.tiles > 0 {
+                then.run(size);
+            }
         }
     }
 }
@@ -278,15 +340,6 @@ impl Tap {
     }
 }
 
-/// # Safety
-/// The halo of a row must be writable.
-unsafe fn zero(start: *mut f32, out: &Map, columns: usize, panel: &Panel) {
-    for column in 0..columns {
-        // SAFETY: the caller's promise.
-        unsafe { start.add(column * out.pixel + panel.start).write_bytes(0, panel.channels) };
-    }
-}
-
 /// Checks that the window stays within rows and halo at every output column.
 pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     let reach = (output.width.max(1) - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1];
@@ -294,22 +347,48 @@ pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
-/// The number of vectors a panel that costs least, counting instructions of a core with two loads and two
-/// multiply-adds a cycle.
-fn choose_vectors(level: Level, width: usize, channels: usize) -> usize {
-    let total = channels.div_ceil(level.lanes());
+/// The number of vectors a panel that costs least, counting cycles of a core with two loads and one multiply-add of a
+/// whole vector a cycle, and what a tile costs beside its `depth` inputs.
+fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
+    let halves = level.lanes() / level.least_lanes();
+    let total = channels.div_ceil(level.least_lanes());
     let cost = |vectors: usize| {
         let largest = level.tile()[vectors - 1];
         let tiles = width.div_ceil(largest).max(1);
-        let tile_cost = |vectors: usize| {
+        let row_cost = |pieces: usize| {
             let (size, more) = (width / tiles, width % tiles);
-            let one = |pixels: usize| (pixels * vectors).max(pixels + vectors).max(8) + 1;
+            let slots = pieces.div_ceil(halves);
+            let one = |pixels: usize| {
+                let arithmetic = pixels * pieces;
+                let loads = (pixels + 2 * slots) * halves / 2;
+                let cycles = 16 * arithmetic.max(loads).max(4 * halves) + (pixels + slots) * halves;
+                depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
+            };
             more * one(size + 1) + (tiles - more) * one(size)
         };
-        let rest = total % vectors;
-        total / vectors * tile_cost(vectors) + if rest > 0 { tile_cost(rest) } else { 0 }
+        panel_sizes(total, vectors * halves, halves).map(row_cost).sum::<usize>()
     };
-    (1..=4.min(total.max(1))).min_by_key(|&vectors| cost(vectors)).unwrap_or(1)
+    let most = 4.min(total.div_ceil(halves).max(1));
+    (1..=most).rev().min_by_key(|&vectors| cost(vectors)).unwrap_or(1)
+}
+
+/// Cuts `total` pieces into as few panels of at most `most` as there can be, of about one size, all but the last of
+/// multiples of `whole`.
+fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = usize> {
+    let panels = total.div_ceil(most);
+    let mut rest = total;
+    (0..panels).map(move |panel| {
+        let size = rest.div_ceil(panels - panel).next_multiple_of(whole).min(rest);
+        rest -= size;
+        size
+    })
+}
+
+/// Numbers followed by zeros up to whole vectors.
+pub(crate) fn padded(numbers: &[f32], level: Level) -> Memory {
+    let mut memory = Memory::zeros(numbers.len().next_multiple_of(level.lanes()));
+    memory[..numbers.len()].copy_from_slice(numbers);
+    memory
 }
 
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
@@ -321,17 +400,19 @@ fn pack(
     data: &ConvWeights<'_>,
     channels: usize,
     taps: usize,
-) -> (Vec<Panel>, Vec<f32>) {
+) -> (Vec<Panel>, Memory) {
     let lanes = level.lanes();
     let kw = order.last().map_or(1, |last| last[2] + 1);
     let per_output = data.inputs * taps;
-    let mut weights = vec![0.0; order.len() * channels.next_multiple_of(lanes)];
+    let mut weights = Memory::zeros(order.len() * channels.next_multiple_of(level.least_lanes()));
     let mut panels = Vec::new();
     let (mut start, mut offset) = (0, 0);
-    while start < channels {
-        let used = (channels - start).min(vectors * lanes);
-        let panel = Panel { start, channels: used, vectors: used.div_ceil(lanes), weights: offset };
-        let width = panel.vectors * lanes;
+    let least = level.least_lanes();
+    for pieces in panel_sizes(channels.div_ceil(least), vectors * lanes / least, lanes / least) {
+        let width = pieces * least;
+        let used = width.min(channels - start);
+        let half = !width.is_multiple_of(lanes);
+        let panel = Panel { start, channels: used, vectors: width / lanes, half, weights: offset };
         let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
         for (row, place) in weights[offset..][..order.len() * width].chunks_exact_mut(width).zip(places) {
             for (o, weight) in row[..used].iter_mut().enumerate() {

@@ -25,6 +25,10 @@ pub(crate) use portable::Portable;
 pub(crate) trait Isa: Copy + 'static {
     /// A vector.
     type V: Copy;
+    /// Vectors of half the lanes, where arithmetic on them takes half the time; otherwise the set itself.
+    type Half: Isa;
+    /// Whether [`Isa::Half`] is worth using.
+    const HALVES: bool;
     /// Its number of lanes.
     const LANES: usize;
     /// Largest number of pixels in a convolution's tile of 1, 2, 3 and 4 vectors of output channels.
@@ -32,10 +36,13 @@ pub(crate) trait Isa: Copy + 'static {
     /// Outputs of a row that a depthwise kernel computes together.
     const DEPTHWISE: usize;
 
+    /// The lower half.
+    unsafe fn half(v: Self::V) -> <Self::Half as Isa>::V;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` lanes from memory, 0 in the others.
     unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes the first `n` lanes only.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
@@ -54,7 +61,6 @@ pub(crate) trait Isa: Copy + 'static {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// `x` where `a > b`, 0 elsewhere.
     unsafe fn where_above(a: Self::V, b: Self::V, x: Self::V) -> Self::V;
-    unsafe fn store(p: *mut f32, v: Self::V);
 }
 
 /// Work that is compiled for every instruction set.
@@ -142,6 +148,18 @@ impl Level {
             Level::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Avx512::LANES,
+        }
+    }
+
+    /// Lanes of the smallest vector that is worth using.
+    #[must_use]
+    pub fn least_lanes(self) -> usize {
+        match self {
+            Level::Scalar => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => <Avx512 as Isa>::Half::LANES,
         }
     }
 

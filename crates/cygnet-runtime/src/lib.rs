@@ -7,8 +7,9 @@
 mod plan;
 mod reference;
 mod session;
+mod threads;
 
 pub use cygnet_kernels::{Level, probe::peak_gflops, reference::softmax};
-pub use plan::Plan;
+pub use plan::{Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode};
 pub use reference::{Reference, RunError};
 pub use session::Session;

@@ -43,6 +43,32 @@ pub enum RunError {
         /// Elements given.
         given: usize,
     },
+    /// The images have the wrong number of elements.
+    #[error("the images need a multiple of {shape:?} = {wanted} numbers, {given} were given")]
+    BatchSize {
+        /// `[channels, height, width]` of each.
+        shape: [usize; 3],
+        /// Their product.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
+    /// The features have the wrong number of elements.
+    #[error("the features that the plan keeps have {wanted} numbers, room for {given} was given")]
+    FeatureSize {
+        /// Elements of all features; 0 for a plan made without them.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
+    /// The threads cannot be started.
+    #[error("cannot start {wanted} threads: {reason}")]
+    Threads {
+        /// How many.
+        wanted: usize,
+        /// What the system says.
+        reason: String,
+    },
     /// No program could be made.
     #[error("{0}")]
     Plan(String),

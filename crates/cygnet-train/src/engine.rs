@@ -131,7 +131,13 @@ impl Programs {
             .map(|(i, param)| param.role.is_learnt() && options.trainable.get(i).copied().unwrap_or(true))
             .collect();
         let sizes: Vec<usize> = params.iter().map(|param| param.shape.iter().product()).collect();
-        let images = graph.input_shape().iter().product::<usize>().saturating_mul(options.batch);
+        let largest =
+            graph.nodes().iter().map(|node| node.shape.iter().product::<usize>()).max().unwrap_or(1);
+        let bytes = (largest as u64).saturating_mul(options.batch as u64).saturating_mul(4);
+        if bytes > MEMORY_LIMIT {
+            return Err(TrainError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
+        }
+        let images = graph.input_shape().iter().product::<usize>() * options.batch;
         let make = |mode| {
             let plan = plan(graph, options, mode, &trainable)?;
             let (targets, losses) = match mode {

@@ -4,6 +4,7 @@ use anyhow::bail;
 use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
+use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::zoo::Spec;
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ struct Line {
     licence: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<Layer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Planned>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +53,33 @@ struct Layer {
     output: Vec<usize>,
     #[serde(flatten)]
     cost: Cost,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    arena_bytes: usize,
+    lower_bound_bytes: usize,
+    weight_bytes: u64,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    kernel: String,
+    output: Vec<usize>,
+    nodes: Vec<StepNode>,
+    macs: u64,
+    bytes_read: u64,
+    bytes_written: u64,
+    weight_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct StepNode {
+    node: usize,
+    op: &'static str,
+    path: String,
+    rule: Option<&'static str>,
 }
 
 pub(crate) fn show(args: &Show) -> anyhow::Result<bool> {
@@ -78,7 +108,7 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     let spec = Spec { image: [channels, side, side], classes, ..network.spec() };
     let graph = (network.row.build)(&spec)?;
     let preprocess = cygnet::preprocess(&network.preset(), spec.image);
-    let mut line = line(network.id.clone(), &graph, preprocess, args.layers);
+    let mut line = line(network.id.clone(), &graph, preprocess, args)?;
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
@@ -101,14 +131,38 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
         model.preprocess.size = [side, side];
     }
     let row = cygnet::zoo::find(&model.id).map(|network| network.row);
-    let mut line = line(model.id, &model.graph, model.preprocess, args.layers);
+    let mut line = line(model.id, &model.graph, model.preprocess, args)?;
     (line.source, line.licence) = (model.source, model.licence);
     line.family = row.map(|row| format!("{:?}", row.family));
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
 }
 
-fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line {
+fn planned(graph: &Graph) -> anyhow::Result<Planned> {
+    let outline = Plan::outline_of(graph, PlanOptions::default())?;
+    let node = |node: &runtime::StepNode| {
+        let (id, rule) = (node.id, node.rule.map(Rule::name));
+        let node = graph.node(id);
+        StepNode { node: id.0, op: node.op.name(), path: node.path.clone(), rule }
+    };
+    let step = |step: &PlanStep| Step {
+        kernel: step.kernel.clone(),
+        output: step.shape.clone(),
+        nodes: step.nodes.iter().map(node).collect(),
+        macs: step.macs,
+        bytes_read: step.bytes_read,
+        bytes_written: step.bytes_written,
+        weight_bytes: step.weight_bytes,
+    };
+    Ok(Planned {
+        arena_bytes: outline.arena_bytes(),
+        lower_bound_bytes: outline.lower_bound_bytes(),
+        weight_bytes: outline.weight_bytes(),
+        steps: outline.steps().iter().map(step).collect(),
+    })
+}
+
+fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyhow::Result<Line> {
     let cost = graph.cost();
     let feature = |feature: &cygnet::graph::Feature| Feature {
         name: feature.name.clone(),
@@ -122,7 +176,7 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line
         output: node.shape.clone(),
         cost: graph.node_cost(id),
     };
-    Line {
+    Ok(Line {
         id,
         family: None,
         flavour: None,
@@ -140,8 +194,9 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, layers: bool) -> Line
         checkpoints: Vec::new(),
         source: None,
         licence: None,
-        layers: layers.then(|| graph.iter().map(layer).collect()),
-    }
+        layers: args.layers.then(|| graph.iter().map(layer).collect()),
+        plan: args.plan.then(|| planned(graph)).transpose()?,
+    })
 }
 
 /// How wide what stands behind a name may be.
@@ -215,5 +270,45 @@ fn print(line: &Line) -> anyhow::Result<()> {
         output::line("")?;
         output::table(&["layer", "operator", "output", "params", "MACs"], &[2, 3, 4], rows.collect())?;
     }
+    line.plan.as_ref().map_or(Ok(()), print_plan)
+}
+
+fn print_plan(plan: &Planned) -> anyhow::Result<()> {
+    let lines = plan.steps.iter().map(|step| {
+        let name = step.nodes.iter().find(|node| !node.path.is_empty()).or(step.nodes.first());
+        let name = name.map_or("", |node| if node.path.is_empty() { node.op } else { &node.path });
+        [step.kernel.clone(), shape(&step.output), output::plain(name), rules(&step.nodes)]
+    });
+    let headings = ["kernel", "output", "node", "rules"].map(String::from);
+    let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
+    let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
+    let room = output::COLUMNS.saturating_sub(kernel + output + rules + 6);
+    let width = name.min(room.max(6));
+    output::line("")?;
+    for [kernel_name, shape, name, rules] in &lines {
+        let name = output::end_of(name, width);
+        let line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  {rules}");
+        output::line(line.trim_end())?;
+    }
+    output::line("")?;
+    row("steps", &plan.steps.len().to_string())?;
+    let [arena, bound] = [plan.arena_bytes, plan.lower_bound_bytes].map(|bytes| count(bytes as u64));
+    row("arena", &format!("{arena}B, of which {bound}B must be there at once"))?;
+    row("weights", &format!("{}B", count(plan.weight_bytes)))?;
     Ok(())
+}
+
+/// The rules of a step, those that do the same with several things together: `fuse add activation`.
+fn rules(nodes: &[StepNode]) -> String {
+    let mut done: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (what, with) in nodes.iter().filter_map(|node| node.rule?.split_once(' ')) {
+        match done.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, all)) if all.contains(&with) => {}
+            Some((_, all)) => all.push(with),
+            None => done.push((what, vec![with])),
+        }
+    }
+    let texts = done.into_iter().map(|(what, all)| format!("{what} {}", all.join(" ")));
+    texts.collect::<Vec<_>>().join(", ")
 }

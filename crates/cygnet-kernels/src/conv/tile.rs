@@ -1,107 +1,192 @@
 //! The micro-kernel: a tile of output pixels × vectors of output channels in registers.
 
-use std::ops::Range;
-
-use super::Tap;
+use super::{Conv, Panel};
 use crate::activation::Activation;
 use crate::isa::{Isa, Kernel, Level, opaque};
+use crate::unroll::unroll;
 
-/// One tile's work. The pointers are valid for the tile's pixels and channels.
-#[derive(Clone)]
-pub(super) struct Tile<'a> {
-    pub(super) arena: *const f32,
-    pub(super) taps: &'a [Tap],
-    pub(super) rows: &'a [usize],
-    /// Rows of the window on the image.
-    pub(super) kys: Range<usize>,
-    /// Input row of the window's first row, wrapping below 0.
-    pub(super) top: usize,
-    pub(super) dilation: usize,
+/// Equal tiles that follow each other in an output row, for one panel of output channels.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) panel: &'a Panel,
+    pub(super) arena: *mut f32,
+    /// Where the output map lies.
+    pub(super) output: *mut f32,
+    /// Output row.
+    pub(super) y: usize,
     /// First output column.
     pub(super) x: usize,
-    pub(super) weights: *const f32,
-    pub(super) bias: *const f32,
-    /// Null if nothing is added.
-    pub(super) residual: *const f32,
-    pub(super) residual_step: usize,
-    pub(super) out: *mut f32,
-    pub(super) out_step: usize,
-    pub(super) channels: usize,
-    pub(super) activation: Activation,
+    /// Number of tiles.
+    pub(super) tiles: usize,
 }
 
-struct Sized<'t, 'a, const PIXELS: usize, const VECTORS: usize>(&'t Tile<'a>);
+struct Sized<'a, const PIXELS: usize, const VECTORS: usize, const HALF: bool>(Strip<'a>);
 
-impl Tile<'_> {
+impl Strip<'_> {
+    /// Computes tiles of `pixels` pixels.
+    ///
     /// # Safety
-    /// The tile's pointers must be valid for `pixels` and `vectors`, and the CPU must have `level`.
+    /// The tiles must lie in the output row, the maps in the arena, and the CPU must have the convolution's level.
     #[inline(always)]
-    pub(super) unsafe fn run(&self, level: Level, pixels: usize, vectors: usize) {
+    pub(super) unsafe fn run(self, pixels: usize) {
+        let level: Level = self.conv.level;
         macro_rules! sizes {
-            ($($vectors:literal: [$($pixels:literal)*],)*) => {
-                match (vectors, pixels) {
+            ($($vectors:literal $half:literal: [$($pixels:literal)*],)*) => {
+                match (self.panel.vectors, self.panel.half, pixels) {
                     // SAFETY: the caller's promise.
-                    $($(($vectors, $pixels) => unsafe { level.run(Sized::<$pixels, $vectors>(self)) },)*)*
+                    $($(($vectors, $half, $pixels) => unsafe {
+                        level.run(Sized::<$pixels, $vectors, $half>(self));
+                    },)*)*
                     _ => unreachable!("tiles are cut to the sizes that exist"),
                 }
             };
         }
         sizes! {
-            1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            2: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            3: [1 2 3 4 5 6 7 8 9],
-            4: [1 2 3 4 5 6],
+            1 false: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 false: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            3 false: [1 2 3 4 5 6 7 8 9],
+            4 false: [1 2 3 4 5 6],
+            0 true: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            1 true: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 true: [1 2 3 4 5 6 7 8 9],
+            3 true: [1 2 3 4 5 6],
         }
     }
 }
 
-impl<const PIXELS: usize, const VECTORS: usize> Kernel for Sized<'_, '_, PIXELS, VECTORS> {
+/// What the epilogue does with each full and half vector of a tile.
+macro_rules! each_vector {
+    ($tile:ident, $half:ident, |$pixel:ident, $x:ident, $set:ident, $place:ident| $body:expr) => {
+        unroll!($pixel < PIXELS, {
+            unroll!(V < VECTORS, {
+                type $set<I> = I;
+                let ($place, $x) = (V * I::LANES, &mut $tile[$pixel][V]);
+                $body
+            });
+            if HALF {
+                type $set<I> = <I as Isa>::Half;
+                let ($place, $x) = (VECTORS * I::LANES, &mut $half[$pixel]);
+                $body
+            }
+        });
+    };
+}
+
+impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
+    for Sized<'_, PIXELS, VECTORS, HALF>
+{
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        if PIXELS > I::TILE[VECTORS - 1] {
+        let slots = VECTORS + HALF as usize;
+        if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
             return;
         }
-        let t = self.0;
-        // SAFETY: the tile's pointers are valid for its pixels, vectors and taps, as whoever made it promises.
+        let Strip { conv, panel, arena, output, y, mut x, tiles } = self.0;
+        let kys = conv.window.rows(y, conv.height);
+        let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
+        let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
+        let width = VECTORS * I::LANES + if HALF { I::Half::LANES } else { 0 };
+        let last = panel.channels + last_lanes - width;
+        // SAFETY: `kys` lies in the window; the tiles lie in the output row, the maps in the arena, and weights and bias are
+        // padded to whole vectors.
         unsafe {
-            let bias: [I::V; VECTORS] = std::array::from_fn(|j| I::load(t.bias.add(j * I::LANES)));
-            let mut tile = [bias; PIXELS];
-            for ky in t.kys.clone() {
-                let y = t.top.wrapping_add(ky * t.dilation);
-                for tap in &t.taps[t.rows[ky]..t.rows[ky + 1]] {
-                    let mut a = t.arena.offset(tap.start(y, t.x));
-                    let mut b = t.weights.add(tap.first * VECTORS * I::LANES);
-                    for _ in 0..tap.len {
-                        a = opaque(a);
-                        let weights: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
-                        for (i, sums) in tile.iter_mut().enumerate() {
-                            let x = I::splat(*a.add(i * tap.step));
-                            for (sum, weight) in sums.iter_mut().zip(weights) {
-                                *sum = I::fma(x, weight, *sum);
-                            }
-                        }
-                        a = a.add(1);
-                        b = b.add(VECTORS * I::LANES);
-                    }
-                }
+            let weights = conv.weights.as_ptr().add(panel.weights);
+            let bias = conv.bias.as_ptr().add(panel.start);
+            let mut out = output.wrapping_add(conv.output.row_start(y) + x * conv.output.pixel + panel.start);
+            let mut term = std::ptr::null::<f32>();
+            let mut term_step = 0;
+            if let Some(map) = &conv.residual {
+                term = arena.add(map.row_start(y) + x * map.pixel + panel.start);
+                term_step = map.pixel;
             }
-            // A copy, so that only it, and not what the loop works on, is kept in memory.
-            let mut sums = tile;
-            let last = t.channels - (VECTORS - 1) * I::LANES;
-            for (i, sums) in sums.iter_mut().enumerate() {
-                if !t.residual.is_null() {
-                    let term = t.residual.add(i * t.residual_step);
-                    for (j, sum) in sums.iter_mut().enumerate() {
-                        let lanes = if j + 1 < VECTORS { I::LANES } else { last };
-                        *sum = I::add(*sum, I::load_first(term.add(j * I::LANES), lanes));
+            for _ in 0..tiles {
+                let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(bias.add(j * I::LANES)));
+                let mut tile = [full; PIXELS];
+                let mut half = [I::Half::load(bias.add(if HALF { VECTORS * I::LANES } else { 0 })); PIXELS];
+                for ky in kys.clone() {
+                    let y = top.wrapping_add(ky * conv.window.dilation[0]);
+                    let mut tap = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky));
+                    let end = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky + 1));
+                    while tap != end {
+                        let mut a = arena.offset((*tap).start(y, x)).cast_const();
+                        let mut b = weights.add((*tap).first * width);
+                        let step = (*tap).step;
+                        for _ in 0..(*tap).len {
+                            a = opaque(a);
+                            let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
+                            if HALF {
+                                let weight = I::Half::load(b.add(VECTORS * I::LANES));
+                                for (i, (sums, sum)) in tile.iter_mut().zip(&mut half).enumerate() {
+                                    let x = I::splat(*a.add(i * step));
+                                    for (sum, weight) in sums.iter_mut().zip(full) {
+                                        *sum = I::fma(x, weight, *sum);
+                                    }
+                                    *sum = I::Half::fma(I::half(x), weight, *sum);
+                                }
+                            } else {
+                                for (i, sums) in tile.iter_mut().enumerate() {
+                                    let x = I::splat(*a.add(i * step));
+                                    for (sum, weight) in sums.iter_mut().zip(full) {
+                                        *sum = I::fma(x, weight, *sum);
+                                    }
+                                }
+                            }
+                            a = a.add(1);
+                            b = b.add(width);
+                        }
+                        tap = tap.add(1);
                     }
                 }
-                t.activation.cheap::<I, VECTORS>(sums);
-                let out = t.out.add(i * t.out_step);
-                for (j, sum) in sums.iter().enumerate() {
-                    let lanes = if j + 1 < VECTORS { I::LANES } else { last };
-                    I::store_first(out.add(j * I::LANES), *sum, lanes);
+                if !term.is_null() {
+                    each_vector!(tile, half, |P, x, S, place| {
+                        let lanes = if place + S::<I>::LANES < width { S::<I>::LANES } else { last };
+                        *x = S::<I>::add(*x, S::<I>::load_first(term.add(P * term_step + place), lanes));
+                    });
+                    term = term.add(PIXELS * term_step);
                 }
+                match conv.activation {
+                    Activation::Clamp { low, high } if high == f32::INFINITY => {
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = S::<I>::at_least(*x, S::<I>::splat(low));
+                        });
+                    }
+                    Activation::Clamp { low, high } => {
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = S::<I>::at_most(
+                                S::<I>::at_least(*x, S::<I>::splat(low)),
+                                S::<I>::splat(high),
+                            );
+                        });
+                    }
+                    Activation::HardSwish => {
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = Activation::HardSwish.hard::<S<I>>(*x);
+                        });
+                    }
+                    sigmoid @ Activation::HardSigmoid { .. } => {
+                        each_vector!(tile, half, |P, x, S, _place| {
+                            *x = sigmoid.hard::<S<I>>(*x);
+                        });
+                    }
+                    Activation::None | Activation::Sigmoid | Activation::Swish => {}
+                }
+                let step = conv.output.pixel;
+                if last == last_lanes {
+                    each_vector!(tile, half, |P, x, S, place| {
+                        S::<I>::store(out.add(P * step + place), *x);
+                    });
+                } else {
+                    each_vector!(tile, half, |P, x, S, place| {
+                        if place + S::<I>::LANES < width {
+                            S::<I>::store(out.add(P * step + place), *x);
+                        } else {
+                            S::<I>::store_first(out.add(P * step + place), *x, last);
+                        }
+                    });
+                }
+                out = out.add(PIXELS * step);
+                x += PIXELS;
             }
         }
     }

@@ -15,10 +15,16 @@ static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Isa for Avx2 {
     type V = __m256;
+    type Half = Self;
+    const HALVES: bool = false;
     const LANES: usize = 8;
     const TILE: [usize; 4] = [7, 6, 4, 2];
     const DEPTHWISE: usize = 4;
 
+    #[inline(always)]
+    unsafe fn half(v: __m256) -> __m256 {
+        v
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
         unsafe { _mm256_set1_ps(x) }
@@ -33,6 +39,10 @@ impl Isa for Avx2 {
             let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast());
             _mm256_maskload_ps(p, mask)
         }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        unsafe { _mm256_storeu_ps(p, v) }
     }
     #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: __m256, n: usize) {
@@ -99,9 +109,5 @@ impl Isa for Avx2 {
     #[inline(always)]
     unsafe fn where_above(a: __m256, b: __m256, x: __m256) -> __m256 {
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), x) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m256) {
-        unsafe { _mm256_storeu_ps(p, v) }
     }
 }

@@ -17,10 +17,16 @@ fn first(n: usize) -> __mmask16 {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Isa for Avx512 {
     type V = __m512;
+    type Half = super::Avx2;
+    const HALVES: bool = true;
     const LANES: usize = 16;
     const TILE: [usize; 4] = [14, 14, 9, 6];
     const DEPTHWISE: usize = 7;
 
+    #[inline(always)]
+    unsafe fn half(v: __m512) -> __m256 {
+        unsafe { _mm512_castps512_ps256(v) }
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
         unsafe { _mm512_set1_ps(x) }
@@ -32,6 +38,10 @@ impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(first(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        unsafe { _mm512_storeu_ps(p, v) }
     }
     #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: __m512, n: usize) {
@@ -82,9 +92,5 @@ impl Isa for Avx512 {
     #[inline(always)]
     unsafe fn where_above(a: __m512, b: __m512, x: __m512) -> __m512 {
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), x) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m512) {
-        unsafe { _mm512_storeu_ps(p, v) }
     }
 }

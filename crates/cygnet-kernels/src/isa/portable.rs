@@ -14,10 +14,16 @@ fn each(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
 
 impl Isa for Portable {
     type V = V;
+    type Half = Self;
+    const HALVES: bool = false;
     const LANES: usize = 4;
     const TILE: [usize; 4] = [6, 4, 3, 2];
     const DEPTHWISE: usize = 2;
 
+    #[inline(always)]
+    unsafe fn half(v: V) -> V {
+        v
+    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {
         [x; 4]
@@ -33,6 +39,11 @@ impl Isa for Portable {
         // SAFETY: the caller's promise: `n` readable lanes.
         (0..n.min(4)).for_each(|i| v[i] = unsafe { *p.add(i) });
         v
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: V) {
+        // SAFETY: the caller's promise: four writable lanes.
+        unsafe { p.cast::<V>().write_unaligned(v) }
     }
     #[inline(always)]
     unsafe fn store_first(p: *mut f32, v: V, n: usize) {
@@ -78,10 +89,5 @@ impl Isa for Portable {
     #[inline(always)]
     unsafe fn where_above(a: V, b: V, x: V) -> V {
         std::array::from_fn(|i| if a[i] > b[i] { x[i] } else { 0.0 })
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: V) {
-        // SAFETY: the caller's promise: four writable lanes.
-        unsafe { p.cast::<V>().write_unaligned(v) }
     }
 }

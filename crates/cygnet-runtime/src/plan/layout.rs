@@ -6,6 +6,8 @@ use std::ops::Range;
 use cygnet_graph::NodeId;
 use cygnet_kernels::Map;
 
+use super::outline::PlanBuffer;
+
 /// Where a channel lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -22,6 +24,8 @@ struct Buffer {
     halo: [usize; 2],
     /// From its first write to its last read; nothing yet, for a buffer that no step has touched.
     steps: Option<Range<usize>>,
+    /// The same for each channel.
+    slots: Vec<Option<Range<usize>>>,
     offset: usize,
 }
 
@@ -67,13 +71,20 @@ impl Buffer {
         if channels.is_multiple_of(CACHE_STRIDE) && !is_alone { channels + ALIGNMENT } else { channels }
     }
 
-    fn touch(&mut self, step: usize) {
-        let steps = self.steps.get_or_insert(step..step + 1);
-        *steps = steps.start.min(step)..steps.end.max(step + 1);
+    fn touch(&mut self, slot: usize, step: usize) {
+        for steps in [&mut self.steps, &mut self.slots[slot]] {
+            let steps = steps.get_or_insert(step..step + 1);
+            *steps = steps.start.min(step)..steps.end.max(step + 1);
+        }
     }
 
-    fn first_step(&self) -> usize {
-        self.steps.as_ref().map_or(0, |steps| steps.start)
+    fn life(&self) -> Range<usize> {
+        self.steps.clone().unwrap_or_default()
+    }
+
+    /// Numbers of one channel.
+    fn plane(&self) -> usize {
+        self.shape[1] * self.shape[2]
     }
 
     fn row(&self) -> usize {
@@ -89,7 +100,8 @@ impl Layout {
     /// A new buffer `[channels, height, width]`.
     pub(super) fn buffer(&mut self, shape: [usize; 3]) -> Value {
         let buffer = self.buffers.len();
-        self.buffers.push(Buffer { shape, halo: [0, 0], steps: None, offset: 0 });
+        let slots = vec![None; shape[0]];
+        self.buffers.push(Buffer { shape, halo: [0, 0], steps: None, slots, offset: 0 });
         (0..shape[0]).map(|slot| Place { buffer, slot }).collect()
     }
 
@@ -109,7 +121,7 @@ impl Layout {
     pub(super) fn read(&mut self, value: &[Place], step: usize, pad: [usize; 2]) {
         for place in value {
             let buffer = &mut self.buffers[place.buffer];
-            buffer.touch(step);
+            buffer.touch(place.slot, step);
             buffer.halo = [0, 1].map(|side| buffer.halo[side].max(pad[side]));
         }
     }
@@ -117,7 +129,7 @@ impl Layout {
     /// Notes a write at a step.
     pub(super) fn write(&mut self, value: &[Place], step: usize) {
         for place in value {
-            self.buffers[place.buffer].touch(step);
+            self.buffers[place.buffer].touch(place.slot, step);
         }
     }
 
@@ -126,19 +138,65 @@ impl Layout {
         self.read(value, steps, [0, 0]);
     }
 
-    /// Gives every buffer its offset, the largest first, each at the lowest place that is free while it is needed.
-    /// Returns the arena's length.
+    /// Bytes of a value.
+    pub(super) fn bytes(&self, value: &[Place]) -> u64 {
+        value.iter().map(|place| (self.buffers[place.buffer].plane() * size_of::<f32>()) as u64).sum()
+    }
+
+    /// The most numbers over all steps that are written and still to be read; `calls` are those of each step.
+    pub(super) fn lower_bound(&self, calls: impl Iterator<Item = Range<usize>>) -> usize {
+        let step_of: Vec<usize> =
+            calls.enumerate().flat_map(|(step, calls)| calls.map(move |_| step)).collect();
+        let last = step_of.last().map_or(0, |last| last + 1);
+        let step = |call: usize| step_of.get(call).copied().unwrap_or(last);
+        let slots = self.buffers.iter().flat_map(|buffer| {
+            let life = |life: &Range<usize>| (step(life.start)..step(life.end - 1) + 1, buffer.plane());
+            buffer.slots.iter().flatten().map(life).collect::<Vec<_>>()
+        });
+        live(slots).into_iter().max().unwrap_or(0)
+    }
+
+    /// Gives every buffer its offset: one after the other at the lowest place that is free while it is needed. Of
+    /// several orders the one that needs the shortest arena counts. Returns the arena's length.
     pub(super) fn place(&mut self) -> usize {
-        let mut order: Vec<usize> = (0..self.buffers.len()).collect();
-        order.sort_by_key(|&b| (std::cmp::Reverse(self.buffers[b].len()), self.buffers[b].first_step()));
-        let mut placed: Vec<usize> = Vec::new();
-        for b in order {
+        let buffers = &self.buffers;
+        let live = live(buffers.iter().map(|buffer| (buffer.life(), buffer.len())));
+        let least = live.iter().copied().max().unwrap_or(0);
+        let crowd = |b: usize| live[buffers[b].life()].iter().copied().max().unwrap_or(0);
+        let (life, len) = (|b: usize| buffers[b].life(), |b: usize| buffers[b].len());
+        let keys: [&dyn Fn(usize) -> [usize; 3]; 5] = [
+            &|b| [!len(b), life(b).start, 0],
+            &|b| [!crowd(b), !len(b), life(b).start],
+            &|b| [!(len(b) * life(b).len()), life(b).start, 0],
+            &|b| [!life(b).len(), !len(b), life(b).start],
+            &|b| [life(b).start, !len(b), 0],
+        ];
+        let (mut shortest, mut best) = (usize::MAX, Vec::new());
+        for key in keys {
+            let mut order: Vec<usize> = (0..buffers.len()).collect();
+            order.sort_by_cached_key(|&b| key(b));
+            let offsets = self.offsets(&order);
+            let ends = buffers.iter().zip(&offsets).map(|(buffer, offset)| offset + buffer.len());
+            let arena = ends.max().unwrap_or(0);
+            if arena < shortest {
+                (shortest, best) = (arena, offsets);
+            }
+            if shortest <= least {
+                break;
+            }
+        }
+        self.buffers.iter_mut().zip(best).for_each(|(buffer, offset)| buffer.offset = offset);
+        shortest
+    }
+
+    fn offsets(&self, order: &[usize]) -> Vec<usize> {
+        let mut offsets = vec![0; self.buffers.len()];
+        for (i, &b) in order.iter().enumerate() {
             let buffer = &self.buffers[b];
-            let mut taken: Vec<Range<usize>> = placed
+            let mut taken: Vec<Range<usize>> = order[..i]
                 .iter()
-                .map(|&other| &self.buffers[other])
-                .filter(|other| meet(&other.steps, &buffer.steps))
-                .map(|other| other.offset..other.offset + other.len())
+                .filter(|&&other| meet(&self.buffers[other].life(), &buffer.life()))
+                .map(|&other| offsets[other]..offsets[other] + self.buffers[other].len())
                 .collect();
             taken.sort_by_key(|range| range.start);
             let mut offset = 0;
@@ -148,10 +206,24 @@ impl Layout {
                 }
                 offset = offset.max(range.end);
             }
-            self.buffers[b].offset = offset;
-            placed.push(b);
+            offsets[b] = offset;
         }
-        self.buffers.iter().map(|buffer| buffer.offset + buffer.len()).max().unwrap_or(0)
+        offsets
+    }
+
+    /// Where buffers lie and when, in bytes.
+    pub(super) fn planned(&self) -> Vec<PlanBuffer> {
+        let bytes = |buffer: &Buffer| {
+            buffer.offset * size_of::<f32>()..(buffer.offset + buffer.len()) * size_of::<f32>()
+        };
+        self.buffers.iter().map(|buffer| PlanBuffer { bytes: bytes(buffer), calls: buffer.life() }).collect()
+    }
+
+    /// Whether no two buffers that are needed at one time overlap.
+    pub(super) fn is_free_of_overlaps(&self) -> bool {
+        let buffers = self.planned();
+        let clash = |a: &PlanBuffer, b: &PlanBuffer| meet(&a.calls, &b.calls) && meet(&a.bytes, &b.bytes);
+        buffers.iter().enumerate().all(|(i, a)| !buffers[i + 1..].iter().any(|b| clash(a, b)))
     }
 
     /// The map of places in consecutive slots.
@@ -174,6 +246,22 @@ impl Layout {
     }
 }
 
-fn meet(a: &Option<Range<usize>>, b: &Option<Range<usize>>) -> bool {
-    matches!((a, b), (Some(a), Some(b)) if a.start < b.end && b.start < a.end)
+fn meet(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start.max(b.start) < a.end.min(b.end)
+}
+
+/// The sum of the sizes that are alive at each step.
+fn live(lives: impl Iterator<Item = (Range<usize>, usize)>) -> Vec<usize> {
+    let mut changes: Vec<[usize; 2]> = Vec::new();
+    for (life, size) in lives {
+        changes.resize(changes.len().max(life.end + 1), [0, 0]);
+        changes[life.start][0] += size;
+        changes[life.end][1] += size;
+    }
+    let mut sum = 0;
+    let sums = changes.into_iter().map(|[born, dead]| {
+        sum = sum + born - dead;
+        sum
+    });
+    sums.collect()
 }

@@ -1,0 +1,22 @@
+//! Every kernel against the f64 reference, under every instruction set that this CPU has (`CYGNET_ISA` caps them).
+//!
+//! What holds for all of them, and [`memory`] checks after every call: a call changes its output map's own elements and
+//! that map's halo, which is zero afterwards, and not one bit elsewhere; it reads nothing but its input maps and their
+//! halos.
+//!
+//! Sizes of 0: a map without pixels or channels is computed as what it is, nothing. A convolution without input
+//! channels is its bias (and term, and activation). Pooling, the global mean and enlarging refuse an input without
+//! pixels, because there is no answer.
+//!
+//! NaN and infinities: a NaN of the input makes NaN of every output whose window sees it, and of no other; no
+//! activation hides it. Padding is skipped or multiplies finite weights by zero, so an infinity of the input makes
+//! infinities (NaN only where two of opposite signs meet or a weight is zero) of the outputs that see it, never of
+//! others. Weights must be finite. Maximum pooling answers NaN where a window holds one. Activations of infinities are
+//! their limits, but for hard-swish, which is NaN at -inf, as its formula is.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod case;
+mod conv;
+mod depthwise;
+mod memory;
+mod plain;

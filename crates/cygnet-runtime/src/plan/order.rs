@@ -1,0 +1,178 @@
+//! Which of several branches comes first.
+//!
+//! Nodes form chains: from one that may run next along only readers. A branch that gives memory back is best run
+//! early, one that takes memory for long is best run late, after those that need more for a while (Liu, "An application
+//! of generalized tree pebbling to sparse matrix factorization", 1987). On general graphs this is no proof, so the
+//! orders are candidates, and whoever asks measures them.
+
+use std::collections::HashMap;
+
+use cygnet_graph::{Graph, NodeId, Op};
+
+/// Graphs with more nodes are run in their own order.
+const LARGEST: usize = 4096;
+
+/// Orders of execution, each different: the graph's own, then others. Nodes that nothing `wanted` needs are left out.
+pub(super) fn candidates(graph: &Graph, wanted: &[NodeId]) -> Vec<Vec<NodeId>> {
+    let own = needed(graph, wanted);
+    let mut orders = vec![own];
+    if graph.nodes().len() <= LARGEST {
+        let others = [false, true].map(|reversed| depth_first(graph, wanted, reversed));
+        for order in [by_memory(graph, wanted, &orders[0])].into_iter().chain(others) {
+            if !orders.contains(&order) {
+                orders.push(order);
+            }
+        }
+    }
+    orders
+}
+
+fn needed(graph: &Graph, wanted: &[NodeId]) -> Vec<NodeId> {
+    let mut is_needed = vec![false; graph.nodes().len()];
+    is_needed[0] = true;
+    wanted.iter().for_each(|id| is_needed[id.0] = true);
+    for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
+        if is_needed[id.0] {
+            node.inputs.iter().for_each(|input| is_needed[input.0] = true);
+        }
+    }
+    graph.iter().map(|(id, _)| id).filter(|id| is_needed[id.0]).collect()
+}
+
+/// Every node after its inputs, a branch to its end before the next; `reversed` takes the last input first.
+fn depth_first(graph: &Graph, wanted: &[NodeId], reversed: bool) -> Vec<NodeId> {
+    let mut order = vec![NodeId(0)];
+    let mut is_done = vec![false; graph.nodes().len()];
+    is_done[0] = true;
+    let mut stack = wanted.to_vec();
+    while let Some(&id) = stack.last() {
+        let inputs = &graph.node(id).inputs;
+        let mut waiting = inputs.iter().filter(|input| !is_done[input.0]);
+        if let Some(&input) = if reversed { waiting.next_back() } else { waiting.next() } {
+            stack.push(input);
+            continue;
+        }
+        stack.pop();
+        if !is_done[id.0] {
+            is_done[id.0] = true;
+            order.push(id);
+        }
+    }
+    order
+}
+
+/// What a chain does to memory.
+struct Chain {
+    nodes: Vec<NodeId>,
+    /// The most it adds on the way.
+    peak: i64,
+    /// What it has added at its end.
+    change: i64,
+}
+
+struct Greedy<'a> {
+    graph: &'a Graph,
+    readers: Vec<Vec<NodeId>>,
+    is_done: Vec<bool>,
+    /// Readers of each value that are still to run.
+    waiting: Vec<usize>,
+}
+
+/// Chains that give memory back first, the one with the lowest peak first; then the others, the one that falls most
+/// below its peak first.
+fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Vec<NodeId> {
+    let count = graph.nodes().len();
+    let mut readers = vec![Vec::new(); count];
+    for &id in own {
+        graph.node(id).inputs.iter().for_each(|input| readers[input.0].push(id));
+    }
+    let waiting = (0..count).map(|i| readers[i].len() + usize::from(wanted.contains(&NodeId(i)))).collect();
+    let mut greedy = Greedy { graph, readers, is_done: vec![false; count], waiting };
+    let mut order = Vec::with_capacity(own.len());
+    let mut ready = vec![NodeId(0)];
+    while !ready.is_empty() {
+        let chains: Vec<Chain> = ready.iter().map(|&start| greedy.chain(start)).collect();
+        let rank = |chain: &Chain| match chain.change {
+            ..=0 => (0, chain.peak),
+            change => (1, change - chain.peak),
+        };
+        let (i, chain) =
+            chains.into_iter().enumerate().min_by_key(|(_, chain)| rank(chain)).expect("one is ready");
+        ready.remove(i);
+        for &id in &chain.nodes {
+            greedy.is_done[id.0] = true;
+            graph.node(id).inputs.iter().for_each(|input| greedy.waiting[input.0] -= 1);
+        }
+        let last = chain.nodes[chain.nodes.len() - 1];
+        for &reader in &greedy.readers[last.0] {
+            let inputs = &graph.node(reader).inputs;
+            if !ready.contains(&reader) && inputs.iter().all(|input| greedy.is_done[input.0]) {
+                ready.push(reader);
+            }
+        }
+        order.extend(chain.nodes);
+    }
+    order
+}
+
+impl Greedy<'_> {
+    fn size(&self, id: NodeId) -> i64 {
+        self.graph.node(id).shape.iter().product::<usize>() as i64
+    }
+
+    fn chain(&self, start: NodeId) -> Chain {
+        let mut chain = Chain { nodes: Vec::new(), peak: 0, change: 0 };
+        let mut reads: HashMap<NodeId, usize> = HashMap::new();
+        let mut next = Some(start);
+        while let Some(id) = next {
+            let node = self.graph.node(id);
+            let mut inputs = node.inputs.clone();
+            inputs.sort_unstable();
+            let freed: i64 = inputs
+                .chunk_by(|a, b| a == b)
+                .filter(|same| {
+                    let reads = reads.entry(same[0]).or_default();
+                    *reads += same.len();
+                    *reads == self.waiting[same[0].0]
+                })
+                .map(|same| self.size(same[0]))
+                .sum();
+            let added = self.size(id);
+            let on_top = if works_in_place(&node.op) { added - freed } else { added };
+            chain.peak = chain.peak.max(chain.change + on_top);
+            chain.change += added - freed;
+            chain.nodes.push(id);
+            next = match self.readers[id.0][..] {
+                [reader] => {
+                    let inputs = &self.graph.node(reader).inputs;
+                    inputs.iter().all(|input| *input == id || self.is_done[input.0]).then_some(reader)
+                }
+                _ => None,
+            };
+        }
+        chain
+    }
+}
+
+/// Whether the value takes the place of the inputs that nobody reads later.
+fn works_in_place(op: &Op) -> bool {
+    match op {
+        Op::BatchNorm(_)
+        | Op::Activation { .. }
+        | Op::Add
+        | Op::Scale { .. }
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::ChannelShuffle { .. }
+        | Op::Dropout { .. } => true,
+        Op::Input
+        | Op::Conv(_)
+        | Op::Pool(_)
+        | Op::GlobalAvgPool
+        | Op::LocalResponseNorm(_)
+        | Op::Mul
+        | Op::UpsampleLike
+        | Op::Linear { .. }
+        | Op::Softmax => false,
+    }
+}
