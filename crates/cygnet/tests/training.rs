@@ -1,0 +1,85 @@
+//! Every family learns: a short run from random weights on a handful of easy pictures.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::num::NonZeroUsize;
+
+use cygnet::image::{Image, Rng, Splits};
+use cygnet::train::{Recipe, Start, TrainData, TrainOptions, Trainer, trainee};
+use cygnet::weights::Cache;
+use cygnet::zoo::Family;
+
+/// Pictures of two classes: red at the top, or red at the bottom.
+fn pictures(folder: &std::path::Path) {
+    for class in ["bottom", "top"] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        for number in 0..16u64 {
+            let mut rng = Rng::keyed(&[number, class.len() as u64]);
+            let mut pixels: Vec<u8> = (0..32 * 32 * 3).map(|_| rng.below(80) as u8).collect();
+            let from = if class == "top" { 0 } else { 16 };
+            for y in from..from + 16 {
+                (0..32).for_each(|x| pixels[(y * 32 + x) * 3] = 220);
+            }
+            let png = Image::from_rgb(32, 32, pixels).unwrap().to_png().unwrap();
+            std::fs::write(folder.join(class).join(format!("{number}.png")), png).unwrap();
+        }
+    }
+}
+
+/// A small network of each family, the side of its image, epochs and learning rate.
+const NETWORKS: [(&str, Family, usize, u32, f64); 13] = [
+    ("googlenet", Family::Inception, 64, 2, 0.003),
+    ("xception", Family::Xception, 64, 2, 0.003),
+    ("squeezenet1_1", Family::SqueezeNet, 64, 8, 0.0005),
+    ("mobilenet_v1_0.25", Family::MobileNetV1, 32, 6, 0.003),
+    ("mobilenet_v2_0.25", Family::MobileNetV2, 32, 6, 0.003),
+    ("mobilenet_v3_small", Family::MobileNetV3, 32, 3, 0.003),
+    ("mobilenext_0.25", Family::MobileNeXt, 32, 6, 0.003),
+    ("shufflenet_v1_g3_0.25", Family::ShuffleNetV1, 32, 6, 0.003),
+    ("shufflenet_v2_0.5", Family::ShuffleNetV2, 32, 6, 0.003),
+    ("seresnet10", Family::SENet, 32, 2, 0.003),
+    ("mnasnet_small", Family::MnasNet, 32, 3, 0.003),
+    ("ghostnet", Family::GhostNet, 32, 3, 0.003),
+    ("fbnet_a", Family::FBNet, 32, 5, 0.001),
+];
+
+#[test]
+fn the_loss_of_every_family_falls_to_half_of_a_guess() {
+    assert!(NETWORKS.iter().map(|(_, family, ..)| *family).eq(Family::ALL), "one network a family");
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    let threads = NonZeroUsize::new(2).unwrap();
+    let cache = Cache::at(folder.path().join("cache")).offline(true);
+    let mut failures = Vec::new();
+    for (id, family, side, epochs, rate) in NETWORKS {
+        assert_eq!(cygnet::network(id).unwrap().row.family, family, "{id}");
+        let settings = [
+            format!("epochs={epochs}"),
+            "batch=8".into(),
+            "validation=0".into(),
+            "augment.crop=fit".into(),
+            "augment.flip=0.5".into(),
+            "mix.label_smoothing=0".into(),
+            "schedule.warmup=0.5".into(),
+            "dropout=0".into(),
+            "optimizer.rate_batch=0".into(),
+            "optimizer.kind=adamw".into(),
+            format!("optimizer.rate={rate}"),
+            "optimizer.weight_decay=0.01".into(),
+            format!("image={side}"),
+            format!("adapt_strides={}", side == 32),
+        ];
+        let recipe = Recipe::compose("scratch-small", &settings).unwrap();
+        let splits = Splits::open(folder.path()).unwrap();
+        let labels = splits.train.classes.clone();
+        let trainee = trainee(id, &Start::Scratch, &labels, &recipe, &cache, &mut ()).unwrap();
+        let data = TrainData::new(splits, &recipe, side, 1 << 24, threads, |_, _| ()).unwrap();
+        let outcome =
+            Trainer::new(trainee, data, recipe, TrainOptions::new(threads)).unwrap().run(&mut ()).unwrap();
+        let losses: Vec<f64> = outcome.history.iter().map(|epoch| epoch.loss).collect();
+        // A guess between two classes costs ln 2.
+        if losses.last().is_none_or(|last| *last > 0.5 * std::f64::consts::LN_2) {
+            failures.push((id, losses));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
