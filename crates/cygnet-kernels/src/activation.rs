@@ -1,6 +1,7 @@
 //! Element-wise functions, in registers.
 
 use crate::isa::Isa;
+use crate::unroll::unroll;
 
 /// An element-wise function. NaN stays NaN; an infinity becomes the limit, but for hard-swish, whose formula is NaN at
 /// -∞ and whose result is infinite where `6 x` is.
@@ -52,12 +53,27 @@ impl Activation {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
+                Activation::Clamp { low, high } if high == f32::INFINITY => {
+                    let low = I::splat(low);
+                    unroll!(P < N, {
+                        x[P] = I::at_least(x[P], low);
+                    });
+                }
                 Activation::Clamp { low, high } => {
                     let (low, high) = (I::splat(low), I::splat(high));
-                    x.iter_mut().for_each(|x| *x = I::at_most(I::at_least(*x, low), high));
+                    unroll!(P < N, {
+                        x[P] = I::at_most(I::at_least(x[P], low), high);
+                    });
                 }
-                Activation::HardSigmoid { .. } | Activation::HardSwish => {
-                    x.iter_mut().for_each(|x| *x = self.hard::<I>(*x));
+                Activation::HardSwish => {
+                    unroll!(P < N, {
+                        x[P] = Activation::HardSwish.hard::<I>(x[P]);
+                    });
+                }
+                sigmoid @ Activation::HardSigmoid { .. } => {
+                    unroll!(P < N, {
+                        x[P] = sigmoid.hard::<I>(x[P]);
+                    });
                 }
                 Activation::None | Activation::Sigmoid | Activation::Swish => {}
             }
@@ -74,10 +90,11 @@ impl Activation {
         unsafe {
             let zero = I::splat(0.0);
             if let Activation::HardSigmoid { scale, shift, high, factor } = self {
-                let [scale, shift, high, factor] = [scale, shift, high, factor].map(|c| I::splat(c));
+                let [scale, shift, high, factor] =
+                    [I::splat(scale), I::splat(shift), I::splat(high), I::splat(factor)];
                 return I::mul(I::at_most(I::at_least(I::fma(x, scale, shift), zero), high), factor);
             }
-            let [three, six, sixth] = [3.0, 6.0, 1.0 / 6.0].map(|c| I::splat(c));
+            let (three, six, sixth) = (I::splat(3.0), I::splat(6.0), I::splat(1.0 / 6.0));
             let gate = I::at_most(I::at_least(I::add(x, three), zero), six);
             I::mul(I::mul(x, gate), sixth)
         }

@@ -6,6 +6,7 @@ mod tile;
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
+use crate::memory::Memory;
 use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
@@ -99,8 +100,8 @@ pub struct Conv {
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
     panels: Vec<Panel>,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Memory,
+    bias: Memory,
     output: Map,
     residual: Option<Map>,
     activation: Activation,
@@ -189,8 +190,7 @@ impl Conv {
         let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
-        let mut bias = data.bias.to_vec();
-        bias.resize(output.channels.next_multiple_of(level.lanes()), 0.0);
+        let bias = padded(data.bias, level);
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
         let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
@@ -355,6 +355,13 @@ fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = 
     })
 }
 
+/// Numbers followed by zeros up to whole vectors.
+pub(crate) fn padded(numbers: &[f32], level: Level) -> Memory {
+    let mut memory = Memory::zeros(numbers.len().next_multiple_of(level.lanes()));
+    memory[..numbers.len()].copy_from_slice(numbers);
+    memory
+}
+
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
 /// output channels, padded with zeros.
 fn pack(
@@ -364,11 +371,11 @@ fn pack(
     data: &ConvWeights<'_>,
     channels: usize,
     taps: usize,
-) -> (Vec<Panel>, Vec<f32>) {
+) -> (Vec<Panel>, Memory) {
     let lanes = level.lanes();
     let kw = order.last().map_or(1, |last| last[2] + 1);
     let per_output = data.inputs * taps;
-    let mut weights = vec![0.0; order.len() * channels.next_multiple_of(level.least_lanes())];
+    let mut weights = Memory::zeros(order.len() * channels.next_multiple_of(level.least_lanes()));
     let mut panels = Vec::new();
     let (mut start, mut offset) = (0, 0);
     let least = level.least_lanes();

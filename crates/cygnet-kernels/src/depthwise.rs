@@ -1,9 +1,13 @@
 //! Depthwise convolution: every channel with its own window.
 
+use std::ops::Range;
+
 use crate::activation::Activation;
-use crate::conv::{Window, check_reach};
+use crate::conv::{Window, check_reach, padded};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
+use crate::memory::Memory;
+use crate::unroll::unroll;
 
 /// A depthwise convolution with bias and activation.
 #[derive(Clone, Debug)]
@@ -13,8 +17,8 @@ pub struct Depthwise {
     input: Map,
     output: Map,
     /// `[kernel rows × columns, channels]`, channels padded to whole vectors.
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Memory,
+    bias: Memory,
     activation: Activation,
 }
 
@@ -38,13 +42,12 @@ impl Depthwise {
         assert_eq!(weight.len(), output.channels * taps);
         assert_eq!((bias.len(), input.channels), (output.channels, output.channels));
         check_reach(&window, &input, &output);
-        let padded = output.channels.next_multiple_of(level.lanes());
-        let mut weights = vec![0.0; taps * padded];
+        let columns = output.channels.next_multiple_of(level.lanes());
+        let mut weights = Memory::zeros(taps * columns);
         for (c, taps) in weight.chunks_exact(taps).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * padded + c] = *weight);
+            taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * columns + c] = *weight);
         }
-        let mut bias = bias.to_vec();
-        bias.resize(padded, 0.0);
+        let bias = padded(bias, level);
         Depthwise { level, window, input, output, weights, bias, activation }
     }
 
@@ -77,121 +80,78 @@ impl Depthwise {
     ///
     /// # Safety
     /// As [`crate::conv::Conv::run`].
-    pub(crate) unsafe fn run(&self, arena: *mut f32, rows: std::ops::Range<usize>) {
-        let [_, kw] = self.window.kernel;
-        let [_, stride] = self.window.stride;
+    pub(crate) unsafe fn run(&self, arena: *mut f32, rows: Range<usize>) {
         for y in rows {
-            let row = Row { op: self, arena, y };
-            // SAFETY: the caller's promise; the row lies within the output.
-            unsafe {
-                match (kw, stride, self.window.dilation[1]) {
-                    (3, 1, 1) => self.level.run(SizedRow::<3, 1>(row)),
-                    (3, 2, 1) => self.level.run(SizedRow::<3, 2>(row)),
-                    (5, 1, 1) => self.level.run(SizedRow::<5, 1>(row)),
-                    (5, 2, 1) => self.level.run(SizedRow::<5, 2>(row)),
-                    (7, 1, 1) => self.level.run(SizedRow::<7, 1>(row)),
-                    _ => self.level.run(AnyRow(row)),
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { self.row(arena, arena, y, 0..self.output.channels) };
         }
     }
-}
 
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    op: &'a Depthwise,
-    arena: *mut f32,
-    y: usize,
-}
-
-struct SizedRow<'a, const KW: usize, const STRIDE: usize>(Row<'a>);
-struct AnyRow<'a>(Row<'a>);
-
-impl Row<'_> {
-    /// `N` outputs from column `x` on, all channels.
+    /// Computes some channels of an output row; the input map lies in memory of its own.
     ///
     /// # Safety
-    /// As [`Depthwise::run`]; the outputs must lie in the row, and `SPAN` must be the columns that they read.
-    #[inline(always)]
-    unsafe fn outputs<I: Isa, const N: usize>(
-        &self,
-        x: usize,
-        kw: usize,
-        mut step: impl FnMut(&mut [I::V; N], *const f32, *const f32),
-    ) {
-        let Row { op, arena, y } = *self;
-        let (input, output) = (&op.input, &op.output);
-        let padded = op.bias.len();
-        let kys = op.window.rows(y, input.height);
-        let top = (y * op.window.stride[0]).wrapping_sub(op.window.pad[0]);
-        let column = (x * op.window.stride[1]) as isize - op.window.pad[1] as isize;
-        // SAFETY: rows `kys` lie on the image, columns within it and its halo; weights and bias are padded to whole vectors;
-        // loads of the last vector may reach past the channels, never past the arena, which ends with a vector to spare.
+    /// As [`Depthwise::run`]; the first channel must be a multiple of the lanes.
+    pub(crate) unsafe fn row(&self, input: *const f32, output: *mut f32, y: usize, channels: Range<usize>) {
+        let kys = self.window.rows(y, self.input.height);
+        let row = Row { op: self, input, output, y, kys, channels };
+        // SAFETY: the caller's promise.
         unsafe {
-            let out = arena.add(output.row_start(y) + x * output.pixel);
-            let mut c = 0;
-            while c < output.channels {
-                let mut sums = [I::load(op.bias.as_ptr().add(c)); N];
-                for ky in kys.clone() {
-                    let row = input.row_start(top.wrapping_add(ky * op.window.dilation[0])) as isize;
-                    let from = arena.offset(row + column * input.pixel as isize).add(c);
-                    step(&mut sums, from, op.weights.as_ptr().add(ky * kw * padded + c));
-                }
-                op.activation.cheap::<I, N>(&mut sums);
-                let lanes = (output.channels - c).min(I::LANES);
-                for (i, sum) in sums.iter().enumerate() {
-                    I::store_first(out.add(i * output.pixel + c), *sum, lanes);
-                }
-                c += I::LANES;
+            match (self.window.kernel, self.window.stride[1], self.window.dilation) {
+                ([_, 3], 1, [1, 1]) => self.level.run(Sized::<3, 1>(row)),
+                ([_, 3], 2, [1, 1]) => self.level.run(Sized::<3, 2>(row)),
+                ([_, 5], 1, [1, 1]) => self.level.run(Sized::<5, 1>(row)),
+                ([_, 5], 2, [1, 1]) => self.level.run(Sized::<5, 2>(row)),
+                ([_, 7], 1, [1, 1]) => self.level.run(Sized::<7, 1>(row)),
+                _ => self.level.run(Any(row)),
             }
         }
     }
+}
 
+/// Some channels of an output row.
+struct Row<'a> {
+    op: &'a Depthwise,
+    input: *const f32,
+    output: *mut f32,
+    y: usize,
+    /// Rows of the window on the image.
+    kys: Range<usize>,
+    channels: Range<usize>,
+}
+
+/// A window of a known width and stride, dilation 1.
+struct Sized<'a, const WIDTH: usize, const STRIDE: usize>(Row<'a>);
+/// Any window.
+struct Any<'a>(Row<'a>);
+
+impl Row<'_> {
     /// # Safety
-    /// As [`Depthwise::run`].
+    /// As [`Depthwise::row`].
     #[inline(always)]
     unsafe fn zero_halo(&self) {
         let out = &self.op.output;
         // SAFETY: the halo belongs to the output.
         unsafe {
-            let row = self.arena.add(out.row_start(self.y));
+            let row = self.output.add(out.row_start(self.y) + self.channels.start);
             for column in 0..out.halo[0] {
-                row.sub((column + 1) * out.pixel).write_bytes(0, out.channels);
+                row.sub((column + 1) * out.pixel).write_bytes(0, self.channels.len());
             }
             for column in 0..out.halo[1] {
-                row.add((out.width + column) * out.pixel).write_bytes(0, out.channels);
+                row.add((out.width + column) * out.pixel).write_bytes(0, self.channels.len());
             }
         }
     }
-}
 
-impl<const KW: usize, const STRIDE: usize> SizedRow<'_, KW, STRIDE> {
-    /// # Safety
-    /// As [`Row::outputs`].
+    /// Where the window of column 0 begins, wrapping below 0: a row, and a place in the row.
     #[inline(always)]
-    unsafe fn block<I: Isa, const N: usize>(&self, x: usize) {
-        let padded = self.0.op.bias.len();
-        let pixel = self.0.op.input.pixel;
-        // SAFETY: as `Row::outputs`; the taps lie within the row and its halo.
-        unsafe {
-            self.0.outputs::<I, N>(x, KW, |sums, from, weights| {
-                let weights: [I::V; KW] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
-                for column in 0..(N - 1) * STRIDE + KW {
-                    let input = I::load(from.add(column * pixel));
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        if let Some(kx) = column.checked_sub(i * STRIDE)
-                            && kx < KW
-                        {
-                            *sum = I::fma(input, weights[kx], *sum);
-                        }
-                    }
-                }
-            });
-        }
+    fn corner(&self) -> (usize, isize) {
+        let Depthwise { window, input, .. } = self.op;
+        let top = (self.y * window.stride[0]).wrapping_sub(window.pad[0]);
+        (top, -((window.pad[1] * input.pixel) as isize))
     }
 }
 
-impl<const KW: usize, const STRIDE: usize> Kernel for SizedRow<'_, KW, STRIDE> {
+impl<const WIDTH: usize, const STRIDE: usize> Kernel for Sized<'_, WIDTH, STRIDE> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
         let width = self.0.op.output.width;
@@ -200,40 +160,115 @@ impl<const KW: usize, const STRIDE: usize> Kernel for SizedRow<'_, KW, STRIDE> {
             self.0.zero_halo();
             let mut x = 0;
             while x + 7 <= width && I::DEPTHWISE >= 7 {
-                self.block::<I, 7>(x);
+                self.columns::<I, 7>(x);
                 x += 7;
             }
             while x + 4 <= width && I::DEPTHWISE >= 4 {
-                self.block::<I, 4>(x);
+                self.columns::<I, 4>(x);
                 x += 4;
             }
             while x + 2 <= width {
-                self.block::<I, 2>(x);
+                self.columns::<I, 2>(x);
                 x += 2;
             }
             if x < width {
-                self.block::<I, 1>(x);
+                self.columns::<I, 1>(x);
             }
         }
     }
 }
 
-impl Kernel for AnyRow<'_> {
+impl<const WIDTH: usize, const STRIDE: usize> Sized<'_, WIDTH, STRIDE> {
+    /// `N` outputs from column `x` on, all channels.
+    ///
+    /// # Safety
+    /// As [`Depthwise::row`]; the outputs must lie in the row.
     #[inline(always)]
-    unsafe fn run<I: Isa>(self) {
-        let op = self.0.op;
-        let (padded, pixel) = (op.bias.len(), op.input.pixel);
-        let ([_, kw], [_, dilation]) = (op.window.kernel, op.window.dilation);
-        // SAFETY: as the caller promises.
+    unsafe fn columns<I: Isa, const N: usize>(&self, x: usize) {
+        let Range { start: mut c, end } = self.0.channels;
+        // SAFETY: the caller's promise.
         unsafe {
-            self.0.zero_halo();
-            for x in 0..op.output.width {
-                self.0.outputs::<I, 1>(x, kw, |sums, from, weights| {
-                    for kx in 0..kw {
-                        let input = I::load(from.add(kx * dilation * pixel));
-                        sums[0] = I::fma(input, I::load(weights.add(kx * padded)), sums[0]);
+            while c + I::LANES <= end {
+                self.block::<I, N>(x, c, I::LANES);
+                c += I::LANES;
+            }
+            if I::HALVES && c < end && c + I::Half::LANES >= end {
+                self.block::<I::Half, N>(x, c, end - c);
+            } else if c < end {
+                self.block::<I, N>(x, c, end - c);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Depthwise::row`]; the outputs must lie in the row.
+    #[inline(always)]
+    unsafe fn block<I: Isa, const N: usize>(&self, x: usize, c: usize, lanes: usize) {
+        let Depthwise { input, output, weights, bias, activation, .. } = self.0.op;
+        let padded = bias.len();
+        let (top, place) = self.0.corner();
+        let step = input.pixel;
+        // SAFETY: the window's rows are clipped to the image, columns lie within it and its halo; weights and bias are padded
+        // to whole vectors; loads of the last vector may reach past the channels, never past the arena, which ends with a
+        // vector to spare.
+        unsafe {
+            let mut sums = [I::load(bias.as_ptr().add(c)); N];
+            for ky in self.0.kys.clone() {
+                let row = input.row_start(top.wrapping_add(ky)) + x * STRIDE * step + c;
+                let from = self.0.input.offset(row as isize + place);
+                let weights = weights.as_ptr().add(ky * WIDTH * padded + c);
+                let weights: [I::V; WIDTH] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
+                unroll!(C < (N - 1) * STRIDE + WIDTH, {
+                    let value = I::load(from.add(C * step));
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        let kx = C.wrapping_sub(i * STRIDE);
+                        if kx < WIDTH {
+                            *sum = I::fma(value, weights[kx], *sum);
+                        }
                     }
                 });
+            }
+            activation.cheap::<I, N>(&mut sums);
+            let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel + c);
+            if lanes == I::LANES {
+                unroll!(P < N, {
+                    I::store(out.add(P * output.pixel), sums[P]);
+                });
+            } else {
+                unroll!(P < N, {
+                    I::store_first(out.add(P * output.pixel), sums[P], lanes);
+                });
+            }
+        }
+    }
+}
+
+impl Kernel for Any<'_> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Depthwise { window, input, output, weights, bias, activation, .. } = self.0.op;
+        let (padded, [_, kw], dilation) = (bias.len(), window.kernel, window.dilation);
+        let (top, place) = self.0.corner();
+        // SAFETY: as in `Sized::block`.
+        unsafe {
+            self.0.zero_halo();
+            for x in 0..output.width {
+                let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel);
+                for c in self.0.channels.clone().step_by(I::LANES) {
+                    let mut sum = [I::load(bias.as_ptr().add(c))];
+                    for ky in self.0.kys.clone() {
+                        let row = input.row_start(top.wrapping_add(ky * dilation[0]));
+                        let place = (row + x * window.stride[1] * input.pixel + c) as isize + place;
+                        let from = self.0.input.offset(place);
+                        let weights = weights.as_ptr().add(ky * kw * padded + c);
+                        for kx in 0..kw {
+                            let value = I::load(from.add(kx * dilation[1] * input.pixel));
+                            sum[0] = I::fma(value, I::load(weights.add(kx * padded)), sum[0]);
+                        }
+                    }
+                    activation.cheap::<I, 1>(&mut sum);
+                    I::store_first(out.add(c), sum[0], self.0.channels.end - c);
+                }
             }
         }
     }

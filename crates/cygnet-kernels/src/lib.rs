@@ -9,11 +9,13 @@ pub mod cpu;
 mod depthwise;
 mod isa;
 mod map;
+mod memory;
 mod plain;
 pub mod pool;
 pub mod probe;
 mod program;
 pub mod reference;
+mod unroll;
 
 pub use activation::Activation;
 pub use conv::{Conv, ConvWeights, Part, Window};

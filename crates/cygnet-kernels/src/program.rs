@@ -7,6 +7,7 @@ use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
+use crate::memory::Memory;
 use crate::plain::PlainCall;
 use crate::pool::Pool;
 
@@ -106,7 +107,7 @@ pub struct Program {
 
 /// Memory that a [`Program`] works in.
 #[derive(Clone, Debug)]
-pub struct Arena(Vec<f32>);
+pub struct Arena(Memory);
 
 /// The arena's address for all threads of a run.
 struct Shared(*mut f32);
@@ -147,7 +148,7 @@ impl Program {
     /// Memory for one run at a time.
     #[must_use]
     pub fn arena(&self) -> Arena {
-        Arena(vec![0.0; self.arena + SLACK])
+        Arena(Memory::zeros(self.arena + SLACK))
     }
 
     /// Bytes of [`Program::arena`].

@@ -3,6 +3,7 @@
 use super::{Conv, Panel};
 use crate::activation::Activation;
 use crate::isa::{Isa, Kernel, Level, opaque};
+use crate::unroll::unroll;
 
 /// Equal tiles that follow each other in an output row, for one panel of output channels.
 #[derive(Clone, Copy)]
@@ -50,19 +51,6 @@ impl Strip<'_> {
             3 true: [1 2 3 4 5 6],
         }
     }
-}
-
-/// Repeats the block with `i` from 0 up to the constant `n`, without a loop: arrays indexed by it stay in registers.
-macro_rules! unroll {
-    ($i:ident < $n:expr, $body:block) => {
-        unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
-    };
-    (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => {
-        $(if $k < $n {
-            const $i: usize = $k;
-            $body
-        })*
-    };
 }
 
 /// What the epilogue does with each full and half vector of a tile.
