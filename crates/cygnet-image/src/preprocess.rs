@@ -123,6 +123,25 @@ impl Preprocess {
         }
     }
 
+    /// The same share of the photo at another size: a fixed shorter side grows and shrinks with the tensor's.
+    ///
+    /// # Errors
+    /// As [`Preprocess::check`].
+    pub fn resized(&self, height: usize, width: usize) -> Result<Preprocess> {
+        let shorter = |[height, width]: [usize; 2]| height.min(width);
+        let size = [height, width];
+        let resize = match self.resize {
+            Resize::ShorterSide { side } => {
+                let exact = side as f64 * shorter(size) as f64 / shorter(self.size) as f64;
+                Resize::ShorterSide { side: exact.round() as usize }
+            }
+            other => other,
+        };
+        let resized = Preprocess { size, resize, ..self.clone() };
+        resized.check()?;
+        Ok(resized)
+    }
+
     /// Whether the record can be carried out.
     ///
     /// # Errors

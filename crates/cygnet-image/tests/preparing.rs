@@ -183,3 +183,17 @@ fn real_photos_are_prepared_as_by_pillow() {
         assert!(largest <= 1, "parrot_{suffix}: largest difference {largest}");
     }
 }
+
+#[test]
+fn another_size_shows_the_same_share_of_the_photo() {
+    let larger = Preprocess::torchvision(224, 256).resized(320, 448).unwrap();
+    assert_eq!((larger.size, larger.resize), ([320, 448], Resize::ShorterSide { side: 366 }));
+    let relative = Preprocess::imagenet(224, 0.875, Interpolation::Bicubic);
+    assert_eq!(relative.resized(64, 64).unwrap(), Preprocess { size: [64, 64], ..relative });
+    for [height, width] in [[0, 32], [32, 0], [usize::MAX, 32]] {
+        assert!(matches!(
+            Preprocess::torchvision(224, 256).resized(height, width),
+            Err(ImageError::Record { field: "size", .. })
+        ));
+    }
+}

@@ -3,6 +3,8 @@
 
 mod tile;
 
+use std::ops::Range;
+
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
@@ -51,7 +53,7 @@ impl Window {
     }
 
     /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
-    pub(crate) fn rows(&self, y: usize, height: usize) -> std::ops::Range<usize> {
+    pub(crate) fn rows(&self, y: usize, height: usize) -> Range<usize> {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
             (self.kernel, self.stride, self.dilation, self.pad);
         let start = y * stride;
@@ -236,6 +238,33 @@ impl Conv {
         self.output
     }
 
+    /// Puts the output elsewhere; a map as high and wide.
+    pub(crate) fn set_output(&mut self, map: Map) {
+        assert_eq!([self.output.height, self.output.width], [map.height, map.width]);
+        self.output = map;
+    }
+
+    /// From a pixel of the first input to the next.
+    pub(crate) fn input_pixel(&self) -> usize {
+        self.taps[0].step / self.window.stride[1]
+    }
+
+    pub(crate) fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    /// Output channels of a panel.
+    pub(crate) fn panel_channels(&self, panel: usize) -> Range<usize> {
+        let Panel { start, channels, .. } = self.panels[panel];
+        start..start + channels
+    }
+
+    /// The most channels of a panel, in whole vectors.
+    pub(crate) fn panel_width(&self) -> usize {
+        let most = self.panels.iter().map(|panel| panel.channels).max().unwrap_or(0);
+        most.next_multiple_of(self.level.lanes())
+    }
+
     /// Parts that can be computed independently: for each row, its strips, for each of those all panels; or panels
     /// outermost, if the weights are many.
     pub(crate) fn units(&self) -> usize {
@@ -252,20 +281,33 @@ impl Conv {
     /// # Safety
     /// `arena` must hold the extents of all maps, nobody else may write what is read or touch what is written, and the
     /// CPU must have the level.
-    pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
+    pub(crate) unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
         let (panels, places) = (self.panels.len(), self.strips * self.output.height);
         for unit in units {
             let (place, panel) =
                 if self.rows_first { (unit / panels, unit % panels) } else { (unit % places, unit / places) };
             // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe { self.strip(arena, place / self.strips, place % self.strips, &self.panels[panel]) };
+            unsafe {
+                self.strip(arena, arena, place / self.strips, place % self.strips, &self.panels[panel])
+            };
+        }
+    }
+
+    /// Computes a panel of an output row, into memory of its own.
+    ///
+    /// # Safety
+    /// As [`Conv::run`].
+    pub(crate) unsafe fn row(&self, arena: *mut f32, output: *mut f32, y: usize, panel: usize) {
+        for strip in 0..self.strips {
+            // SAFETY: the caller's promise.
+            unsafe { self.strip(arena, output, y, strip, &self.panels[panel]) };
         }
     }
 
     /// # Safety
     /// As [`Conv::run`]; `y` and `strip` must be within the output.
     #[inline(always)]
-    unsafe fn strip(&self, arena: *mut f32, y: usize, strip: usize, panel: &Panel) {
+    unsafe fn strip(&self, arena: *mut f32, output: *mut f32, y: usize, strip: usize, panel: &Panel) {
         let out = &self.output;
         // The first `more` tiles of a row have a pixel more than the others.
         let (size, more) = (out.width / self.tiles, out.width % self.tiles);
@@ -275,14 +317,10 @@ impl Conv {
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
         // output row and the panel's channels lie in the output map.
         unsafe {
-            let row = arena.add(out.row_start(y));
-            if tiles.start == 0 && out.halo[0] > 0 {
-                zero(row.sub(out.halo[0] * out.pixel), out, out.halo[0], panel);
+            if tiles.start == 0 && out.halo != [0, 0] {
+                out.zero_halo(output, y, panel.start..panel.start + panel.channels);
             }
-            if tiles.end == self.tiles && out.halo[1] > 0 {
-                zero(row.add(out.width * out.pixel), out, out.halo[1], panel);
-            }
-            let first = Strip { conv: self, panel, arena, y, x, tiles: larger.len() };
+            let first = Strip { conv: self, panel, arena, output, y, x, tiles: larger.len() };
             if first.tiles > 0 {
                 first.run(size + 1);
             }
@@ -299,15 +337,6 @@ impl Tap {
     #[inline(always)]
     pub(crate) fn start(&self, y: usize, x: usize) -> isize {
         (self.map.row_start(y) + x * self.step) as isize + self.shift
-    }
-}
-
-/// # Safety
-/// The halo of a row must be writable.
-unsafe fn zero(start: *mut f32, out: &Map, columns: usize, panel: &Panel) {
-    for column in 0..columns {
-        // SAFETY: the caller's promise.
-        unsafe { start.add(column * out.pixel + panel.start).write_bytes(0, panel.channels) };
     }
 }
 

@@ -68,6 +68,16 @@ impl Depthwise {
         self.output
     }
 
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Puts the input elsewhere.
+    pub(crate) fn set_input(&mut self, map: Map) {
+        check_reach(&self.window, &map, &self.output);
+        self.input = map;
+    }
+
     pub(crate) fn units(&self) -> usize {
         self.output.height
     }
@@ -125,23 +135,6 @@ struct Sized<'a, const WIDTH: usize, const STRIDE: usize>(Row<'a>);
 struct Any<'a>(Row<'a>);
 
 impl Row<'_> {
-    /// # Safety
-    /// As [`Depthwise::row`].
-    #[inline(always)]
-    unsafe fn zero_halo(&self) {
-        let out = &self.op.output;
-        // SAFETY: the halo belongs to the output.
-        unsafe {
-            let row = self.output.add(out.row_start(self.y) + self.channels.start);
-            for column in 0..out.halo[0] {
-                row.sub((column + 1) * out.pixel).write_bytes(0, self.channels.len());
-            }
-            for column in 0..out.halo[1] {
-                row.add((out.width + column) * out.pixel).write_bytes(0, self.channels.len());
-            }
-        }
-    }
-
     /// Where the window of column 0 begins, wrapping below 0: a row, and a place in the row.
     #[inline(always)]
     fn corner(&self) -> (usize, isize) {
@@ -157,7 +150,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Kernel for Sized<'_, WIDTH, STRIDE
         let width = self.0.op.output.width;
         // SAFETY: the blocks lie within the row.
         unsafe {
-            self.0.zero_halo();
+            self.0.op.output.zero_halo(self.0.output, self.0.y, self.0.channels.clone());
             let mut x = 0;
             while x + 7 <= width && I::DEPTHWISE >= 7 {
                 self.columns::<I, 7>(x);
@@ -215,7 +208,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Sized<'_, WIDTH, STRIDE> {
             let mut sums = [I::load(bias.as_ptr().add(c)); N];
             for ky in self.0.kys.clone() {
                 let row = input.row_start(top.wrapping_add(ky)) + x * STRIDE * step + c;
-                let from = self.0.input.offset(row as isize + place);
+                let from = self.0.input.wrapping_offset(row as isize + place);
                 let weights = weights.as_ptr().add(ky * WIDTH * padded + c);
                 let weights: [I::V; WIDTH] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
                 unroll!(C < (N - 1) * STRIDE + WIDTH, {
@@ -251,7 +244,7 @@ impl Kernel for Any<'_> {
         let (top, place) = self.0.corner();
         // SAFETY: as in `Sized::block`.
         unsafe {
-            self.0.zero_halo();
+            self.0.op.output.zero_halo(self.0.output, self.0.y, self.0.channels.clone());
             for x in 0..output.width {
                 let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel);
                 for c in self.0.channels.clone().step_by(I::LANES) {
@@ -259,7 +252,7 @@ impl Kernel for Any<'_> {
                     for ky in self.0.kys.clone() {
                         let row = input.row_start(top.wrapping_add(ky * dilation[0]));
                         let place = (row + x * window.stride[1] * input.pixel + c) as isize + place;
-                        let from = self.0.input.offset(place);
+                        let from = self.0.input.wrapping_offset(place);
                         let weights = weights.as_ptr().add(ky * kw * padded + c);
                         for kx in 0..kw {
                             let value = I::load(from.add(kx * dilation[1] * input.pixel));

@@ -1,5 +1,7 @@
 //! Where a feature map lies in memory.
 
+use std::ops::Range;
+
 /// Channels of a feature map in the arena, channels last: channel `c` of pixel `(y, x)` is at
 /// `offset + (y % ring) * row + x * pixel + c`. All numbers count f32s.
 ///
@@ -21,7 +23,7 @@ pub struct Map {
     pub row: usize,
     /// Columns of zeros kept before the first and after the last column, for windows that reach over the edge.
     pub halo: [usize; 2],
-    /// Rows that are kept; row `y` takes the place of row `y - ring`.
+    /// Rows that are kept, all of them or a power of two; row `y` takes the place of row `y - ring`.
     pub ring: usize,
 }
 
@@ -43,12 +45,12 @@ impl Map {
     #[inline]
     #[must_use]
     pub fn row_start(&self, y: usize) -> usize {
-        self.offset + if y < self.ring { y } else { y % self.ring } * self.row
+        self.offset + if y < self.ring { y } else { y & (self.ring - 1) } * self.row
     }
 
     /// The first f32 it may touch, and the one after the last; none if the halo starts before the arena.
     #[must_use]
-    pub fn extent(&self) -> Option<std::ops::Range<usize>> {
+    pub fn extent(&self) -> Option<Range<usize>> {
         let start = self.offset.checked_sub(self.halo[0].checked_mul(self.pixel)?)?;
         let columns = self.width.checked_add(self.halo[1])?;
         if self.height == 0 || self.channels == 0 || self.ring == 0 || self.halo[0] == 0 && columns == 0 {
@@ -69,5 +71,19 @@ impl Map {
     /// The same pixels as one row, of a flat map.
     pub(crate) fn flat(self) -> Map {
         Map { height: 1, width: self.height * self.width, ring: 1, ..self }
+    }
+
+    /// Writes zeros beside the channels of a row.
+    ///
+    /// # Safety
+    /// `memory` must hold the row and its halo, for this thread to write.
+    pub(crate) unsafe fn zero_halo(&self, memory: *mut f32, y: usize, channels: Range<usize>) {
+        let row = memory.wrapping_add(self.row_start(y) + channels.start);
+        let left = (0..self.halo[0]).map(|column| row.wrapping_sub((column + 1) * self.pixel));
+        let right = (0..self.halo[1]).map(|column| row.wrapping_add((self.width + column) * self.pixel));
+        for pixel in left.chain(right) {
+            // SAFETY: the halo belongs to the map, whose row is the caller's.
+            unsafe { pixel.write_bytes(0, channels.len()) };
+        }
     }
 }

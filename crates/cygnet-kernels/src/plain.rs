@@ -168,7 +168,7 @@ impl Kernel for Rows<'_> {
         for y in rows {
             // SAFETY: the row lies within the output; the maps fit the operator, as `PlainCall::new` checked.
             unsafe {
-                call.zero_halo(arena, y);
+                call.output.zero_halo(arena, y, 0..call.output.channels);
                 for x in 0..call.output.width {
                     call.pixel::<I>(arena, y, x);
                 }
@@ -196,23 +196,6 @@ fn vectors<I: Isa>(channels: usize, mut f: impl FnMut(usize, usize)) {
 }
 
 impl PlainCall {
-    /// # Safety
-    /// As [`PlainCall::run`].
-    #[inline(always)]
-    unsafe fn zero_halo(&self, arena: *mut f32, y: usize) {
-        let out = &self.output;
-        // SAFETY: the halo belongs to the output.
-        unsafe {
-            let row = arena.add(out.row_start(y));
-            for column in 0..out.halo[0] {
-                row.sub((column + 1) * out.pixel).write_bytes(0, out.channels);
-            }
-            for column in 0..out.halo[1] {
-                row.add((out.width + column) * out.pixel).write_bytes(0, out.channels);
-            }
-        }
-    }
-
     /// # Safety
     /// As [`PlainCall::run`]; the pixel must lie in the output.
     #[inline(always)]

@@ -8,8 +8,10 @@ use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
 use crate::memory::Memory;
+use crate::pair::Pair;
 use crate::plain::PlainCall;
 use crate::pool::Pool;
+use crate::winograd::Winograd;
 
 /// One step of a [`Program`].
 #[derive(Clone, Debug)]
@@ -18,6 +20,10 @@ pub enum Call {
     Conv(Box<Conv>),
     /// A depthwise convolution.
     Depthwise(Box<Depthwise>),
+    /// A dense convolution and the depthwise one that alone reads it.
+    Pair(Box<Pair>),
+    /// A dense 3×3 convolution with fewer products.
+    Winograd(Box<Winograd>),
     /// Anything else.
     Plain(Box<PlainCall>),
 }
@@ -29,6 +35,8 @@ impl Call {
         match self {
             Call::Conv(call) => call.reads().collect(),
             Call::Depthwise(call) => vec![call.reads()],
+            Call::Pair(call) => call.reads().collect(),
+            Call::Winograd(call) => call.reads().collect(),
             Call::Plain(call) => call.reads().to_vec(),
         }
     }
@@ -39,6 +47,8 @@ impl Call {
         match self {
             Call::Conv(call) => call.writes(),
             Call::Depthwise(call) => call.writes(),
+            Call::Pair(call) => call.writes(),
+            Call::Winograd(call) => call.writes(),
             Call::Plain(call) => call.writes(),
         }
     }
@@ -49,6 +59,8 @@ impl Call {
         match self {
             Call::Conv(call) => call.weight_bytes(),
             Call::Depthwise(call) => call.weight_bytes(),
+            Call::Pair(call) => call.weight_bytes(),
+            Call::Winograd(call) => call.weight_bytes(),
             Call::Plain(_) => 0,
         }
     }
@@ -59,6 +71,8 @@ impl Call {
         match self {
             Call::Conv(call) => call.name(),
             Call::Depthwise(call) => call.name(),
+            Call::Pair(call) => call.name(),
+            Call::Winograd(call) => call.name(),
             Call::Plain(call) => call.name(),
         }
     }
@@ -69,6 +83,8 @@ impl Call {
         match self {
             Call::Conv(call) => call.macs(),
             Call::Depthwise(call) => call.macs(),
+            Call::Pair(call) => call.macs(),
+            Call::Winograd(call) => call.macs(),
             Call::Plain(_) => 0,
         }
     }
@@ -79,18 +95,31 @@ impl Call {
         match self {
             Call::Conv(call) => call.units(),
             Call::Depthwise(call) => call.units(),
+            Call::Pair(call) => call.units(),
+            Call::Winograd(call) => call.units(),
             Call::Plain(call) => call.units(),
         }
     }
 
+    /// Numbers of a thread's own memory that it works in.
+    fn scratch(&self) -> usize {
+        match self {
+            Call::Pair(call) => call.scratch(),
+            Call::Winograd(call) => call.scratch(),
+            Call::Conv(_) | Call::Depthwise(_) | Call::Plain(_) => 0,
+        }
+    }
+
     /// # Safety
-    /// As [`Conv::run`].
-    unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
+    /// As [`Conv::run`]; `scratch` must be the thread's own and hold [`Call::scratch`] numbers and [`SLACK`].
+    unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
                 Call::Conv(call) => call.run(arena, units),
                 Call::Depthwise(call) => call.run(arena, units),
+                Call::Pair(call) => call.run(arena, scratch, units),
+                Call::Winograd(call) => call.run(arena, scratch, units),
                 Call::Plain(call) => call.run(arena, units),
             }
         }
@@ -103,11 +132,17 @@ pub struct Program {
     calls: Vec<Call>,
     image: Vec<Map>,
     arena: usize,
+    /// Numbers from one thread's own memory to the next one's.
+    scratch: usize,
 }
 
 /// Memory that a [`Program`] works in.
 #[derive(Clone, Debug)]
-pub struct Arena(Memory);
+pub struct Arena {
+    values: Memory,
+    /// Memory of each thread's own.
+    scratch: Memory,
+}
 
 /// The arena's address for all threads of a run.
 struct Shared(*mut f32);
@@ -141,20 +176,24 @@ impl Program {
         }
         match image.iter().find(|map| !fits(map) || map.channels != 1 || map.pixel != 1) {
             Some(map) => Err(format!("the image has no place: {map:?}")),
-            None => Ok(Program { calls, image, arena }),
+            None => {
+                let most = calls.iter().map(Call::scratch).max().unwrap_or(0);
+                let scratch = if most > 0 { (most + SLACK).next_multiple_of(SLACK) } else { 0 };
+                Ok(Program { calls, image, arena, scratch })
+            }
         }
     }
 
     /// Memory for one run at a time.
     #[must_use]
     pub fn arena(&self) -> Arena {
-        Arena(Memory::zeros(self.arena + SLACK))
+        Arena { values: Memory::zeros(self.arena + SLACK), scratch: Memory::zeros(self.scratch) }
     }
 
     /// Bytes of [`Program::arena`].
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
-        self.arena * size_of::<f32>()
+        (self.arena + self.scratch) * size_of::<f32>()
     }
 
     /// Bytes of packed weights.
@@ -169,9 +208,10 @@ impl Program {
     /// If the arena is another program's or the image has another size.
     pub fn run(&self, arena: &mut Arena, image: &[f32]) {
         self.import(arena, image);
+        let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
         for call in &self.calls {
             // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
-            unsafe { call.run(arena.0.as_mut_ptr(), 0..call.units()) }
+            unsafe { call.run(values, scratch, 0..call.units()) }
         }
     }
 
@@ -184,13 +224,19 @@ impl Program {
             return self.run(arena, image);
         }
         self.import(arena, image);
-        let memory = Shared(arena.0.as_mut_ptr());
+        let wanted = self.scratch * pool.threads();
+        if arena.scratch.len() < wanted {
+            arena.scratch = Memory::zeros(wanted);
+        }
+        let memory = Shared(arena.values.as_mut_ptr());
+        let own = Shared(arena.scratch.as_mut_ptr());
         pool.run(|worker| {
+            let scratch = own.get().wrapping_add(worker.index() * self.scratch);
             for call in &self.calls {
                 let units = call.units();
                 let part = |index| units * index / worker.count();
                 // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
-                unsafe { call.run(memory.get(), part(worker.index())..part(worker.index() + 1)) };
+                unsafe { call.run(memory.get(), scratch, part(worker.index())..part(worker.index() + 1)) };
                 worker.barrier();
             }
         });
@@ -202,10 +248,11 @@ impl Program {
     /// If the arena is another program's, the image has another size, or there are fewer times than calls.
     pub fn run_timed(&self, arena: &mut Arena, image: &[f32], times: &mut [Duration]) {
         self.import(arena, image);
+        let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
         let mut start = Instant::now();
         for (call, time) in self.calls.iter().zip(&mut times[..self.calls.len()]) {
             // SAFETY: as in `run`.
-            unsafe { call.run(arena.0.as_mut_ptr(), 0..call.units()) }
+            unsafe { call.run(values, scratch, 0..call.units()) }
             let end = Instant::now();
             *time += end - start;
             start = end;
@@ -219,16 +266,17 @@ impl Program {
     }
 
     fn import(&self, arena: &mut Arena, image: &[f32]) {
-        assert_eq!(arena.0.len(), self.arena + SLACK);
+        assert_eq!(arena.values.len(), self.arena + SLACK);
+        assert!(arena.scratch.len() >= self.scratch);
         assert_eq!(image.len(), self.image.iter().map(|map| map.height * map.width).sum::<usize>());
         let mut image = image;
         for map in &self.image {
             for y in 0..map.height {
                 let (from, rest) = image.split_at(map.width);
                 let start = map.row_start(y);
-                arena.0[start - map.halo[0]..start].fill(0.0);
-                arena.0[start..start + map.width].copy_from_slice(from);
-                arena.0[start + map.width..][..map.halo[1]].fill(0.0);
+                arena.values[start - map.halo[0]..start].fill(0.0);
+                arena.values[start..start + map.width].copy_from_slice(from);
+                arena.values[start + map.width..][..map.halo[1]].fill(0.0);
                 image = rest;
             }
         }
@@ -244,7 +292,7 @@ impl Arena {
         assert_eq!(out.len(), map.channels * map.height * map.width);
         for y in 0..map.height {
             for x in 0..map.width {
-                let pixel = &self.0[map.row_start(y) + x * map.pixel..][..map.channels];
+                let pixel = &self.values[map.row_start(y) + x * map.pixel..][..map.channels];
                 for (c, value) in pixel.iter().enumerate() {
                     out[(c * map.height + y) * map.width + x] = *value;
                 }

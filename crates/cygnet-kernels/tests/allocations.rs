@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cygnet_graph::{Conv, Graph, Pool};
-use cygnet_runtime::{Level, Plan, Session};
+use cygnet_runtime::{Plan, PlanOptions, Session};
 
 /// The system's allocator, which counts.
 struct Counting;
@@ -68,7 +68,9 @@ fn a_warm_session_allocates_nothing() {
     let graph = graph();
     let weights: Vec<Vec<f32>> =
         graph.params().iter().map(|param| vec![0.1; param.shape.iter().product()]).collect();
-    let plan = Arc::new(Plan::new(graph, &weights, Level::best()).unwrap());
+    let plan = Arc::new(
+        Plan::new(graph, &weights, PlanOptions { features: true, ..PlanOptions::default() }).unwrap(),
+    );
     for threads in [None, Some(1), Some(2), Some(3)] {
         // One after the other: a thread that starts allocates, whoever waits for it.
         let mut session = match threads {
@@ -78,6 +80,9 @@ fn a_warm_session_allocates_nothing() {
         let (image, mut output) = (vec![0.5; 3 * 33 * 29], vec![0.0; session.outputs()]);
         let once = allocations(|| session.run(&image, &mut output).unwrap());
         assert_eq!(once, 0, "one image, {threads:?} threads");
+        let mut features = vec![0.0; session.features()];
+        let once = allocations(|| session.run_with_features(&image, &mut output, &mut features).unwrap());
+        assert_eq!(once, 0, "one image with features, {threads:?} threads");
         for count in [0, 1, 4, 7] {
             let (images, mut outputs) = (vec![0.5; count * image.len()], vec![0.0; count * output.len()]);
             let batch = allocations(|| session.run_batch(&images, &mut outputs).unwrap());

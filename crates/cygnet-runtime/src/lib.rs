@@ -12,6 +12,6 @@ mod threads;
 
 pub use cygnet_kernels::{Level, cpu, probe::peak_gflops, reference::softmax};
 pub use kernels::{KernelRow, kernels};
-pub use plan::{Outline, Plan, PlanBuffer, PlanOptions, PlanStep, Rule, StepNode};
+pub use plan::{Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode};
 pub use reference::{Reference, RunError};
 pub use session::Session;

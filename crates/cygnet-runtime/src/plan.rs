@@ -11,10 +11,13 @@ mod order;
 mod outline;
 mod rules;
 
-use cygnet_graph::Graph;
+use std::ops::Range;
+
+use cygnet_graph::{Feature, Graph};
 use cygnet_kernels::{Level, Map, Program};
 
 use crate::RunError;
+use layout::{Value, runs};
 use lower::Lowered;
 pub use outline::{Outline, PlanBuffer, PlanStep, StepNode};
 pub use rules::Rule;
@@ -29,6 +32,9 @@ pub struct PlanOptions {
     pub level: Level,
     /// Whether only kernels may be used that sum products as the definition does, none that trade rounding for speed.
     pub strict: bool,
+    /// Whether the values of the graph's features stay to be read
+    /// ([`Session::run_with_features`](crate::Session::run_with_features)), which takes memory for all of them.
+    pub features: bool,
 }
 
 impl Default for PlanOptions {
@@ -42,13 +48,13 @@ impl PlanOptions {
     /// Only strict kernels of an instruction set.
     #[must_use]
     pub fn strict(level: Level) -> PlanOptions {
-        PlanOptions { level, strict: true }
+        PlanOptions { level, strict: true, features: false }
     }
 }
 
 impl From<Level> for PlanOptions {
     fn from(level: Level) -> PlanOptions {
-        PlanOptions { level, strict: false }
+        PlanOptions { level, strict: false, features: false }
     }
 }
 
@@ -58,7 +64,23 @@ pub struct Plan {
     graph: Graph,
     program: Program,
     output: Map,
+    features: Vec<PlanFeature>,
+    /// Where each run of channels of the features lies, in order.
+    feature_maps: Vec<Map>,
     outline: Outline,
+}
+
+/// A feature that a plan keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanFeature {
+    /// Its stage's path in the tree of parameters.
+    pub name: String,
+    /// How many times smaller than the image it is.
+    pub stride: usize,
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+    /// Its numbers among those of all features.
+    pub range: Range<usize>,
 }
 
 impl Plan {
@@ -73,13 +95,17 @@ impl Plan {
     ) -> Result<Plan, RunError> {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Lowered { layout, calls, image, output, outline } = lower(&graph, options)?;
+        let Lowered { layout, calls, image, output, features: values, outline } = lower(&graph, options)?;
         let calls = calls.into_iter().map(|make| make(&layout, &params)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
+        let feature_map =
+            |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
+        let feature_maps = values.iter().flat_map(|value| -> Vec<Map> { feature_map(value) }).collect();
+        let features = if options.features { features(&graph) } else { Vec::new() };
         let arena = outline.arena_bytes / size_of::<f32>();
         let program = Program::new(options.level, image, calls, arena).map_err(RunError::Plan)?;
-        Ok(Plan { graph, program, output, outline })
+        Ok(Plan { graph, program, output, features, feature_maps, outline })
     }
 
     /// What a plan of a graph would do, without weights.
@@ -120,14 +146,39 @@ impl Plan {
         self.outline.lower_bound_bytes()
     }
 
+    /// The features that it keeps, the finest first; none unless [`PlanOptions::features`] asked for them.
+    #[must_use]
+    pub fn features(&self) -> &[PlanFeature] {
+        &self.features
+    }
+
+    pub(crate) fn feature_maps(&self) -> &[Map] {
+        &self.feature_maps
+    }
+
     pub(crate) fn output(&self) -> &Map {
         &self.output
     }
 }
 
+/// The graph's features, one after the other.
+fn features(graph: &Graph) -> Vec<PlanFeature> {
+    let mut end = 0;
+    let feature = |feature: &Feature| {
+        let shape = crate::reference::map(&graph.node(feature.node).shape);
+        let start = end;
+        end += shape.iter().product::<usize>();
+        let stride = graph.stride(feature.node);
+        PlanFeature { name: feature.name.clone(), stride, shape, range: start..end }
+    };
+    graph.features().iter().map(feature).collect()
+}
+
 /// Lowers a graph in each promising order and keeps what needs the smallest arena, the graph's own order if equal.
 fn lower(graph: &Graph, options: PlanOptions) -> Result<Lowered<'_>, RunError> {
-    let mut orders = order::candidates(graph).into_iter().map(|order| lower::lower(graph, options, &order));
+    let mut orders = order::candidates(graph, &lower::wanted(graph, options))
+        .into_iter()
+        .map(|order| lower::lower(graph, options, &order));
     let first = orders.next().expect("a graph has its own order");
     let best =
         orders.fold(

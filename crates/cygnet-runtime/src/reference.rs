@@ -53,6 +53,14 @@ pub enum RunError {
         /// Elements given.
         given: usize,
     },
+    /// The features have the wrong number of elements.
+    #[error("the features that the plan keeps have {wanted} numbers, room for {given} was given")]
+    FeatureSize {
+        /// Elements of all features; 0 for a plan made without them.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
     /// The threads cannot be started.
     #[error("cannot start {wanted} threads: {reason}")]
     Threads {

@@ -96,6 +96,12 @@ impl Session {
         map.channels * map.height * map.width
     }
 
+    /// Numbers of all features.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.plan.features().last().map_or(0, |last| last.range.end)
+    }
+
     /// Computes the network's output for an image `[channels, height, width]`.
     ///
     /// # Errors
@@ -111,6 +117,53 @@ impl Session {
         }
         self.plan.program().run_on(&mut self.team, &mut self.arenas[0], image);
         self.arenas[0].read(self.plan.output(), output);
+        Ok(())
+    }
+
+    /// As [`Session::run`], with the values of the graph's features too: one after the other, the finest first, each
+    /// `[channels, height, width]`; [`Plan::features`] says which numbers are whose. The plan must have been made with
+    /// [`PlanOptions::features`](crate::PlanOptions).
+    ///
+    /// # Errors
+    /// If the image, `output` or `features` has the wrong number of elements; nothing is then written.
+    ///
+    /// ```
+    /// # use cygnet_graph::{Conv, Graph};
+    /// # use cygnet_runtime::{Plan, PlanOptions, Session};
+    /// # let graph = Graph::build("tiny", [3, 8, 8], |net, image| {
+    /// #     let x = net.feature(net.at("stem").conv(image, Conv::new(8, 3)).relu());
+    /// #     let x = net.feature(net.at("body").conv(x, Conv::new(16, 3).stride(2)).relu());
+    /// #     net.at("fc").linear(x.global_avg_pool(), 10)
+    /// # })?;
+    /// # let weights: Vec<Vec<f32>> =
+    /// #     graph.params().iter().map(|param| vec![0.1; param.shape.iter().product()]).collect();
+    /// # let (image, mut logits) = (vec![0.5; 3 * 8 * 8], vec![0.0; 10]);
+    /// let options = PlanOptions { features: true, ..PlanOptions::default() };
+    /// let mut session = Session::new(Plan::new(graph, &weights, options)?.into());
+    /// let mut features = vec![0.0; session.features()];
+    /// session.run_with_features(&image, &mut logits, &mut features)?;
+    /// let coarsest = &session.plan().features()[1];
+    /// assert_eq!((coarsest.stride, coarsest.shape), (2, [16, 4, 4]));
+    /// let first_channel = &features[coarsest.range.clone()][..4 * 4];
+    /// # assert!(first_channel.iter().all(|&x| x > 0.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_with_features(
+        &mut self,
+        image: &[f32],
+        output: &mut [f32],
+        features: &mut [f32],
+    ) -> Result<(), RunError> {
+        if features.len() != self.features() {
+            return Err(RunError::FeatureSize { wanted: self.features(), given: features.len() });
+        }
+        self.run(image, output)?;
+        let mut rest = features;
+        for map in self.plan.feature_maps() {
+            let (feature, more) = rest.split_at_mut(map.channels * map.height * map.width);
+            self.arenas[0].read(map, feature);
+            rest = more;
+        }
         Ok(())
     }
 

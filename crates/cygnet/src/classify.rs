@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
-use cygnet_runtime::{Level, Plan, RunError, Session};
+use cygnet_runtime::{Plan, Session};
 use serde::Serialize;
 
 use crate::parallel::in_order;
@@ -65,9 +65,8 @@ impl Classifier {
     /// # Errors
     /// If its weights do not fit its graph, or `CYGNET_ISA` names no instruction set.
     pub fn new(mut model: Model) -> Result<Classifier, Error> {
-        let weights = std::mem::take(&mut model.weights);
-        let level = Level::chosen().map_err(RunError::Plan)?;
-        let plan = Plan::new(model.graph.clone(), &weights, level)?.into();
+        let plan = model.plan()?;
+        model.weights = Vec::new();
         Ok(Classifier { model, plan, idle: Mutex::default(), limits: DecodeLimits::default() })
     }
 

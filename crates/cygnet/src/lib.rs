@@ -11,6 +11,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`Classifier`] takes photos. Whoever has tensors plans a model once ([`Model::plan`]) and gives each thread a
+//! [`Session`](runtime::Session), which writes into buffers of its caller, works on one image with several threads or on
+//! a batch with an image a thread, and returns features of every stage.
+//!
+//! ```
+//! use cygnet::graph::{Conv, Graph};
+//! use cygnet::image::{Interpolation, Preprocess};
+//! use cygnet::{Model, bench::random_weights, runtime::Session};
+//!
+//! let graph = Graph::build("tiny", [3, 32, 32], |net, image| {
+//!     let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
+//!     net.at("fc").linear(x.global_avg_pool(), 10)
+//! })?;
+//! let model = Model {
+//!     id: "tiny".into(),
+//!     weights: random_weights(&graph),
+//!     graph,
+//!     preprocess: Preprocess::imagenet(32, 0.875, Interpolation::Bilinear),
+//!     labels: Vec::new(),
+//!     licence: None,
+//!     source: None,
+//!     accuracy: None,
+//! };
+//! let mut session = Session::automatic(model.plan()?)?;
+//! let (images, mut logits) = (vec![0.5; 4 * 3 * 32 * 32], vec![0.0; 4 * 10]);
+//! session.run_batch(&images, &mut logits)?;
+//!
+//! let mut larger = Session::automatic(model.with_image_size(48, 64)?.plan()?)?;
+//! larger.run(&vec![0.5; 3 * 48 * 64], &mut logits[..10])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
 

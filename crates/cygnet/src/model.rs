@@ -1,9 +1,11 @@
 //! A model: a graph with its weights and everything needed to use it on a photo.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
+use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
     Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution, sha256_of,
@@ -247,6 +249,49 @@ impl Model {
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(ModelFile { record, tensors }.write(path)?)
+    }
+
+    /// The same model for images of another size: the same weights, the same share of the photo. What was measured at
+    /// the old size is left out.
+    ///
+    /// # Errors
+    /// If the network cannot look at such images, or they are larger than any photo may be resized to.
+    pub fn with_image_size(&self, height: usize, width: usize) -> Result<Model, Error> {
+        let preprocess = self.preprocess.resized(height, width)?;
+        let graph = self.graph.resized(height, width)?;
+        let accuracy = self.accuracy.clone().filter(|_| self.preprocess.size == [height, width]);
+        Ok(Model { graph, preprocess, accuracy, ..self.clone() })
+    }
+
+    /// The model with packed weights for the best instruction set, which `CYGNET_ISA` caps: load a model once, plan it
+    /// once, and give every thread a [`Session`](cygnet_runtime::Session) of its own.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use cygnet::runtime::Session;
+    /// use cygnet::{Model, weights::Cache};
+    ///
+    /// let model = Model::load("mobilenet_v2", &Cache::from_env()?, &mut ())?;
+    /// let mut session = Session::automatic(model.plan()?)?;
+    /// // Photos of another size take another plan, but no other file.
+    /// let mut large = Session::automatic(model.with_image_size(320, 320)?.plan()?)?;
+    /// let (image, mut logits) = (vec![0.0; 3 * 320 * 320], vec![0.0; 1000]);
+    /// large.run(&image, &mut logits)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the weights do not fit the graph, or `CYGNET_ISA` names no instruction set.
+    pub fn plan(&self) -> Result<Arc<Plan>, Error> {
+        self.plan_with(Level::chosen().map_err(RunError::Plan)?.into())
+    }
+
+    /// As [`Model::plan`], with other settings, such as features.
+    ///
+    /// # Errors
+    /// If the weights do not fit the graph, or this CPU lacks the instruction set.
+    pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
+        Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
     }
 
     /// The label of a class, or its number if labels are unknown.

@@ -63,7 +63,11 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
 
 fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
     let chosen = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
-    Ok(PlanOptions { level: args.isa.map_or(chosen, |cap| cap.min(chosen)), strict: args.strict })
+    Ok(PlanOptions {
+        level: args.isa.map_or(chosen, |cap| cap.min(chosen)),
+        strict: args.strict,
+        features: false,
+    })
 }
 
 /// What a name stands for: an id, a graph and weights.

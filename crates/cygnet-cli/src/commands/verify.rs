@@ -11,7 +11,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
         Executor::Reference => verify::Executor::Reference,
         Executor::Runtime => {
             let level = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
-            verify::Executor::Runtime(PlanOptions { level, strict: !args.fast })
+            verify::Executor::Runtime(PlanOptions { level, strict: !args.fast, features: false })
         }
     };
     let bar = progress::things(args.files.len() as u64, "verifying", "files");

@@ -11,6 +11,8 @@ pub(super) struct Strip<'a> {
     pub(super) conv: &'a Conv,
     pub(super) panel: &'a Panel,
     pub(super) arena: *mut f32,
+    /// Where the output map lies.
+    pub(super) output: *mut f32,
     /// Output row.
     pub(super) y: usize,
     /// First output column.
@@ -80,7 +82,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
             return;
         }
-        let Strip { conv, panel, arena, y, mut x, tiles } = self.0;
+        let Strip { conv, panel, arena, output, y, mut x, tiles } = self.0;
         let kys = conv.window.rows(y, conv.height);
         let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
         let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
@@ -91,7 +93,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         unsafe {
             let weights = conv.weights.as_ptr().add(panel.weights);
             let bias = conv.bias.as_ptr().add(panel.start);
-            let mut out = arena.add(conv.output.row_start(y) + x * conv.output.pixel + panel.start);
+            let mut out = output.wrapping_add(conv.output.row_start(y) + x * conv.output.pixel + panel.start);
             let mut term = std::ptr::null::<f32>();
             let mut term_step = 0;
             if let Some(map) = &conv.residual {

@@ -93,7 +93,7 @@ impl Case {
             self.specials.iter().for_each(|&(place, value)| x[place % len] = value);
         }
         // Rows that share a place are equal.
-        let ring = self.input_gaps.ring.unwrap_or(height).clamp(1, height.max(1));
+        let ring = self.input_gaps.rows(height);
         let last = |y: usize| (y..height).step_by(ring).next_back().unwrap_or(y);
         (0..len)
             .map(|i| x[(i / width / height * height + last(i / width % height)) * width + i % width])

@@ -19,6 +19,19 @@ fn every_count_of_channels_around_a_vector_is_right() {
 }
 
 #[test]
+fn channel_counts_of_real_networks_leave_every_part_of_a_vector() {
+    for out in [2, 6, 12, 14, 20, 24, 28, 40, 56, 58, 72, 88, 112, 116, 120, 240] {
+        for (inputs, kernel) in [(24, [1, 1]), (58, [1, 1]), (10, [3, 3])] {
+            for width in [1, 7, 14, 17] {
+                let case = Case { size: [2, width], residual: true, ..Case::dense(inputs, out, kernel) };
+                case.check();
+                Case { output_gaps: GAPS, seed: out as u64, activation: CHEAP[5], ..case }.check();
+            }
+        }
+    }
+}
+
+#[test]
 fn every_width_fills_its_tiles_whatever_remains() {
     for width in 0..=31 {
         for out in [3, 8, 20, 35, 64] {

@@ -89,6 +89,16 @@ pub(crate) struct Gaps {
     pub(crate) ring: Option<usize>,
 }
 
+impl Gaps {
+    /// Rows that are kept of a map: all, or a power of two.
+    pub(crate) fn rows(&self, height: usize) -> usize {
+        match self.ring {
+            Some(ring) if ring < height => 1 << ring.max(1).ilog2(),
+            _ => height.max(1),
+        }
+    }
+}
+
 /// An arena before a call. What no map has filled are canaries: NaNs that all differ.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
@@ -106,7 +116,7 @@ impl Memory {
         let pixel = gaps.before + channels + gaps.after;
         let row = (halo[0] + width + halo[1]) * pixel + gaps.row;
         let offset = self.numbers.len() + halo[0] * pixel + gaps.before;
-        let ring = gaps.ring.unwrap_or(height).clamp(1, height.max(1));
+        let ring = gaps.rows(height);
         let map = Map { offset, height, width, channels, pixel, row, halo, ring };
         self.grow(offset);
         self.grow(map.extent().unwrap().end);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cygnet_graph::{Activation, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
-use cygnet_kernels::{self as kernels, Binary, Call, Level, Plain, Pooling, Window};
+use cygnet_kernels::{self as kernels, Binary, Call, Map, Plain, Pooling, Window};
 
 use super::PlanOptions;
 use super::layout::{self, Layout, Place, Value, pieces};
@@ -22,13 +22,15 @@ pub(super) struct Lowered<'a> {
     pub(super) calls: Vec<Make<'a>>,
     pub(super) image: Value,
     pub(super) output: Value,
+    /// Those of the graph, if they are wanted.
+    pub(super) features: Vec<Value>,
     pub(super) outline: Outline,
 }
 
 pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
-    level: Level,
-    /// The readers of every node; the output has one more, its caller.
+    options: PlanOptions,
+    /// The readers of every node; what the caller wants is also read by itself.
     pub(super) readers: Vec<Vec<NodeId>>,
     pub(super) values: Vec<Option<Value>>,
     /// Where in a concatenation's buffer a node writes its value.
@@ -46,15 +48,16 @@ pub(super) struct Lowering<'a> {
 
 /// Lowers the nodes of `order`, the image first.
 pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]) -> Lowered<'a> {
+    let wanted = wanted(graph, options);
     let count = graph.nodes().len();
     let mut readers = vec![Vec::new(); count];
     for &id in order {
         graph.node(id).inputs.iter().for_each(|input| readers[input.0].push(id));
     }
-    readers[graph.output().0].push(graph.output());
+    wanted.iter().for_each(|&id| readers[id.0].push(id));
     let mut lowering = Lowering {
         graph,
-        level: options.level,
+        options,
         readers,
         values: vec![None; count],
         homes: vec![None; count],
@@ -74,6 +77,9 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
     let output = lowering.contiguous(graph.output());
     let Lowering { mut layout, calls, mut steps, values, image_views, .. } = lowering;
     layout.keep(&output, calls.len());
+    let [features @ .., _] = &wanted[..] else { unreachable!("the output is always wanted") };
+    let features: Vec<Value> = features.iter().filter_map(|id| values[id.0].clone()).collect();
+    features.iter().for_each(|value| layout.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
     let arena_bytes = layout.place() * size_of::<f32>();
     let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
@@ -83,7 +89,13 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
         arena_bytes,
         lower_bound_bytes: lower_bound * size_of::<f32>(),
     };
-    Lowered { image: values[0].clone().unwrap_or_default(), layout, calls, output, outline }
+    Lowered { image: values[0].clone().unwrap_or_default(), layout, calls, output, features, outline }
+}
+
+/// The nodes whose values the caller gets: features if they are asked for, and last the output.
+pub(super) fn wanted(graph: &Graph, options: PlanOptions) -> Vec<NodeId> {
+    let features = graph.features().iter().filter(|_| options.features).map(|feature| feature.node);
+    features.chain([graph.output()]).collect()
 }
 
 impl<'a> Lowering<'a> {
@@ -198,7 +210,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn plain(&mut self, op: impl FnOnce(&Params<'_>) -> Plain + 'a, inputs: Vec<Value>, output: Value) {
-        let level = self.level;
+        let level = self.options.level;
         let reads: Vec<_> = inputs.iter().map(|value| (value.as_slice(), [0, 0])).collect();
         let (maps, out) = (inputs.clone(), output.clone());
         self.call(&reads, &output, move |layout, params| {
@@ -296,9 +308,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn conv(&mut self, id: NodeId, conv: &Conv) {
-        let node = self.graph.node(id);
-        let input = crate::reference::map(&self.graph.node(node.inputs[0]).shape);
+    /// How a convolution's window slides, and the columns that it reaches over the edges.
+    fn window(&self, id: NodeId, conv: &Conv) -> (Window, [usize; 2]) {
+        let input = crate::reference::map(&self.graph.node(self.graph.node(id).inputs[0]).shape);
         let [rows, columns] = shape::pad_amounts(
             conv.set_padding(),
             [input[1], input[2]],
@@ -312,13 +324,61 @@ impl<'a> Lowering<'a> {
             dilation: conv.dilation,
             pad: [rows[0], columns[0]],
         };
-        let is_depthwise = conv.groups == input[0] && conv.out == input[0] && conv.groups > 1;
+        (window, columns)
+    }
+
+    fn conv(&mut self, id: NodeId, conv: &Conv) {
+        let inputs = self.graph.node(self.graph.node(id).inputs[0]).shape[0];
+        let (window, columns) = self.window(id, conv);
+        let is_depthwise = rules::is_depthwise(conv, inputs);
         let fused = fuse(self, StepNode { id, rule: None }, !is_depthwise);
         if is_depthwise {
             self.depthwise(window, columns, fused);
+        } else if let Some(head) = rules::pair_depthwise(self, &fused).filter(|_| conv.groups == 1) {
+            self.pair(window, columns, fused, head);
         } else {
             self.dense(window, columns, conv.groups, fused);
         }
+    }
+
+    /// A convolution and the depthwise one that reads it.
+    fn pair(&mut self, window: Window, pad: [usize; 2], dense: Fused<'a>, head: StepNode) {
+        let Op::Conv(conv) = &self.graph.node(head.id).op else {
+            unreachable!("pairs end with a convolution")
+        };
+        let (second, columns) = self.window(head.id, conv);
+        let depthwise = fuse(self, head, false);
+        let level = self.options.level;
+        let from = self.value(self.graph.node(dense.first()).inputs[0]).clone();
+        let output = self.allocate(depthwise.last());
+        let [channels, height, width] = crate::reference::map(&self.graph.node(dense.last()).shape);
+        let nodes = [&dense.nodes[..], &depthwise.nodes].concat();
+        let weights = channels * (from.len() * window.kernel[0] * window.kernel[1] + 1)
+            + channels * (second.kernel[0] * second.kernel[1] + 1);
+        let (source, to) = (from.clone(), output.clone());
+        self.call(&[(&source, pad)], &output, move |layout, params| {
+            // The map between lies nowhere yet; its rows do not follow each other.
+            let row = (columns[0] + width + columns[1]) * channels + 1;
+            let middle = Map {
+                offset: columns[0] * channels,
+                row,
+                halo: columns,
+                ..Map::dense(0, [channels, height, width])
+            };
+            let all: Vec<usize> = (0..channels).collect();
+            let (weight, bias) = dense.weights(params, channels, &all);
+            let data = kernels::ConvWeights { weight: &weight, bias: &bias, inputs: from.len() };
+            let parts = parts(layout, &from);
+            let first = kernels::Conv::new(level, window, &parts, data, middle, None, dense.activation);
+            let (weight, bias) = depthwise.weights(params, channels, &all);
+            let (out, activation) = (layout.map(&to), depthwise.activation);
+            let second = kernels::Depthwise::new(level, second, middle, &weight, &bias, out, activation);
+            Call::Pair(Box::new(kernels::Pair::new(first, second)))
+        });
+        nodes.iter().for_each(|node| self.values[node.id.0] = Some(output.clone()));
+        let [first, last] = [nodes[0].id, nodes[nodes.len() - 1].id].map(|id| self.graph.node(id));
+        let kernel = [first, self.graph.node(head.id)].map(|node| kernel_name(self.graph, node)).join(" + ");
+        self.step(kernel, &nodes, &last.shape, weights);
     }
 
     fn linear(&mut self, id: NodeId) {
@@ -329,12 +389,17 @@ impl<'a> Lowering<'a> {
     }
 
     fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, fused: Fused<'a>) {
-        let level = self.level;
+        let PlanOptions { level, strict, .. } = self.options;
         let input = self.value(self.graph.node(fused.first()).inputs[0]).clone();
         let output = self.allocate(fused.last());
         let residual = fused.residual.map(|other| self.value(other).clone());
         let (inputs, all) = (input.len() / groups, output.len());
         let outputs = all / groups;
+        let [_, height, width] = crate::reference::map(&self.graph.node(fused.last()).shape);
+        let is_winograd = !strict
+            && pieces(&input).len() == 1
+            && groups == 1
+            && kernels::Winograd::pays(&window, inputs, outputs, [height, width]);
         let fused = Rc::new(fused);
         for group in 0..groups {
             let from = input[group * inputs..][..inputs].to_vec();
@@ -346,17 +411,16 @@ impl<'a> Lowering<'a> {
             let reads: Vec<_> = reads.iter().map(|(value, pad)| (value.as_slice(), *pad)).collect();
             let (fused, out) = (Rc::clone(&fused), to.clone());
             self.call(&reads, &to, move |layout, params| {
-                let parts: Vec<kernels::Part> = pieces(&from)
-                    .into_iter()
-                    .map(|channels| {
-                        let places: Value = channels.iter().map(|&c| from[c]).collect();
-                        kernels::Part { map: layout.map(&places), channels }
-                    })
-                    .collect();
+                let parts = parts(layout, &from);
                 let (weight, bias) = fused.weights(params, all, &range.collect::<Vec<_>>());
                 let data = kernels::ConvWeights { weight: &weight, bias: &bias, inputs: from.len() };
                 let term = term.map(|value| layout.map(&value));
                 let (out, activation) = (layout.map(&out), fused.activation);
+                if is_winograd {
+                    let part = &parts[0];
+                    let call = kernels::Winograd::new(level, window, part, data, out, term, activation);
+                    return Call::Winograd(Box::new(call));
+                }
                 Call::Conv(Box::new(kernels::Conv::new(level, window, &parts, data, out, term, activation)))
             });
         }
@@ -365,7 +429,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn depthwise(&mut self, window: Window, pad: [usize; 2], fused: Fused<'a>) {
-        let level = self.level;
+        let level = self.options.level;
         let input = self.value(self.graph.node(fused.first()).inputs[0]).clone();
         let output = self.allocate(fused.last());
         let mut value = output.clone();
@@ -402,6 +466,15 @@ impl<'a> Lowering<'a> {
         let [first, last] = [fused.first(), fused.last()].map(|id| self.graph.node(id));
         self.step(kernel_name(self.graph, first), &fused.nodes, &last.shape, weights);
     }
+}
+
+/// A convolution's input: the pieces of a value.
+fn parts(layout: &Layout, value: &[Place]) -> Vec<kernels::Part> {
+    let part = |channels: Vec<usize>| {
+        let places: Value = channels.iter().map(|&c| value[c]).collect();
+        kernels::Part { map: layout.map(&places), channels }
+    };
+    pieces(value).into_iter().map(part).collect()
 }
 
 /// What computes an operator, as people call it.

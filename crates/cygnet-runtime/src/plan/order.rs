@@ -12,13 +12,13 @@ use cygnet_graph::{Graph, NodeId, Op};
 /// Graphs with more nodes are run in their own order.
 const LARGEST: usize = 4096;
 
-/// Orders of execution, each different: the graph's own, then others. Nodes that the output does not need are left
-/// out.
-pub(super) fn candidates(graph: &Graph) -> Vec<Vec<NodeId>> {
-    let own = needed(graph);
+/// Orders of execution, each different: the graph's own, then others. Nodes that nothing `wanted` needs are left out.
+pub(super) fn candidates(graph: &Graph, wanted: &[NodeId]) -> Vec<Vec<NodeId>> {
+    let own = needed(graph, wanted);
     let mut orders = vec![own];
     if graph.nodes().len() <= LARGEST {
-        for order in [by_memory(graph, &orders[0]), depth_first(graph, false), depth_first(graph, true)] {
+        let others = [false, true].map(|reversed| depth_first(graph, wanted, reversed));
+        for order in [by_memory(graph, wanted, &orders[0])].into_iter().chain(others) {
             if !orders.contains(&order) {
                 orders.push(order);
             }
@@ -27,10 +27,10 @@ pub(super) fn candidates(graph: &Graph) -> Vec<Vec<NodeId>> {
     orders
 }
 
-fn needed(graph: &Graph) -> Vec<NodeId> {
+fn needed(graph: &Graph, wanted: &[NodeId]) -> Vec<NodeId> {
     let mut is_needed = vec![false; graph.nodes().len()];
     is_needed[0] = true;
-    is_needed[graph.output().0] = true;
+    wanted.iter().for_each(|id| is_needed[id.0] = true);
     for (id, node) in graph.iter().collect::<Vec<_>>().into_iter().rev() {
         if is_needed[id.0] {
             node.inputs.iter().for_each(|input| is_needed[input.0] = true);
@@ -40,11 +40,11 @@ fn needed(graph: &Graph) -> Vec<NodeId> {
 }
 
 /// Every node after its inputs, a branch to its end before the next; `reversed` takes the last input first.
-fn depth_first(graph: &Graph, reversed: bool) -> Vec<NodeId> {
+fn depth_first(graph: &Graph, wanted: &[NodeId], reversed: bool) -> Vec<NodeId> {
     let mut order = vec![NodeId(0)];
     let mut is_done = vec![false; graph.nodes().len()];
     is_done[0] = true;
-    let mut stack = vec![graph.output()];
+    let mut stack = wanted.to_vec();
     while let Some(&id) = stack.last() {
         let inputs = &graph.node(id).inputs;
         let mut waiting = inputs.iter().filter(|input| !is_done[input.0]);
@@ -80,13 +80,13 @@ struct Greedy<'a> {
 
 /// Chains that give memory back first, the one with the lowest peak first; then the others, the one that falls most
 /// below its peak first.
-fn by_memory(graph: &Graph, own: &[NodeId]) -> Vec<NodeId> {
+fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Vec<NodeId> {
     let count = graph.nodes().len();
     let mut readers = vec![Vec::new(); count];
     for &id in own {
         graph.node(id).inputs.iter().for_each(|input| readers[input.0].push(id));
     }
-    let waiting = (0..count).map(|i| readers[i].len() + usize::from(i == graph.output().0)).collect();
+    let waiting = (0..count).map(|i| readers[i].len() + usize::from(wanted.contains(&NodeId(i)))).collect();
     let mut greedy = Greedy { graph, readers, is_done: vec![false; count], waiting };
     let mut order = Vec::with_capacity(own.len());
     let mut ready = vec![NodeId(0)];

@@ -3,7 +3,7 @@
 //! A rule is one function here, with its line in [`JOINS`] or [`VIEWS`] and its name in [`Rule`]. Joins let the only
 //! reader of a convolution's or linear layer's value become part of it; views say where channels lie and move nothing.
 
-use cygnet_graph::{BatchNorm, Node, NodeId, Op};
+use cygnet_graph::{BatchNorm, Conv, Node, NodeId, Op};
 use cygnet_kernels::Activation;
 
 use super::layout::{self, Place, Value};
@@ -29,13 +29,15 @@ pub enum Rule {
     ViewSlice,
     /// Readers take shuffled channels in the order they need.
     ViewShuffle,
+    /// A depthwise convolution works on the rows of the convolution before it while they are in the first caches.
+    PairDepthwise,
     /// A linear layer is a convolution with a window as large as its input.
     LinearAsConv,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 9] = [
+    pub const ALL: [Rule; 10] = [
         Rule::FoldBatchNorm,
         Rule::FoldScale,
         Rule::FuseAdd,
@@ -44,6 +46,7 @@ impl Rule {
         Rule::ViewConcat,
         Rule::ViewSlice,
         Rule::ViewShuffle,
+        Rule::PairDepthwise,
         Rule::LinearAsConv,
     ];
 
@@ -59,6 +62,7 @@ impl Rule {
             Rule::ViewConcat => "view concat",
             Rule::ViewSlice => "view slice",
             Rule::ViewShuffle => "view shuffle",
+            Rule::PairDepthwise => "pair depthwise",
             Rule::LinearAsConv => "linear as conv",
         }
     }
@@ -192,6 +196,24 @@ pub(super) fn fuse<'a>(lowering: &Lowering<'a>, head: StepNode, can_add: bool) -
         fused.nodes.push(StepNode { id: reader, rule: Some(rule) });
     }
     fused
+}
+
+/// The depthwise convolution that alone reads what was fused, which nobody else needs.
+pub(super) fn pair_depthwise<'a>(lowering: &Lowering<'a>, fused: &Fused<'a>) -> Option<StepNode> {
+    let last = fused.last();
+    let [id] = lowering.readers[last.0][..] else { return None };
+    let node = lowering.graph.node(id);
+    let Op::Conv(conv) = &node.op else { return None };
+    let joins = id != last
+        && fused.residual.is_none()
+        && lowering.homes[last.0].is_none()
+        && is_depthwise(conv, lowering.graph.node(last).shape[0]);
+    joins.then_some(StepNode { id, rule: Some(Rule::PairDepthwise) })
+}
+
+/// Whether every channel has a window of its own and yields one.
+pub(super) fn is_depthwise(conv: &Conv, inputs: usize) -> bool {
+    conv.groups == inputs && conv.out == inputs && conv.groups > 1
 }
 
 impl<'a> Fused<'a> {

@@ -1,0 +1,99 @@
+//! A dense convolution and the depthwise one that alone reads it, row by row: what lies between them stays in the first
+//! caches and needs no room in the arena.
+
+use std::ops::Range;
+
+use crate::conv::Conv;
+use crate::depthwise::Depthwise;
+use crate::map::Map;
+
+/// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
+/// second needs them.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    dense: Conv,
+    depthwise: Depthwise,
+    /// Numbers of the ring.
+    ring: usize,
+}
+
+impl Pair {
+    /// Joins two convolutions; where the map between them lies no longer matters.
+    ///
+    /// # Panics
+    /// If the first's output has not the size of the second's input, or the first joined its rows to one.
+    #[must_use]
+    pub fn new(mut dense: Conv, mut depthwise: Depthwise) -> Pair {
+        let (from, to) = (dense.writes(), depthwise.reads());
+        assert_eq!([from.height, from.width, from.channels], [to.height, to.width, to.channels]);
+        let window = depthwise.window();
+        let rows = ((window.kernel[0] - 1) * window.dilation[0] + 1).next_power_of_two();
+        let pixel = dense.panel_width();
+        let halo = to.halo;
+        let row = (halo[0] + to.width + halo[1]) * pixel;
+        let map = Map { offset: halo[0] * pixel, pixel, row, halo, ring: rows.max(1), ..to };
+        dense.set_output(map);
+        depthwise.set_input(map);
+        Pair { dense, depthwise, ring: rows * row }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{} + {}", self.dense.name(), self.depthwise.name())
+    }
+
+    pub(crate) fn macs(&self) -> u64 {
+        self.dense.macs() + self.depthwise.macs()
+    }
+
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Map> {
+        self.dense.reads()
+    }
+
+    pub(crate) fn writes(&self) -> Map {
+        self.depthwise.writes()
+    }
+
+    /// Numbers of a thread's own memory that it works in.
+    pub(crate) fn scratch(&self) -> usize {
+        self.ring
+    }
+
+    /// The output rows of every panel.
+    pub(crate) fn units(&self) -> usize {
+        self.dense.panels() * self.writes().height
+    }
+
+    pub(crate) fn weight_bytes(&self) -> usize {
+        self.dense.weight_bytes() + self.depthwise.weight_bytes()
+    }
+
+    /// Computes some units. Units that follow each other share rows of the map between.
+    ///
+    /// # Safety
+    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Pair::scratch`] numbers and a vector more.
+    pub(crate) unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
+        let (window, height) = (self.depthwise.window(), self.depthwise.reads().height);
+        let rows = self.writes().height;
+        let mut made = 0;
+        for unit in units.clone() {
+            let (panel, y) = (unit / rows, unit % rows);
+            let needed = window.rows(y, height);
+            let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
+            let place = |ky: usize| top.wrapping_add(ky * window.dilation[0]);
+            if unit == units.start || y == 0 {
+                made = if needed.is_empty() { 0 } else { place(needed.start) };
+            }
+            let channels = self.dense.panel_channels(panel);
+            // A panel's channels begin at the ring's first.
+            let ring = scratch.wrapping_sub(channels.start);
+            // SAFETY: the ring holds the rows that a window spans, of a panel's channels; the rest is the caller's promise.
+            unsafe {
+                while !needed.is_empty() && made <= place(needed.end - 1) {
+                    self.dense.row(arena, ring, made, panel);
+                    made += 1;
+                }
+                self.depthwise.row(ring, arena, y, channels);
+            }
+        }
+    }
+}

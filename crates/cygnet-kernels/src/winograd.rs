@@ -1,0 +1,399 @@
+//! Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray 2016, section 4.3): 36 products an input channel in place of
+//! 144 for a tile of 4×4 outputs.
+//!
+//! The sums are rounded otherwise than the definition's: with inputs and weights of one magnitude the error is about ten
+//! times that of the direct sum, so strict plans do without.
+
+use std::ops::Range;
+
+use crate::activation::Activation;
+use crate::conv::{Conv, ConvWeights, Part, Window, padded};
+use crate::isa::{Isa, Kernel, Level};
+use crate::map::Map;
+use crate::memory::Memory;
+use crate::unroll::unroll;
+
+/// Outputs of a tile, along an axis.
+const OUT: usize = 4;
+/// Inputs of a tile, along an axis.
+const IN: usize = 6;
+/// Products of a tile.
+const PRODUCTS: usize = IN * IN;
+
+/// Bytes of transformed inputs and sums of a block of tiles, about what the second cache holds.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Units that let a few threads share a small map.
+const UNITS: usize = 8;
+
+/// A dense 3×3 convolution of stride 1 with bias, a term to add, and an activation.
+#[derive(Clone, Debug)]
+pub struct Winograd {
+    level: Level,
+    input: Map,
+    output: Map,
+    residual: Option<Map>,
+    bias: Memory,
+    activation: Activation,
+    pad: [usize; 2],
+    /// Tiles of the output: rows and columns.
+    tiles: [usize; 2],
+    /// Tiles of a block.
+    block: usize,
+    blocks: usize,
+    /// Groups of panels of output channels.
+    groups: usize,
+    /// The matrix product of each place of a transformed tile, from and to a thread's own memory.
+    products: Vec<Conv>,
+}
+
+impl Winograd {
+    /// Whether it takes less time than the direct form, for `outputs` output and `inputs` input channels and an output of
+    /// `size` pixels, by what products, transforms and the larger weights cost.
+    #[must_use]
+    pub fn pays(window: &Window, inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+        if (window.kernel, window.stride, window.dilation) != ([3, 3], [1, 1], [1, 1]) {
+            return false;
+        }
+        let tiles = (size[0].div_ceil(OUT) * size[1].div_ceil(OUT)) as f64;
+        let (inputs, outputs) = (inputs as f64, outputs as f64);
+        let direct = (9 * size[0] * size[1]) as f64 * inputs * outputs;
+        let products = PRODUCTS as f64 * tiles * inputs * outputs;
+        let transforms = tiles * (inputs * 330.0 + outputs * 330.0);
+        let weights = PRODUCTS as f64 * inputs * outputs * 4.0;
+        1.15 * products + transforms + weights < 0.9 * direct
+    }
+
+    /// Transforms and packs the weights. `residual` has the output's size and is added before the activation.
+    ///
+    /// # Panics
+    /// If lengths contradict each other, or the window is none of 3×3 with stride and dilation 1.
+    #[must_use]
+    pub fn new(
+        level: Level,
+        window: Window,
+        part: &Part,
+        data: ConvWeights<'_>,
+        output: Map,
+        residual: Option<Map>,
+        activation: Activation,
+    ) -> Winograd {
+        assert!(activation.is_cheap(), "costly activations are steps of their own");
+        assert_eq!((window.kernel, window.stride, window.dilation), ([3, 3], [1, 1], [1, 1]));
+        let input = part.map;
+        let (inputs, outputs) = (input.channels, output.channels);
+        assert_eq!((part.channels.len(), data.bias.len()), (inputs, outputs));
+        assert_eq!(data.weight.len(), outputs * data.inputs * 9);
+        if let Some(map) = residual {
+            let size = |map: Map| [map.height, map.width, map.channels];
+            assert_eq!(size(map), size(output));
+        }
+        let tiles = [output.height.div_ceil(OUT), output.width.div_ceil(OUT)];
+        let all = tiles[0] * tiles[1];
+        let pixels = [inputs, outputs].map(|channels| channels.next_multiple_of(level.lanes()));
+        let each = PRODUCTS * (pixels[0] + pixels[1]) * size_of::<f32>();
+        let blocks = all.div_ceil((BLOCK_BYTES / each).clamp(4, 32)).max(1);
+        let block = all.div_ceil(blocks);
+        let weights = transform(&data, &part.channels, outputs);
+        let zeros = vec![0.0; outputs];
+        let products: Vec<Conv> = (0..PRODUCTS)
+            .map(|place| {
+                let map = |start: usize, pixel: usize, channels: usize| Map {
+                    pixel,
+                    row: block * pixel,
+                    ..Map::dense(start + place * block * pixel, [channels, 1, block])
+                };
+                let from = map(0, pixels[0], inputs);
+                let to = map(PRODUCTS * block * pixels[0], pixels[1], outputs);
+                let weight = &weights[place * outputs * inputs..][..outputs * inputs];
+                let data = ConvWeights { weight, bias: &zeros, inputs };
+                let parts = [Part { map: from, channels: (0..inputs).collect() }];
+                Conv::new(level, Window::POINT, &parts, data, to, None, Activation::None)
+            })
+            .collect();
+        let groups = UNITS.div_ceil(blocks).min(products[0].panels());
+        let bias = padded(data.bias, level);
+        let pad = window.pad;
+        Winograd {
+            level,
+            input,
+            output,
+            residual,
+            bias,
+            activation,
+            pad,
+            tiles,
+            block,
+            blocks,
+            groups,
+            products,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        "winograd 3x3".into()
+    }
+
+    /// Those of the convolution that it computes, not its products.
+    pub(crate) fn macs(&self) -> u64 {
+        (9 * self.output.height * self.output.width * self.output.channels * self.input.channels) as u64
+    }
+
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Map> {
+        [self.input].into_iter().chain(self.residual)
+    }
+
+    pub(crate) fn writes(&self) -> Map {
+        self.output
+    }
+
+    /// Numbers of a thread's own memory that it works in.
+    pub(crate) fn scratch(&self) -> usize {
+        self.products[PRODUCTS - 1].writes().offset + self.block * self.products[0].writes().pixel
+    }
+
+    /// Groups of panels of every block.
+    pub(crate) fn units(&self) -> usize {
+        self.blocks * self.groups
+    }
+
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let products: usize = self.products.iter().map(Conv::weight_bytes).sum();
+        products + self.bias.len() * size_of::<f32>()
+    }
+
+    /// Computes some units.
+    ///
+    /// # Safety
+    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Winograd::scratch`] numbers and a vector more.
+    pub(crate) unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
+        let all = self.tiles[0] * self.tiles[1];
+        let panels = self.products[0].panels();
+        for unit in units.clone() {
+            let (block, group) = (unit / self.groups, unit % self.groups);
+            let tiles = block * self.block..((block + 1) * self.block).min(all);
+            let panels = panels * group / self.groups..panels * (group + 1) / self.groups;
+            if panels.is_empty() || tiles.is_empty() {
+                continue;
+            }
+            // SAFETY: tiles lie on the output, transformed ones in the thread's own memory; the rest is the caller's promise.
+            unsafe {
+                if unit == units.start || group == 0 {
+                    self.level.run(Inputs { op: self, arena, scratch, tiles: tiles.clone() });
+                }
+                for product in &self.products {
+                    for panel in panels.clone() {
+                        product.row(scratch, scratch, 0, panel);
+                    }
+                }
+                let start = self.products[0].panel_channels(panels.start).start;
+                let end = self.products[0].panel_channels(panels.end - 1).end;
+                self.level.run(Outputs { op: self, arena, scratch, tiles, channels: start..end });
+            }
+        }
+    }
+}
+
+/// `G g Gᵀ` of every pair of channels: for each place of a tile, `[outputs, inputs]`.
+fn transform(data: &ConvWeights<'_>, channels: &[usize], outputs: usize) -> Vec<f32> {
+    const G: [[f64; 3]; IN] = [
+        [1.0 / 4.0, 0.0, 0.0],
+        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+    let inputs = channels.len();
+    let mut weights = vec![0.0; PRODUCTS * outputs * inputs];
+    for o in 0..outputs {
+        for (i, &c) in channels.iter().enumerate() {
+            let g = &data.weight[(o * data.inputs + c) * 9..][..9];
+            let g: [f64; 9] = std::array::from_fn(|at| f64::from(g[at]));
+            let rows: [[f64; 3]; IN] = std::array::from_fn(|y| {
+                std::array::from_fn(|x| (0..3).map(|k| G[y][k] * g[k * 3 + x]).sum::<f64>())
+            });
+            for (place, weight) in
+                weights.iter_mut().skip(o * inputs + i).step_by(outputs * inputs).enumerate()
+            {
+                let (y, x) = (place / IN, place % IN);
+                *weight = (0..3).map(|k| rows[y][k] * G[x][k]).sum::<f64>() as f32;
+            }
+        }
+    }
+    weights
+}
+
+/// `Bᵀ d` of one column or row.
+#[inline(always)]
+unsafe fn input_1d<I: Isa>(d: [I::V; IN]) -> [I::V; IN] {
+    // SAFETY: the caller runs with the set's instructions.
+    unsafe {
+        let (two, four, five) = (I::splat(2.0), I::splat(4.0), I::splat(5.0));
+        let even = I::sub(d[4], I::mul(d[2], four));
+        let odd = I::sub(d[3], I::mul(d[1], four));
+        let difference = I::sub(d[4], d[2]);
+        let double = I::mul(I::sub(d[3], d[1]), two);
+        [
+            I::add(I::sub(I::mul(d[0], four), I::mul(d[2], five)), d[4]),
+            I::add(even, odd),
+            I::sub(even, odd),
+            I::add(difference, double),
+            I::sub(difference, double),
+            I::add(I::sub(I::mul(d[1], four), I::mul(d[3], five)), d[5]),
+        ]
+    }
+}
+
+/// `Aᵀ m` of one column or row.
+#[inline(always)]
+unsafe fn output_1d<I: Isa>(m: [I::V; IN]) -> [I::V; OUT] {
+    // SAFETY: the caller runs with the set's instructions.
+    unsafe {
+        let (near, far) = (I::add(m[1], m[2]), I::add(m[3], m[4]));
+        let (near_odd, far_odd) = (I::sub(m[1], m[2]), I::sub(m[3], m[4]));
+        [
+            I::add(I::add(m[0], near), far),
+            I::fma(far_odd, I::splat(2.0), near_odd),
+            I::fma(far, I::splat(4.0), near),
+            I::add(I::fma(far_odd, I::splat(8.0), near_odd), m[5]),
+        ]
+    }
+}
+
+/// Transforms the inputs of some tiles.
+struct Inputs<'a> {
+    op: &'a Winograd,
+    arena: *const f32,
+    scratch: *mut f32,
+    tiles: Range<usize>,
+}
+
+impl Kernel for Inputs<'_> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Inputs { op, arena, scratch, tiles } = self;
+        let input = &op.input;
+        let pixel = op.products[0].input_pixel();
+        for (index, tile) in tiles.enumerate() {
+            let top = (tile / op.tiles[1] * OUT).wrapping_sub(op.pad[0]);
+            let left = (tile % op.tiles[1] * OUT).wrapping_sub(op.pad[1]);
+            let on_row: [bool; IN] = std::array::from_fn(|i| top.wrapping_add(i) < input.height);
+            let on_column: [bool; IN] = std::array::from_fn(|j| left.wrapping_add(j) < input.width);
+            let rows: [*const f32; IN] = std::array::from_fn(|i| {
+                let start = if on_row[i] { input.row_start(top.wrapping_add(i)) } else { input.offset };
+                arena.wrapping_add(start).wrapping_offset((left as isize).wrapping_mul(input.pixel as isize))
+            });
+            // SAFETY: only pixels of the image are read, in whole vectors that may reach past its channels, never past the
+            // arena, which ends with a vector to spare; the transformed tile has whole vectors in the thread's memory.
+            unsafe {
+                let out = scratch.add(index * pixel);
+                let place = op.block * pixel;
+                let mut c = 0;
+                while c < input.channels {
+                    let mut columns = [[I::splat(0.0); IN]; IN];
+                    unroll!(J < IN, {
+                        let mut d = [I::splat(0.0); IN];
+                        if on_column[J] {
+                            unroll!(K < IN, {
+                                if on_row[K] {
+                                    d[K] = I::load(rows[K].wrapping_add(J * input.pixel + c));
+                                }
+                            });
+                        }
+                        columns[J] = input_1d::<I>(d);
+                    });
+                    unroll!(K < IN, {
+                        let row: [I::V; IN] = [
+                            columns[0][K],
+                            columns[1][K],
+                            columns[2][K],
+                            columns[3][K],
+                            columns[4][K],
+                            columns[5][K],
+                        ];
+                        let row = input_1d::<I>(row);
+                        unroll!(J < IN, {
+                            I::store(out.add((K * IN + J) * place + c), row[J]);
+                        });
+                    });
+                    c += I::LANES;
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the sums of some tiles and channels to outputs.
+struct Outputs<'a> {
+    op: &'a Winograd,
+    arena: *mut f32,
+    scratch: *const f32,
+    tiles: Range<usize>,
+    channels: Range<usize>,
+}
+
+impl Kernel for Outputs<'_> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let Outputs { op, arena, scratch, tiles, channels } = self;
+        let output = &op.output;
+        let sums = op.products[0].writes();
+        let place = op.block * sums.pixel;
+        for (index, tile) in tiles.enumerate() {
+            let (top, left) = (tile / op.tiles[1] * OUT, tile % op.tiles[1] * OUT);
+            let [rows, columns] = [output.height - top, output.width - left].map(|rest| rest.min(OUT));
+            // SAFETY: the tile's sums lie in the thread's memory; only pixels of the output are written, with its channels
+            // alone; the term to add has its size; the bias is padded to whole vectors.
+            unsafe {
+                let from = scratch.add(sums.offset + index * sums.pixel);
+                let mut c = channels.start;
+                while c < channels.end {
+                    let lanes = (channels.end - c).min(I::LANES);
+                    let bias = I::load(op.bias.as_ptr().add(c));
+                    let mut half = [[bias; IN]; OUT];
+                    unroll!(J < IN, {
+                        let mut m = [bias; IN];
+                        unroll!(K < IN, {
+                            m[K] = I::load(from.add((K * IN + J) * place + c));
+                        });
+                        let m = output_1d::<I>(m);
+                        unroll!(K < OUT, {
+                            half[K][J] = m[K];
+                        });
+                    });
+                    unroll!(K < OUT, {
+                        if K < rows {
+                            let mut row = output_1d::<I>(half[K]);
+                            let start = output.row_start(top + K) + left * output.pixel + c;
+                            unroll!(J < OUT, {
+                                row[J] = I::add(row[J], bias);
+                            });
+                            if let Some(map) = &op.residual {
+                                let term = arena.add(map.row_start(top + K) + left * map.pixel + c);
+                                unroll!(J < OUT, {
+                                    if J < columns {
+                                        row[J] =
+                                            I::add(row[J], I::load_first(term.add(J * map.pixel), lanes));
+                                    }
+                                });
+                            }
+                            op.activation.cheap::<I, OUT>(&mut row);
+                            unroll!(J < OUT, {
+                                if J < columns {
+                                    I::store_first(arena.add(start + J * output.pixel), row[J], lanes);
+                                }
+                            });
+                        }
+                    });
+                    c += I::LANES;
+                }
+                if tile % op.tiles[1] == 0 || left + columns == output.width {
+                    for y in top..top + rows {
+                        output.zero_halo(arena, y, channels.clone());
+                    }
+                }
+            }
+        }
+    }
+}
