@@ -44,6 +44,14 @@ impl Default for PlanOptions {
     }
 }
 
+impl PlanOptions {
+    /// Only strict kernels of an instruction set.
+    #[must_use]
+    pub fn strict(level: Level) -> PlanOptions {
+        PlanOptions { level, strict: true, features: false }
+    }
+}
+
 impl From<Level> for PlanOptions {
     fn from(level: Level) -> PlanOptions {
         PlanOptions { level, strict: false, features: false }
