@@ -167,6 +167,7 @@ impl Conv {
                 let map = join(part.map);
                 check_reach(&window, &map, &output);
                 assert_eq!(part.channels.len(), map.channels);
+                assert_eq!(part.map.height, parts[0].map.height);
                 for kx in 0..kw {
                     let column = (kx * window.dilation[1]) as isize - window.pad[1] as isize;
                     let shift = column * map.pixel as isize;
@@ -213,6 +214,10 @@ impl Conv {
             strips,
             rows_first,
         }
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// Moves the packed weights into a store.

@@ -57,6 +57,10 @@ impl Depthwise {
         self.bias.settle(store);
     }
 
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
     pub(crate) fn name(&self) -> String {
         format!("depthwise {}", self.window.name())
     }

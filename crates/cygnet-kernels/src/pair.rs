@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
+use crate::isa::Level;
 use crate::map::Map;
 use crate::memory::Store;
 
@@ -42,6 +43,10 @@ impl Pair {
     pub(crate) fn settle(&mut self, store: &mut Store) {
         self.dense.settle(store);
         self.depthwise.settle(store);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.dense.level().max(self.depthwise.level())
     }
 
     pub(crate) fn name(&self) -> String {

@@ -116,6 +116,10 @@ impl PlainCall {
         PlainCall { level, op, inputs, output }
     }
 
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
     pub(crate) fn name(&self) -> String {
         match &self.op {
             Plain::Pool { pooling: Pooling::Max, window, .. } => format!("max pool {}", window.name()),

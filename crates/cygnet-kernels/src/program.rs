@@ -65,6 +65,17 @@ impl Call {
         }
     }
 
+    /// The instruction set it is made for.
+    fn level(&self) -> Level {
+        match self {
+            Call::Conv(call) => call.level(),
+            Call::Depthwise(call) => call.level(),
+            Call::Pair(call) => call.level(),
+            Call::Winograd(call) => call.level(),
+            Call::Plain(call) => call.level(),
+        }
+    }
+
     /// Moves its packed weights into a store, where those of many calls lie together.
     pub fn settle(&mut self, store: &mut Store) {
         match self {
@@ -171,18 +182,29 @@ unsafe impl Sync for Shared {}
 const SLACK: usize = 16;
 
 impl Program {
-    /// Checks that every map lies within `arena` f32s. `image` has one map of one channel for each plane of the image.
+    /// Checks that every map lies within `arena` f32s, and that no call reads where it writes. `image` has one map of one channel for each plane of the image.
     ///
     /// # Errors
-    /// Which call does not fit, or that the CPU lacks the instruction set.
+    /// Which call does not fit, or that the CPU lacks an instruction set.
     pub fn new(level: Level, image: Vec<Map>, calls: Vec<Call>, arena: usize) -> Result<Program, String> {
         if !level.is_supported() {
             return Err(format!("this CPU has no {}", level.name()));
         }
-        let fits = |map: &Map| map.extent().is_some_and(|extent| extent.end <= arena);
+        let fits = |map: &Map| {
+            map.extent().is_some_and(|extent| extent.end <= arena) && (map.ring > 0 || map.height == 0)
+        };
         for (i, call) in calls.iter().enumerate() {
             if let Some(map) = call.reads().iter().chain([&call.writes()]).find(|map| !fits(map)) {
                 return Err(format!("call {i} leaves the arena of {arena} numbers: {map:?}"));
+            }
+        }
+        for (i, call) in calls.iter().enumerate() {
+            let writes = call.writes();
+            if let Some(map) = call.reads().iter().find(|map| !map.is_apart(&writes)) {
+                return Err(format!("call {i} reads {map:?} while it writes {writes:?}"));
+            }
+            if !call.level().is_supported() {
+                return Err(format!("call {i} needs {}, which this CPU lacks", call.level().name()));
             }
         }
         match image.iter().find(|map| !fits(map) || map.channels != 1 || map.pixel != 1) {

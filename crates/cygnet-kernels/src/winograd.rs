@@ -4,6 +4,8 @@
 //! The sums are rounded otherwise than the definition's: with inputs and weights of one magnitude the error is about ten
 //! times that of the direct sum, so strict plans do without.
 
+#![allow(clippy::out_of_bounds_indexing, reason = "what is written out is cut off by constant conditions")]
+
 use std::ops::Range;
 
 use crate::activation::Activation;
@@ -134,6 +136,10 @@ impl Winograd {
     pub(crate) fn settle(&mut self, store: &mut Store) {
         self.products.iter_mut().for_each(|product| product.settle(store));
         self.bias.settle(store);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     pub(crate) fn name(&self) -> String {
