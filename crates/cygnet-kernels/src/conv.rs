@@ -353,8 +353,11 @@ pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
-/// The number of vectors a panel that costs least, counting cycles of a core with two loads and one multiply-add of a
-/// whole vector a cycle, and what a tile costs beside its `depth` inputs.
+/// Half cycles until a multiply-add's sum can be added to.
+const LATENCY: usize = 8;
+
+/// The number of vectors a panel that costs least, counting half cycles of a core that loads and multiplies two of the
+/// smallest vectors a cycle, and what a tile costs beside its `depth` inputs.
 fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
     let halves = level.lanes() / level.least_lanes();
     let total = channels.div_ceil(level.least_lanes());
@@ -366,8 +369,8 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
             let slots = pieces.div_ceil(halves);
             let one = |pixels: usize| {
                 let arithmetic = pixels * pieces;
-                let loads = (pixels + 2 * slots) * halves / 2;
-                let cycles = 16 * arithmetic.max(loads).max(4 * halves) + (pixels + slots) * halves;
+                let loads = pixels + slots * halves;
+                let cycles = 16 * arithmetic.max(loads).max(LATENCY) + (pixels + slots) * halves;
                 depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
             };
             more * one(size + 1) + (tiles - more) * one(size)

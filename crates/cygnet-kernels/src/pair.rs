@@ -88,7 +88,7 @@ impl Pair {
             let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
             let place = |ky: usize| top.wrapping_add(ky * window.dilation[0]);
             if unit == units.start || y == 0 {
-                made = if needed.is_empty() { 0 } else { place(needed.start) };
+                made = (y * window.stride[0]).saturating_sub(window.pad[0]);
             }
             let channels = self.dense.panel_channels(panel);
             // A panel's channels begin at the ring's first.
