@@ -14,8 +14,9 @@ pub struct KernelRow {
 }
 
 /// Kernels whose loops are vectors of the set's lanes. Convolution serves 1×1 and grouped ones and linear layers too.
-const VECTOR: [&str; 9] = [
+const VECTOR: [&str; 10] = [
     "convolution",
+    "Winograd convolution",
     "depthwise convolution",
     "pooling",
     "global mean",

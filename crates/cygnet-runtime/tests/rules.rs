@@ -396,7 +396,7 @@ fn what_the_output_does_not_need_is_left_out_and_branches_save_memory() {
             let wide = net.at("wide").conv(x, Conv::new(64, 1)).relu();
             let narrow = net.at("narrow").conv(x, Conv::new(96, 1)).relu();
             let narrow = net.at("narrower").conv(narrow, Conv::new(2, 3).stride(2));
-            let wide = wide.pool(Pool::max(3, 2).pad(1));
+            let wide = net.at("pool").conv(wide, Conv::new(64, 3).stride(2));
             narrow.concat(&[wide])
         },
         "\
@@ -408,7 +408,7 @@ net 4x6x7
 %5 = conv 96 1x1 %0 -> 96x6x7  narrow
 %6 = relu %5 -> 96x6x7
 %7 = conv 2 3x3 /2 pad 1 %6 -> 2x3x4  narrower
-%8 = max_pool 3x3 /2 pad 1 %4 -> 64x3x4
+%8 = conv 64 3x3 /2 pad 1 %4 -> 64x3x4  pool
 %9 = concat %7 %8 -> 66x3x4
 output %9
 ",
@@ -416,7 +416,7 @@ output %9
 pointwise -> 96x6x7  %5  %6 fuse activation
 conv 3x3/2 -> 2x3x4  %7
 pointwise -> 64x6x7  %3  %4 fuse activation
-max pool 3x3/2 -> 64x3x4  %8  %9 view concat
+conv 3x3/2 -> 64x3x4  %8  %9 view concat
 ",
     );
 }
@@ -446,33 +446,35 @@ copy -> 4x6x7
 }
 
 #[test]
-fn a_depthwise_layer_works_on_the_rows_of_the_dense_one_before_it() {
+fn a_depthwise_layer_works_on_the_rows_of_the_layer_before_it() {
     check(
         |net, x| {
-            let x = net.at("a").conv(x, Conv::new(40, 3)).relu6();
-            let x = net.at("b").depthwise(x, Conv::new(0, 5).stride(2)).hard_swish();
-            let y = net.at("c").conv(x, Conv::new(9, 1));
-            let z = net.at("d").depthwise(y, Conv::new(0, 3));
-            net.at("e").conv(y + z, Conv::new(3, 1))
+            let x = net.at("a").conv(x, Conv::new(24, 1));
+            let x = net.at("a.bn").batch_norm(x).relu6();
+            let x = net.at("b").depthwise(x, Conv::new(0, 3).stride(2)).relu6();
+            let x = net.at("c").conv(x, Conv::new(8, 1));
+            let y = net.at("d").conv(x, Conv::new(8, 1));
+            net.at("e").depthwise(y, Conv::new(0, 3)) + y
         },
         "\
 net 4x6x7
-%1 = conv 40 3x3 pad 1 %0 -> 40x6x7  a
-%2 = relu6 %1 -> 40x6x7
-%3 = conv 40 5x5 /2 pad 2 groups 40 %2 -> 40x3x4  b
-%4 = hard_swish %3 -> 40x3x4
-%5 = conv 9 1x1 %4 -> 9x3x4  c
-%6 = conv 9 3x3 pad 1 groups 9 %5 -> 9x3x4  d
-%7 = add %5 %6 -> 9x3x4
-%8 = conv 3 1x1 %7 -> 3x3x4  e
-output %8
+%1 = conv 24 1x1 %0 -> 24x6x7  a
+%2 = batch_norm eps 1e-5 %1 -> 24x6x7  a.bn
+%3 = relu6 %2 -> 24x6x7
+%4 = conv 24 3x3 /2 pad 1 groups 24 %3 -> 24x3x4  b
+%5 = relu6 %4 -> 24x3x4
+%6 = conv 8 1x1 %5 -> 8x3x4  c
+%7 = conv 8 1x1 %6 -> 8x3x4  d
+%8 = conv 8 3x3 pad 1 groups 8 %7 -> 8x3x4  e
+%9 = add %8 %7 -> 8x3x4
+output %9
 ",
         "\
-conv 3x3 + depthwise 5x5/2 -> 40x3x4  %1  %2 fuse activation  %3 pair depthwise  %4 fuse activation
-pointwise -> 9x3x4  %5
-depthwise 3x3 -> 9x3x4  %6
-add -> 9x3x4  %7
-pointwise -> 3x3x4  %8
+pointwise + depthwise 3x3/2 -> 24x3x4  %1  %2 fold batch norm  %3 fuse activation  %4 pair depthwise  %5 fuse activation
+pointwise -> 8x3x4  %6
+pointwise -> 8x3x4  %7
+depthwise 3x3 -> 8x3x4  %8
+add -> 8x3x4  %9
 ",
     );
 }

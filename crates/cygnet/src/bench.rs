@@ -91,7 +91,7 @@ pub struct StepTiming {
     pub bytes: u64,
     /// Billions of operations a second, two a multiply-add.
     pub gflops: f64,
-    /// Share of the peak of multiply-adds.
+    /// Share of the peak of multiply-adds; above 100 where a kernel needs fewer than the definition.
     pub percent_of_peak: f64,
     /// Billions of bytes a second.
     pub gbytes_per_s: f64,

@@ -284,11 +284,19 @@ fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
     let room = output::COLUMNS.saturating_sub(kernel + output + rules + 6);
-    let width = name.min(room.max(6));
+    let width = name.min(room.max(9));
+    let start = kernel + output + width + 6;
     output::line("")?;
     for [kernel_name, shape, name, rules] in &lines {
         let name = output::end_of(name, width);
-        let line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  {rules}");
+        let mut line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  ");
+        for (i, rule) in rules.split_inclusive(", ").enumerate() {
+            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > output::COLUMNS {
+                output::line(line.trim_end())?;
+                line = " ".repeat(start);
+            }
+            line.push_str(rule);
+        }
         output::line(line.trim_end())?;
     }
     output::line("")?;
