@@ -57,9 +57,13 @@ impl Window {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
             (self.kernel, self.stride, self.dilation, self.pad);
         let start = y * stride;
-        let first = pad.saturating_sub(start).div_ceil(dilation).min(kernel);
-        let end = (height + pad).saturating_sub(start).div_ceil(dilation).clamp(first, kernel);
-        first..end
+        let (above, below) = (pad.saturating_sub(start), (height + pad).saturating_sub(start));
+        if dilation == 1 {
+            let first = above.min(kernel);
+            return first..below.clamp(first, kernel);
+        }
+        let first = above.div_ceil(dilation).min(kernel);
+        first..below.div_ceil(dilation).clamp(first, kernel)
     }
 }
 
@@ -304,7 +308,7 @@ impl Conv {
         }
     }
 
-    /// Computes a panel of an output row, into memory of its own.
+    /// Computes a panel of an output row into other memory, whose halo is left alone.
     ///
     /// # Safety
     /// As [`Conv::run`].
@@ -328,7 +332,7 @@ impl Conv {
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
         // output row and the panel's channels lie in the output map.
         unsafe {
-            if tiles.start == 0 && out.halo != [0, 0] {
+            if tiles.start == 0 && out.halo != [0, 0] && output == arena {
                 out.zero_halo(output, y, panel.start..panel.start + panel.channels);
             }
             let first = Strip { conv: self, panel, arena, output, y, x, tiles: larger.len() };

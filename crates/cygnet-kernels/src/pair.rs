@@ -87,6 +87,11 @@ impl Pair {
         let (window, height) = (self.depthwise.window(), self.depthwise.reads().height);
         let rows = self.writes().height;
         let mut made = 0;
+        let middle = self.depthwise.reads();
+        for y in 0..middle.ring.min(height) {
+            // SAFETY: the ring is the caller's; no panel's channels reach into the halo.
+            unsafe { middle.zero_halo(scratch, y, 0..middle.pixel) };
+        }
         for unit in units.clone() {
             let (panel, y) = (unit / rows, unit % rows);
             let needed = window.rows(y, height);
