@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Memory, Store, Weights};
 use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
@@ -102,8 +102,8 @@ pub struct Conv {
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
     panels: Vec<Panel>,
-    weights: Memory,
-    bias: Memory,
+    weights: Weights,
+    bias: Weights,
     output: Map,
     residual: Option<Map>,
     activation: Activation,
@@ -192,7 +192,7 @@ impl Conv {
         let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
-        let bias = padded(data.bias, level);
+        let bias = padded(data.bias, level).into();
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
         let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
@@ -204,7 +204,7 @@ impl Conv {
             taps,
             rows,
             panels,
-            weights,
+            weights: weights.into(),
             bias,
             output,
             residual,
@@ -213,6 +213,12 @@ impl Conv {
             strips,
             rows_first,
         }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.weights.settle(store);
+        self.bias.settle(store);
     }
 
     pub(crate) fn name(&self) -> String {
@@ -347,8 +353,11 @@ pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
-/// The number of vectors a panel that costs least, counting cycles of a core with two loads and one multiply-add of a
-/// whole vector a cycle, and what a tile costs beside its `depth` inputs.
+/// Half cycles until a multiply-add's sum can be added to.
+const LATENCY: usize = 8;
+
+/// The number of vectors a panel that costs least, counting half cycles of a core that loads and multiplies two of the
+/// smallest vectors a cycle, and what a tile costs beside its `depth` inputs.
 fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
     let halves = level.lanes() / level.least_lanes();
     let total = channels.div_ceil(level.least_lanes());
@@ -360,8 +369,8 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
             let slots = pieces.div_ceil(halves);
             let one = |pixels: usize| {
                 let arithmetic = pixels * pieces;
-                let loads = (pixels + 2 * slots) * halves / 2;
-                let cycles = 16 * arithmetic.max(loads).max(4 * halves) + (pixels + slots) * halves;
+                let loads = pixels + slots * halves;
+                let cycles = 16 * arithmetic.max(loads).max(LATENCY) + (pixels + slots) * halves;
                 depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
             };
             more * one(size + 1) + (tiles - more) * one(size)

@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::conv::{Window, check_reach, padded};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Memory, Store, Weights};
 use crate::unroll::unroll;
 
 /// A depthwise convolution with bias and activation.
@@ -17,8 +17,8 @@ pub struct Depthwise {
     input: Map,
     output: Map,
     /// `[kernel rows × columns, channels]`, channels padded to whole vectors.
-    weights: Memory,
-    bias: Memory,
+    weights: Weights,
+    bias: Weights,
     activation: Activation,
 }
 
@@ -47,8 +47,14 @@ impl Depthwise {
         for (c, taps) in weight.chunks_exact(taps).enumerate() {
             taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * columns + c] = *weight);
         }
-        let bias = padded(bias, level);
-        Depthwise { level, window, input, output, weights, bias, activation }
+        let bias = padded(bias, level).into();
+        Depthwise { level, window, input, output, weights: weights.into(), bias, activation }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.weights.settle(store);
+        self.bias.settle(store);
     }
 
     pub(crate) fn name(&self) -> String {

@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::conv::{Conv, ConvWeights, Part, Window, padded};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
 
 /// Outputs of a tile, along an axis.
@@ -33,7 +33,7 @@ pub struct Winograd {
     input: Map,
     output: Map,
     residual: Option<Map>,
-    bias: Memory,
+    bias: Weights,
     activation: Activation,
     pad: [usize; 2],
     /// Tiles of the output: rows and columns.
@@ -112,7 +112,7 @@ impl Winograd {
             })
             .collect();
         let groups = UNITS.div_ceil(blocks).min(products[0].panels());
-        let bias = padded(data.bias, level);
+        let bias = padded(data.bias, level).into();
         let pad = window.pad;
         Winograd {
             level,
@@ -128,6 +128,12 @@ impl Winograd {
             groups,
             products,
         }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.products.iter_mut().for_each(|product| product.settle(store));
+        self.bias.settle(store);
     }
 
     pub(crate) fn name(&self) -> String {

@@ -66,6 +66,7 @@ struct Planned {
 #[derive(Serialize)]
 struct Step {
     kernel: String,
+    name: String,
     output: Vec<usize>,
     nodes: Vec<StepNode>,
     macs: u64,
@@ -147,6 +148,7 @@ fn planned(graph: &Graph) -> anyhow::Result<Planned> {
     };
     let step = |step: &PlanStep| Step {
         kernel: step.kernel.clone(),
+        name: step.name(graph).into(),
         output: step.shape.clone(),
         nodes: step.nodes.iter().map(node).collect(),
         macs: step.macs,
@@ -275,9 +277,7 @@ fn print(line: &Line) -> anyhow::Result<()> {
 
 fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let lines = plan.steps.iter().map(|step| {
-        let name = step.nodes.iter().find(|node| !node.path.is_empty()).or(step.nodes.first());
-        let name = name.map_or("", |node| if node.path.is_empty() { node.op } else { &node.path });
-        [step.kernel.clone(), shape(&step.output), output::plain(name), rules(&step.nodes)]
+        [step.kernel.clone(), shape(&step.output), output::plain(&step.name), rules(&step.nodes)]
     });
     let headings = ["kernel", "output", "node", "rules"].map(String::from);
     let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();

@@ -7,7 +7,7 @@ use super::gemm::{Product, Start, panel_width};
 use super::program::{Limits, Memory, Work};
 use super::{Gradient, Sink, Source, View, share};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel};
+use crate::isa::{Isa, Kernel, Level};
 
 /// A convolution's window and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -413,8 +413,10 @@ pub struct ConvBackward {
     pub gradient: Gradient,
     /// Window and groups.
     pub geometry: Geometry,
-    /// The packed weight, [`super::PackForm::Backward`]; needed for a sink.
+    /// The packed weight, [`super::PackForm::Backward`]; needed for a sink, unless the weight is read as it is.
     pub packed: usize,
+    /// For a sink, the parameter of a weight that [`ConvBackward::reads_weight`].
+    pub unpacked: Option<usize>,
     /// Parameter of the weight, if its gradient is wanted.
     pub weight: Option<usize>,
     /// Parameter of the bias, if its gradient is wanted.
@@ -443,6 +445,16 @@ impl ConvBackward {
     #[must_use]
     pub fn is_immediate(source: &Source, out: &View, geometry: &Geometry) -> bool {
         ConvBackward::segments(source, out, geometry) == 1 && geometry.taps() == 1
+    }
+
+    /// Whether the weight, of `inner` input channels, can be read without packing: as whole vectors, in rows that do not
+    /// share cache sets.
+    #[must_use]
+    pub fn reads_weight(inner: usize, geometry: &Geometry, level: Level) -> bool {
+        geometry.taps() == 1
+            && geometry.groups == 1
+            && inner.is_multiple_of(level.lanes())
+            && !inner.is_multiple_of(512)
     }
 
     fn count(&self) -> usize {
@@ -492,7 +504,12 @@ impl Work for ConvBackward {
             && self.gradient.fits(limits.arena)
             && geometry_fits(&self.geometry, &self.source.view, &out)
             && self.sink.fits(&self.source, segments, limits.arena)
+            && self.unpacked.is_none_or(|weight| {
+                limits.param(weight, size)
+                    && ConvBackward::reads_weight(self.inner(), &self.geometry, limits.level)
+            })
             && (!self.is_sinking()
+                || self.unpacked.is_some()
                 || limits.range(
                     self.packed,
                     groups * self.inner().next_multiple_of(width) * (out.channels / groups),
@@ -603,6 +620,13 @@ impl Work for ConvBackward {
                     };
                     let panels = share(inner.div_ceil(width), parts, part);
                     let columns = panels.start * width..(panels.end * width).min(inner);
+                    let (b, b_panel, b_step) = match self.unpacked {
+                        Some(weight) => (memory.params[weight].cast_const(), width, inner),
+                        None => {
+                            let at = self.packed + group * inner.next_multiple_of(width) * out;
+                            (memory.arena.add(at).cast_const(), width * out, width)
+                        }
+                    };
                     let product = Product {
                         rows: n,
                         columns: inner,
@@ -610,9 +634,9 @@ impl Work for ConvBackward {
                         a: d.at,
                         a_row: d.stride,
                         a_step: 1,
-                        b: memory.arena.add(self.packed + group * inner.next_multiple_of(width) * out),
-                        b_panel: width * out,
-                        b_step: width,
+                        b,
+                        b_panel,
+                        b_step,
                         c,
                         c_row,
                         start: if accumulate && is_point { Start::Result } else { Start::Zero },
