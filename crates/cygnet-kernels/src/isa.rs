@@ -59,6 +59,8 @@ pub(crate) trait Isa: Copy + 'static {
     unsafe fn exp2_whole(n: Self::V) -> Self::V;
     /// The larger one; NaN where either is.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `x` where `a > b`, 0 elsewhere.
+    unsafe fn where_above(a: Self::V, b: Self::V, x: Self::V) -> Self::V;
 }
 
 /// Work that is compiled for every instruction set.

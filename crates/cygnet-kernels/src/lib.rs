@@ -7,6 +7,7 @@ mod activation;
 mod conv;
 pub mod cpu;
 mod depthwise;
+pub mod gradient;
 mod isa;
 mod map;
 mod memory;

@@ -1,11 +1,14 @@
 //! Golden files: what a reference implementation computes with weights made by a formula from their names, against
 //! what Cygnet computes with the same weights.
 
+mod gradients;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
-use cygnet_runtime::{Plan, PlanOptions, Reference, RunError, Session};
+use cygnet_runtime::{Level, Plan, PlanOptions, Reference, RunError, Session};
+use cygnet_train::TrainError;
 use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,9 @@ pub enum VerifyError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The network cannot be trained.
+    #[error(transparent)]
+    Train(#[from] TrainError),
 }
 
 /// A row of `state_dict`: name, shape, role, and the tensor it is an alias of.
@@ -96,16 +102,24 @@ struct Golden {
     trace: Vec<TraceRow>,
 }
 
+/// Tells files of training steps from files of inference.
+#[derive(Deserialize)]
+struct Kind {
+    gradients: Option<serde::de::IgnoredAny>,
+}
+
 /// How one golden file came out.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// The file.
     pub file: String,
-    /// Whether every logit is within the tolerance.
+    /// Whether every number is within the tolerance.
     pub pass: bool,
-    /// Largest difference of a logit, relative to the logits' standard deviation; none if nothing could be compared.
+    /// Largest difference of a logit, relative to the logits' standard deviation; for training steps the largest
+    /// difference of any number, relative to what is allowed. None if nothing could be compared.
     pub max_rel_diff: Option<f64>,
-    /// The first layer in the reference's trace that diverges, for a file that fails.
+    /// The first layer in the reference's trace that diverges, or the first number of a training step, for a file that
+    /// fails.
     pub first_bad_layer: Option<String>,
     /// Why nothing could be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,12 +165,21 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
         return Err(failed(std::io::Error::other("is not a file")));
     }
     let text = std::fs::read(path).map_err(failed)?;
-    let golden: Golden =
-        serde_json::from_slice(&text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
+    let format = |source| VerifyError::Format { path: path.into(), source };
+    let kind: Kind = serde_json::from_slice(&text).map_err(format)?;
+    if kind.gradients.is_some() {
+        let level = match executor {
+            Executor::Reference => Level::Scalar,
+            Executor::Runtime(options) => options.level,
+        };
+        return gradients::compare(path, &text, level);
+    }
+    let golden: Golden = serde_json::from_slice(&text).map_err(format)?;
     let [batch, channels, height, width] = golden.input_shape;
-    let sane = elements(&golden.input_shape).is_some_and(|count| (1..=MAX_INPUT).contains(&count))
-        && batch <= MAX_BATCH;
-    if !sane || golden.logits.is_empty() || !golden.logits.len().is_multiple_of(batch) {
+    if !checked_batch(golden.input_shape)
+        || golden.logits.is_empty()
+        || !golden.logits.len().is_multiple_of(batch)
+    {
         let reason = format!("an input of {:?} with {} logits", golden.input_shape, golden.logits.len());
         return Err(VerifyError::Contradiction { path: path.into(), reason });
     }
@@ -170,7 +193,7 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let keys = network.keys.unwrap_or(&SAME_KEYS);
     let classes = golden.logits.len() / batch;
     let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
-    let weights = synthetic_weights(&graph, keys, &golden)?;
+    let weights = synthetic_weights(&graph, keys, &golden.state_dict, &golden.unused_modules, golden.gain)?;
     let input = synthetic("input", golden.input_shape.iter().product(), |v| v);
     let images = || input.chunks_exact(channels * height * width);
     let logits = match executor {
@@ -220,6 +243,11 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     })
 }
 
+/// Whether an input's size is one that may be computed.
+fn checked_batch(shape: [usize; 4]) -> bool {
+    elements(&shape).is_some_and(|count| (1..=MAX_INPUT).contains(&count)) && shape[0] <= MAX_BATCH
+}
+
 impl Golden {
     /// The largest difference of a logit, and whether that is within the tolerance.
     fn judge(&self, logits: &[f32]) -> (f64, bool) {
@@ -238,9 +266,15 @@ fn statistics(value: &[f32]) -> (f64, Vec<f64>) {
 }
 
 /// The graph's weights by the formula, each from the source's name of it; every tensor of the file must be used.
-fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Vec<Vec<f32>>, VerifyError> {
+fn synthetic_weights(
+    graph: &Graph,
+    keys: &KeyMap,
+    state_dict: &[TensorRow],
+    unused_modules: &[String],
+    gain: f64,
+) -> Result<Vec<Vec<f32>>, VerifyError> {
     let mut rows: HashMap<&str, (&[usize], &str)> = HashMap::new();
-    for row in &golden.state_dict {
+    for row in state_dict {
         let (name, shape, role, origin) = match row {
             TensorRow::Own(name, shape, role) => (name, shape, role, name),
             TensorRow::Alias(name, shape, role, origin) => (name, shape, role, origin),
@@ -261,11 +295,10 @@ fn synthetic_weights(graph: &Graph, keys: &KeyMap, golden: &Golden) -> Result<Ve
             problems.push(format!("{key} is {shape:?}, the network needs {:?}", param.shape));
             continue;
         }
-        weights.push(synthetic_param(origin, &param, golden.gain));
+        weights.push(synthetic_param(origin, &param, gain));
     }
     let unused = |name: &str| {
-        golden
-            .unused_modules
+        unused_modules
             .iter()
             .any(|module| name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };

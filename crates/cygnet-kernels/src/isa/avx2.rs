@@ -106,4 +106,8 @@ impl Isa for Avx2 {
             _mm256_blendv_ps(_mm256_max_ps(a, b), a, a_is_nan)
         }
     }
+    #[inline(always)]
+    unsafe fn where_above(a: __m256, b: __m256, x: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b), x) }
+    }
 }

@@ -89,4 +89,8 @@ impl Isa for Avx512 {
             _mm512_mask_mov_ps(_mm512_max_ps(a, b), a_is_nan, a)
         }
     }
+    #[inline(always)]
+    unsafe fn where_above(a: __m512, b: __m512, x: __m512) -> __m512 {
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), x) }
+    }
 }

@@ -86,4 +86,8 @@ impl Isa for Portable {
     unsafe fn max(a: V, b: V) -> V {
         each(a, b, |a, b| if b > a || b.is_nan() { b } else { a })
     }
+    #[inline(always)]
+    unsafe fn where_above(a: V, b: V, x: V) -> V {
+        std::array::from_fn(|i| if a[i] > b[i] { x[i] } else { 0.0 })
+    }
 }

@@ -1,0 +1,59 @@
+//! Cross-entropy of softmax.
+
+use super::View;
+use super::chunk::Rows;
+use super::program::{Limits, Memory, Work};
+
+/// Cross-entropy of the softmax of logits against target probabilities, its share of each image, and the gradient times
+/// the run's scale.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// `[images, 1, 1, classes]`.
+    pub logits: View,
+    /// Where the gradient goes; none without a backward pass.
+    pub to: Option<View>,
+}
+
+impl Work for Loss {
+    fn fits(&self, limits: &Limits<'_>) -> bool {
+        let logits = &self.logits;
+        let same = |to: &View| {
+            (to.images, to.height, to.width, to.channels)
+                == (logits.images, logits.height, logits.width, logits.channels)
+        };
+        logits.fits(limits.arena)
+            && logits.pixels() == 1
+            && self.to.is_none_or(|to| to.fits(limits.arena) && same(&to))
+            && limits.targets == logits.images * logits.channels
+            && limits.losses == logits.images
+    }
+
+    fn tasks(&self) -> usize {
+        self.logits.images
+    }
+
+    unsafe fn run(&self, memory: &Memory<'_>, task: usize) {
+        let classes = self.logits.channels;
+        // SAFETY: `fits` checked the sizes.
+        unsafe {
+            let logits = std::slice::from_raw_parts(Rows::of(memory.arena, &self.logits, task).at, classes);
+            let targets = std::slice::from_raw_parts(memory.targets.add(task * classes), classes);
+            // NaN must not vanish in the maximum: the sum keeps it.
+            let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            let exp = |x: f32| f64::from(x - largest).exp();
+            let sum: f64 = logits.iter().map(|&x| exp(x)).sum();
+            let log_sum = sum.ln();
+            let images = self.logits.images as f64;
+            let terms = logits.iter().zip(targets).filter(|(_, t)| **t != 0.0);
+            let loss: f64 = terms.map(|(&x, &t)| f64::from(t) * (log_sum - f64::from(x - largest))).sum();
+            *memory.losses.add(task) = loss / images;
+            let Some(to) = self.to else { return };
+            let to = Rows::of(memory.arena, &to, task).at;
+            let whole: f64 = targets.iter().map(|&t| f64::from(t)).sum();
+            let scale = f64::from(memory.scale) / images;
+            for (c, (&x, &t)) in logits.iter().zip(targets).enumerate() {
+                *to.add(c) = ((exp(x) / sum * whole - f64::from(t)) * scale) as f32;
+            }
+        }
+    }
+}
