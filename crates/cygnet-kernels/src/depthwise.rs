@@ -116,9 +116,9 @@ impl Depthwise {
         let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
         let left = self.window.pad[1] * self.input.pixel;
         let mut rows = [input; TALLEST];
-        for ky in kys.start..kys.end.min(TALLEST) {
+        for (ky, place) in rows.iter_mut().enumerate().take(kys.end).skip(kys.start) {
             let start = self.input.row_start(top.wrapping_add(ky * self.window.dilation[0]));
-            rows[ky] = input.wrapping_add(start).wrapping_sub(left);
+            *place = input.wrapping_add(start).wrapping_sub(left);
         }
         let row = Row { op: self, input, output, y, kys, rows, channels };
         // SAFETY: the caller's promise.
