@@ -46,6 +46,11 @@ fn the_runtime_computes_the_same_with_every_instruction_set() {
     }
 }
 
+#[test]
+fn kernels_that_trade_rounding_for_speed_stay_within_the_same_bound() {
+    all_pass(Executor::Runtime(Level::best().into()));
+}
+
 /// A golden file with one value changed.
 fn spoilt(change: impl Fn(&mut serde_json::Value)) -> Option<Outcome> {
     let path = cygnet_testing::shared("goldens/inference/torchvision__squeezenet1_1.json")?;
