@@ -409,6 +409,9 @@ pub(crate) fn padded(numbers: &[f32], level: Level) -> Memory {
     memory
 }
 
+/// Output channels that are packed together.
+const BLOCK: usize = 8;
+
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
 /// output channels, padded with zeros.
 fn pack(
@@ -432,9 +435,24 @@ fn pack(
         let half = !width.is_multiple_of(lanes);
         let panel = Panel { start, channels: used, vectors: width / lanes, half, weights: offset };
         let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
-        for (row, place) in weights[offset..][..order.len() * width].chunks_exact_mut(width).zip(places) {
-            for (o, weight) in row[..used].iter_mut().enumerate() {
-                *weight = data.weight[(start + o) * per_output + place];
+        let places: Vec<usize> = places.collect();
+        assert!(places.iter().all(|&place| place < per_output));
+        let packed = &mut weights[offset..][..order.len() * width];
+        let given = &data.weight[start * per_output..][..used * per_output];
+        // Blocks of outputs whose weights are read in order.
+        let (blocks, rest) = (used / BLOCK, used % BLOCK);
+        for block in 0..blocks {
+            let of: [&[f32]; BLOCK] =
+                std::array::from_fn(|o| &given[(block * BLOCK + o) * per_output..][..per_output]);
+            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                let row = &mut row[block * BLOCK..][..BLOCK];
+                row.iter_mut().zip(&of).for_each(|(weight, of)| *weight = of[place]);
+            }
+        }
+        for o in used - rest..used {
+            let of = &given[o * per_output..][..per_output];
+            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                row[o] = of[place];
             }
         }
         panels.push(panel);
