@@ -54,6 +54,9 @@ Examples:
   cygnet pull mobilenet_v2
   cygnet pull timm/mobilenetv2_100.ra_in1k")]
     Pull(Pull),
+    /// Train a network on your own photos
+    #[command(after_help = crate::commands::TRAIN_HELP)]
+    Train(Box<crate::commands::Train>),
     /// Measure accuracy on a folder with one folder of photos a class
     #[command(after_help = "\
 Class folders are named by label, WordNet id (n02099601) or index.
@@ -283,7 +286,7 @@ pub(crate) struct Verify {
     pub(crate) files: Vec<PathBuf>,
 }
 
-fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
     if text == "auto" {
         return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     }

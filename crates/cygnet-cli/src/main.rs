@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::List(args) => commands::list(&args),
         Command::Show(args) => commands::show(&args),
         Command::Pull(args) => commands::pull(&args),
+        Command::Train(args) => commands::train(&args),
         Command::Eval(args) => commands::eval(&args),
         Command::Convert(args) => commands::convert(&args),
         Command::Bench(args) => commands::bench(&args),

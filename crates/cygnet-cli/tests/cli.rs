@@ -74,6 +74,7 @@ impl Bench {
             licence: None,
             source: None,
             accuracy: None,
+            recipe: None,
         };
         model.write(self.path("light.safetensors")).unwrap();
         self
@@ -100,7 +101,9 @@ const MODEL: [&str; 2] = ["--model", "light.safetensors"];
 #[test]
 fn help_has_an_example_for_every_command_and_lines_of_at_most_100_columns() {
     let bench = Bench::new();
-    for command in ["classify", "list", "show", "pull", "eval", "convert", "bench", "kernels", "verify"] {
+    for command in
+        ["classify", "list", "show", "pull", "eval", "convert", "train", "bench", "kernels", "verify"]
+    {
         let run = bench.run(&[command, "--help"]);
         assert_eq!(run.code, 0);
         assert!(run.out.contains(&format!("  cygnet {command} ")), "{}", run.out);
@@ -211,8 +214,15 @@ fn accuracy_is_measured_by_label_and_index() {
         bench.picture(name, grey);
     }
     let run = bench.run(&["eval", MODEL[0], MODEL[1], "--json", "val"]);
-    assert_eq!(run.json(), [serde_json::json!({"images": 4, "top1": 75.0, "top5": 100.0})]);
+    let json = &run.json()[0];
+    assert_eq!((&json["images"], &json["top1"], &json["top5"]), (&4.into(), &75.0.into(), &100.0.into()));
+    assert_eq!(json["confusion"], serde_json::json!([[1, 1], [0, 2]]));
+    assert_eq!(json["confused"], serde_json::json!([{"class": "dark", "guess": "bright", "count": 1}]));
+    assert_eq!(json["classes"][1]["recall"], 100.0);
+    assert!(json["calibration_error"].as_f64().is_some_and(|error| error > 0.0 && error < 100.0), "{json}");
     assert_eq!(run.code, 0);
+    let run = bench.run(&["eval", MODEL[0], MODEL[1], "val"]);
+    assert!(run.out.contains("calibration error") && run.out.contains("right \\ guess"), "{}", run.out);
     bench.picture("val/purple/5.bmp", 1);
     let run = bench.run(&["eval", MODEL[0], MODEL[1], "val"]);
     assert_eq!(run.code, 1);

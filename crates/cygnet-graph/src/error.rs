@@ -105,6 +105,9 @@ pub enum Problem {
         /// The operator.
         op: &'static str,
     },
+    /// The network cannot be divided into body and classifier.
+    #[error("cannot be separated from the body: {0}")]
+    Classifier(&'static str),
     /// The JSON form is not a graph.
     #[error("not a graph: {0}")]
     Json(String),

@@ -21,6 +21,7 @@
 
 mod build;
 mod cost;
+mod edit;
 mod error;
 mod graph;
 mod json;

@@ -123,6 +123,25 @@ impl Image {
         })
     }
 
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// [`ImageError::Corrupt`] if it cannot be encoded.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        let (width, height) = (self.width as u32, self.height as u32);
+        image::ImageEncoder::write_image(
+            encoder,
+            &self.pixels,
+            width,
+            height,
+            image::ExtendedColorType::Rgb8,
+        )
+        .map_err(|error| ImageError::Corrupt { format: "PNG", reason: error.to_string() })?;
+        Ok(bytes)
+    }
+
     fn turned(&self, orientation: Orientation) -> Image {
         let (right, bottom) = (self.width - 1, self.height - 1);
         let swaps = matches!(

@@ -142,4 +142,36 @@ pub enum ImageError {
         /// The folder.
         path: PathBuf,
     },
+    /// An archive, a table or an IDX file that cannot be read as a data set.
+    #[error("{}: {reason}", path.display())]
+    Dataset {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A data set from which nothing can be learnt.
+    #[error("{}: only one class, {class}; a classifier needs pictures of at least two, each in a folder of its own", path.display())]
+    OneClass {
+        /// The data set.
+        path: PathBuf,
+        /// The only class.
+        class: String,
+    },
+    /// A class without a picture.
+    #[error("{}: class {class} has no picture; add some or remove the folder", path.display())]
+    EmptyClass {
+        /// The data set.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// A class of the validation pictures that is not trained.
+    #[error("{}: class {class} has pictures for validation but none for training", path.display())]
+    UnknownClass {
+        /// The data set.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
 }

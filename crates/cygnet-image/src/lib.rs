@@ -1,4 +1,4 @@
-//! Photos to tensors: decode, resize, crop, normalise; folders of labelled photos.
+//! Photos to tensors: decode, resize, crop, normalise, augment; sets of labelled photos and batches of them.
 //!
 //! ```
 //! use cygnet_image::{Image, Interpolation, Preprocess};
@@ -12,14 +12,27 @@
 //! The reference is Pillow: decoded and resized pixels are its pixels, those of a JPEG to within rounding and chroma
 //! smoothing, so that a network sees here what it saw in Python. Knows no network and no labels but the names of folders.
 
+mod augment;
+mod colour;
 mod dataset;
 mod decode;
 mod error;
+mod loader;
+mod parallel;
+mod photos;
 mod preprocess;
+mod randaugment;
 mod resize;
+mod rng;
+mod warp;
 
-pub use dataset::{ClassFolder, collect_images};
+pub use augment::{Augment, Crop};
+pub use dataset::{ClassFolder, Dataset, Sample, Splits, collect_images};
 pub use decode::{DecodeLimits, Image};
 pub use error::{ImageError, Result};
+pub use loader::{Batch, Batches, Finish, Mix, Recipe as BatchRecipe, epoch_order};
+pub use parallel::map_indexed;
+pub use photos::{Photos, Survey, duplicates};
 pub use preprocess::{ChannelOrder, Preprocess, Resize};
 pub use resize::Interpolation;
+pub use rng::Rng;

@@ -217,7 +217,26 @@ impl Preprocess {
         if tensor.len() != self.tensor_len() {
             return Err(ImageError::BufferLength { given: tensor.len(), expected: self.tensor_len() });
         }
-        let image = self.fit(image)?;
+        self.normalize_into(&self.fit(image)?, tensor)
+    }
+
+    /// The arithmetic alone: a photo of the network's size becomes a tensor, channels first.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::check`]; [`ImageError::WrongSize`]; [`ImageError::BufferLength`].
+    pub fn normalize_into(&self, image: &Image, tensor: &mut [f32]) -> Result<()> {
+        self.check()?;
+        if tensor.len() != self.tensor_len() {
+            return Err(ImageError::BufferLength { given: tensor.len(), expected: self.tensor_len() });
+        }
+        if [image.height, image.width] != self.size {
+            return Err(ImageError::WrongSize {
+                width: image.width,
+                height: image.height,
+                expected_width: self.size[1],
+                expected_height: self.size[0],
+            });
+        }
         let planes = tensor.chunks_exact_mut(image.width * image.height);
         for (channel, (plane, (mean, std))) in planes.zip(self.mean.iter().zip(&self.std)).enumerate() {
             let table: [f32; 256] = std::array::from_fn(|level| (level as f32 * self.scale - mean) / std);
@@ -307,7 +326,7 @@ fn center(source: usize, resized: usize, size: usize) -> Axis {
     Axis { source: 0..source, resized, window: start..start + size.min(resized) }
 }
 
-fn luma(pixel: &[u8]) -> u8 {
+pub(crate) fn luma(pixel: &[u8]) -> u8 {
     let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((red * 19_595 + green * 38_470 + blue * 7471 + 0x8000) >> 16) as u8
 }

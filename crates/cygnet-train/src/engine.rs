@@ -147,7 +147,7 @@ impl Programs {
             let program =
                 Program::new(options.level, plan.steps, plan.arena, sizes.clone(), [images, targets, losses])
                     .map_err(TrainError::Program)?;
-            Ok(((program, plan.logits), plan.classes))
+            Ok::<_, TrainError>(((program, plan.logits), plan.classes))
         };
         let (train, classes) = make(Mode::Train)?;
         let (evaluate, _) = make(Mode::Evaluate)?;

@@ -1,5 +1,11 @@
 //! What can go wrong.
 
+use std::path::PathBuf;
+
+use cygnet_graph::BuildError;
+use cygnet_image::ImageError;
+use cygnet_runtime::RunError;
+use cygnet_weights::WeightsError;
 use thiserror::Error;
 
 /// Why training cannot go on.
@@ -53,6 +59,56 @@ pub enum TrainError {
         /// The layer.
         layer: String,
     },
+    /// A recipe or one of its settings cannot be used.
+    #[error("{place}: {reason}")]
+    Recipe {
+        /// The recipe's name or file, or the setting.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A run's files are in the way, missing or those of another run.
+    #[error("{}: {reason}", path.display())]
+    Run {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A file of the run cannot be written.
+    #[error("{}: cannot write: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The loss is no number any more.
+    #[error(
+        "the loss is no longer finite in epoch {epoch}; use a lower optimizer.rate or a longer schedule.warmup"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: u64,
+    },
+    /// Too few pictures.
+    #[error("{what}; add pictures")]
+    TooFew {
+        /// Of what.
+        what: String,
+    },
+    /// The network cannot be changed as the recipe asks.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The network cannot be run.
+    #[error(transparent)]
+    Eval(#[from] RunError),
+    /// The pictures cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of tensors cannot be read or written.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The output is no vector of classes.
     #[error("{graph} ends in {shape:?}, but training needs one number for each class")]
     Output {

@@ -3,9 +3,32 @@
 //! An [`Engine`] is a graph differentiated into a static plan of forward and backward steps, with all its memory.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod checkpoint;
+mod data;
 mod engine;
 mod error;
+mod evaluate;
+mod init;
+mod log;
+mod metrics;
+mod optimizer;
 mod plan;
+mod recipe;
+mod report;
+mod schedule;
+mod trainer;
 
+pub use checkpoint::{Progress, RunFiles, State};
+pub use data::TrainData;
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
+pub use init::initial_weights;
+pub use log::{JsonLog, TensorBoard};
+pub use metrics::{ClassMetrics, Metrics, Verdict};
+pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
+pub use recipe::{Balance, Distill, Recipe, Trained};
+pub use report::{Fact, report};
+pub use schedule::{Schedule, ScheduleKind};
+pub use trainer::{
+    Callback, Ended, EpochReport, Outcome, RunInfo, StepReport, Teacher, TrainOptions, Trainee, Trainer,
+};

@@ -48,6 +48,9 @@ pub struct ModelRecord {
     /// What was measured with these weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// How the weights were trained, in JSON form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Value>,
     /// Program and version, for instance `cygnet 0.1.0`.
     pub written_by: String,
 }

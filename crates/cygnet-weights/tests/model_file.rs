@@ -18,6 +18,7 @@ fn model() -> ModelFile {
             licence: Some("MIT".into()),
             source: None,
             accuracy: Some(Accuracy { dataset: "pond".into(), top1: 71.9, top5: 90.3 }),
+            recipe: Some(serde_json::json!({"epochs": 3})),
             written_by: "cygnet 0.1.0".into(),
         },
         tensors: Tensors::from_iter([

@@ -140,7 +140,17 @@ impl Classifier {
         let mut clock = Clock(Instant::now());
         let image = Image::decode(bytes, self.limits)?;
         let decode = clock.lap();
-        let input = self.model.preprocess.apply(&image)?;
+        let Answer { top, ms } = self.classify_image(&image, top)?;
+        Ok(Answer { top, ms: Timings { decode, ..ms } })
+    }
+
+    /// Classifies a decoded photo.
+    ///
+    /// # Errors
+    /// If it cannot be brought to the network's size, or the network's output is not finite.
+    pub fn classify_image(&self, image: &Image, top: usize) -> Result<Answer, Error> {
+        let mut clock = Clock(Instant::now());
+        let input = self.model.preprocess.apply(image)?;
         let prepare = clock.lap();
         let mut scores = self.logits(&input)?;
         if scores.iter().any(|score| !score.is_finite()) {
@@ -153,7 +163,7 @@ impl Classifier {
         let infer = clock.lap();
         let guess = |index| Guess { index, label: self.model.label(index), probability: scores[index] };
         let top = best(&scores, top).into_iter().map(guess).collect();
-        Ok(Answer { top, ms: Timings { decode, prepare, infer } })
+        Ok(Answer { top, ms: Timings { decode: 0.0, prepare, infer } })
     }
 }
 

@@ -112,6 +112,15 @@ pub enum Error {
     /// A file of tensors cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A network cannot be trained.
+    #[error(transparent)]
+    Train(#[from] cygnet_train::TrainError),
+    /// Training was to start from published weights that cannot be had.
+    #[error("{reason}; give --from scratch to start from random weights, or --from FILE")]
+    NoStart {
+        /// Why not.
+        reason: String,
+    },
     /// Published weights cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),

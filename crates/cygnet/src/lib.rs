@@ -52,13 +52,14 @@ mod error;
 mod evaluate;
 mod model;
 mod parallel;
+pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, Guess, Timings};
 pub use error::Error;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, network, preprocess, pull};
 pub use {
-    cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_train as train,
-    cygnet_weights as weights, cygnet_zoo as zoo,
+    cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_weights as weights,
+    cygnet_zoo as zoo,
 };

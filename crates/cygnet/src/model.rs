@@ -38,6 +38,8 @@ pub struct Model {
     pub source: Option<String>,
     /// What was measured with them.
     pub accuracy: Option<Accuracy>,
+    /// How they were trained, if Cygnet trained them: a [`Recipe`](crate::train::Recipe) in JSON form.
+    pub recipe: Option<serde_json::Value>,
 }
 
 /// Resolves the name of a network, or says which names are near.
@@ -172,6 +174,7 @@ impl Model {
             licence: record.licence,
             source: record.source,
             accuracy: record.accuracy.filter(|_| !renewed),
+            recipe: record.recipe,
         })
     }
 
@@ -246,6 +249,7 @@ impl Model {
             licence: self.licence.clone(),
             source: self.source.clone(),
             accuracy: self.accuracy.clone(),
+            recipe: self.recipe.clone(),
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(ModelFile { record, tensors }.write(path)?)
@@ -446,6 +450,7 @@ fn describe(
             top1: exact(published.accuracy[0]),
             top5: exact(published.accuracy[1]),
         }),
+        recipe: None,
         graph,
         weights,
     }

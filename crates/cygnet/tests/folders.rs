@@ -24,6 +24,7 @@ fn classifier() -> Classifier {
         licence: None,
         source: None,
         accuracy: None,
+        recipe: None,
     };
     Classifier::new(model).unwrap()
 }

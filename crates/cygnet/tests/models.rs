@@ -46,6 +46,7 @@ fn model(classes: usize) -> Model {
         licence: Some("MIT".into()),
         source: None,
         accuracy: None,
+        recipe: None,
     }
 }
 

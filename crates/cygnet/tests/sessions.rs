@@ -169,6 +169,7 @@ fn small_networks_get_one_thread_and_large_ones_several() {
 fn a_model_takes_another_image_size_with_the_same_weights() {
     let graph = tiny();
     let model = Model {
+        recipe: None,
         id: "tiny".into(),
         weights: random_weights(&graph),
         graph,

@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use cygnet::Evaluation;
+
 use crate::args::Eval;
 use crate::output::{self, STRONG, styled};
 use crate::progress;
@@ -23,8 +25,43 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     } else {
         let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
         let (top1, top5) = (top("top-1", result.top1), top("top-5", result.top5));
-        output::line(&format!("{} images  {top1}  {top5}", result.images))?;
+        let calibration = top("calibration error", result.calibration_error);
+        output::line(&format!("{} images  {top1}  {top5}  {calibration}", result.images))?;
+        confusion(&result)?;
     }
     output::rate(result.images, elapsed);
     Ok(result.unreadable.is_empty())
+}
+
+/// The most classes whose matrix fits the width.
+const MATRIX: usize = 12;
+
+/// The confusion matrix of few classes; of many the most frequent mistakes.
+fn confusion(result: &Evaluation) -> std::io::Result<()> {
+    let seen = |class: &usize| {
+        result.confusion[*class].iter().any(|&count| count > 0)
+            || result.confusion.iter().any(|row| row[*class] > 0)
+    };
+    let classes: Vec<usize> = (0..result.confusion.len()).filter(seen).collect();
+    if !classes.is_empty() && classes.len() <= MATRIX {
+        let short = |class: &usize| result.labels[*class].chars().take(6).collect::<String>();
+        let name = |class: &usize| result.labels[*class].chars().take(16).collect::<String>();
+        let mut headings = vec!["right \\ guess".to_owned()];
+        headings.extend(classes.iter().map(short));
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let cell = |count: u32| if count == 0 { "·".to_owned() } else { count.to_string() };
+        let row = |class: &usize| {
+            let cells = classes.iter().map(|guess| cell(result.confusion[*class][*guess]));
+            [output::plain(&name(class))].into_iter().chain(cells).collect()
+        };
+        let right: Vec<usize> = (1..=classes.len()).collect();
+        return output::table(&headings, &right, classes.iter().map(row).collect());
+    }
+    if result.confused.is_empty() {
+        return Ok(());
+    }
+    let row = |pair: &cygnet::Confused| {
+        vec![output::plain(&pair.class), output::plain(&pair.guess), pair.count.to_string()]
+    };
+    output::table(&["right", "guess", "photos"], &[2], result.confused.iter().map(row).collect())
 }

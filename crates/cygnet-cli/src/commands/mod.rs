@@ -7,6 +7,7 @@ mod eval;
 mod kernels;
 mod list;
 mod show;
+mod train;
 mod verify;
 
 pub(crate) use bench::bench;
@@ -16,6 +17,7 @@ pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
 pub(crate) use list::list;
 pub(crate) use show::show;
+pub(crate) use train::{TRAIN_HELP, Train, train};
 pub(crate) use verify::verify;
 
 use cygnet::weights::Cache;

@@ -140,7 +140,7 @@ fn walk(folder: &Path, images: &mut Vec<PathBuf>) -> Result<()> {
     inside(folder, &mut Vec::new(), images)
 }
 
-fn is_image(path: &Path) -> bool {
+pub(super) fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }

@@ -1,0 +1,243 @@
+//! `cygnet train` as the real binary: runs, resumption, killing, and what it refuses.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cygnet::image::{Image, Rng};
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Bench {
+    folder: TempDir,
+}
+
+/// A short run from random weights on tiny pictures.
+const SMALL: [&str; 10] = [
+    "--from",
+    "scratch",
+    "--network",
+    "mobilenet_v2_0.1",
+    "--image",
+    "16",
+    "--batch",
+    "8",
+    "--set",
+    "ema=0.9",
+];
+
+impl Bench {
+    /// Pictures of two classes: a bright spot on the left or on the right, on noise.
+    fn new(of_a_class: usize) -> Bench {
+        let bench = Bench { folder: tempfile::tempdir().unwrap() };
+        for class in ["left", "right"] {
+            let folder = bench.path("photos").join(class);
+            std::fs::create_dir_all(&folder).unwrap();
+            for number in 0..of_a_class {
+                let mut rng = Rng::keyed(&[number as u64, class.len() as u64]);
+                let mut pixels: Vec<u8> = (0..16 * 16 * 3).map(|_| rng.below(60) as u8).collect();
+                let left = rng.below(4) + if class == "left" { 0 } else { 9 };
+                let top = rng.below(12);
+                for y in top..top + 4 {
+                    pixels[(y * 16 + left) * 3..][..12].fill(250);
+                }
+                let png = Image::from_rgb(16, 16, pixels).unwrap().to_png().unwrap();
+                std::fs::write(folder.join(format!("{number:03}.png")), png).unwrap();
+            }
+        }
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+        command.args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+            .env("CYGNET_CACHE", self.path("cache"))
+            .env("CYGNET_OFFLINE", "1")
+            .env_remove("CYGNET_MIRROR");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn train(&self, out: &str, more: &[&str]) -> Output {
+        let args = [&["train", "photos", "--out", out][..], &SMALL, more].concat();
+        let output = self.run(&args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn refusal(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+fn json(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_run_learns_and_leaves_a_model_a_log_and_a_report() {
+    let bench = Bench::new(60);
+    let set =
+        ["augment.flip=0", "augment.crop=fit", "ema=0", "optimizer.rate=0.05", "optimizer.rate_batch=0"];
+    let set: Vec<&str> = set.iter().flat_map(|setting| ["--set", setting]).collect();
+    let more = [&["--epochs", "8", "--json", "--tensorboard"][..], &set].concat();
+    let lines = json(&bench.train("spots.safetensors", &more));
+    let (end, epochs) = lines.split_last().unwrap();
+    assert_eq!(epochs.len(), 8);
+    let loss = |epoch: &Value| epoch["loss"].as_f64().unwrap();
+    assert!(loss(&epochs[7]) < 0.8 * loss(&epochs[0]), "{epochs:?}");
+    assert_eq!(end["event"], "end");
+    assert!(end["validation"]["top1"].as_f64().unwrap() >= 75.0, "{end}");
+    let log = String::from_utf8(bench.bytes("spots.log.jsonl")).unwrap();
+    assert!(log.starts_with("{\"event\":\"begin\"") && log.matches("\"event\":\"epoch\"").count() == 8);
+    let report = String::from_utf8(bench.bytes("spots.html")).unwrap();
+    for part in ["Curves", "<svg", "Confusion matrix", "latency", "precision", "label_smoothing"] {
+        assert!(report.contains(part), "{part}");
+    }
+    assert!(!report.contains("http"), "the report needs nothing from elsewhere");
+    assert_eq!(std::fs::read_dir(bench.path("spots.events")).unwrap().count(), 1);
+
+    // The model is at once usable by the other commands.
+    let eval = json(&bench.run(&["eval", "--model", "spots.safetensors", "--json", "photos"]));
+    assert_eq!(eval[0]["images"], 120);
+    assert!(eval[0]["top1"].as_f64().unwrap() > 75.0, "{eval:?}");
+    let recipe = bench.run(&["train", "--print-recipe", "spots.safetensors"]);
+    let recipe = String::from_utf8(recipe.stdout).unwrap();
+    assert!(recipe.contains("epochs = 8") && recipe.contains("name = \"scratch-small\""), "{recipe}");
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_byte() {
+    let bench = Bench::new(12);
+    bench.train("one.safetensors", &["--epochs", "2", "--threads", "1"]);
+    bench.train("two.safetensors", &["--epochs", "2", "--threads", "2"]);
+    bench.train("other.safetensors", &["--epochs", "2", "--seed", "1"]);
+    for kind in [".safetensors", ".last.safetensors"] {
+        assert!(bench.bytes(&format!("one{kind}")) == bench.bytes(&format!("two{kind}")), "{kind}");
+        assert!(bench.bytes(&format!("one{kind}")) != bench.bytes(&format!("other{kind}")), "{kind}");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_is_not() {
+    let bench = Bench::new(40);
+    let more = ["--epochs", "6", "--save-every", "0"];
+    let begun = Instant::now();
+    bench.train("whole.safetensors", &more);
+    let whole = begun.elapsed();
+
+    let mut rng = Rng::new(begun.elapsed().as_nanos() as u64);
+    let args = [&["train", "photos", "--out", "torn.safetensors"][..], &SMALL, &more].concat();
+    let (mut kills, mut tries) = (0, 0);
+    loop {
+        let state = bench.path("torn.state.safetensors").exists();
+        let how: &[&str] = if state { &["--resume"] } else { &["--overwrite"] };
+        let mut child = bench
+            .command(&[&args[..], how].concat())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        tries += 1;
+        // The first runs are killed at some moment; then one may end.
+        let patience = if tries <= 5 { whole.mul_f64(rng.between(0.1, 0.7)) } else { Duration::MAX };
+        let started = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break Some(status),
+                None if started.elapsed() > patience => break None,
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        if let Some(status) = status {
+            assert!(status.success(), "try {tries}");
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        // What is there is whole.
+        for name in ["torn.safetensors", "torn.last.safetensors"] {
+            if bench.path(name).exists() {
+                let shown = bench.run(&["show", name, "--json"]);
+                assert!(shown.status.success(), "{name} after {kills} kills");
+            }
+        }
+    }
+    assert!(kills > 0, "no run was killed");
+    for kind in [".safetensors", ".last.safetensors"] {
+        let same = bench.bytes(&format!("torn{kind}")) == bench.bytes(&format!("whole{kind}"));
+        assert!(same, "{kind} differs after {kills} kills");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_finishes_the_step_and_saves() {
+    let bench = Bench::new(30);
+    let more = ["--epochs", "500", "--out", "stopped.safetensors"];
+    let args = [&["train", "photos"][..], &SMALL, &more].concat();
+    let child = bench.command(&args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let log = bench.path("stopped.log.jsonl");
+    while std::fs::read_to_string(&log).map_or(0, |text| text.matches("\"epoch\"").count()) < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("go on with --resume"));
+    assert!(bench.path("stopped.state.safetensors").exists());
+    assert!(bench.run(&["show", "stopped.last.safetensors"]).status.success());
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_what_to_do() {
+    let bench = Bench::new(3);
+    let none = bench.refusal(&["train", "photos"]);
+    assert!(none.contains("--from scratch"), "{none}");
+    let args = [&["train", "photos", "--epochs", "1"][..], &SMALL].concat();
+    assert!(bench.refusal(&[&args[..], &["--resume"]].concat()).contains("no run to resume"));
+    assert!(bench.run(&args).status.success());
+    assert!(bench.refusal(&args).contains("--overwrite"));
+    let other = [&args[..], &["--resume", "--set", "optimizer.rate=7"]].concat();
+    assert!(bench.refusal(&other).contains("another recipe"));
+    std::fs::copy(bench.path("photos/left/000.png"), bench.path("photos/right/new.png")).unwrap();
+    assert!(bench.refusal(&[&args[..], &["--resume"]].concat()).contains("other pictures"));
+    assert!(bench.refusal(&["train", "photos", "--out", "model.pth"]).contains(".safetensors"));
+    assert!(bench.refusal(&["train", "photos/left", "--overwrite"]).contains("no class folders"));
+    let recipe = bench.refusal(&["train", "photos", "--from", "scratch", "--recipe", "x", "--overwrite"]);
+    assert!(recipe.contains("there are finetune"), "{recipe}");
+}
+
+#[test]
+fn unreadable_files_and_pictures_in_both_parts_are_told() {
+    let bench = Bench::new(6);
+    std::fs::create_dir_all(bench.path("parted/train")).unwrap();
+    for class in ["left", "right"] {
+        std::fs::rename(bench.path("photos").join(class), bench.path("parted/train").join(class)).unwrap();
+        std::fs::create_dir_all(bench.path("parted/val").join(class)).unwrap();
+        let from = bench.path("parted/train").join(class).join("001.png");
+        std::fs::copy(from, bench.path("parted/val").join(class).join("copy.png")).unwrap();
+    }
+    std::fs::write(bench.path("parted/train/left/broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    let output = bench.run(&[&["train", "parted", "--epochs", "1"][..], &SMALL].concat());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("broken.png") && told.contains("left out"), "{told}");
+    assert!(told.contains("2 pictures for validation or test are also trained on"), "{told}");
+}

@@ -1,0 +1,116 @@
+//! IDX files of unsigned bytes, the format of MNIST and its successors (LeCun, Cortes and Burges), plain or gzipped.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Found, Labelled, Part, Source};
+use crate::error::{ImageError, Result};
+
+/// The most bytes of one file, unpacked.
+const LIMIT: u64 = 4 << 30;
+
+pub(super) fn is_images(name: &str) -> bool {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    name.ends_with("idx3-ubyte") || name.ends_with(".idx3") || name.ends_with(".idx")
+}
+
+/// The pictures of a folder with IDX files: those called `train…` to learn from, `t10k…` or `test…` for validation.
+pub(super) fn in_folder(path: &Path) -> Result<Option<Found>> {
+    let read = |source| ImageError::Read { path: path.to_owned(), source };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(path).map_err(read)? {
+        let entry = entry.map_err(read)?.path();
+        if is_images(&entry.file_name().unwrap_or_default().to_string_lossy().to_lowercase()) {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    // Where a file lies there both plain and gzipped, one is enough.
+    files.dedup_by(|a, b| a.with_extension("") == *b || a.to_string_lossy() == format!("{}.gz", b.display()));
+    let mut found = Found::default();
+    for file in &files {
+        add(file, &mut found)?;
+    }
+    Ok((!files.is_empty()).then_some(found))
+}
+
+/// The pictures of one file.
+pub(super) fn of_file(path: &Path) -> Result<Found> {
+    let mut found = Found::default();
+    add(path, &mut found)?;
+    for picture in &mut found.pictures {
+        picture.part = Part::Train;
+    }
+    Ok(found)
+}
+
+fn add(path: &Path, found: &mut Found) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let labels = ["", ".gz"].into_iter().find_map(|suffix| {
+        let plain =
+            name.strip_suffix(".gz").unwrap_or(&name).replace("images", "labels").replace("idx3", "idx1");
+        let labels = path.with_file_name(plain + suffix);
+        (labels != path && labels.is_file()).then_some(labels)
+    });
+    let Some(labels) = labels else {
+        let reason = "no file of labels beside it; its name has labels for images and idx1 for idx3".into();
+        return Err(ImageError::Dataset { path: path.to_owned(), reason });
+    };
+    let (shape, pixels) = read(path, 3)?;
+    let (label_shape, label_bytes) = read(&labels, 1)?;
+    if shape[0] != label_shape[0] {
+        let reason = format!("{} labels for {} pictures", label_shape[0], shape[0]);
+        return Err(ImageError::Dataset { path: labels, reason });
+    }
+    let lower = name.to_lowercase();
+    let part =
+        if lower.starts_with("t10k") || lower.starts_with("test") { Part::Validation } else { Part::Train };
+    let (bytes, height, width) = (Arc::new(pixels), shape[1], shape[2]);
+    for (index, label) in label_bytes.iter().enumerate() {
+        let class = label.to_string();
+        found.classes.insert(class.clone());
+        let source =
+            Source::Grey { bytes: Arc::clone(&bytes), offset: index * width * height, width, height };
+        found.pictures.push(Labelled { part, class, name: format!("{} #{index}", path.display()), source });
+    }
+    Ok(())
+}
+
+/// Sizes and elements.
+fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+    let failed = |source| ImageError::Read { path: path.to_owned(), source };
+    let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
+    let file = File::open(path).map_err(failed)?;
+    let gzipped = path.extension().is_some_and(|extension| extension == "gz");
+    let mut reader: Box<dyn Read> =
+        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut header = vec![0; 4 + 4 * dimensions];
+    reader.read_exact(&mut header).map_err(|_| wrong("too short for an IDX file".into()))?;
+    if header[..4] != [0, 0, 8, dimensions as u8] {
+        let what = "not an IDX file of unsigned bytes in";
+        return Err(wrong(format!(
+            "{what} {dimensions} dimension{}",
+            if dimensions == 1 { "" } else { "s" }
+        )));
+    }
+    let shape: Vec<usize> =
+        header[4..].as_chunks().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
+    let length = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let Some(length) = length.filter(|&length| length as u64 <= LIMIT) else {
+        return Err(wrong(format!("{shape:?} is more than {LIMIT} bytes")));
+    };
+    if length == 0 {
+        return Err(wrong(format!("{shape:?} holds no picture")));
+    }
+    let mut bytes = Vec::new();
+    reader.take(length as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() != length {
+        let than = if bytes.len() < length { "fewer" } else { "more" };
+        return Err(wrong(format!("has {than} bytes than its sizes {shape:?} promise")));
+    }
+    Ok((shape, bytes))
+}

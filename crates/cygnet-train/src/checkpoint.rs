@@ -1,0 +1,236 @@
+//! A run's files: the best and the last model, and the state from which the run goes on.
+//!
+//! The state file holds all that a resumed run needs, the last model's weights among it, so that it does not matter
+//! between which two writes a run is killed: each file is whole, and what follows is computed again to the same bytes.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use cygnet_graph::Graph;
+use cygnet_weights::safetensors::{self, Metadata};
+use cygnet_weights::{ModelFile, ModelRecord, Tensor, Tensors, Weights};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::recipe::Recipe;
+use crate::trainer::EpochReport;
+
+/// Where the files of a run are, beside its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFiles {
+    /// The best model, the run's result.
+    pub model: PathBuf,
+}
+
+impl RunFiles {
+    /// The files of a run whose result is `model`.
+    #[must_use]
+    pub fn of(model: impl Into<PathBuf>) -> RunFiles {
+        RunFiles { model: model.into() }
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name: OsString = self.model.file_stem().unwrap_or_default().to_owned();
+        name.push(ending);
+        self.model.with_file_name(name)
+    }
+
+    /// The last model.
+    #[must_use]
+    pub fn last(&self) -> PathBuf {
+        self.beside(".last.safetensors")
+    }
+
+    /// The state: optimiser, averages, place in the data.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.beside(".state.safetensors")
+    }
+
+    /// The log of metrics, a JSON object a line.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.beside(".log.jsonl")
+    }
+
+    /// The report.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.beside(".html")
+    }
+
+    /// The folder of TensorBoard's event files.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.beside(".events")
+    }
+}
+
+/// Version of the state that this crate writes.
+const VERSION: u32 = 1;
+const KEY: &str = "cygnet-run";
+
+/// The state of a run that is not a tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub(crate) version: u32,
+    pub(crate) recipe: Recipe,
+    /// What the model file says, of the model that is trained.
+    pub(crate) record: ModelRecord,
+    /// Names the pictures.
+    pub(crate) fingerprint: u64,
+    /// Whole epochs done; steps done in the epoch under way and in all.
+    pub(crate) epoch: u64,
+    pub(crate) step: usize,
+    pub(crate) steps: u64,
+    /// Seconds of training before this process.
+    pub(crate) seconds: f64,
+    /// Sums over the epoch under way.
+    pub(crate) sums: Sums,
+    pub(crate) history: Vec<EpochReport>,
+    /// The epoch with the best accuracy, counted from 1.
+    pub(crate) best: Option<u64>,
+    pub(crate) finished: bool,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    pub(crate) loss: f64,
+    pub(crate) right: u64,
+    pub(crate) images: u64,
+    pub(crate) seconds: f64,
+}
+
+impl Progress {
+    pub(crate) fn new(recipe: Recipe, record: ModelRecord, fingerprint: u64) -> Progress {
+        Progress {
+            version: VERSION,
+            recipe,
+            record,
+            fingerprint,
+            epoch: 0,
+            step: 0,
+            steps: 0,
+            seconds: 0.0,
+            sums: Sums::default(),
+            history: Vec::new(),
+            best: None,
+            finished: false,
+        }
+    }
+}
+
+/// A run's state as it lies in its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// What is not a tensor.
+    pub progress: Progress,
+    tensors: Tensors,
+}
+
+/// Names of groups of tensors in the state file.
+pub(crate) const WEIGHTS: &str = "weights";
+pub(crate) const AVERAGE: &str = "average";
+
+impl State {
+    pub(crate) fn new(progress: Progress) -> State {
+        State { progress, tensors: Tensors::new() }
+    }
+
+    /// Adds one vector for each parameter of `graph`; empty ones are left out.
+    pub(crate) fn insert(
+        &mut self,
+        group: &str,
+        graph: &Graph,
+        values: &[Vec<f32>],
+    ) -> Result<(), TrainError> {
+        for (param, values) in graph.params().into_iter().zip(values).filter(|(_, values)| !values.is_empty())
+        {
+            self.tensors.insert(format!("{group}/{}", param.name), Tensor::from_f32(param.shape, values)?);
+        }
+        Ok(())
+    }
+
+    /// Reads one vector for each parameter of `graph` back; `wanted` says whose must be there.
+    pub(crate) fn take(
+        &self,
+        path: &Path,
+        group: &str,
+        graph: &Graph,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Weights, TrainError> {
+        let damaged = |reason: String| TrainError::Run { path: path.into(), reason };
+        let values = graph.params().into_iter().enumerate().map(|(index, param)| {
+            if !wanted(index) {
+                return Ok(Vec::new());
+            }
+            let name = format!("{group}/{}", param.name);
+            let tensor = self.tensors.get(&name).ok_or_else(|| damaged(format!("has no tensor {name}")))?;
+            if tensor.shape() != param.shape {
+                return Err(damaged(format!("{name} is {:?}, not {:?}", tensor.shape(), param.shape)));
+            }
+            Ok(tensor.to_f32().into_owned())
+        });
+        values.collect()
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
+        let progress = serde_json::to_string(&self.progress)
+            .map_err(|error| TrainError::Run { path: path.into(), reason: error.to_string() })?;
+        Ok(safetensors::write(path, &self.tensors, &Metadata::from([(KEY.into(), progress)]))?)
+    }
+
+    /// Reads the state of an unfinished or finished run.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no state of a run.
+    pub fn read(path: &Path) -> Result<State, TrainError> {
+        let wrong = |reason: String| TrainError::Run { path: path.into(), reason };
+        if !path.exists() {
+            return Err(wrong("there is no run to resume; leave out --resume".into()));
+        }
+        let (tensors, metadata) = safetensors::read(path)?;
+        let progress = metadata.get(KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
+        let progress: Progress = serde_json::from_str(progress)
+            .map_err(|error| wrong(format!("is the state of another version or damaged: {error}")))?;
+        if progress.version != VERSION {
+            return Err(wrong(format!("has version {}, this program knows {VERSION}", progress.version)));
+        }
+        Ok(State { progress, tensors })
+    }
+
+    /// The recipe of the run.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.progress.recipe
+    }
+
+    /// What is trained, as in its model file.
+    #[must_use]
+    pub fn record(&self) -> &ModelRecord {
+        &self.progress.record
+    }
+
+    /// The weights that are trained now.
+    ///
+    /// # Errors
+    /// If the file lacks some.
+    pub fn weights(&self, path: &Path, graph: &Graph) -> Result<Weights, TrainError> {
+        self.take(path, WEIGHTS, graph, |_| true)
+    }
+}
+
+/// Writes a model file.
+pub(crate) fn write_model(
+    path: &Path,
+    record: ModelRecord,
+    graph: &Graph,
+    weights: &[Vec<f32>],
+) -> Result<(), TrainError> {
+    let mut tensors = Tensors::new();
+    for (param, values) in graph.params().into_iter().zip(weights) {
+        tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
+    }
+    Ok(ModelFile { record, tensors }.write(path)?)
+}

@@ -1,0 +1,125 @@
+//! The pictures of a run: divided, looked at once, those that cannot be read left out.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cygnet_image::{Crop, Dataset, Photos, Splits, duplicates};
+
+use crate::TrainError;
+use crate::recipe::Recipe;
+
+/// The most pictures that are taken for validation where none are given.
+const MOST_VALIDATION: f64 = 5000.0;
+
+/// Pictures to learn from and to choose by.
+#[derive(Debug)]
+pub struct TrainData {
+    /// The names of the classes.
+    pub classes: Vec<String>,
+    /// Pictures to learn from.
+    pub train: Arc<Photos>,
+    /// Pictures to choose by; may be none.
+    pub validation: Arc<Photos>,
+    /// Pictures for the final figure; may be none.
+    pub test: Arc<Photos>,
+    /// Weight of each class, inverse to its pictures.
+    pub class_weights: Vec<f32>,
+    /// Names pictures and classes by content, so that a resumed run is sure to see the same ones.
+    pub fingerprint: u64,
+    /// Pictures that cannot be read, and why.
+    pub unreadable: Vec<(String, String)>,
+    /// Validation or test pictures that are also trained on: those pictures' names, and the trained ones'.
+    pub duplicates: Vec<(String, String)>,
+}
+
+impl TrainData {
+    /// Divides the pictures if need be and decodes each once, keeping up to `keep_bytes` of pixels; photos that are
+    /// cropped at random are kept at no more than twice the `side` of the network's image. `seen` is called with the
+    /// number of pictures looked at and of all there are.
+    ///
+    /// # Errors
+    /// If too few can be read.
+    pub fn new(
+        splits: Splits,
+        recipe: &Recipe,
+        side: usize,
+        keep_bytes: u64,
+        threads: NonZeroUsize,
+        seen: impl Fn(usize, usize) + Sync,
+    ) -> Result<TrainData, TrainError> {
+        let Splits { train, validation, test } = splits;
+        let (train, validation) = match validation {
+            Some(validation) => (train, validation),
+            None => {
+                let most = MOST_VALIDATION / train.samples.len().max(1) as f64;
+                if recipe.validation > 0.0 {
+                    train.split(recipe.validation.min(most), recipe.seed)
+                } else {
+                    let classes = train.classes.clone();
+                    (train, Dataset { classes, samples: Vec::new() })
+                }
+            }
+        };
+        let test = test.unwrap_or_default();
+        let shorter = (recipe.augment.crop == Crop::Resized).then_some(2 * side);
+        let total = train.samples.len() + validation.samples.len() + test.samples.len();
+        let classes = train.classes.clone();
+
+        let mut unreadable = Vec::new();
+        let mut before = 0;
+        let mut look = |samples, shorter, keep| {
+            let photos = Photos::new(samples, shorter, keep);
+            let count = photos.samples().len();
+            let mut survey = photos.survey(threads, |done| seen(before + done, total));
+            before += count;
+            let broken: Vec<usize> = survey.unreadable.iter().map(|(index, _)| *index).collect();
+            unreadable.extend(survey.unreadable.drain(..).map(|(index, error)| {
+                let name = photos.samples()[index].name.clone();
+                let reason = error.to_string();
+                (
+                    name.clone(),
+                    reason.strip_prefix(&format!("{name}: ")).map_or(reason.clone(), str::to_owned),
+                )
+            }));
+            let mut index = 0;
+            survey.hashes.retain(|_| {
+                index += 1;
+                broken.binary_search(&(index - 1)).is_err()
+            });
+            (photos.without(&broken), survey)
+        };
+        let (train, train_survey) = look(train.samples, shorter, keep_bytes);
+        let (validation, validation_survey) = look(validation.samples, None, 0);
+        let (test, test_survey) = look(test.samples, None, 0);
+
+        let whole = Dataset { classes, samples: train.samples().to_vec() };
+        let counts = whole.counts();
+        if let Some(class) = counts.iter().position(|&count| count == 0) {
+            let what = format!("no picture of class {} is left to learn from", whole.classes[class]);
+            return Err(TrainError::TooFew { what });
+        }
+        let mut pairs = Vec::new();
+        for (photos, survey) in [(&validation, &validation_survey), (&test, &test_survey)] {
+            for (ours, theirs) in duplicates((&train, &train_survey), (photos, survey))? {
+                pairs.push((photos.samples()[theirs].name.clone(), train.samples()[ours].name.clone()));
+            }
+        }
+        let mut fingerprint = 0u64;
+        for (photos, survey) in [(&train, &train_survey), (&validation, &validation_survey)] {
+            for (sample, hash) in photos.samples().iter().zip(&survey.hashes) {
+                let next = hash.unwrap_or(0) ^ sample.class as u64;
+                fingerprint = (fingerprint.rotate_left(5) ^ next).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            }
+        }
+        Ok(TrainData {
+            class_weights: whole.balanced_weights(),
+            classes: whole.classes,
+            train: Arc::new(train),
+            validation: Arc::new(validation),
+            test: Arc::new(test),
+            fingerprint,
+            unreadable,
+            duplicates: pairs,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers of the fast runtime for examples with known classes.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
+
+use cygnet_graph::{Graph, Op};
+use cygnet_image::{Image, Photos, Preprocess, map_indexed};
+use cygnet_runtime::{Level, Plan, Session, softmax};
+
+use crate::TrainError;
+use crate::metrics::Verdict;
+
+/// Examples that are looked at again and again.
+#[derive(Debug)]
+pub(crate) enum Examples {
+    /// Photos, prepared as for use; the prepared pixels are kept if there is room for all.
+    Photos { photos: Arc<Photos>, preprocess: Preprocess, kept: Option<Vec<OnceLock<Image>>> },
+    /// Inputs one after the other, and their classes.
+    Inputs { values: Vec<f32>, length: usize, classes: Vec<usize> },
+}
+
+impl Examples {
+    pub(crate) fn photos(photos: Arc<Photos>, preprocess: Preprocess, keep_bytes: u64) -> Examples {
+        let count = photos.samples().len();
+        let bytes = (count * preprocess.size[0] * preprocess.size[1] * 3) as u64;
+        let kept = (bytes <= keep_bytes).then(|| (0..count).map(|_| OnceLock::new()).collect());
+        Examples::Photos { photos, preprocess, kept }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Examples::Photos { photos, .. } => photos.samples().len(),
+            Examples::Inputs { classes, .. } => classes.len(),
+        }
+    }
+
+    pub(crate) fn class(&self, index: usize) -> usize {
+        match self {
+            Examples::Photos { photos, .. } => photos.samples()[index].class,
+            Examples::Inputs { classes, .. } => classes[index],
+        }
+    }
+
+    /// Writes one example's input.
+    pub(crate) fn input(&self, index: usize, input: &mut [f32]) -> Result<(), TrainError> {
+        match self {
+            Examples::Inputs { values, length, .. } => {
+                input.copy_from_slice(&values[index * length..][..*length]);
+            }
+            Examples::Photos { photos, preprocess, kept } => {
+                let slot = kept.as_ref().map(|kept| &kept[index]);
+                if let Some(image) = slot.and_then(OnceLock::get) {
+                    preprocess.normalize_into(image, input)?;
+                } else {
+                    let image = preprocess.fit(&*photos.get(index)?)?;
+                    preprocess.normalize_into(&image, input)?;
+                    if let Some(slot) = slot {
+                        _ = slot.set(image);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The network's output for every example, computed on `threads` threads.
+pub(crate) fn outputs<T: Send>(
+    graph: &Graph,
+    weights: &[Vec<f32>],
+    level: Level,
+    threads: NonZeroUsize,
+    count: usize,
+    input: impl Fn(usize, &mut [f32]) -> Result<(), TrainError> + Sync,
+    output: impl Fn(usize, &mut [f32]) -> T + Sync,
+) -> Result<Vec<T>, TrainError> {
+    let plan = Arc::new(Plan::new(graph.clone(), weights, level)?);
+    let length = graph.input_shape().iter().product();
+    let state = || {
+        let session = Session::new(Arc::clone(&plan));
+        let outputs = session.outputs();
+        (session, vec![0.0f32; length], vec![0.0f32; outputs])
+    };
+    let work = |(session, image, result): &mut (Session, Vec<f32>, Vec<f32>), index| {
+        input(index, image)?;
+        session.run(image, result)?;
+        Ok(output(index, result))
+    };
+    map_indexed(count, threads, state, work, |_| ()).into_iter().collect()
+}
+
+/// A verdict for every example.
+pub(crate) fn judge(
+    graph: &Graph,
+    weights: &[Vec<f32>],
+    level: Level,
+    threads: NonZeroUsize,
+    examples: &Examples,
+) -> Result<Vec<Verdict>, TrainError> {
+    let is_softmax = graph.node(graph.output()).op == Op::Softmax;
+    let verdict = |index: usize, scores: &mut [f32]| {
+        if !is_softmax {
+            let classes = scores.len();
+            softmax(scores, classes);
+        }
+        Verdict::of(scores, examples.class(index))
+    };
+    outputs(graph, weights, level, threads, examples.len(), |i, input| examples.input(i, input), verdict)
+}

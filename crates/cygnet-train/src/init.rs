@@ -1,0 +1,33 @@
+//! Weights to start from.
+
+use cygnet_graph::{Graph, Op, Role};
+use cygnet_image::Rng;
+use cygnet_weights::Weights;
+
+/// Random weights for training from scratch, in the order of [`Graph::params`]: convolutions normal with variance
+/// `2 / fan_out` (He et al. 2015, in the mode and per group as torchvision's MobileNets and ShuffleNets), linear layers
+/// uniform with variance `1 / (3 fan_in)` (PyTorch's default), biases zero, batch norms the identity.
+#[must_use]
+pub fn initial_weights(graph: &Graph, seed: u64) -> Weights {
+    let params = graph.params();
+    let values = params.iter().enumerate().map(|(number, param)| {
+        let count: usize = param.shape.iter().product();
+        let mut rng = Rng::keyed(&[seed, 0x1417, number as u64]);
+        match param.role {
+            Role::Bias | Role::NormBias | Role::NormMean => vec![0.0; count],
+            Role::NormWeight | Role::NormVar => vec![1.0; count],
+            Role::Weight => {
+                let op = &graph.node(param.node).op;
+                if let Op::Conv(conv) = op {
+                    let fan_out = conv.out / conv.groups * conv.kernel[0] * conv.kernel[1];
+                    let deviation = (2.0 / fan_out as f64).sqrt();
+                    (0..count).map(|_| (rng.normal() * deviation) as f32).collect()
+                } else {
+                    let bound = 1.0 / (param.shape[1..].iter().product::<usize>() as f64).sqrt();
+                    (0..count).map(|_| rng.between(-bound, bound) as f32).collect()
+                }
+            }
+        }
+    });
+    values.collect()
+}

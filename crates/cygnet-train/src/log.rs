@@ -1,0 +1,227 @@
+//! Metrics written while a run goes on: JSON lines, and TensorBoard's event files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::TrainError;
+use crate::trainer::{Callback, EpochReport, RunInfo, StepReport};
+
+/// Writes a JSON object a line: one at the start, one every few steps, one an epoch. A resumed run's lines follow those
+/// from before.
+#[derive(Debug)]
+pub struct JsonLog {
+    path: PathBuf,
+    file: File,
+    every: usize,
+    failed: Option<io::Error>,
+}
+
+impl JsonLog {
+    /// Begins a log, or goes on with it. Every `every`th step is logged.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn new(path: &Path, append: bool, every: usize) -> Result<JsonLog, TrainError> {
+        let mut options = OpenOptions::new();
+        let options = if append { options.append(true) } else { options.write(true).truncate(true) };
+        let opened = options.create(true).open(path);
+        let file = opened.map_err(|source| TrainError::Write { path: path.into(), source })?;
+        Ok(JsonLog { path: path.into(), file, every: every.max(1), failed: None })
+    }
+
+    fn line(&mut self, event: &'static str, value: &impl Serialize) {
+        #[derive(Serialize)]
+        struct Line<'a, T> {
+            event: &'static str,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        let line = serde_json::to_string(&Line { event, value }).map_err(io::Error::other);
+        let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
+        self.failed = self.failed.take().or(written.err());
+    }
+}
+
+impl Callback for JsonLog {
+    fn begin(&mut self, info: &RunInfo) {
+        self.line("begin", info);
+    }
+
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if report.step.is_multiple_of(self.every) {
+            self.line("step", report);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        self.line("epoch", report);
+        self.failed.take().map_or(Ok(()), |source| Err(TrainError::Write { path: self.path.clone(), source }))
+    }
+}
+
+/// Writes an event file that TensorBoard reads: scalars only.
+///
+/// The format is a sequence of records, each a length, its checksum, a message and its checksum; messages are protocol
+/// buffers of TensorFlow's `event.proto` and `summary.proto`.
+#[derive(Debug)]
+pub struct TensorBoard {
+    path: PathBuf,
+    file: BufWriter<File>,
+    steps: usize,
+    failed: Option<io::Error>,
+}
+
+impl TensorBoard {
+    /// Begins a new event file in `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn new(folder: &Path) -> Result<TensorBoard, TrainError> {
+        let write = |source| TrainError::Write { path: folder.into(), source };
+        fs::create_dir_all(folder).map_err(write)?;
+        let now = now();
+        let path = folder.join(format!("events.out.tfevents.{:010}.{}", now as u64, std::process::id()));
+        let mut file = BufWriter::new(File::create(&path).map_err(write)?);
+        let mut event = Vec::new();
+        put_double(&mut event, 1, now);
+        put_bytes(&mut event, 3, b"brain.Event:2");
+        write_record(&mut file, &event).map_err(write)?;
+        Ok(TensorBoard { path, file, steps: 0, failed: None })
+    }
+
+    fn scalars(&mut self, step: u64, values: &[(&str, Option<f64>)]) {
+        let mut summary = Vec::new();
+        for (tag, value) in values.iter().filter_map(|(tag, value)| Some((tag, (*value)?))) {
+            let mut message = Vec::new();
+            put_bytes(&mut message, 1, tag.as_bytes());
+            put_key(&mut message, 2, 5);
+            message.extend((value as f32).to_le_bytes());
+            put_bytes(&mut summary, 1, &message);
+        }
+        let mut event = Vec::new();
+        put_double(&mut event, 1, now());
+        put_key(&mut event, 2, 0);
+        put_varint(&mut event, step);
+        put_bytes(&mut event, 5, &summary);
+        let written = write_record(&mut self.file, &event);
+        self.failed = self.failed.take().or(written.err());
+    }
+}
+
+impl Callback for TensorBoard {
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        self.steps = report.steps;
+        let step = (report.epoch - 1) * report.steps as u64 + report.step as u64;
+        let values = [
+            ("train/loss", Some(report.loss)),
+            ("train/accuracy", Some(report.accuracy)),
+            ("train/rate", Some(report.rate)),
+            ("speed/images_per_s", Some(report.images_per_s)),
+        ];
+        self.scalars(step, &values);
+        ControlFlow::Continue(())
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        let values = [
+            ("validation/loss", report.validation_loss),
+            ("validation/top1", report.validation_top1),
+            ("validation/top5", report.validation_top5),
+        ];
+        self.scalars(report.epoch * self.steps as u64, &values);
+        let flushed = self.file.flush();
+        let failed = self.failed.take().or(flushed.err());
+        failed.map_or(Ok(()), |source| Err(TrainError::Write { path: self.path.clone(), source }))
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_key(out: &mut Vec<u8>, field: u64, wire: u64) {
+    put_varint(out, field << 3 | wire);
+}
+
+fn put_double(out: &mut Vec<u8>, field: u64, value: f64) {
+    put_key(out, field, 1);
+    out.extend(value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+    put_key(out, field, 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend(bytes);
+}
+
+fn write_record(out: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    let length = (message.len() as u64).to_le_bytes();
+    out.write_all(&length)?;
+    out.write_all(&masked_checksum(&length).to_le_bytes())?;
+    out.write_all(message)?;
+    out.write_all(&masked_checksum(message).to_le_bytes())
+}
+
+/// CRC-32C, rotated and shifted as TensorFlow's record writer does.
+fn masked_checksum(bytes: &[u8]) -> u32 {
+    let mut sum = !0u32;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
+        }
+    }
+    (!sum).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_those_of_crc_32c() {
+        let unmasked = |bytes: &[u8]| masked_checksum(bytes).wrapping_sub(0xa282_ead8).rotate_left(15);
+        assert_eq!(unmasked(b"123456789"), 0xe306_9283);
+        assert_eq!(unmasked(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn a_scalar_is_found_where_the_format_puts_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut board = TensorBoard::new(folder.path()).unwrap();
+        board.scalars(300, &[("a/b", Some(0.5)), ("none", None)]);
+        board.file.flush().unwrap();
+        let bytes = fs::read(&board.path).unwrap();
+        let mut records = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+            assert_eq!(rest[8..12], masked_checksum(&rest[..8]).to_le_bytes());
+            let message = &rest[12..][..length];
+            assert_eq!(rest[12 + length..][..4], masked_checksum(message).to_le_bytes());
+            records.push(message);
+            rest = &rest[16 + length..];
+        }
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0][9..], [&[0x1a, 13][..], b"brain.Event:2"].concat());
+        // Step 300 as a varint, then the summary with one value: tag and float.
+        let value = [&[0x0a, 3][..], b"a/b", &[0x15], &0.5f32.to_le_bytes()].concat();
+        let summary = [&[0x0a, value.len() as u8][..], &value].concat();
+        let tail = [&[0x10, 0xac, 0x02, 0x2a, summary.len() as u8][..], &summary].concat();
+        assert_eq!(records[1][9..], tail);
+    }
+}

@@ -1,0 +1,230 @@
+//! Training networks of the zoo and model files: what `cygnet train` does. The loop itself is [`Trainer`].
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use cygnet_graph::Graph;
+use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
+use cygnet_runtime::Level;
+use cygnet_weights::{Cache, Progress as Download};
+
+pub use cygnet_train::*;
+
+use crate::{Error, Model, bench, network, preprocess};
+
+/// Weights to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The network's published weights.
+    Pretrained,
+    /// Random ones.
+    Scratch,
+    /// A model file or a checkpoint of the network.
+    File(PathBuf),
+}
+
+impl FromStr for Start {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Start, Self::Err> {
+        Ok(match text {
+            "pretrained" => Start::Pretrained,
+            "scratch" => Start::Scratch,
+            file => Start::File(file.into()),
+        })
+    }
+}
+
+/// Sides up to this are those of small pictures, such as CIFAR's.
+const SMALL: usize = 64;
+
+/// The recipe that fits when none is named: `finetune` for weights that were trained before, else by the pictures' size.
+///
+/// # Errors
+/// If the first picture cannot be read.
+#[must_use]
+pub fn fitting_recipe(start: &Start, splits: &Splits, image: Option<usize>) -> &'static str {
+    if *start != Start::Scratch {
+        return "finetune";
+    }
+    let first = splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok());
+    let side = image.or(first.map(|image| image.width.max(image.height)));
+    if side.is_some_and(|side| side <= SMALL) { "scratch-small" } else { "scratch" }
+}
+
+/// A network for the classes `labels` and the recipe's image size, with weights to start from. The classifier is new
+/// unless the weights are for the very same classes.
+///
+/// # Errors
+/// If there is no such network, its weights cannot be had or do not fit, or it cannot have this image size.
+pub fn trainee(
+    name: &str,
+    start: &Start,
+    labels: &[String],
+    recipe: &Recipe,
+    cache: &Cache,
+    progress: &mut dyn Download,
+) -> Result<Trainee, Error> {
+    let classes = labels.len();
+    let mut model = match start {
+        Start::Pretrained => Model::pretrained(name, None, cache, progress).map_err(|error| match error {
+            Error::UnknownNetwork { .. } | Error::UnknownTag { .. } => error,
+            other => Error::NoStart { reason: other.to_string() },
+        })?,
+        Start::File(path) => Model::open(path).or_else(|error| match error {
+            Error::Ambiguous { .. } | Error::Unrecognised { .. } => Model::convert(path, Some(name), None),
+            other => Err(other),
+        })?,
+        Start::Scratch => {
+            let network = network(name)?;
+            let side = network.side();
+            let graph = network.build()?.resized(side, side)?;
+            Model {
+                id: network.id.clone(),
+                preprocess: preprocess(&network.preset(), graph.input_shape()),
+                weights: initial_weights(&graph, recipe.seed),
+                graph,
+                labels: Vec::new(),
+                licence: None,
+                source: None,
+                accuracy: None,
+                recipe: None,
+            }
+        }
+    };
+    if model.labels != labels {
+        let graph = model.graph.with_classes(classes)?;
+        let params = graph.params();
+        let head = params.last().map(|param| param.node);
+        let fresh = initial_weights(&graph, recipe.seed);
+        for ((weights, fresh), param) in model.weights.iter_mut().zip(fresh).zip(&params) {
+            if Some(param.node) == head {
+                *weights = fresh;
+            }
+        }
+        model.graph = graph;
+    }
+    let native = model.preprocess.size[0];
+    let side = if recipe.image == 0 { native } else { recipe.image };
+    let graph = sized(&model.graph.without_softmax()?, side, recipe)?;
+    Ok(Trainee {
+        preprocess: prepared(model.preprocess, native, side, recipe),
+        id: model.id,
+        graph,
+        weights: model.weights,
+        licence: model.licence,
+        source: model.source,
+    })
+}
+
+fn sized(graph: &Graph, side: usize, recipe: &Recipe) -> Result<Graph, Error> {
+    let [_, height, width] = graph.input_shape();
+    if [height, width] == [side, side] {
+        return Ok(graph.clone());
+    }
+    Ok(if recipe.adapt_strides { graph.for_small_images(side)? } else { graph.resized(side, side)? })
+}
+
+/// The preprocessing for another image size: what is cut off keeps its share, and for padded crops nothing is.
+fn prepared(mut preprocess: Preprocess, native: usize, side: usize, recipe: &Recipe) -> Preprocess {
+    preprocess.size = [side, side];
+    let whole = recipe.augment.crop == Crop::Padded;
+    preprocess.resize = match preprocess.resize {
+        _ if whole => Resize::ShorterSide { side },
+        Resize::ShorterSide { side: longer } => {
+            Resize::ShorterSide { side: (longer as f64 * side as f64 / native as f64).round() as usize }
+        }
+        other @ (Resize::CropFraction { .. } | Resize::CropPct { .. } | Resize::Squash | Resize::None) => {
+            other
+        }
+    };
+    preprocess
+}
+
+/// A run's network as it was when its state was written.
+///
+/// # Errors
+/// If the state is damaged.
+pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
+    let record = state.record();
+    let wrong = |reason: String| Error::Record { path: path.into(), reason };
+    let graph = Graph::from_json(&record.graph)?;
+    Ok(Trainee {
+        id: record.network.clone(),
+        weights: state.weights(path, &graph)?,
+        graph,
+        preprocess: serde_json::from_value(record.preprocess.clone())
+            .map_err(|error| wrong(error.to_string()))?,
+        licence: record.licence.clone(),
+        source: record.source.clone(),
+    })
+}
+
+/// The network that the recipe's `distill.teacher` names, for images of the trained one's size.
+///
+/// # Errors
+/// If it cannot be had, or is for other classes.
+pub fn teacher(
+    trainee: &Trainee,
+    labels: &[String],
+    recipe: &Recipe,
+    cache: &Cache,
+    progress: &mut dyn Download,
+) -> Result<Option<Teacher>, Error> {
+    let name = &recipe.distill.teacher;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let model = Model::load(name, cache, progress)?;
+    if model.labels != labels {
+        let reason = "is for other classes than the pictures'; a teacher must know the same".into();
+        return Err(Error::Record { path: name.into(), reason });
+    }
+    let [_, height, width] = trainee.graph.input_shape();
+    let graph = model.graph.without_softmax()?.resized(height, width)?;
+    Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
+}
+
+/// What a report says first: the network, its size, its latency on this machine, its accuracy.
+///
+/// # Errors
+/// If the network cannot be timed.
+pub fn facts(outcome: &Outcome, data: &[usize; 3]) -> Result<Vec<Fact>, Error> {
+    let Outcome { model, verdicts, test_verdicts, record, history, .. } = outcome;
+    let level = Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?;
+    let cost = model.graph.cost();
+    let options = bench::BenchOptions {
+        plan: level.into(),
+        threads: Some(1),
+        batch: 1,
+        duration: Duration::from_millis(400),
+    };
+    let timing = bench::bench(&model.id, &model.graph, &model.weights, options)?;
+    let bytes: usize = model.weights.iter().map(|values| 4 * values.len()).sum();
+    let [_, height, width] = model.graph.input_shape();
+    let mut facts = vec![
+        ("network", model.id.clone()),
+        ("image", format!("{height} x {width}")),
+        ("classes", record.labels.len().to_string()),
+        ("params", format!("{:.2} M", cost.params as f64 / 1e6)),
+        ("MACs", format!("{:.1} M", cost.macs as f64 / 1e6)),
+        ("model file", format!("{:.1} MB", bytes as f64 / 1e6)),
+        ("latency", format!("{:.2} ms (median, one thread, {})", timing.median_ms, level.name())),
+        (
+            "pictures",
+            format!("{} to learn from, {} for validation, {} for the test", data[0], data[1], data[2]),
+        ),
+    ];
+    let classes = record.labels.len();
+    for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
+        if !verdicts.is_empty() {
+            let metrics = Metrics::of(verdicts, classes);
+            facts.push((name, format!("top-1 {:.2} %, top-5 {:.2} %", metrics.top1, metrics.top5)));
+        }
+    }
+    let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
+    let best = outcome.best;
+    facts.push(("training", format!("{} epochs, best {best}, {seconds:.0} s of steps", history.len())));
+    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
