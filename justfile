@@ -6,9 +6,14 @@ check:
 test:
     cargo test --workspace
 
-# Writes the tables of networks in README.md and docs/networks.md anew from the registry.
+# Writes the tables in README.md and docs/networks.md anew from the registry and the newest record of benchmarks.
 tables:
     CYGNET_UPDATE=1 cargo test -p cygnet --test tables
+
+# Keeps results of the comparison with other runtimes and shows them in README.md.
+record +RESULTS:
+    benches/record.py {{RESULTS}}
+    just tables
 
 # Writes the operator cases anew; needs Python with torch and numpy.
 op-cases:

@@ -42,8 +42,6 @@ else:
 net.train()
 best = 0
 images = torch.randn(batch, 3, side, side)
-if "--channels-last" in sys.argv:
-    net, images = net.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
 labels = torch.arange(batch) % 1000
 optimizer = torch.optim.SGD(net.parameters(), lr=1e-5, momentum=0.9)
 def step():

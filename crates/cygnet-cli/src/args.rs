@@ -76,12 +76,22 @@ Examples:
     #[command(after_help = "\
 Examples:
   cygnet bench mobilenet_v2 ghostnet_100
-  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json")]
+  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json
+  cygnet bench mobilenet_v2 --threads 2 --batch 8
+  cygnet bench mobilenet_v2 --layers
+  cygnet bench model.safetensors --cold")]
     Bench(Bench),
+    /// List the kernels, the instruction sets they are compiled for, and which are used
+    #[command(after_help = "\
+Examples:
+  cygnet kernels --json
+  CYGNET_ISA=avx2 cygnet kernels")]
+    Kernels(Kernels),
     /// Check networks against golden files of their reference implementations
     #[command(after_help = "\
 Examples:
-  cygnet verify goldens/inference/*.json")]
+  cygnet verify goldens/inference/*.json
+  CYGNET_ISA=scalar cygnet verify --fast goldens/inference/*.json")]
     Verify(Verify),
 }
 
@@ -180,13 +190,13 @@ pub(crate) struct Convert {
 
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Weights: made by a formula, or the published ones
-    #[arg(long, value_enum, default_value_t = BenchWeights::Random)]
-    pub(crate) weights: BenchWeights,
-    /// Threads; more than one is not there yet, so auto is one
-    #[arg(long, value_name = "1|auto", default_value = "auto", value_parser = ["1", "auto"])]
-    pub(crate) threads: String,
-    /// Images a run, one after the other
+    /// Weights of networks of the zoo: made by a formula, or the published ones; --cold takes those
+    #[arg(long, value_enum)]
+    pub(crate) weights: Option<BenchWeights>,
+    /// Threads; auto: as many as pay
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = bench_threads)]
+    pub(crate) threads: BenchThreads,
+    /// Images a run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) batch: u16,
     /// Height and width of the image
@@ -198,12 +208,43 @@ pub(crate) struct Bench {
     /// Best instruction set to use: avx512, avx2 or scalar
     #[arg(long, value_name = "ISA")]
     pub(crate) isa: Option<Level>,
-    /// Print one JSON object a network
+    /// Use no kernel that trades rounding for speed
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Time every step, on one thread
+    #[arg(long, conflicts_with_all = ["batch", "cold"])]
+    pub(crate) layers: bool,
+    /// Time from the start of a new process to the first logits, with the files in the system's cache
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) cold: bool,
+    /// Load one model, compute logits once and say how long that took: what --cold starts
+    #[arg(long, hide = true, conflicts_with_all = ["layers", "cold", "batch"])]
+    pub(crate) first_logits: bool,
+    /// Print one JSON object a network, or a step
     #[arg(long)]
     pub(crate) json: bool,
-    /// Networks of the zoo
-    #[arg(required = true, value_name = "ID")]
+    /// Networks of the zoo, perhaps with .TAG of their weights, or model files
+    #[arg(required = true, value_name = "ID[.TAG]|FILE")]
     pub(crate) models: Vec<String>,
+}
+
+/// Threads of a benchmark; none: as many as pay.
+#[derive(Clone, Copy)]
+pub(crate) struct BenchThreads(pub(crate) Option<NonZeroUsize>);
+
+fn bench_threads(text: &str) -> Result<BenchThreads, &'static str> {
+    if text == "auto" {
+        Ok(BenchThreads(None))
+    } else {
+        threads(text).map(|threads| BenchThreads(Some(threads)))
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Kernels {
+    /// Print one JSON object a kernel and instruction set
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where a benchmark's weights come from.
@@ -237,6 +278,9 @@ pub(crate) struct Verify {
     /// What runs the networks; CYGNET_ISA caps the runtime's instruction set
     #[arg(long, value_enum, default_value_t = Executor::Runtime)]
     pub(crate) executor: Executor,
+    /// Let the runtime use kernels that trade rounding for speed, as the other commands do
+    #[arg(long)]
+    pub(crate) fast: bool,
     /// Golden files
     #[arg(required = true, value_name = "FILE.json")]
     pub(crate) files: Vec<PathBuf>,

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval(&args),
         Command::Convert(args) => commands::convert(&args),
         Command::Bench(args) => commands::bench(&args),
+        Command::Kernels(args) => commands::kernels(&args),
         Command::Verify(args) => commands::verify(&args),
     };
     match done {

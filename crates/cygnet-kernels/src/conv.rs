@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Memory, Store, Weights};
 use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
@@ -57,9 +57,13 @@ impl Window {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
             (self.kernel, self.stride, self.dilation, self.pad);
         let start = y * stride;
-        let first = pad.saturating_sub(start).div_ceil(dilation).min(kernel);
-        let end = (height + pad).saturating_sub(start).div_ceil(dilation).clamp(first, kernel);
-        first..end
+        let (above, below) = (pad.saturating_sub(start), (height + pad).saturating_sub(start));
+        if dilation == 1 {
+            let first = above.min(kernel);
+            return first..below.clamp(first, kernel);
+        }
+        let first = above.div_ceil(dilation).min(kernel);
+        first..below.div_ceil(dilation).clamp(first, kernel)
     }
 }
 
@@ -102,8 +106,8 @@ pub struct Conv {
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
     panels: Vec<Panel>,
-    weights: Memory,
-    bias: Memory,
+    weights: Weights,
+    bias: Weights,
     output: Map,
     residual: Option<Map>,
     activation: Activation,
@@ -167,6 +171,7 @@ impl Conv {
                 let map = join(part.map);
                 check_reach(&window, &map, &output);
                 assert_eq!(part.channels.len(), map.channels);
+                assert_eq!(part.map.height, parts[0].map.height);
                 for kx in 0..kw {
                     let column = (kx * window.dilation[1]) as isize - window.pad[1] as isize;
                     let shift = column * map.pixel as isize;
@@ -192,7 +197,7 @@ impl Conv {
         let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
         let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
-        let bias = padded(data.bias, level);
+        let bias = padded(data.bias, level).into();
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
         let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
@@ -204,7 +209,7 @@ impl Conv {
             taps,
             rows,
             panels,
-            weights,
+            weights: weights.into(),
             bias,
             output,
             residual,
@@ -213,6 +218,16 @@ impl Conv {
             strips,
             rows_first,
         }
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.weights.settle(store);
+        self.bias.settle(store);
     }
 
     pub(crate) fn name(&self) -> String {
@@ -293,7 +308,7 @@ impl Conv {
         }
     }
 
-    /// Computes a panel of an output row, into memory of its own.
+    /// Computes a panel of an output row into other memory, whose halo is left alone.
     ///
     /// # Safety
     /// As [`Conv::run`].
@@ -317,7 +332,7 @@ impl Conv {
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
         // output row and the panel's channels lie in the output map.
         unsafe {
-            if tiles.start == 0 && out.halo != [0, 0] {
+            if tiles.start == 0 && out.halo != [0, 0] && output == arena {
                 out.zero_halo(output, y, panel.start..panel.start + panel.channels);
             }
             let first = Strip { conv: self, panel, arena, output, y, x, tiles: larger.len() };
@@ -347,8 +362,11 @@ pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
     assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
-/// The number of vectors a panel that costs least, counting cycles of a core with two loads and one multiply-add of a
-/// whole vector a cycle, and what a tile costs beside its `depth` inputs.
+/// Half cycles until a multiply-add's sum can be added to.
+const LATENCY: usize = 8;
+
+/// The number of vectors a panel that costs least, counting half cycles of a core that loads and multiplies two of the
+/// smallest vectors a cycle, and what a tile costs beside its `depth` inputs.
 fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
     let halves = level.lanes() / level.least_lanes();
     let total = channels.div_ceil(level.least_lanes());
@@ -360,8 +378,8 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
             let slots = pieces.div_ceil(halves);
             let one = |pixels: usize| {
                 let arithmetic = pixels * pieces;
-                let loads = (pixels + 2 * slots) * halves / 2;
-                let cycles = 16 * arithmetic.max(loads).max(4 * halves) + (pixels + slots) * halves;
+                let loads = pixels + slots * halves;
+                let cycles = 16 * arithmetic.max(loads).max(LATENCY) + (pixels + slots) * halves;
                 depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
             };
             more * one(size + 1) + (tiles - more) * one(size)
@@ -391,6 +409,9 @@ pub(crate) fn padded(numbers: &[f32], level: Level) -> Memory {
     memory
 }
 
+/// Output channels that are packed together.
+const BLOCK: usize = 8;
+
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
 /// output channels, padded with zeros.
 fn pack(
@@ -414,9 +435,24 @@ fn pack(
         let half = !width.is_multiple_of(lanes);
         let panel = Panel { start, channels: used, vectors: width / lanes, half, weights: offset };
         let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
-        for (row, place) in weights[offset..][..order.len() * width].chunks_exact_mut(width).zip(places) {
-            for (o, weight) in row[..used].iter_mut().enumerate() {
-                *weight = data.weight[(start + o) * per_output + place];
+        let places: Vec<usize> = places.collect();
+        assert!(places.iter().all(|&place| place < per_output));
+        let packed = &mut weights[offset..][..order.len() * width];
+        let given = &data.weight[start * per_output..][..used * per_output];
+        // Blocks of outputs whose weights are read in order.
+        let (blocks, rest) = (used / BLOCK, used % BLOCK);
+        for block in 0..blocks {
+            let of: [&[f32]; BLOCK] =
+                std::array::from_fn(|o| &given[(block * BLOCK + o) * per_output..][..per_output]);
+            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                let row = &mut row[block * BLOCK..][..BLOCK];
+                row.iter_mut().zip(&of).for_each(|(weight, of)| *weight = of[place]);
+            }
+        }
+        for o in used - rest..used {
+            let of = &given[o * per_output..][..per_output];
+            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                row[o] = of[place];
             }
         }
         panels.push(panel);

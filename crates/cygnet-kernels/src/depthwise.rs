@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::conv::{Window, check_reach, padded};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Memory, Store, Weights};
 use crate::unroll::unroll;
 
 /// A depthwise convolution with bias and activation.
@@ -17,8 +17,8 @@ pub struct Depthwise {
     input: Map,
     output: Map,
     /// `[kernel rows × columns, channels]`, channels padded to whole vectors.
-    weights: Memory,
-    bias: Memory,
+    weights: Weights,
+    bias: Weights,
     activation: Activation,
 }
 
@@ -47,8 +47,18 @@ impl Depthwise {
         for (c, taps) in weight.chunks_exact(taps).enumerate() {
             taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * columns + c] = *weight);
         }
-        let bias = padded(bias, level);
-        Depthwise { level, window, input, output, weights, bias, activation }
+        let bias = padded(bias, level).into();
+        Depthwise { level, window, input, output, weights: weights.into(), bias, activation }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.weights.settle(store);
+        self.bias.settle(store);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     pub(crate) fn name(&self) -> String {
@@ -103,10 +113,18 @@ impl Depthwise {
     /// As [`Depthwise::run`]; the first channel must be a multiple of the lanes.
     pub(crate) unsafe fn row(&self, input: *const f32, output: *mut f32, y: usize, channels: Range<usize>) {
         let kys = self.window.rows(y, self.input.height);
-        let row = Row { op: self, input, output, y, kys, channels };
+        let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
+        let left = self.window.pad[1] * self.input.pixel;
+        let mut rows = [input; TALLEST];
+        for (ky, place) in rows.iter_mut().enumerate().take(kys.end).skip(kys.start) {
+            let start = self.input.row_start(top.wrapping_add(ky * self.window.dilation[0]));
+            *place = input.wrapping_add(start).wrapping_sub(left);
+        }
+        let row = Row { op: self, input, output, y, kys, rows, channels };
         // SAFETY: the caller's promise.
         unsafe {
             match (self.window.kernel, self.window.stride[1], self.window.dilation) {
+                ([height, _], ..) if height > TALLEST => self.level.run(Any(row)),
                 ([_, 3], 1, [1, 1]) => self.level.run(Sized::<3, 1>(row)),
                 ([_, 3], 2, [1, 1]) => self.level.run(Sized::<3, 2>(row)),
                 ([_, 5], 1, [1, 1]) => self.level.run(Sized::<5, 1>(row)),
@@ -126,8 +144,13 @@ struct Row<'a> {
     y: usize,
     /// Rows of the window on the image.
     kys: Range<usize>,
+    /// Where the window of column 0 begins on each of them.
+    rows: [*const f32; TALLEST],
     channels: Range<usize>,
 }
+
+/// The most rows of a window for which there are kernels of their own.
+const TALLEST: usize = 8;
 
 /// A window of a known width and stride, dilation 1.
 struct Sized<'a, const WIDTH: usize, const STRIDE: usize>(Row<'a>);
@@ -199,27 +222,37 @@ impl<const WIDTH: usize, const STRIDE: usize> Sized<'_, WIDTH, STRIDE> {
     unsafe fn block<I: Isa, const N: usize>(&self, x: usize, c: usize, lanes: usize) {
         let Depthwise { input, output, weights, bias, activation, .. } = self.0.op;
         let padded = bias.len();
-        let (top, place) = self.0.corner();
         let step = input.pixel;
         // SAFETY: the window's rows are clipped to the image, columns lie within it and its halo; weights and bias are padded
         // to whole vectors; loads of the last vector may reach past the channels, never past the arena, which ends with a
         // vector to spare.
         unsafe {
             let mut sums = [I::load(bias.as_ptr().add(c)); N];
-            for ky in self.0.kys.clone() {
-                let row = input.row_start(top.wrapping_add(ky)) + x * STRIDE * step + c;
-                let from = self.0.input.wrapping_offset(row as isize + place);
-                let weights = weights.as_ptr().add(ky * WIDTH * padded + c);
-                let weights: [I::V; WIDTH] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
-                unroll!(C < (N - 1) * STRIDE + WIDTH, {
-                    let value = I::load(from.add(C * step));
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        let kx = C.wrapping_sub(i * STRIDE);
-                        if kx < WIDTH {
-                            *sum = I::fma(value, weights[kx], *sum);
+            let column = x * STRIDE * step + c;
+            macro_rules! row {
+                ($ky:expr) => {
+                    let from = self.0.rows[$ky].wrapping_add(column);
+                    let weights = weights.as_ptr().add($ky * WIDTH * padded + c);
+                    let weights: [I::V; WIDTH] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
+                    unroll!(C < (N - 1) * STRIDE + WIDTH, {
+                        let value = I::load(from.add(C * step));
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            let kx = C.wrapping_sub(i * STRIDE);
+                            if kx < WIDTH {
+                                *sum = I::fma(value, weights[kx], *sum);
+                            }
                         }
-                    }
-                });
+                    });
+                };
+            }
+            if WIDTH == 3 && self.0.kys == (0..3) {
+                row!(0);
+                row!(1);
+                row!(2);
+            } else {
+                for ky in self.0.kys.clone() {
+                    row!(ky);
+                }
             }
             activation.cheap::<I, N>(&mut sums);
             let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel + c);

@@ -25,6 +25,7 @@ pub use conv::{Conv, ConvWeights, Part, Window};
 pub use depthwise::Depthwise;
 pub use isa::Level;
 pub use map::Map;
+pub use memory::Store;
 pub use pair::Pair;
 pub use plain::{Binary, Plain, PlainCall, Pooling};
 pub use program::{Arena, Call, Program};

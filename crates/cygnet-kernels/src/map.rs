@@ -62,6 +62,17 @@ impl Map {
         Some(start..end)
     }
 
+    /// Whether the two have no number in common, as far as that can be told: they lie apart, or are different channels of
+    /// pixels that are as far from each other.
+    pub(crate) fn is_apart(&self, other: &Map) -> bool {
+        let (Some(a), Some(b)) = (self.extent(), other.extent()) else { return false };
+        let pixel = self.pixel;
+        let is_grid = |map: &Map| map.pixel == pixel && (map.height == 1 || map.row.is_multiple_of(pixel));
+        let meet = |a: &Map, b: &Map| (b.offset % pixel + pixel - a.offset % pixel) % pixel < a.channels;
+        a.start.max(b.start) >= a.end.min(b.end)
+            || (pixel > 0 && is_grid(self) && is_grid(other) && !meet(self, other) && !meet(other, self))
+    }
+
     /// Whether its pixels follow each other at one distance, across rows too.
     #[must_use]
     pub fn is_flat(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Numbers in memory that vectors and pages fit.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
 
 use memmap2::MmapMut;
 
@@ -14,7 +15,7 @@ pub(crate) struct Memory {
 #[derive(Debug)]
 enum Block {
     Lines(Vec<Line>),
-    Pages(MmapMut),
+    Pages(Pages),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,29 +24,42 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
+/// Bytes of a large page.
+const LARGE_PAGE: usize = 2 << 20;
+
 /// From this size on, memory is asked of the system by pages.
 const PAGES_FROM_BYTES: usize = 1 << 20;
+
+/// Zeros that begin at a large page.
+#[derive(Debug)]
+struct Pages {
+    map: MmapMut,
+    /// Bytes before the first large page.
+    skipped: usize,
+}
+
+impl Pages {
+    fn zeros(bytes: usize) -> Option<Pages> {
+        let map = MmapMut::map_anon(bytes.checked_add(LARGE_PAGE)?).ok()?;
+        // Large pages only save time.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let skipped = map.as_ptr().align_offset(LARGE_PAGE);
+        (skipped <= LARGE_PAGE).then_some(Pages { map, skipped })
+    }
+
+    fn start(&self) -> *const f32 {
+        self.map.as_ptr().wrapping_add(self.skipped).cast()
+    }
+}
 
 impl Memory {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Memory {
         let bytes = len * size_of::<f32>();
-        if bytes >= PAGES_FROM_BYTES
-            && let Ok(pages) = MmapMut::map_anon(bytes)
-        {
-            // Large pages only save time.
-            #[cfg(target_os = "linux")]
-            let _ = pages.advise(memmap2::Advice::HugePage);
-            return Memory { block: Block::Pages(pages), len };
-        }
-        Memory { block: Block::Lines(vec![Line([0.0; LINE]); len.div_ceil(LINE)]), len }
-    }
-
-    fn start(&self) -> *const f32 {
-        match &self.block {
-            Block::Lines(lines) => lines.as_ptr().cast(),
-            Block::Pages(pages) => pages.as_ptr().cast(),
-        }
+        let pages = if bytes >= PAGES_FROM_BYTES { Pages::zeros(bytes) } else { None };
+        let lines = || Block::Lines(vec![Line([0.0; LINE]); len.div_ceil(LINE)]);
+        Memory { block: pages.map_or_else(lines, Block::Pages), len }
     }
 }
 
@@ -61,8 +75,12 @@ impl Deref for Memory {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
+        let start = match &self.block {
+            Block::Lines(lines) => lines.as_ptr().cast(),
+            Block::Pages(pages) => pages.start(),
+        };
         // SAFETY: the block holds `len` initialised numbers and begins at a multiple of their alignment.
-        unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+        unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
@@ -70,9 +88,106 @@ impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [f32] {
         let start = match &mut self.block {
             Block::Lines(lines) => lines.as_mut_ptr().cast(),
-            Block::Pages(pages) => pages.as_mut_ptr().cast(),
+            Block::Pages(pages) => pages.map.as_mut_ptr().wrapping_add(pages.skipped).cast(),
         };
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(start, self.len) }
+    }
+}
+
+/// Numbers that are only read: of their own, or a part of a [`Store`].
+#[derive(Clone, Debug)]
+pub(crate) enum Weights {
+    Own(Memory),
+    Stored(Arc<Chunk>, Range<usize>),
+}
+
+/// Where the packed weights of many calls lie together, in large pages.
+#[derive(Debug, Default)]
+pub struct Store {
+    last: Option<(Arc<Chunk>, usize)>,
+}
+
+/// Numbers of a [`Store`], each written once, before anybody reads it.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    start: *mut f32,
+    len: usize,
+    _memory: Memory,
+}
+
+// SAFETY: numbers that others can see are not written any more.
+unsafe impl Send for Chunk {}
+// SAFETY: as above.
+unsafe impl Sync for Chunk {}
+
+/// Numbers of a chunk at least. Pages that nothing was written to take no memory.
+const CHUNK: usize = 8 << 20;
+
+impl Store {
+    /// A copy of `numbers` among those stored before.
+    fn keep(&mut self, numbers: &[f32]) -> Weights {
+        let len = numbers.len();
+        let fits = |(chunk, used): &(Arc<Chunk>, usize)| chunk.len - used >= len;
+        let (chunk, used) = self.last.take().filter(fits).unwrap_or_else(|| {
+            let mut memory = Memory::zeros(len.max(CHUNK));
+            let chunk = Chunk { start: memory.as_mut_ptr(), len: memory.len(), _memory: memory };
+            (Arc::new(chunk), 0)
+        });
+        // SAFETY: the chunk has room from `used` on, which nobody has been given.
+        unsafe { chunk.start.add(used).copy_from_nonoverlapping(numbers.as_ptr(), len) };
+        self.last = Some((Arc::clone(&chunk), (used + len).next_multiple_of(LINE).min(chunk.len)));
+        Weights::Stored(chunk, used..used + len)
+    }
+}
+
+impl Weights {
+    /// Moves them into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        *self = store.keep(self);
+    }
+}
+
+impl From<Memory> for Weights {
+    fn from(memory: Memory) -> Weights {
+        Weights::Own(memory)
+    }
+}
+
+impl Deref for Weights {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Weights::Own(memory) => memory,
+            // SAFETY: the range lies in the chunk and was written before it was given away.
+            Weights::Stored(chunk, range) => unsafe {
+                std::slice::from_raw_parts(chunk.start.add(range.start), range.len())
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_numbers_stay_where_and_what_they_are() {
+        let mut store = Store::default();
+        let sizes = [1, 15, 16, 17, 0, 1000, CHUNK - 40, 100, CHUNK + 1, 3];
+        let mut kept: Vec<Weights> = Vec::new();
+        for (i, &size) in sizes.iter().enumerate() {
+            let mut memory = Memory::zeros(size);
+            memory.fill(i as f32);
+            let mut weights = Weights::from(memory);
+            weights.settle(&mut store);
+            kept.push(weights);
+        }
+        drop(store);
+        for (i, (weights, &size)) in kept.iter().zip(&sizes).enumerate() {
+            assert!(weights.len() == size && weights.iter().all(|&x| x == i as f32));
+            assert!(weights.as_ptr().addr().is_multiple_of(64));
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
+use crate::isa::Level;
 use crate::map::Map;
+use crate::memory::Store;
 
 /// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
 /// second needs them.
@@ -35,6 +37,16 @@ impl Pair {
         dense.set_output(map);
         depthwise.set_input(map);
         Pair { dense, depthwise, ring: rows * row }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.dense.settle(store);
+        self.depthwise.settle(store);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.dense.level().max(self.depthwise.level())
     }
 
     pub(crate) fn name(&self) -> String {
@@ -75,13 +87,18 @@ impl Pair {
         let (window, height) = (self.depthwise.window(), self.depthwise.reads().height);
         let rows = self.writes().height;
         let mut made = 0;
+        let middle = self.depthwise.reads();
+        for y in 0..middle.ring.min(height) {
+            // SAFETY: the ring is the caller's; no panel's channels reach into the halo.
+            unsafe { middle.zero_halo(scratch, y, 0..middle.pixel) };
+        }
         for unit in units.clone() {
             let (panel, y) = (unit / rows, unit % rows);
             let needed = window.rows(y, height);
             let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
             let place = |ky: usize| top.wrapping_add(ky * window.dilation[0]);
             if unit == units.start || y == 0 {
-                made = if needed.is_empty() { 0 } else { place(needed.start) };
+                made = (y * window.stride[0]).saturating_sub(window.pad[0]);
             }
             let channels = self.dense.panel_channels(panel);
             // A panel's channels begin at the ring's first.

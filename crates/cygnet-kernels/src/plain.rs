@@ -116,6 +116,10 @@ impl PlainCall {
         PlainCall { level, op, inputs, output }
     }
 
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
     pub(crate) fn name(&self) -> String {
         match &self.op {
             Plain::Pool { pooling: Pooling::Max, window, .. } => format!("max pool {}", window.name()),
@@ -141,17 +145,67 @@ impl PlainCall {
         self.output
     }
 
+    /// Blocks of channels for a mean over all pixels, rows for all others.
     pub(crate) fn units(&self) -> usize {
-        self.output.height
+        match self.op {
+            Plain::GlobalMean => self.output.channels.div_ceil(BLOCK),
+            _ => self.output.height,
+        }
     }
 
-    /// Computes some rows.
+    /// Computes some units.
     ///
     /// # Safety
     /// As [`crate::conv::Conv::run`].
-    pub(crate) unsafe fn run(&self, arena: *mut f32, rows: std::ops::Range<usize>) {
+    pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
         // SAFETY: the caller's promise.
-        unsafe { self.level.run(Rows { call: self, arena, rows }) }
+        unsafe {
+            match self.op {
+                Plain::GlobalMean => {
+                    let channels = units.start * BLOCK..(units.end * BLOCK).min(self.output.channels);
+                    self.level.run(Means { call: self, arena, channels });
+                }
+                _ => self.level.run(Rows { call: self, arena, rows: units }),
+            }
+        }
+    }
+}
+
+/// Channels of a unit.
+const BLOCK: usize = 64;
+
+/// Means over all pixels of some channels.
+struct Means<'a> {
+    call: &'a PlainCall,
+    arena: *mut f32,
+    channels: std::ops::Range<usize>,
+}
+
+impl Kernel for Means<'_> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(self) {
+        let (input, output) = (&self.call.inputs[0], &self.call.output);
+        // SAFETY: the channels lie in both maps; loads and stores are of the first `lanes` lanes.
+        unsafe {
+            if self.channels.start == 0 {
+                output.zero_halo(self.arena, 0, 0..output.channels);
+            }
+            let pixels = I::splat((input.height * input.width) as f32);
+            let out = at(self.arena, output, 0, 0);
+            vectors::<I>(self.channels.len(), |c, lanes| {
+                let c = self.channels.start + c;
+                let mut total = I::splat(0.0);
+                for y in 0..input.height {
+                    let row = at(self.arena, input, y, 0);
+                    let mut sum = I::splat(0.0);
+                    for x in 0..input.width {
+                        sum = I::add(sum, I::load_first(row.add(x * input.pixel + c), lanes));
+                    }
+                    total = I::add(total, sum);
+                }
+                I::store_first(out.add(c), I::div(total, pixels), lanes);
+            });
+        }
     }
 }
 
@@ -169,6 +223,10 @@ impl Kernel for Rows<'_> {
             // SAFETY: the row lies within the output; the maps fit the operator, as `PlainCall::new` checked.
             unsafe {
                 call.output.zero_halo(arena, y, 0..call.output.channels);
+                if call.is_even() {
+                    call.row::<I>(arena, y);
+                    continue;
+                }
                 for x in 0..call.output.width {
                     call.pixel::<I>(arena, y, x);
                 }
@@ -196,6 +254,46 @@ fn vectors<I: Isa>(channels: usize, mut f: impl FnMut(usize, usize)) {
 }
 
 impl PlainCall {
+    /// Whether it does the same with every number of a row, and rows are without gaps.
+    fn is_even(&self) -> bool {
+        let size = |map: &Map| [map.height, map.width, map.channels];
+        matches!(self.op, Plain::Binary(..) | Plain::Activation(_))
+            && self
+                .inputs
+                .iter()
+                .chain([&self.output])
+                .all(|map| map.pixel == map.channels && size(map) == size(&self.output))
+    }
+
+    /// A row of an [even](PlainCall::is_even) operator.
+    ///
+    /// # Safety
+    /// As [`PlainCall::run`]; the row must lie in the output.
+    #[inline(always)]
+    unsafe fn row<I: Isa>(&self, arena: *mut f32, y: usize) {
+        let numbers = self.output.width * self.output.channels;
+        // SAFETY: the caller's promise; rows have no gaps.
+        unsafe {
+            let out = at(arena, &self.output, y, 0);
+            let a = at(arena, &self.inputs[0], y, 0);
+            let b = at(arena, &self.inputs[self.inputs.len() - 1], y, 0);
+            let (binary, activation) = match self.op {
+                Plain::Binary(binary, activation) => (Some(binary), activation),
+                Plain::Activation(activation) => (None, activation),
+                _ => unreachable!("only these are even"),
+            };
+            vectors::<I>(numbers, |i, lanes| {
+                let mut x = I::load_first(a.add(i), lanes);
+                match binary {
+                    Some(Binary::Add) => x = I::add(x, I::load_first(b.add(i), lanes)),
+                    Some(Binary::Mul) => x = I::mul(x, I::load_first(b.add(i), lanes)),
+                    None => {}
+                }
+                I::store_first(out.add(i), activation.apply::<I>(x), lanes);
+            });
+        }
+    }
+
     /// # Safety
     /// As [`PlainCall::run`]; the pixel must lie in the output.
     #[inline(always)]
@@ -209,21 +307,7 @@ impl PlainCall {
                 Plain::Pool { pooling, window, end_pad } => {
                     self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
                 }
-                Plain::GlobalMean => {
-                    let pixels = I::splat((input.height * input.width) as f32);
-                    vectors::<I>(output.channels, |c, lanes| {
-                        let mut total = I::splat(0.0);
-                        for y in 0..input.height {
-                            let row = at(arena, input, y, 0);
-                            let mut sum = I::splat(0.0);
-                            for x in 0..input.width {
-                                sum = I::add(sum, I::load_first(row.add(x * input.pixel + c), lanes));
-                            }
-                            total = I::add(total, sum);
-                        }
-                        I::store_first(out.add(c), I::div(total, pixels), lanes);
-                    });
-                }
+                Plain::GlobalMean => unreachable!("means have units of their own"),
                 Plain::Binary(binary, activation) => {
                     let place = |map: &Map| {
                         let clip = |i: usize, size: usize| if size == 1 { 0 } else { i };

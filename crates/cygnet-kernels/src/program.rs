@@ -1,13 +1,14 @@
 //! Kernel calls in order, over one arena.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Memory, Store};
 use crate::pair::Pair;
 use crate::plain::PlainCall;
 use crate::pool::Pool;
@@ -62,6 +63,28 @@ impl Call {
             Call::Pair(call) => call.weight_bytes(),
             Call::Winograd(call) => call.weight_bytes(),
             Call::Plain(_) => 0,
+        }
+    }
+
+    /// The instruction set it is made for.
+    fn level(&self) -> Level {
+        match self {
+            Call::Conv(call) => call.level(),
+            Call::Depthwise(call) => call.level(),
+            Call::Pair(call) => call.level(),
+            Call::Winograd(call) => call.level(),
+            Call::Plain(call) => call.level(),
+        }
+    }
+
+    /// Moves its packed weights into a store, where those of many calls lie together.
+    pub fn settle(&mut self, store: &mut Store) {
+        match self {
+            Call::Conv(call) => call.settle(store),
+            Call::Depthwise(call) => call.settle(store),
+            Call::Pair(call) => call.settle(store),
+            Call::Winograd(call) => call.settle(store),
+            Call::Plain(_) => {}
         }
     }
 
@@ -160,18 +183,29 @@ unsafe impl Sync for Shared {}
 const SLACK: usize = 16;
 
 impl Program {
-    /// Checks that every map lies within `arena` f32s. `image` has one map of one channel for each plane of the image.
+    /// Checks that every map lies within `arena` f32s, and that no call reads where it writes. `image` has one map of one channel for each plane of the image.
     ///
     /// # Errors
-    /// Which call does not fit, or that the CPU lacks the instruction set.
+    /// Which call does not fit, or that the CPU lacks an instruction set.
     pub fn new(level: Level, image: Vec<Map>, calls: Vec<Call>, arena: usize) -> Result<Program, String> {
         if !level.is_supported() {
             return Err(format!("this CPU has no {}", level.name()));
         }
-        let fits = |map: &Map| map.extent().is_some_and(|extent| extent.end <= arena);
+        let fits = |map: &Map| {
+            map.extent().is_some_and(|extent| extent.end <= arena) && (map.ring > 0 || map.height == 0)
+        };
         for (i, call) in calls.iter().enumerate() {
             if let Some(map) = call.reads().iter().chain([&call.writes()]).find(|map| !fits(map)) {
                 return Err(format!("call {i} leaves the arena of {arena} numbers: {map:?}"));
+            }
+        }
+        for (i, call) in calls.iter().enumerate() {
+            let writes = call.writes();
+            if let Some(map) = call.reads().iter().find(|map| !map.is_apart(&writes)) {
+                return Err(format!("call {i} reads {map:?} while it writes {writes:?}"));
+            }
+            if !call.level().is_supported() {
+                return Err(format!("call {i} needs {}, which this CPU lacks", call.level().name()));
             }
         }
         match image.iter().find(|map| !fits(map) || map.channels != 1 || map.pixel != 1) {
@@ -207,8 +241,10 @@ impl Program {
     /// # Panics
     /// If the arena is another program's or the image has another size.
     pub fn run(&self, arena: &mut Arena, image: &[f32]) {
-        self.import(arena, image);
+        self.check(arena, image);
         let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
+        // SAFETY: `check` compared the sizes.
+        unsafe { self.import(values, image, 0..self.image.iter().map(|map| map.height).sum()) };
         for call in &self.calls {
             // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
             unsafe { call.run(values, scratch, 0..call.units()) }
@@ -223,40 +259,57 @@ impl Program {
         if pool.threads() == 1 {
             return self.run(arena, image);
         }
-        self.import(arena, image);
+        self.team(pool, arena, image, |_| {});
+    }
+
+    /// As [`Program::run_on`]; adds to `times` what each of [`Program::calls`] took until all threads had done their part.
+    ///
+    /// # Panics
+    /// If the arena is another program's, the image has another size, or there are fewer times than calls.
+    pub fn run_timed_on(&self, pool: &mut Pool, arena: &mut Arena, image: &[f32], times: &mut [Duration]) {
+        let times = Mutex::new((Instant::now(), &mut times[..self.calls.len()]));
+        self.team(pool, arena, image, |call| {
+            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = Instant::now();
+            if let Some(call) = call {
+                let took = end - times.0;
+                times.1[call] += took;
+            }
+            times.0 = end;
+        });
+    }
+
+    /// Runs all calls on the pool's threads; the first calls `after` when the image has its place and after each call.
+    fn team(&self, pool: &mut Pool, arena: &mut Arena, image: &[f32], after: impl Fn(Option<usize>) + Sync) {
+        self.check(arena, image);
         let wanted = self.scratch * pool.threads();
         if arena.scratch.len() < wanted {
             arena.scratch = Memory::zeros(wanted);
         }
         let memory = Shared(arena.values.as_mut_ptr());
         let own = Shared(arena.scratch.as_mut_ptr());
+        let rows = self.image.iter().map(|map| map.height).sum();
         pool.run(|worker| {
             let scratch = own.get().wrapping_add(worker.index() * self.scratch);
-            for call in &self.calls {
-                let units = call.units();
-                let part = |index| units * index / worker.count();
-                // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
-                unsafe { call.run(memory.get(), scratch, part(worker.index())..part(worker.index() + 1)) };
+            let part = |units: usize| {
+                let start = |index| units * index / worker.count();
+                start(worker.index())..start(worker.index() + 1)
+            };
+            let meet = |call| {
                 worker.barrier();
+                if worker.index() == 0 {
+                    after(call);
+                }
+            };
+            // SAFETY: `check` compared the sizes; threads write different rows.
+            unsafe { self.import(memory.get(), image, part(rows)) };
+            meet(None);
+            for (i, call) in self.calls.iter().enumerate() {
+                // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
+                unsafe { call.run(memory.get(), scratch, part(call.units())) };
+                meet(Some(i));
             }
         });
-    }
-
-    /// As [`Program::run`]; adds to `times` what each of [`Program::calls`] took.
-    ///
-    /// # Panics
-    /// If the arena is another program's, the image has another size, or there are fewer times than calls.
-    pub fn run_timed(&self, arena: &mut Arena, image: &[f32], times: &mut [Duration]) {
-        self.import(arena, image);
-        let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
-        let mut start = Instant::now();
-        for (call, time) in self.calls.iter().zip(&mut times[..self.calls.len()]) {
-            // SAFETY: as in `run`.
-            unsafe { call.run(values, scratch, 0..call.units()) }
-            let end = Instant::now();
-            *time += end - start;
-            start = end;
-        }
     }
 
     /// The calls, in order.
@@ -265,20 +318,31 @@ impl Program {
         &self.calls
     }
 
-    fn import(&self, arena: &mut Arena, image: &[f32]) {
+    fn check(&self, arena: &Arena, image: &[f32]) {
         assert_eq!(arena.values.len(), self.arena + SLACK);
         assert!(arena.scratch.len() >= self.scratch);
         assert_eq!(image.len(), self.image.iter().map(|map| map.height * map.width).sum::<usize>());
-        let mut image = image;
+    }
+
+    /// Copies some rows of the image's planes to their places.
+    ///
+    /// # Safety
+    /// `values` must be the memory of a checked arena, the image's size be checked, and nobody else write the rows.
+    unsafe fn import(&self, values: *mut f32, image: &[f32], rows: Range<usize>) {
+        let (mut image, mut first) = (image, 0);
         for map in &self.image {
-            for y in 0..map.height {
-                let (from, rest) = image.split_at(map.width);
-                let start = map.row_start(y);
-                arena.values[start - map.halo[0]..start].fill(0.0);
-                arena.values[start..start + map.width].copy_from_slice(from);
-                arena.values[start + map.width..][..map.halo[1]].fill(0.0);
-                image = rest;
+            let (plane, rest) = image.split_at(map.height * map.width);
+            let mine = rows.start.max(first)..rows.end.min(first + map.height);
+            for y in mine.start..mine.end.max(mine.start) {
+                let y = y - first;
+                // SAFETY: `new` checked that the map with its halo lies in the arena.
+                unsafe {
+                    let row = values.add(map.row_start(y));
+                    row.copy_from_nonoverlapping(plane[y * map.width..].as_ptr(), map.width);
+                    map.zero_halo(values, y, 0..1);
+                }
             }
+            (image, first) = (rest, first + map.height);
         }
     }
 }

@@ -4,13 +4,15 @@
 //! The sums are rounded otherwise than the definition's: with inputs and weights of one magnitude the error is about ten
 //! times that of the direct sum, so strict plans do without.
 
+#![allow(clippy::out_of_bounds_indexing, reason = "what is written out is cut off by constant conditions")]
+
 use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::conv::{Conv, ConvWeights, Part, Window, padded};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::memory::Memory;
+use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
 
 /// Outputs of a tile, along an axis.
@@ -33,7 +35,7 @@ pub struct Winograd {
     input: Map,
     output: Map,
     residual: Option<Map>,
-    bias: Memory,
+    bias: Weights,
     activation: Activation,
     pad: [usize; 2],
     /// Tiles of the output: rows and columns.
@@ -112,7 +114,7 @@ impl Winograd {
             })
             .collect();
         let groups = UNITS.div_ceil(blocks).min(products[0].panels());
-        let bias = padded(data.bias, level);
+        let bias = padded(data.bias, level).into();
         let pad = window.pad;
         Winograd {
             level,
@@ -128,6 +130,16 @@ impl Winograd {
             groups,
             products,
         }
+    }
+
+    /// Moves the packed weights into a store.
+    pub(crate) fn settle(&mut self, store: &mut Store) {
+        self.products.iter_mut().for_each(|product| product.settle(store));
+        self.bias.settle(store);
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     pub(crate) fn name(&self) -> String {

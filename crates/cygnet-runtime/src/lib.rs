@@ -4,12 +4,14 @@
 //! [`Reference`] interprets a graph node by node, in f32 or f64: the oracle for every faster executor.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod kernels;
 mod plan;
 mod reference;
 mod session;
 mod threads;
 
-pub use cygnet_kernels::{Level, probe::peak_gflops, reference::softmax};
+pub use cygnet_kernels::{Level, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
+pub use kernels::{KernelRow, kernels};
 pub use plan::{Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode};
 pub use reference::{Reference, RunError};
 pub use session::Session;

@@ -14,7 +14,7 @@ mod rules;
 use std::ops::Range;
 
 use cygnet_graph::{Feature, Graph};
-use cygnet_kernels::{Level, Map, Program};
+use cygnet_kernels::{Level, Map, Program, Store};
 
 use crate::RunError;
 use layout::{Value, runs};
@@ -41,6 +41,14 @@ impl Default for PlanOptions {
     /// The best instruction set of this CPU, not strict.
     fn default() -> PlanOptions {
         Level::best().into()
+    }
+}
+
+impl PlanOptions {
+    /// Only strict kernels of an instruction set.
+    #[must_use]
+    pub fn strict(level: Level) -> PlanOptions {
+        PlanOptions { level, strict: true, features: false }
     }
 }
 
@@ -88,7 +96,13 @@ impl Plan {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
         let Lowered { layout, calls, image, output, features: values, outline } = lower(&graph, options)?;
-        let calls = calls.into_iter().map(|make| make(&layout, &params)).collect();
+        let mut store = Store::default();
+        let calls = calls.into_iter().map(|make| {
+            let mut call = make(&layout, &params);
+            call.settle(&mut store);
+            call
+        });
+        let calls = calls.collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
         let feature_map =

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cygnet_kernels::pool::Pool;
+use cygnet_kernels::pool::{MAX_THREADS, Pool};
 use cygnet_kernels::{Arena, cpu};
 
 use crate::{Plan, RunError};
+
+/// Largest number of bytes of memory for the images of a batch that are worked on at once, if it has room for one.
+const BATCH_MEMORY: u64 = 4 << 30;
 
 /// Runs a [`Plan`] into buffers of the caller. Sessions share the plan and its packed weights, so a program may have
 /// one on each of its threads. The results do not depend on the number of threads, not in one bit. Runs after the first
@@ -73,7 +76,7 @@ impl Session {
     /// # Errors
     /// If the system refuses to start a thread.
     pub fn automatic(plan: Arc<Plan>) -> Result<Session, RunError> {
-        let most = cpu::available_threads();
+        let most = cpu::available_threads().min(MAX_THREADS);
         Ok(Session { team: team(plan.threads(most))?, most, ..Session::new(plan) })
     }
 
@@ -168,8 +171,8 @@ impl Session {
     }
 
     /// Computes the outputs `[images, outputs]` for `images`, `[images, channels, height, width]`: each thread works on
-    /// an image of its own, in memory of its own; images that are left over when there are fewer than half as many as
-    /// threads are worked on by all together, one after the other.
+    /// an image of its own, in memory of its own (fewer threads, where that would take more than 4 GiB); images that are
+    /// left over when there are fewer than half as many as threads are worked on by all together, one after the other.
     ///
     /// # Errors
     /// If `images` is no whole number of images or `outputs` has no room for exactly their outputs, and at the first
@@ -220,7 +223,9 @@ impl Session {
             self.crew = Some(team(self.most)?);
         }
         let plan = &*self.plan;
-        self.arenas.resize_with(self.arenas.len().max(self.most), || plan.program().arena());
+        let room = BATCH_MEMORY / plan.program().arena_bytes().max(1) as u64;
+        let wanted = self.most.min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.arenas.resize_with(self.arenas.len().max(wanted), || plan.program().arena());
         let (arenas, work) = (Mutex::new(self.arenas.iter_mut()), Mutex::new(work));
         self.crew.as_mut().unwrap_or(&mut self.team).run(|_| {
             let Some(arena) = next(&arenas) else { return };

@@ -73,8 +73,7 @@ net 4x6x7
 output %9
 ",
         "\
-conv 3x3/2 -> 8x3x4  %1  %2 fold batch norm
-depthwise 3x3 -> 8x3x4  %3  %4 fold batch norm  %5 fuse activation
+conv 3x3/2 + depthwise 3x3 -> 8x3x4  %1  %2 fold batch norm  %3 pair depthwise  %4 fold batch norm  %5 fuse activation
 pointwise -> 6x3x4  %6  %7 fold batch norm
 linear -> 5  %8 linear as conv  %9 fold batch norm
 ",
@@ -138,8 +137,7 @@ output %10
 ",
         "\
 scale -> 4x6x7  %1
-conv 3x3 -> 3x6x7  %2  %3 fold batch norm  %4 fold scale  %5 fuse activation
-depthwise 3x3 -> 3x6x7  %6  %7 fold scale
+conv 3x3 + depthwise 3x3 -> 3x6x7  %2  %3 fold batch norm  %4 fold scale  %5 fuse activation  %6 pair depthwise  %7 fold scale
 global mean -> 3x1x1  %8
 linear -> 5  %9 linear as conv  %10 fold scale
 ",
@@ -211,8 +209,7 @@ net 4x6x7
 output %11
 ",
         "\
-conv 3x3 -> 8x6x7  %1  %2 fuse activation
-depthwise 5x5 -> 8x6x7  %3  %4 fuse activation
+conv 3x3 + depthwise 5x5 -> 8x6x7  %1  %2 fuse activation  %3 pair depthwise  %4 fuse activation
 pointwise -> 6x6x7  %5  %6 fuse activation
 global mean -> 6x1x1  %7
 linear -> 6  %8 linear as conv  %9 fuse activation
@@ -354,8 +351,7 @@ output %16
 ",
         "\
 pointwise -> 12x6x7  %1  %2 fuse activation  %3 view shuffle  %4 view slice  %5 view slice
-pointwise -> 6x6x7  %6  %7 fuse activation
-depthwise 3x3 -> 6x6x7  %8  %9 view concat  %10 view shuffle  %11 view slice  %12 view slice
+pointwise + depthwise 3x3 -> 6x6x7  %6  %7 fuse activation  %8 pair depthwise  %9 view concat  %10 view shuffle  %11 view slice  %12 view slice
 depthwise 3x3 -> 6x6x7  %13
 relu -> 6x6x7  %14  %15 view concat
 grouped conv 1x1 -> 6x6x7  %16
@@ -400,7 +396,7 @@ fn what_the_output_does_not_need_is_left_out_and_branches_save_memory() {
             let wide = net.at("wide").conv(x, Conv::new(64, 1)).relu();
             let narrow = net.at("narrow").conv(x, Conv::new(96, 1)).relu();
             let narrow = net.at("narrower").conv(narrow, Conv::new(2, 3).stride(2));
-            let wide = net.at("pool").depthwise(wide, Conv::new(0, 3).stride(2));
+            let wide = net.at("pool").conv(wide, Conv::new(64, 3).stride(2));
             narrow.concat(&[wide])
         },
         "\
@@ -412,7 +408,7 @@ net 4x6x7
 %5 = conv 96 1x1 %0 -> 96x6x7  narrow
 %6 = relu %5 -> 96x6x7
 %7 = conv 2 3x3 /2 pad 1 %6 -> 2x3x4  narrower
-%8 = conv 64 3x3 /2 pad 1 groups 64 %4 -> 64x3x4  pool
+%8 = conv 64 3x3 /2 pad 1 %4 -> 64x3x4  pool
 %9 = concat %7 %8 -> 66x3x4
 output %9
 ",
@@ -420,7 +416,7 @@ output %9
 pointwise -> 96x6x7  %5  %6 fuse activation
 conv 3x3/2 -> 2x3x4  %7
 pointwise -> 64x6x7  %3  %4 fuse activation
-depthwise 3x3/2 -> 64x3x4  %8  %9 view concat
+conv 3x3/2 -> 64x3x4  %8  %9 view concat
 ",
     );
 }
@@ -445,6 +441,40 @@ pointwise -> 4x6x7  %1  %2 view shuffle
 copy -> 4x6x7
 softmax -> 4x6x7  %3  %4 view shuffle
 copy -> 4x6x7
+",
+    );
+}
+
+#[test]
+fn a_depthwise_layer_works_on_the_rows_of_the_layer_before_it() {
+    check(
+        |net, x| {
+            let x = net.at("a").conv(x, Conv::new(24, 1));
+            let x = net.at("a.bn").batch_norm(x).relu6();
+            let x = net.at("b").depthwise(x, Conv::new(0, 3).stride(2)).relu6();
+            let x = net.at("c").conv(x, Conv::new(8, 1));
+            let y = net.at("d").conv(x, Conv::new(8, 1));
+            net.at("e").depthwise(y, Conv::new(0, 3)) + y
+        },
+        "\
+net 4x6x7
+%1 = conv 24 1x1 %0 -> 24x6x7  a
+%2 = batch_norm eps 1e-5 %1 -> 24x6x7  a.bn
+%3 = relu6 %2 -> 24x6x7
+%4 = conv 24 3x3 /2 pad 1 groups 24 %3 -> 24x3x4  b
+%5 = relu6 %4 -> 24x3x4
+%6 = conv 8 1x1 %5 -> 8x3x4  c
+%7 = conv 8 1x1 %6 -> 8x3x4  d
+%8 = conv 8 3x3 pad 1 groups 8 %7 -> 8x3x4  e
+%9 = add %8 %7 -> 8x3x4
+output %9
+",
+        "\
+pointwise + depthwise 3x3/2 -> 24x3x4  %1  %2 fold batch norm  %3 fuse activation  %4 pair depthwise  %5 fuse activation
+pointwise -> 8x3x4  %6
+pointwise -> 8x3x4  %7
+depthwise 3x3 -> 8x3x4  %8
+add -> 8x3x4  %9
 ",
     );
 }

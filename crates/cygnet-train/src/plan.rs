@@ -945,7 +945,9 @@ impl Lowering<'_> {
         let (weight, bias) = self.weight_and_bias(i);
         let wanted = (self.wanted(weight), bias.and_then(|bias| self.wanted(bias)));
         let depthwise = self.is_depthwise(i);
-        let packed = facts.needs[input].then(|| {
+        let inner = self.input_channels(i) / geometry.groups;
+        let is_read = !depthwise && steps::ConvBackward::reads_weight(inner, &geometry, self.options.level);
+        let packed = (facts.needs[input] && !is_read).then(|| {
             self.pack(i, if depthwise { steps::PackForm::Depthwise } else { steps::PackForm::Backward })
         });
         // Where the input's gradient goes.
@@ -1030,6 +1032,7 @@ impl Lowering<'_> {
                 gradient,
                 geometry,
                 packed: packed_at,
+                unpacked: (is_read && facts.needs[input]).then_some(weight),
                 weight: wanted.0,
                 bias: wanted.1,
                 partials: partials_at,
@@ -1052,7 +1055,6 @@ impl Lowering<'_> {
             return;
         }
         use steps::{Reduce, WeightLayout};
-        let inner = self.input_channels(i) / geometry.groups;
         let (taps, channels) = (geometry.taps(), out);
         if let Some(param) = wanted.0 {
             let partials = self.place(partials);

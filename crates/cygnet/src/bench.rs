@@ -1,24 +1,53 @@
-//! How long a network takes.
+//! How long networks take, as a whole and step by step, and what the machine could do at best.
 
+use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
-use cygnet_runtime::{Level, Plan, RunError, Session, peak_gflops};
+use cygnet_runtime::{Plan, PlanOptions, PlanStep, Pool, RunError, Session, cpu, peak_gflops};
 use serde::Serialize;
 
 use crate::verify::{synthetic, synthetic_param};
+
+/// Seconds that a probe of the machine takes, once before and once after a measurement.
+const PROBE: f64 = 0.02;
+
+/// Runs whose steps are kept apart; later ones do not count.
+const MOST_RUNS: usize = 2000;
+
+/// How a network is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BenchOptions {
+    /// How it is planned.
+    pub plan: PlanOptions,
+    /// Threads; none: as many as pay.
+    pub threads: Option<usize>,
+    /// Images a run.
+    pub batch: usize,
+    /// Length of the measurement. A quarter of it comes before, to warm up.
+    pub duration: Duration,
+}
 
 /// What one network took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Timing {
     /// The network.
     pub model: String,
+    /// Version of Cygnet.
+    pub version: &'static str,
+    /// Arithmetic.
+    pub precision: &'static str,
     /// Threads that worked on it.
     pub threads: usize,
     /// Images a run.
     pub batch: usize,
     /// The instruction set.
     pub isa: &'static str,
+    /// Whether no kernel was used that trades rounding for speed.
+    pub strict: bool,
+    /// Runs that were timed.
+    pub runs: usize,
     /// Median time of a run.
     pub median_ms: f64,
     /// Shortest time of a run.
@@ -29,12 +58,52 @@ pub struct Timing {
     pub images_per_s: f64,
     /// Billions of multiply-accumulates a second at the median.
     pub gmacs_per_s: f64,
-    /// Share of the threads' own peak of multiply-adds at the median, measured just before.
+    /// Share of the threads' own peak of multiply-adds at the median.
     pub percent_of_peak: f64,
-    /// Memory for values.
+    /// The peak of one thread, two operations a multiply-add: the best burst just before and after.
+    pub peak_gflops: f64,
+    /// Memory for the values of one image.
     pub arena_bytes: usize,
     /// Memory for packed weights.
     pub weight_bytes: usize,
+}
+
+/// What one step of a network took, on one thread.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepTiming {
+    /// The network.
+    pub model: String,
+    /// Its place in the plan.
+    pub step: usize,
+    /// What computes it.
+    pub kernel: String,
+    /// The path, or else the operator, of the node it is there for; empty for a copy.
+    pub node: String,
+    /// Shape of what it writes.
+    pub output: Vec<usize>,
+    /// Median time.
+    pub ms: f64,
+    /// Share of all steps.
+    pub percent: f64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Bytes of values and weights it reads and writes.
+    pub bytes: u64,
+    /// Billions of operations a second, two a multiply-add.
+    pub gflops: f64,
+    /// Share of the peak of multiply-adds; above 100 where a kernel needs fewer than the definition.
+    pub percent_of_peak: f64,
+    /// Billions of bytes a second.
+    pub gbytes_per_s: f64,
+    /// Which takes longer at best: `compute`, its multiply-adds at the peak, or `memory`, all its bytes once at the
+    /// speed of the second-level cache.
+    pub bound: &'static str,
+    /// That time as a share of its time.
+    pub percent_of_bound: f64,
+    /// The peak of multiply-adds, two operations each: the best burst just before and after.
+    pub peak_gflops: f64,
+    /// Bytes that a copy within the second-level cache reads and writes, likewise.
+    pub l2_gbytes_per_s: f64,
 }
 
 /// Weights made by a formula from their names, for a graph whose answers do not matter.
@@ -43,55 +112,203 @@ pub fn random_weights(graph: &Graph) -> Vec<Vec<f32>> {
     graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4)).collect()
 }
 
-/// Times runs of `batch` images, one after the other on the calling thread, for about `duration` after a quarter of it
-/// to warm up.
+/// An image made by a formula.
+#[must_use]
+pub fn random_image(graph: &Graph) -> Vec<f32> {
+    synthetic("input", graph.input_shape().iter().product(), |v| v)
+}
+
+/// Calls `run` for a quarter of `duration`, then for `duration`, once at least, and returns what each call of the
+/// second part took, the shortest first.
 ///
 /// # Errors
-/// If the weights do not fit the graph.
+/// The first of `run`.
+pub fn sample<E>(duration: Duration, mut run: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
+    let mut times = Vec::new();
+    for part in [duration / 4, duration] {
+        times.clear();
+        let start = Instant::now();
+        while times.is_empty() || start.elapsed() < part {
+            let start = Instant::now();
+            run()?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// The smallest of `sorted` that `share` of them do not exceed; 0 if there are none.
+#[must_use]
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
+/// Times a network.
+///
+/// # Errors
+/// If the weights do not fit the graph, or the system refuses to start threads.
 pub fn bench(
     model: &str,
     graph: &Graph,
     weights: &[Vec<f32>],
-    level: Level,
-    batch: usize,
-    duration: Duration,
+    options: BenchOptions,
 ) -> Result<Timing, RunError> {
-    let plan = Plan::new(graph.clone(), weights, level)?;
-    let (arena_bytes, weight_bytes) = (plan.program().arena_bytes(), plan.program().weight_bytes());
-    let mut session = Session::new(plan.into());
-    let image = synthetic("input", graph.input_shape().iter().product(), |v| v);
-    let mut logits = vec![0.0; session.outputs()];
-    let peak = peak_gflops(level, 0.02);
-    let mut run = || -> Result<f64, RunError> {
-        let start = Instant::now();
-        (0..batch).try_for_each(|_| session.run(&image, &mut logits))?;
-        Ok(start.elapsed().as_secs_f64() * 1e3)
+    let BenchOptions { plan: plan_options, batch, duration, .. } = options;
+    let plan = Arc::new(Plan::new(graph.clone(), weights, plan_options)?);
+    let mut session = match options.threads {
+        Some(threads) => Session::with_threads(Arc::clone(&plan), threads)?,
+        None => Session::automatic(Arc::clone(&plan))?,
     };
-    let start = Instant::now();
-    while start.elapsed() < duration / 4 {
-        run()?;
-    }
-    let mut times = vec![run()?];
-    let start = Instant::now();
-    while start.elapsed() < duration {
-        times.push(run()?);
-    }
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    let median_ms = at(0.5);
+    let threads = match options.threads {
+        None if batch > 1 => cpu::available_threads(),
+        _ => session.threads(),
+    };
+    let images = random_image(graph).repeat(batch);
+    let mut logits = vec![0.0; session.outputs() * batch];
+    let before = peak_gflops(plan_options.level, PROBE);
+    let times = sample(duration, || {
+        if batch == 1 { session.run(&images, &mut logits) } else { session.run_batch(&images, &mut logits) }
+    })?;
+    let peak_gflops = peak_gflops(plan_options.level, PROBE).max(before);
+    let median_ms = quantile(&times, 0.5);
     let gmacs_per_s = graph.cost().macs as f64 * batch as f64 / median_ms / 1e6;
     Ok(Timing {
         model: model.into(),
-        threads: 1,
+        version: env!("CARGO_PKG_VERSION"),
+        precision: "fp32",
+        threads,
         batch,
-        isa: level.name(),
+        isa: plan_options.level.name(),
+        strict: plan_options.strict,
+        runs: times.len(),
         median_ms,
         min_ms: times[0],
-        p95_ms: at(0.95),
+        p95_ms: quantile(&times, 0.95),
         images_per_s: batch as f64 * 1e3 / median_ms,
         gmacs_per_s,
-        percent_of_peak: 200.0 * gmacs_per_s / peak,
-        arena_bytes,
-        weight_bytes,
+        percent_of_peak: 200.0 * gmacs_per_s / (peak_gflops * threads as f64),
+        peak_gflops,
+        arena_bytes: plan.program().arena_bytes(),
+        weight_bytes: plan.program().weight_bytes(),
     })
+}
+
+/// Times every step of a network on one thread, one image a run.
+///
+/// # Errors
+/// If the weights do not fit the graph.
+pub fn bench_steps(
+    model: &str,
+    graph: &Graph,
+    weights: &[Vec<f32>],
+    options: PlanOptions,
+    duration: Duration,
+) -> Result<Vec<StepTiming>, RunError> {
+    let plan = Plan::new(graph.clone(), weights, options)?;
+    let (program, steps) = (plan.program(), plan.steps());
+    let image = random_image(graph);
+    let mut arena = program.arena();
+    let mut team = Pool::new(1).expect("one thread is the caller's");
+    let mut calls = vec![Duration::ZERO; program.calls().len()];
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); steps.len()];
+    let (peak, bandwidth) = (peak_gflops(options.level, PROBE), l2_gbytes_per_s(PROBE));
+    let start = Instant::now();
+    while times.iter().all(|times| times.len() < MOST_RUNS) {
+        calls.fill(Duration::ZERO);
+        program.run_timed_on(&mut team, &mut arena, &image, &mut calls);
+        if start.elapsed() >= duration / 4 {
+            for (times, step) in times.iter_mut().zip(steps) {
+                times.push(calls[step.calls.clone()].iter().sum::<Duration>().as_secs_f64() * 1e3);
+            }
+        }
+        if start.elapsed() >= duration * 5 / 4 && times.iter().all(|times| !times.is_empty()) {
+            break;
+        }
+    }
+    let peak = peak_gflops(options.level, PROBE).max(peak);
+    let bandwidth = l2_gbytes_per_s(PROBE).max(bandwidth);
+    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    let medians: Vec<f64> = times.iter().map(|times| quantile(times, 0.5)).collect();
+    let all: f64 = medians.iter().sum();
+    let timing = |(i, (step, &ms)): (usize, (&PlanStep, &f64))| {
+        let bytes = step.bytes_read + step.bytes_written + step.weight_bytes;
+        let (gflops, gbytes_per_s) = (2e-6 * step.macs as f64 / ms, 1e-6 * bytes as f64 / ms);
+        let shares = [gflops / peak, gbytes_per_s / bandwidth].map(|share| 100.0 * share);
+        let bound = if shares[0] >= shares[1] { "compute" } else { "memory" };
+        StepTiming {
+            model: model.into(),
+            step: i,
+            kernel: step.kernel.clone(),
+            node: step.name(graph).into(),
+            output: step.shape.clone(),
+            ms,
+            percent: 100.0 * ms / all,
+            macs: step.macs,
+            bytes,
+            gflops,
+            percent_of_peak: shares[0],
+            gbytes_per_s,
+            bound,
+            percent_of_bound: shares[0].max(shares[1]),
+            peak_gflops: peak,
+            l2_gbytes_per_s: bandwidth,
+        }
+    };
+    Ok(steps.iter().zip(&medians).enumerate().map(timing).collect())
+}
+
+/// Bytes read and written in a nanosecond by a copy that stays in the second-level cache: the best burst of those that
+/// fit into about `seconds`, one at least.
+#[must_use]
+pub fn l2_gbytes_per_s(seconds: f64) -> f64 {
+    let length = cpu::cache_bytes().l2 / 4;
+    let (from, mut to) = (vec![1u8; length], vec![0u8; length]);
+    let (start, mut best) = (Instant::now(), 0.0f64);
+    while best == 0.0 || start.elapsed().as_secs_f64() < seconds {
+        const COPIES: usize = 16;
+        let start = Instant::now();
+        for _ in 0..COPIES {
+            to.copy_from_slice(black_box(&from));
+            black_box(&mut to);
+        }
+        let elapsed = start.elapsed().as_secs_f64().max(1e-9);
+        best = best.max((2 * length * COPIES) as f64 / elapsed / 1e9);
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_ranks() {
+        let times: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!([0.0, 0.5, 0.95, 1.0].map(|share| quantile(&times, share)), [1.0, 50.0, 95.0, 100.0]);
+        assert_eq!([0.5, 0.95].map(|share| quantile(&[1.0, 2.0, 3.0], share)), [2.0, 3.0]);
+        assert_eq!([0.5, 0.95].map(|share| quantile(&[7.0], share)), [7.0, 7.0]);
+        assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_sample_has_a_time_and_is_sorted_and_ends_at_an_error() {
+        let mut calls = 0;
+        let times = sample(Duration::from_millis(20), || {
+            calls += 1;
+            std::thread::sleep(Duration::from_millis(calls % 3));
+            Ok::<(), ()>(())
+        });
+        let times = times.expect("no run fails");
+        assert!(times.is_sorted() && times.len() < calls as usize, "{times:?} of {calls}");
+        assert_eq!(sample(Duration::ZERO, || Ok::<(), ()>(())).map(|times| times.len()), Ok(1));
+        assert_eq!(sample(Duration::from_secs(9), || Err("no")), Err("no"));
+    }
+
+    #[test]
+    fn a_cache_has_a_speed() {
+        let speed = l2_gbytes_per_s(0.0);
+        assert!(speed > 0.01 && speed < 100_000.0, "{speed}");
+    }
 }

@@ -194,7 +194,13 @@ pub fn facts(outcome: &Outcome, data: &[usize; 3]) -> Result<Vec<Fact>, Error> {
     let Outcome { model, verdicts, test_verdicts, record, history, .. } = outcome;
     let level = Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?;
     let cost = model.graph.cost();
-    let timing = bench::bench(&model.id, &model.graph, &model.weights, level, 1, Duration::from_millis(400))?;
+    let options = bench::BenchOptions {
+        plan: level.into(),
+        threads: Some(1),
+        batch: 1,
+        duration: Duration::from_millis(400),
+    };
+    let timing = bench::bench(&model.id, &model.graph, &model.weights, options)?;
     let bytes: usize = model.weights.iter().map(|values| 4 * values.len()).sum();
     let [_, height, width] = model.graph.input_shape();
     let mut facts = vec![

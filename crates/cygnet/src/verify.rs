@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
-use cygnet_runtime::{Level, Plan, Reference, RunError, Session};
+use cygnet_runtime::{Level, Plan, PlanOptions, Reference, RunError, Session};
 use cygnet_train::TrainError;
 use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
@@ -131,8 +131,8 @@ pub struct Outcome {
 pub enum Executor {
     /// Node by node, the oracle.
     Reference,
-    /// The fast runtime, with an instruction set.
-    Runtime(Level),
+    /// The fast runtime.
+    Runtime(PlanOptions),
 }
 
 /// Compares one golden file.
@@ -170,7 +170,7 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     if kind.gradients.is_some() {
         let level = match executor {
             Executor::Reference => Level::Scalar,
-            Executor::Runtime(level) => level,
+            Executor::Runtime(options) => options.level,
         };
         return gradients::compare(path, &text, level);
     }
@@ -198,8 +198,8 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let images = || input.chunks_exact(channels * height * width);
     let logits = match executor {
         Executor::Reference => Vec::new(),
-        Executor::Runtime(level) => {
-            let plan = Plan::new(graph.clone(), &weights, level)?;
+        Executor::Runtime(options) => {
+            let plan = Plan::new(graph.clone(), &weights, options)?;
             let mut session = Session::new(plan.into());
             let mut logits = vec![0.0; golden.logits.len()];
             if session.outputs() == classes {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cygnet::runtime::Level;
+use cygnet::runtime::{Level, PlanOptions};
 use cygnet::verify::{Executor, Outcome, verify};
 
 /// Verifies files on all cores, largest nets and small ones mixed by name.
@@ -42,8 +42,13 @@ fn every_network_computes_what_its_reference_computes() {
 fn the_runtime_computes_the_same_with_every_instruction_set() {
     for level in Level::ALL.iter().filter(|level| level.is_supported()) {
         println!("{}", level.name());
-        all_pass(Executor::Runtime(*level));
+        all_pass(Executor::Runtime(PlanOptions::strict(*level)));
     }
+}
+
+#[test]
+fn kernels_that_trade_rounding_for_speed_stay_within_the_same_bound() {
+    all_pass(Executor::Runtime(Level::best().into()));
 }
 
 /// A golden file with one value changed.
@@ -54,7 +59,7 @@ fn spoilt(change: impl Fn(&mut serde_json::Value)) -> Option<Outcome> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("spoilt.json");
     std::fs::write(&file, golden.to_string()).unwrap();
-    Some(verify(&file, Executor::Runtime(Level::best())))
+    Some(verify(&file, Executor::Runtime(PlanOptions::strict(Level::best()))))
 }
 
 #[test]

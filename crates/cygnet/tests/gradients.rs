@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use cygnet::runtime::Level;
+use cygnet::runtime::PlanOptions;
 use cygnet::verify::{Executor, Outcome, verify};
 
 fn files() -> Vec<PathBuf> {
@@ -16,7 +16,7 @@ fn files() -> Vec<PathBuf> {
 #[test]
 fn losses_gradients_statistics_and_steps_are_those_of_the_references() {
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
-        let check = |file: PathBuf| verify(&file, Executor::Runtime(Level::best()));
+        let check = |file: PathBuf| verify(&file, Executor::Runtime(PlanOptions::default()));
         let (mut even, mut odd) = (Vec::new(), Vec::new());
         for (i, file) in files().into_iter().enumerate() {
             if i % 2 == 0 { even.push(file) } else { odd.push(file) }

@@ -55,7 +55,7 @@ fn every_node_belongs_to_one_step_and_every_call_too() {
 fn arenas_are_hardly_larger_than_what_must_be_there_at_once() {
     for (network, graph, outline) in &*PLANS {
         // A shuffle keeps a few channels of each of many buffers.
-        let most = if network.row.family == Family::ShuffleNetV2 { 2.0 } else { 1.25 };
+        let most = if network.row.family == Family::ShuffleNetV2 { 3.25 } else { 1.25 };
         let (arena, bound) = (outline.arena_bytes(), outline.lower_bound_bytes());
         assert!(arena as f64 <= most * bound as f64, "{}: {arena} bytes for {bound}", network.id);
         assert!(bound as f64 <= 1.05 * graph.peak_activation_bytes() as f64, "{}: {bound}", network.id);

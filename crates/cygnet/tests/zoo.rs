@@ -34,6 +34,20 @@ fn every_id_alias_and_tag_resolves_to_its_own_network() {
 }
 
 #[test]
+fn the_networks_of_the_comparison_with_other_runtimes_are_known_by_those_names() {
+    let Some(file) = cygnet_testing::shared("tools/peers/models/macs.tsv") else { return };
+    let text = std::fs::read_to_string(file).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 13);
+    for row in rows {
+        let network = find(row[0]).unwrap_or_else(|| panic!("{}", row[0]));
+        let graph = network.build().unwrap();
+        assert_eq!(graph.input_shape()[1].to_string(), row[1], "{}", row[0]);
+        assert_eq!(graph.cost().macs.to_string(), row[2], "{}", row[0]);
+    }
+}
+
+#[test]
 fn a_cached_file_belongs_to_one_published_checkpoint() {
     let mut files: HashMap<&str, &[&str]> = HashMap::new();
     for network in networks() {

@@ -66,6 +66,7 @@ struct Planned {
 #[derive(Serialize)]
 struct Step {
     kernel: String,
+    name: String,
     output: Vec<usize>,
     nodes: Vec<StepNode>,
     macs: u64,
@@ -147,6 +148,7 @@ fn planned(graph: &Graph) -> anyhow::Result<Planned> {
     };
     let step = |step: &PlanStep| Step {
         kernel: step.kernel.clone(),
+        name: step.name(graph).into(),
         output: step.shape.clone(),
         nodes: step.nodes.iter().map(node).collect(),
         macs: step.macs,
@@ -275,20 +277,26 @@ fn print(line: &Line) -> anyhow::Result<()> {
 
 fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let lines = plan.steps.iter().map(|step| {
-        let name = step.nodes.iter().find(|node| !node.path.is_empty()).or(step.nodes.first());
-        let name = name.map_or("", |node| if node.path.is_empty() { node.op } else { &node.path });
-        [step.kernel.clone(), shape(&step.output), output::plain(name), rules(&step.nodes)]
+        [step.kernel.clone(), shape(&step.output), output::plain(&step.name), rules(&step.nodes)]
     });
     let headings = ["kernel", "output", "node", "rules"].map(String::from);
     let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
     let room = output::COLUMNS.saturating_sub(kernel + output + rules + 6);
-    let width = name.min(room.max(6));
+    let width = name.min(room.max(9));
+    let start = kernel + output + width + 6;
     output::line("")?;
     for [kernel_name, shape, name, rules] in &lines {
         let name = output::end_of(name, width);
-        let line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  {rules}");
+        let mut line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  ");
+        for (i, rule) in rules.split_inclusive(", ").enumerate() {
+            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > output::COLUMNS {
+                output::line(line.trim_end())?;
+                line = " ".repeat(start);
+            }
+            line.push_str(rule);
+        }
         output::line(line.trim_end())?;
     }
     output::line("")?;

@@ -1,5 +1,5 @@
 use anyhow::Context;
-use cygnet::runtime::Level;
+use cygnet::runtime::{Level, PlanOptions};
 use cygnet::verify::{self, Outcome, verify as check};
 
 use crate::args::{Executor, Verify};
@@ -11,7 +11,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
         Executor::Reference => verify::Executor::Reference,
         Executor::Runtime => {
             let level = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
-            verify::Executor::Runtime(level)
+            verify::Executor::Runtime(PlanOptions { level, strict: !args.fast, features: false })
         }
     };
     let bar = progress::things(args.files.len() as u64, "verifying", "files");

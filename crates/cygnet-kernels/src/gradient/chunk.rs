@@ -80,13 +80,17 @@ impl<B: Block> Kernel for Blocks<B> {
 pub(super) unsafe fn load<I: Isa, const V: usize>(p: *const f32, last: usize) -> [I::V; V] {
     // SAFETY: the caller's promise.
     unsafe {
+        let mut v = [I::splat(0.0); V];
         if last == I::LANES {
-            std::array::from_fn(|j| I::load(p.add(j * I::LANES)))
+            for j in 0..V {
+                v[j] = I::load(p.add(j * I::LANES));
+            }
         } else {
-            std::array::from_fn(|j| {
-                I::load_first(p.add(j * I::LANES), if j + 1 < V { I::LANES } else { last })
-            })
+            for j in 0..V {
+                v[j] = I::load_first(p.add(j * I::LANES), if j + 1 < V { I::LANES } else { last });
+            }
         }
+        v
     }
 }
 
@@ -97,11 +101,13 @@ pub(super) unsafe fn store<I: Isa, const V: usize>(p: *mut f32, v: [I::V; V], la
     // SAFETY: the caller's promise.
     unsafe {
         if last == I::LANES {
-            (0..V).for_each(|j| I::store(p.add(j * I::LANES), v[j]));
+            for j in 0..V {
+                I::store(p.add(j * I::LANES), v[j]);
+            }
         } else {
-            (0..V).for_each(|j| {
+            for j in 0..V {
                 I::store_first(p.add(j * I::LANES), v[j], if j + 1 < V { I::LANES } else { last });
-            });
+            }
         }
     }
 }
@@ -112,10 +118,27 @@ pub(super) unsafe fn store<I: Isa, const V: usize>(p: *mut f32, v: [I::V; V], la
 pub(super) unsafe fn activate<I: Isa, const V: usize>(activation: Activation, x: &mut [I::V; V]) {
     // SAFETY: the caller's promise.
     unsafe {
-        if activation.is_cheap() {
-            activation.cheap::<I, V>(x);
-        } else {
-            x.iter_mut().for_each(|x| *x = activation.apply::<I>(*x));
+        match activation {
+            Activation::None => {}
+            Activation::Clamp { low, high } => {
+                let (low, high) = (I::splat(low), I::splat(high));
+                for j in 0..V {
+                    x[j] = I::at_most(I::at_least(x[j], low), high);
+                }
+            }
+            Activation::HardSwish => {
+                let (zero, three) = (I::splat(0.0), I::splat(3.0));
+                let (six, sixth) = (I::splat(6.0), I::splat(1.0 / 6.0));
+                for j in 0..V {
+                    let gate = I::at_most(I::at_least(I::add(x[j], three), zero), six);
+                    x[j] = I::mul(I::mul(x[j], gate), sixth);
+                }
+            }
+            Activation::HardSigmoid { .. } | Activation::Sigmoid | Activation::Swish => {
+                for j in 0..V {
+                    x[j] = activation.apply::<I>(x[j]);
+                }
+            }
         }
     }
 }
@@ -137,41 +160,49 @@ pub(super) unsafe fn differentiate<I: Isa, const V: usize>(
             Activation::Clamp { low, high } => {
                 let low = I::splat(low);
                 if high == f32::INFINITY {
-                    (0..V).for_each(|j| g[j] = I::where_above(x[j], low, g[j]));
+                    for j in 0..V {
+                        g[j] = I::where_above(x[j], low, g[j]);
+                    }
                 } else {
                     let high = I::splat(high);
-                    (0..V).for_each(|j| {
+                    for j in 0..V {
                         g[j] = I::where_above(high, x[j], I::where_above(x[j], low, g[j]));
-                    });
+                    }
                 }
             }
             Activation::HardSigmoid { scale, shift, high, factor } => {
-                let [zero, scale, shift, high, slope] =
-                    [0.0, scale, shift, high, scale * factor].map(|c| I::splat(c));
-                (0..V).for_each(|j| {
+                let slope = scale * factor;
+                let (zero, scale, shift) = (I::splat(0.0), I::splat(scale), I::splat(shift));
+                let (high, slope) = (I::splat(high), I::splat(slope));
+                for j in 0..V {
                     let inner = I::fma(x[j], scale, shift);
                     let inside = I::where_above(high, inner, I::where_above(inner, zero, slope));
                     g[j] = I::mul(g[j], inside);
-                });
+                }
             }
             Activation::HardSwish => {
-                let [minus, three, third, half, one] = [-3.0, 3.0, 1.0 / 3.0, 0.5, 1.0].map(|c| I::splat(c));
-                (0..V).for_each(|j| {
+                let (minus, three, one) = (I::splat(-3.0), I::splat(3.0), I::splat(1.0));
+                let (third, half) = (I::splat(1.0 / 3.0), I::splat(0.5));
+                for j in 0..V {
                     // Inside, x / 3 + 1 / 2; above 3 exactly 1, below -3 exactly 0.
                     let line = I::fma(x[j], third, half);
                     let inside = I::sub(line, I::where_above(x[j], three, I::sub(line, one)));
                     g[j] = I::mul(g[j], I::where_above(x[j], minus, inside));
-                });
+                }
             }
-            Activation::Sigmoid => (0..V).for_each(|j| {
-                let s = Activation::Sigmoid.apply::<I>(x[j]);
-                g[j] = I::mul(g[j], I::mul(s, I::sub(I::splat(1.0), s)));
-            }),
-            Activation::Swish => (0..V).for_each(|j| {
-                let one = I::splat(1.0);
-                let s = Activation::Sigmoid.apply::<I>(x[j]);
-                g[j] = I::mul(g[j], I::mul(s, I::fma(x[j], I::sub(one, s), one)));
-            }),
+            Activation::Sigmoid => {
+                for j in 0..V {
+                    let s = Activation::Sigmoid.apply::<I>(x[j]);
+                    g[j] = I::mul(g[j], I::mul(s, I::sub(I::splat(1.0), s)));
+                }
+            }
+            Activation::Swish => {
+                for j in 0..V {
+                    let one = I::splat(1.0);
+                    let s = Activation::Sigmoid.apply::<I>(x[j]);
+                    g[j] = I::mul(g[j], I::mul(s, I::fma(x[j], I::sub(one, s), one)));
+                }
+            }
         }
     }
 }
@@ -232,11 +263,15 @@ impl Block for Apply {
             for i in 0..self.rows {
                 let mut x = load::<I, V>(self.from.get(i, c), last);
                 if affine {
-                    (0..V).for_each(|j| x[j] = I::fma(x[j], scale[j], shift[j]));
+                    for j in 0..V {
+                        x[j] = I::fma(x[j], scale[j], shift[j]);
+                    }
                 }
                 if !self.term.at.is_null() {
                     let term = load::<I, V>(self.term.get(i, c), last);
-                    (0..V).for_each(|j| x[j] = I::add(x[j], term[j]));
+                    for j in 0..V {
+                        x[j] = I::add(x[j], term[j]);
+                    }
                 }
                 activate::<I, V>(self.activation, &mut x);
                 store::<I, V>(self.to.get(i, c), x, last);
@@ -263,16 +298,22 @@ impl Block for Combine {
     unsafe fn block<I: Isa, const V: usize>(&self, c: usize, last: usize) {
         // SAFETY: the pointers are valid for the rows and channels.
         unsafe {
-            let [p, q, r] =
-                std::array::from_fn(|i| load::<I, V>(self.coefficients.add(i * self.spacing + c), last));
+            let p = load::<I, V>(self.coefficients.add(c), last);
+            let q = load::<I, V>(self.coefficients.add(self.spacing + c), last);
+            let r = load::<I, V>(self.coefficients.add(2 * self.spacing + c), last);
             for i in 0..self.rows {
                 let g = load::<I, V>(self.g.get(i, c), last);
                 let y = load::<I, V>(self.y.get(i, c), last);
                 let to = self.to.get(i, c);
-                let mut x: [I::V; V] = std::array::from_fn(|j| I::fma(g[j], p[j], I::fma(y[j], q[j], r[j])));
+                let mut x = [I::splat(0.0); V];
+                for j in 0..V {
+                    x[j] = I::fma(g[j], p[j], I::fma(y[j], q[j], r[j]));
+                }
                 if self.accumulate {
                     let old = load::<I, V>(to, last);
-                    (0..V).for_each(|j| x[j] = I::add(x[j], old[j]));
+                    for j in 0..V {
+                        x[j] = I::add(x[j], old[j]);
+                    }
                 }
                 store::<I, V>(to, x, last);
             }
@@ -305,7 +346,9 @@ impl Block for Derive {
                 let to = self.to.get(i, c);
                 if self.accumulate {
                     let old = load::<I, V>(to, last);
-                    (0..V).for_each(|j| g[j] = I::add(g[j], old[j]));
+                    for j in 0..V {
+                        g[j] = I::add(g[j], old[j]);
+                    }
                 }
                 store::<I, V>(to, g, last);
             }
@@ -347,10 +390,15 @@ impl Block for Unnorm {
                 let mut g = load::<I, V>(self.g.get(i, c), last);
                 let y = load::<I, V>(self.y.get(i, c), last);
                 if self.activation != Activation::None {
-                    let mut x: [I::V; V] = std::array::from_fn(|j| I::fma(y[j], scale[j], shift[j]));
+                    let mut x = [I::splat(0.0); V];
+                    for j in 0..V {
+                        x[j] = I::fma(y[j], scale[j], shift[j]);
+                    }
                     if !self.term.at.is_null() {
                         let term = load::<I, V>(self.term.get(i, c), last);
-                        (0..V).for_each(|j| x[j] = I::add(x[j], term[j]));
+                        for j in 0..V {
+                            x[j] = I::add(x[j], term[j]);
+                        }
                     }
                     differentiate::<I, V>(self.activation, &x, &mut g);
                 }
@@ -360,14 +408,16 @@ impl Block for Unnorm {
                 }
                 store::<I, V>(self.to.get(i, c), g, last);
             }
-            for (i, mut value) in [sum, product].into_iter().enumerate() {
-                let at = self.sums.add(i * self.spacing + c);
-                if !self.first {
-                    let old = load::<I, V>(at, last);
-                    (0..V).for_each(|j| value[j] = I::add(value[j], old[j]));
+            let (sum_at, product_at) = (self.sums.add(c), self.sums.add(self.spacing + c));
+            if !self.first {
+                let (old_sum, old_product) = (load::<I, V>(sum_at, last), load::<I, V>(product_at, last));
+                for j in 0..V {
+                    sum[j] = I::add(sum[j], old_sum[j]);
+                    product[j] = I::add(product[j], old_product[j]);
                 }
-                store::<I, V>(at, value, last);
             }
+            store::<I, V>(sum_at, sum, last);
+            store::<I, V>(product_at, product, last);
         }
     }
 }
@@ -400,10 +450,15 @@ impl Block for Moments {
                     squares[j] = I::fma(d, d, squares[j]);
                 }
             }
-            let [share, minus] = [1.0 / self.rows as f32, -1.0 / self.rows as f32].map(|x| I::splat(x));
-            let mut mean: [I::V; V] = std::array::from_fn(|j| I::fma(sum[j], share, origin[j]));
-            let mut m2: [I::V; V] =
-                std::array::from_fn(|j| I::fma(I::mul(sum[j], sum[j]), minus, squares[j]));
+            let (share, minus) = (I::splat(1.0 / self.rows as f32), I::splat(-1.0 / self.rows as f32));
+            let mut mean = [I::splat(0.0); V];
+            for j in 0..V {
+                mean[j] = I::fma(sum[j], share, origin[j]);
+            }
+            let mut m2 = [I::splat(0.0); V];
+            for j in 0..V {
+                m2[j] = I::fma(I::mul(sum[j], sum[j]), minus, squares[j]);
+            }
             let (mean_at, m2_at) = (self.to.add(c), self.to.add(self.spacing + c));
             if self.before > 0 {
                 let (old_mean, old_m2) = (load::<I, V>(mean_at, last), load::<I, V>(m2_at, last));
@@ -438,11 +493,15 @@ impl Block for Sum {
             let mut sum = [I::splat(0.0); V];
             for i in 0..self.rows {
                 let x = load::<I, V>(self.from.get(i, c), last);
-                (0..V).for_each(|j| sum[j] = I::add(sum[j], x[j]));
+                for j in 0..V {
+                    sum[j] = I::add(sum[j], x[j]);
+                }
             }
             if !self.first {
                 let old = load::<I, V>(self.to.add(c), last);
-                (0..V).for_each(|j| sum[j] = I::add(sum[j], old[j]));
+                for j in 0..V {
+                    sum[j] = I::add(sum[j], old[j]);
+                }
             }
             store::<I, V>(self.to.add(c), sum, last);
         }

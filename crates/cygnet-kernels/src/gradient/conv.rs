@@ -7,7 +7,7 @@ use super::gemm::{Product, Start, panel_width};
 use super::program::{Limits, Memory, Work};
 use super::{Gradient, Sink, Source, View, share};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel};
+use crate::isa::{Isa, Kernel, Level};
 
 /// A convolution's window and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,34 +262,48 @@ struct Windows<'a> {
     rows: usize,
 }
 
+/// What is done with a run of window elements.
+trait Visit {
+    /// `taps` window elements of a row from `tap` on; `pixel` is that of the first, or none outside the image. Runs have
+    /// one element unless they are neighbours.
+    ///
+    /// # Safety
+    /// The pixel must lie in the input; must be `#[inline(always)]`.
+    unsafe fn visit<I: Isa>(&self, row: usize, tap: usize, taps: usize, pixel: Option<usize>);
+}
+
 impl Windows<'_> {
-    /// Calls `f(row, first tap, taps, pixel)` for every run of window elements of a row: `pixel` is that of the first
-    /// element, or none for a run that lies outside. Runs have one tap unless elements are neighbours.
+    /// # Safety
+    /// As the visit says.
     #[inline(always)]
-    fn each(&self, mut f: impl FnMut(usize, usize, usize, Option<usize>)) {
+    unsafe fn each<I: Isa, F: Visit>(&self, f: &F) {
         let g = self.geometry;
         let [kh, kw] = g.kernel;
         let (w, pixels) = (self.output.width, self.output.pixels());
-        for row in 0..self.rows {
-            let index = self.first + row;
-            let (image, pixel) = (index / pixels, index % pixels);
-            let (oy, ox) = (pixel / w, pixel % w);
-            let left = (ox * g.stride[1]) as isize - g.pad[1] as isize;
-            for ky in 0..kh {
-                let y = (oy * g.stride[0] + ky * g.dilation[0]) as isize - g.pad[0] as isize;
-                if y < 0 || y >= self.input.height as isize {
-                    f(row, ky * kw, kw, None);
-                    continue;
-                }
-                let start = (image * self.input.height + y as usize) * self.input.width;
-                if g.dilation[1] == 1 && left >= 0 && left + kw as isize <= self.input.width as isize {
-                    f(row, ky * kw, kw, Some(start + left as usize));
-                    continue;
-                }
-                for kx in 0..kw {
-                    let x = left + (kx * g.dilation[1]) as isize;
-                    let inside = x >= 0 && x < self.input.width as isize;
-                    f(row, ky * kw + kx, 1, inside.then(|| start + x as usize));
+        // SAFETY: pixels are clipped to the image.
+        unsafe {
+            for row in 0..self.rows {
+                let index = self.first + row;
+                let (image, pixel) = (index / pixels, index % pixels);
+                let (oy, ox) = (pixel / w, pixel % w);
+                let left = (ox * g.stride[1]) as isize - g.pad[1] as isize;
+                for ky in 0..kh {
+                    let y = (oy * g.stride[0] + ky * g.dilation[0]) as isize - g.pad[0] as isize;
+                    if y < 0 || y >= self.input.height as isize {
+                        f.visit::<I>(row, ky * kw, kw, None);
+                        continue;
+                    }
+                    let start = (image * self.input.height + y as usize) * self.input.width;
+                    if g.dilation[1] == 1 && left >= 0 && left + kw as isize <= self.input.width as isize {
+                        f.visit::<I>(row, ky * kw, kw, Some(start + left as usize));
+                        continue;
+                    }
+                    for kx in 0..kw {
+                        let x = left + (kx * g.dilation[1]) as isize;
+                        let inside = x >= 0 && x < self.input.width as isize;
+                        let pixel = if inside { Some(start + x as usize) } else { None };
+                        f.visit::<I>(row, ky * kw + kx, 1, pixel);
+                    }
                 }
             }
         }
@@ -308,40 +322,46 @@ struct Unfold<'a> {
 impl Kernel for Unfold<'_> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.windows.each::<I, Self>(&self) }
+    }
+}
+
+impl Visit for Unfold<'_> {
+    #[inline(always)]
+    unsafe fn visit<I: Isa>(&self, row: usize, tap: usize, taps: usize, pixel: Option<usize>) {
         let (channels, stride) = (self.windows.channels, self.windows.input.stride);
         let is_plain = self.scale.is_null() && self.activation == Activation::None;
-        self.windows.each(|row, tap, taps, pixel| {
-            // SAFETY: pixels lie within the input, rows and taps within scratch.
-            unsafe {
-                let to = self.to.get(row, tap * channels);
-                let Some(pixel) = pixel else {
-                    to.write_bytes(0, taps * channels);
-                    return;
-                };
-                let from = self.from.add(pixel * stride);
-                // Neighbouring pixels without a gap are one run of numbers.
-                let (runs, len) =
-                    if is_plain && stride == channels { (1, taps * channels) } else { (taps, channels) };
-                for run in 0..runs {
-                    let (from, to) = (from.add(run * stride), to.add(run * channels));
-                    let mut c = 0;
-                    while c < len {
-                        let lanes = (len - c).min(I::LANES);
-                        let mut x = chunk::load::<I, 1>(from.add(c), lanes);
-                        if !is_plain {
-                            if !self.scale.is_null() {
-                                let scale = chunk::load::<I, 1>(self.scale.add(c), lanes);
-                                let shift = chunk::load::<I, 1>(self.shift.add(c), lanes);
-                                x[0] = I::fma(x[0], scale[0], shift[0]);
-                            }
-                            chunk::activate::<I, 1>(self.activation, &mut x);
+        // SAFETY: pixels lie within the input, rows and taps within scratch.
+        unsafe {
+            let to = self.to.get(row, tap * channels);
+            let Some(pixel) = pixel else {
+                to.write_bytes(0, taps * channels);
+                return;
+            };
+            let from = self.from.add(pixel * stride);
+            // Neighbouring pixels without a gap are one run of numbers.
+            let (runs, len) =
+                if is_plain && stride == channels { (1, taps * channels) } else { (taps, channels) };
+            for run in 0..runs {
+                let (from, to) = (from.add(run * stride), to.add(run * channels));
+                let mut c = 0;
+                while c < len {
+                    let lanes = (len - c).min(I::LANES);
+                    let mut x = chunk::load::<I, 1>(from.add(c), lanes);
+                    if !is_plain {
+                        if !self.scale.is_null() {
+                            let scale = chunk::load::<I, 1>(self.scale.add(c), lanes);
+                            let shift = chunk::load::<I, 1>(self.shift.add(c), lanes);
+                            x[0] = I::fma(x[0], scale[0], shift[0]);
                         }
-                        chunk::store::<I, 1>(to.add(c), x, lanes);
-                        c += I::LANES;
+                        chunk::activate::<I, 1>(self.activation, &mut x);
                     }
+                    chunk::store::<I, 1>(to.add(c), x, lanes);
+                    c += I::LANES;
                 }
             }
-        });
+        }
     }
 }
 
@@ -356,25 +376,31 @@ struct Fold<'a> {
 impl Kernel for Fold<'_> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.windows.each::<I, Self>(&self) }
+    }
+}
+
+impl Visit for Fold<'_> {
+    #[inline(always)]
+    unsafe fn visit<I: Isa>(&self, row: usize, tap: usize, taps: usize, pixel: Option<usize>) {
+        let Some(pixel) = pixel else { return };
         let channels = self.windows.channels;
-        self.windows.each(|row, tap, taps, pixel| {
-            let Some(pixel) = pixel else { return };
-            // SAFETY: pixels lie within the input, rows and taps within scratch.
-            unsafe {
-                for run in 0..taps {
-                    let from = self.from.get(row, (tap + run) * channels);
-                    let to = self.to.add((pixel + run) * self.stride);
-                    let mut c = 0;
-                    while c < channels {
-                        let lanes = (channels - c).min(I::LANES);
-                        let x = chunk::load::<I, 1>(from.add(c), lanes);
-                        let old = chunk::load::<I, 1>(to.add(c), lanes);
-                        chunk::store::<I, 1>(to.add(c), [I::add(x[0], old[0])], lanes);
-                        c += I::LANES;
-                    }
+        // SAFETY: pixels lie within the input, rows and taps within scratch.
+        unsafe {
+            for run in 0..taps {
+                let from = self.from.get(row, (tap + run) * channels);
+                let to = self.to.add((pixel + run) * self.stride);
+                let mut c = 0;
+                while c < channels {
+                    let lanes = (channels - c).min(I::LANES);
+                    let x = chunk::load::<I, 1>(from.add(c), lanes);
+                    let old = chunk::load::<I, 1>(to.add(c), lanes);
+                    chunk::store::<I, 1>(to.add(c), [I::add(x[0], old[0])], lanes);
+                    c += I::LANES;
                 }
             }
-        });
+        }
     }
 }
 
@@ -387,8 +413,10 @@ pub struct ConvBackward {
     pub gradient: Gradient,
     /// Window and groups.
     pub geometry: Geometry,
-    /// The packed weight, [`super::PackForm::Backward`]; needed for a sink.
+    /// The packed weight, [`super::PackForm::Backward`]; needed for a sink, unless the weight is read as it is.
     pub packed: usize,
+    /// For a sink, the parameter of a weight that [`ConvBackward::reads_weight`].
+    pub unpacked: Option<usize>,
     /// Parameter of the weight, if its gradient is wanted.
     pub weight: Option<usize>,
     /// Parameter of the bias, if its gradient is wanted.
@@ -417,6 +445,16 @@ impl ConvBackward {
     #[must_use]
     pub fn is_immediate(source: &Source, out: &View, geometry: &Geometry) -> bool {
         ConvBackward::segments(source, out, geometry) == 1 && geometry.taps() == 1
+    }
+
+    /// Whether the weight, of `inner` input channels, can be read without packing: as whole vectors, in rows that do not
+    /// share cache sets.
+    #[must_use]
+    pub fn reads_weight(inner: usize, geometry: &Geometry, level: Level) -> bool {
+        geometry.taps() == 1
+            && geometry.groups == 1
+            && inner.is_multiple_of(level.lanes())
+            && !inner.is_multiple_of(512)
     }
 
     fn count(&self) -> usize {
@@ -466,7 +504,12 @@ impl Work for ConvBackward {
             && self.gradient.fits(limits.arena)
             && geometry_fits(&self.geometry, &self.source.view, &out)
             && self.sink.fits(&self.source, segments, limits.arena)
+            && self.unpacked.is_none_or(|weight| {
+                limits.param(weight, size)
+                    && ConvBackward::reads_weight(self.inner(), &self.geometry, limits.level)
+            })
             && (!self.is_sinking()
+                || self.unpacked.is_some()
                 || limits.range(
                     self.packed,
                     groups * self.inner().next_multiple_of(width) * (out.channels / groups),
@@ -577,6 +620,13 @@ impl Work for ConvBackward {
                     };
                     let panels = share(inner.div_ceil(width), parts, part);
                     let columns = panels.start * width..(panels.end * width).min(inner);
+                    let (b, b_panel, b_step) = match self.unpacked {
+                        Some(weight) => (memory.params[weight].cast_const(), width, inner),
+                        None => {
+                            let at = self.packed + group * inner.next_multiple_of(width) * out;
+                            (memory.arena.add(at).cast_const(), width * out, width)
+                        }
+                    };
                     let product = Product {
                         rows: n,
                         columns: inner,
@@ -584,9 +634,9 @@ impl Work for ConvBackward {
                         a: d.at,
                         a_row: d.stride,
                         a_step: 1,
-                        b: memory.arena.add(self.packed + group * inner.next_multiple_of(width) * out),
-                        b_panel: width * out,
-                        b_step: width,
+                        b,
+                        b_panel,
+                        b_step,
                         c,
                         c_row,
                         start: if accumulate && is_point { Start::Result } else { Start::Zero },

@@ -138,7 +138,10 @@ impl<const R: usize, const V: usize, const CLOSE: bool> Kernel for Sized<'_, '_,
                 if !CLOSE {
                     a = opaque(a);
                 }
-                let columns: [I::V; V] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
+                let mut columns = [I::splat(0.0); V];
+                for j in 0..V {
+                    columns[j] = I::load(b.add(j * I::LANES));
+                }
                 for (i, sums) in tile.iter_mut().enumerate() {
                     let x = I::splat(*a.add(i * row));
                     for (sum, column) in sums.iter_mut().zip(columns) {

@@ -5,6 +5,11 @@
 //! `[images, height, width, channels]`. A batch-normalised and activated value need not be in memory: a [`Source`]
 //! computes it as it is read, and a [`Gradient`] does the same for the gradient of a normalised value.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "a closure would be compiled without the set's instructions, and iterators over arrays are closures"
+)]
+
 mod chunk;
 mod conv;
 mod depthwise;

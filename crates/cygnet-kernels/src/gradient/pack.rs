@@ -109,16 +109,20 @@ impl Work for Pack {
             let at = self.to + (group * self.panels() + panel) * rows * width;
             let to = std::slice::from_raw_parts_mut(memory.arena.add(at), rows * width);
             let first = panel * width;
-            // Row `k` of the forward form is window position `k / channels`, channel `k % channels`.
-            let place = |k: usize| if taps == 1 { k } else { k % self.inner * taps + k / self.inner };
+            let channels = self.inner;
             match self.form {
                 PackForm::Forward => {
                     let columns = (out - first).min(width);
-                    for start in (0..inner).step_by(BLOCK) {
-                        for j in 0..columns {
-                            let from = &weight[(first + j) * inner..][..inner];
-                            for k in start..(start + BLOCK).min(inner) {
-                                to[k * width + j] = from[place(k)];
+                    // Row `k` is window position `k / channels`, channel `k % channels`.
+                    for tap in 0..taps {
+                        for start in (0..channels).step_by(BLOCK) {
+                            let end = (start + BLOCK).min(channels);
+                            for j in 0..columns {
+                                let from = weight.as_ptr().add((first + j) * inner + tap);
+                                let to = to.as_mut_ptr().add(tap * channels * width + j);
+                                for c in start..end {
+                                    *to.add(c * width) = *from.add(c * taps);
+                                }
                             }
                         }
                     }
@@ -130,8 +134,18 @@ impl Work for Pack {
                     let columns = (inner - first).min(width);
                     for (n, row) in to.chunks_exact_mut(width).enumerate() {
                         let from = &weight[n * inner..][..inner];
-                        for (j, to) in row.iter_mut().enumerate() {
-                            *to = if j < columns { from[place(first + j)] } else { 0.0 };
+                        row[columns..].fill(0.0);
+                        if taps == 1 {
+                            row[..columns].copy_from_slice(&from[first..first + columns]);
+                            continue;
+                        }
+                        let (mut tap, mut c) = (first / channels, first % channels);
+                        for to in &mut row[..columns] {
+                            *to = from[c * taps + tap];
+                            c += 1;
+                            if c == channels {
+                                (tap, c) = (tap + 1, 0);
+                            }
                         }
                     }
                 }

@@ -36,7 +36,9 @@ impl Work for Import {
             let to = Rows::of(memory.arena, &self.to, task * pixels);
             for c in 0..channels {
                 let from = memory.images.add((task * channels + c) * pixels);
-                (0..pixels).for_each(|pixel| *to.get(pixel, c) = *from.add(pixel));
+                for pixel in 0..pixels {
+                    *to.get(pixel, c) = *from.add(pixel);
+                }
             }
         }
     }
@@ -142,12 +144,16 @@ impl Block for Affine {
             let scale = chunk::load::<I, V>(self.scale.add(c), last);
             let shift = chunk::load::<I, V>(self.shift.add(c), last);
             for i in 0..self.rows {
-                let x = chunk::load::<I, V>(self.from.get(i, c), last);
+                let mut x = chunk::load::<I, V>(self.from.get(i, c), last);
                 let to = self.to.get(i, c);
-                let mut x: [I::V; V] = std::array::from_fn(|j| I::fma(x[j], scale[j], shift[j]));
+                for j in 0..V {
+                    x[j] = I::fma(x[j], scale[j], shift[j]);
+                }
                 if self.accumulate {
                     let old = chunk::load::<I, V>(to, last);
-                    (0..V).for_each(|j| x[j] = I::add(x[j], old[j]));
+                    for j in 0..V {
+                        x[j] = I::add(x[j], old[j]);
+                    }
                 }
                 chunk::store::<I, V>(to, x, last);
             }
@@ -214,7 +220,9 @@ impl Work for Elementwise {
                     Blocks::go(channels, work, level);
                 }
                 Elementwise::Zero { .. } => {
-                    (0..rows).for_each(|row| to.get(row, 0).write_bytes(0, channels));
+                    for row in 0..rows {
+                        to.get(row, 0).write_bytes(0, channels);
+                    }
                 }
                 Elementwise::Mask { x, mask, accumulate, .. } => {
                     let (from, pixels) = (at(x), output.pixels());
@@ -431,7 +439,9 @@ impl Gather {
                     place < taken.len() && !taken[place] && self.sources[place] == [part, start + i]
                 })
                 .count();
-            (0..len).for_each(|i| taken[at + i * step] = true);
+            for i in 0..len {
+                taken[at + i * step] = true;
+            }
             lines.push(Line { part, start, at, step, len });
         }
         lines
@@ -502,11 +512,21 @@ impl Kernel for GatherRows<'_> {
                     let (part, whole) = (part.get(row, line.start), whole.get(row, line.at));
                     match &of.backward {
                         None if line.step == 1 => whole.copy_from_nonoverlapping(part, line.len),
-                        None => (0..line.len).for_each(|i| *whole.add(i * line.step) = *part.add(i)),
-                        Some(accumulate) if accumulate[line.part] => {
-                            (0..line.len).for_each(|i| *part.add(i) += *whole.add(i * line.step));
+                        None => {
+                            for i in 0..line.len {
+                                *whole.add(i * line.step) = *part.add(i);
+                            }
                         }
-                        Some(_) => (0..line.len).for_each(|i| *part.add(i) = *whole.add(i * line.step)),
+                        Some(accumulate) if accumulate[line.part] => {
+                            for i in 0..line.len {
+                                *part.add(i) += *whole.add(i * line.step);
+                            }
+                        }
+                        Some(_) => {
+                            for i in 0..line.len {
+                                *part.add(i) = *whole.add(i * line.step);
+                            }
+                        }
                     }
                 }
             }
@@ -613,7 +633,9 @@ impl Work for Plain {
             let to = self.backward.map(|(to, accumulate)| {
                 let to = Rows::of(memory.arena, &to, task * x_pixels);
                 if !accumulate {
-                    (0..x_pixels).for_each(|pixel| to.get(pixel, 0).write_bytes(0, channels));
+                    for pixel in 0..x_pixels {
+                        to.get(pixel, 0).write_bytes(0, channels);
+                    }
                 }
                 to
             });
@@ -628,7 +650,11 @@ impl Work for Plain {
                             *value = ((from(c) - largest).exp() / sum) as f32;
                         }
                         match to {
-                            None => (0..channels).for_each(|c| *y.get(pixel, c) = value[c]),
+                            None => {
+                                for c in 0..channels {
+                                    *y.get(pixel, c) = value[c];
+                                }
+                            }
                             Some(to) => {
                                 let g = |c: usize| f64::from(*y.get(pixel, c));
                                 let dot: f64 = (0..channels).map(|c| g(c) * f64::from(value[c])).sum();
@@ -682,7 +708,9 @@ impl Work for Plain {
                                 None => whole.copy_from_nonoverlapping(x.get(source, 0), channels),
                                 Some(to) => {
                                     let to = to.get(source, 0);
-                                    (0..channels).for_each(|c| *to.add(c) += *whole.add(c));
+                                    for c in 0..channels {
+                                        *to.add(c) += *whole.add(c);
+                                    }
                                 }
                             }
                         }

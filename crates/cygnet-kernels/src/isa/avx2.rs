@@ -18,7 +18,7 @@ impl Isa for Avx2 {
     type Half = Self;
     const HALVES: bool = false;
     const LANES: usize = 8;
-    const TILE: [usize; 4] = [7, 6, 4, 2];
+    const TILE: [usize; 4] = [12, 6, 3, 2];
     const DEPTHWISE: usize = 4;
 
     #[inline(always)]

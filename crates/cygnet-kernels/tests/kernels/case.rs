@@ -30,6 +30,8 @@ pub(crate) struct Case {
     pub(crate) output_gaps: Gaps,
     /// Numbers put into the input, at places that count as in `[channels, height, width]`.
     pub(crate) specials: Vec<(usize, f32)>,
+    /// The input, if it is not made of the seed.
+    pub(crate) given: Option<Vec<f32>>,
     pub(crate) seed: u64,
 }
 
@@ -50,6 +52,7 @@ impl Case {
             input_gaps: Gaps::default(),
             output_gaps: Gaps::default(),
             specials: Vec::new(),
+            given: None,
             seed: (inputs + 64 * out + 4096 * kernel[0]) as u64,
         }
     }
@@ -64,7 +67,7 @@ impl Case {
         self
     }
 
-    fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         self.parts.iter().sum()
     }
 
@@ -87,6 +90,9 @@ impl Case {
     /// `[channels, height, width]` in the weight's order of channels.
     pub(crate) fn x(&self) -> Vec<f32> {
         let [height, width] = self.size;
+        if let Some(x) = &self.given {
+            return x.clone();
+        }
         let mut x = values(self.inputs() * height * width, self.seed);
         let len = x.len();
         if len > 0 {
@@ -206,7 +212,7 @@ impl Case {
         }
     }
 
-    fn sums(&self, number: impl Fn(f32) -> f64) -> Vec<f64> {
+    pub(crate) fn sums(&self, number: impl Fn(f32) -> f64) -> Vec<f64> {
         let [height, width] = self.output();
         let [x, weight, bias, term] = [self.x(), self.weight(), self.bias(), self.term()]
             .map(|list| list.into_iter().map(&number).collect::<Vec<f64>>());

@@ -147,12 +147,12 @@ fn terms_and_activations_follow_in_that_order() {
 #[test]
 fn rings_keep_the_last_rows() {
     let ring = |rows| Gaps { ring: Some(rows), ..GAPS };
-    for rows in 1..=4 {
+    for rows in [1, 2, 4] {
         for kernel in [[1, 1], [3, 3]] {
             let case = Case { size: [9, 7], ..Case::dense(6, 20, kernel) };
             Case { input_gaps: ring(rows), ..case.clone() }.check();
             Case { output_gaps: ring(rows), ..case.clone() }.check();
-            Case { input_gaps: ring(rows + 1), output_gaps: ring(rows), ..case }.check();
+            Case { input_gaps: ring(2 * rows), output_gaps: ring(rows), ..case }.check();
         }
     }
 }
@@ -222,7 +222,13 @@ fn threads_change_nothing() {
 }
 
 pub(crate) fn gaps() -> impl Strategy<Value = Gaps> {
-    (0..4usize, 0..4usize, 0..6usize, [0..3usize, 0..3], prop::option::weighted(0.2, 1..5usize))
+    (
+        0..4usize,
+        0..4usize,
+        0..6usize,
+        [0..3usize, 0..3],
+        prop::option::weighted(0.2, prop::sample::select(vec![1, 2, 4])),
+    )
         .prop_map(|(before, after, row, halo, ring)| Gaps { before, after, row, halo, ring })
 }
 
@@ -254,6 +260,7 @@ fn any_case() -> impl Strategy<Value = Case> {
                 input_gaps,
                 output_gaps,
                 specials: Vec::new(),
+                given: None,
                 seed,
             }
         },

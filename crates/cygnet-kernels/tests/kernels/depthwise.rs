@@ -78,7 +78,7 @@ fn activations_follow() {
 #[test]
 fn rings_keep_the_last_rows() {
     let ring = |rows| Gaps { ring: Some(rows), ..GAPS };
-    for rows in 1..=5 {
+    for rows in [1, 2, 4, 8] {
         for stride in 1..=2 {
             let case = Case { size: [9, 7], ..Case::depthwise(12, [5, 5]) }.stride(stride);
             Case { input_gaps: ring(rows), ..case.clone() }.check();

@@ -12,11 +12,15 @@
 //! activation hides it. Padding is skipped or multiplies finite weights by zero, so an infinity of the input makes
 //! infinities (NaN only where two of opposite signs meet or a weight is zero) of the outputs that see it, never of
 //! others. Weights must be finite. Maximum pooling answers NaN where a window holds one. Activations of infinities are
-//! their limits, but for hard-swish, which is NaN at -inf, as its formula is.
+//! their limits, but for hard-swish, which is NaN at -inf, as its formula is. Winograd's form keeps
+//! that promise for NaN, but a NaN may reach all outputs of the 4×4 tiles that see it, and of an infinity these may become
+//! anything.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod case;
 mod conv;
 mod depthwise;
 mod memory;
+mod pair;
 mod plain;
+mod winograd;

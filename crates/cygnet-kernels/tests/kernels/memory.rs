@@ -85,7 +85,7 @@ pub(crate) struct Gaps {
     pub(crate) row: usize,
     /// Columns of zeros on both sides, beyond those that are needed.
     pub(crate) halo: [usize; 2],
-    /// Rows that are kept; all of them by default.
+    /// Rows that are kept, a power of two; all of them by default.
     pub(crate) ring: Option<usize>,
 }
 

@@ -405,7 +405,7 @@ fn pools_and_enlargement_of_nothing_are_refused() {
 
 #[test]
 fn rings_keep_the_last_rows() {
-    for ring in 1..=4 {
+    for ring in [1, 2, 4] {
         let gaps = Gaps { ring: Some(ring), ..GAPS };
         let size = [6, 5, 4];
         let x = wide(len(size), 31);

@@ -426,6 +426,9 @@ impl<'a> Lowering<'a> {
         }
         let weights = all * (inputs * window.kernel[0] * window.kernel[1] + 1);
         self.finish(&fused, &output, weights);
+        if let (true, Some(step)) = (is_winograd, self.steps.last_mut()) {
+            step.kernel = step.kernel.replace("conv", "winograd");
+        }
     }
 
     fn depthwise(&mut self, window: Window, pad: [usize; 2], fused: Fused<'a>) {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
-use cygnet_graph::NodeId;
+use cygnet_graph::{Graph, NodeId};
 
 use super::rules::Rule;
 
@@ -35,6 +35,16 @@ pub struct PlanStep {
     pub weight_bytes: u64,
     /// Its calls among the program's.
     pub calls: Range<usize>,
+}
+
+impl PlanStep {
+    /// The path, or else the operator, of the node it is there for; empty for a copy.
+    #[must_use]
+    pub fn name<'g>(&self, graph: &'g Graph) -> &'g str {
+        let nodes = || self.nodes.iter().map(|node| graph.node(node.id));
+        let named = nodes().map(|node| node.path.as_str()).find(|path| !path.is_empty());
+        named.or_else(|| nodes().next().map(|node| node.op.name())).unwrap_or_default()
+    }
 }
 
 /// A place in the arena that values lie in.

@@ -245,8 +245,8 @@ impl<'a> Fused<'a> {
     ) -> (Vec<f32>, Vec<f32>) {
         let own = &params[self.first().0];
         let each = own[0].len() / outputs;
-        let mut weight: Vec<f32> =
-            channels.iter().flat_map(|c| &own[0][c * each..][..each]).copied().collect();
+        let mut weight = Vec::with_capacity(channels.len() * each);
+        channels.iter().for_each(|c| weight.extend_from_slice(&own[0][c * each..][..each]));
         let mut bias: Vec<f32> = channels.iter().map(|&c| own.get(1).map_or(0.0, |bias| bias[c])).collect();
         for fold in &self.folds {
             let [scale, shift] = fold.factors(outputs, params);

@@ -1,0 +1,160 @@
+//! From the start of a process to its first logits: the command starts itself again and again, and counts until the
+//! new process has written a line, which it does as soon as it has logits.
+
+use std::io::{BufRead, BufReader};
+use std::num::NonZeroUsize;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use cygnet::Model;
+use cygnet::bench::{BenchOptions, quantile, random_image, sample};
+use cygnet::runtime::{Plan, Session};
+use cygnet::weights::Cache;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Bench, BenchWeights};
+use crate::output;
+use crate::progress::Download;
+
+/// What the new process says.
+#[derive(Serialize, Deserialize)]
+struct First {
+    load_ms: f64,
+    plan_ms: f64,
+    run_ms: f64,
+    peak_rss_bytes: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Cold {
+    model: String,
+    threads: Option<usize>,
+    isa: &'static str,
+    strict: bool,
+    runs: usize,
+    median_ms: f64,
+    min_ms: f64,
+    p95_ms: f64,
+    /// Medians of the parts: reading the file, packing its weights, the first run. The rest is the start of the process.
+    load_ms: f64,
+    plan_ms: f64,
+    run_ms: f64,
+    /// The most memory of all runs; 0 where the system does not say.
+    peak_rss_bytes: u64,
+}
+
+pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::Result<Cold> {
+    if args.weights == Some(BenchWeights::Random) {
+        bail!("--cold loads weights from a file; leave out --weights random");
+    }
+    let id = Model::load(name, &Cache::from_env()?, &mut Download::default())?.id;
+    let mut firsts: Vec<First> = Vec::new();
+    let times = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?;
+    let firsts = firsts.split_off(firsts.len() - times.len());
+    let median = |of: fn(&First) -> f64| {
+        let mut times: Vec<f64> = firsts.iter().map(of).collect();
+        times.sort_by(f64::total_cmp);
+        quantile(&times, 0.5)
+    };
+    Ok(Cold {
+        model: id,
+        threads: options.threads,
+        isa: options.plan.level.name(),
+        strict: options.plan.strict,
+        runs: times.len(),
+        median_ms: quantile(&times, 0.5),
+        min_ms: times[0],
+        p95_ms: quantile(&times, 0.95),
+        load_ms: median(|first| first.load_ms),
+        plan_ms: median(|first| first.plan_ms),
+        run_ms: median(|first| first.run_ms),
+        peak_rss_bytes: firsts.iter().map(|first| first.peak_rss_bytes).max().unwrap_or(0),
+    })
+}
+
+/// Starts a process and waits for its first logits.
+fn first(args: &Bench, name: &str) -> anyhow::Result<First> {
+    let mut command = Command::new(std::env::current_exe().context("this program's own file")?);
+    command.args(["bench", "--first-logits"]);
+    if let Some(threads) = args.threads.0 {
+        command.args(["--threads", &threads.to_string()]);
+    }
+    if let Some(side) = args.image {
+        command.args(["--image", &side.to_string()]);
+    }
+    if let Some(level) = args.isa {
+        command.args(["--isa", level.name()]);
+    }
+    if args.strict {
+        command.arg("--strict");
+    }
+    let mut child = command.args(["--", name]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    let read = child.stdout.take().map_or(Ok(0), |out| BufReader::new(out).read_line(&mut line));
+    let status = child.wait()?;
+    read?;
+    serde_json::from_str(&line).with_context(|| format!("{name}: the new process ended with {status}"))
+}
+
+/// What the new process does.
+pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
+    let mut start = Instant::now();
+    let mut lap = || {
+        let now = Instant::now();
+        let ms = (now - start).as_secs_f64() * 1e3;
+        start = now;
+        ms
+    };
+    let model = Model::load(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
+    let graph = super::resized(args, model.graph)?;
+    let load_ms = lap();
+    let image = random_image(&graph);
+    let plan = Arc::new(Plan::new(graph, &model.weights, super::plan_options(args)?)?);
+    let mut session = match args.threads.0.map(NonZeroUsize::get) {
+        Some(threads) => Session::with_threads(plan, threads)?,
+        None => Session::automatic(plan)?,
+    };
+    let plan_ms = lap();
+    let mut logits = vec![0.0; session.outputs()];
+    session.run(&image, &mut logits)?;
+    let run_ms = lap();
+    output::json(&First { load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
+    Ok(true)
+}
+
+/// The most memory that this process had, as Linux tells.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
+    if colds.is_empty() {
+        return Ok(());
+    }
+    let headings = [
+        "network",
+        "isa",
+        "cold ms",
+        "min ms",
+        "p95 ms",
+        "start",
+        "load",
+        "plan",
+        "first run",
+        "peak RSS MB",
+    ];
+    let row = |cold: &Cold| {
+        let start = cold.median_ms - cold.load_ms - cold.plan_ms - cold.run_ms;
+        let parts =
+            [cold.median_ms, cold.min_ms, cold.p95_ms, start, cold.load_ms, cold.plan_ms, cold.run_ms];
+        let mut row = vec![output::end_of(&cold.model, 22), cold.isa.into()];
+        row.extend(parts.map(|ms| format!("{ms:.1}")));
+        row.push(format!("{:.1}", cold.peak_rss_bytes as f64 / 1e6));
+        row
+    };
+    output::table(&headings, &[2, 3, 4, 5, 6, 7, 8, 9], colds.iter().map(row).collect())
+}
