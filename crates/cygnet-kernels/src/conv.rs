@@ -37,21 +37,6 @@ impl Window {
     /// One pixel.
     pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
 
-    /// Its size and step, as in `3x3/2`.
-    pub(crate) fn name(&self) -> String {
-        let [rows, columns] = self.kernel;
-        format!("{rows}x{columns}{}", self.step())
-    }
-
-    /// Its step if that is not 1, as in `/2`.
-    fn step(&self) -> String {
-        match self.stride {
-            [1, 1] => String::new(),
-            [rows, columns] if rows == columns => format!("/{rows}"),
-            [rows, columns] => format!("/{rows}x{columns}"),
-        }
-    }
-
     /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
     pub(crate) fn rows(&self, y: usize, height: usize) -> Range<usize> {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
@@ -228,14 +213,6 @@ impl Conv {
     pub(crate) fn settle(&mut self, store: &mut Store) {
         self.weights.settle(store);
         self.bias.settle(store);
-    }
-
-    pub(crate) fn name(&self) -> String {
-        if self.window.kernel == [1, 1] {
-            format!("pointwise{}", self.window.step())
-        } else {
-            format!("conv {}", self.window.name())
-        }
     }
 
     pub(crate) fn macs(&self) -> u64 {

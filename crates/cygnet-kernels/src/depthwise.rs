@@ -61,10 +61,6 @@ impl Depthwise {
         self.level
     }
 
-    pub(crate) fn name(&self) -> String {
-        format!("depthwise {}", self.window.name())
-    }
-
     pub(crate) fn macs(&self) -> u64 {
         let [rows, columns] = self.window.kernel;
         (self.output.height * self.output.width * self.output.channels * rows * columns) as u64

@@ -49,10 +49,6 @@ impl Pair {
         self.dense.level().max(self.depthwise.level())
     }
 
-    pub(crate) fn name(&self) -> String {
-        format!("{} + {}", self.dense.name(), self.depthwise.name())
-    }
-
     pub(crate) fn macs(&self) -> u64 {
         self.dense.macs() + self.depthwise.macs()
     }

@@ -120,23 +120,6 @@ impl PlainCall {
         self.level
     }
 
-    pub(crate) fn name(&self) -> String {
-        match &self.op {
-            Plain::Pool { pooling: Pooling::Max, window, .. } => format!("max pool {}", window.name()),
-            Plain::Pool { window, .. } => format!("mean pool {}", window.name()),
-            Plain::GlobalMean => "global mean".into(),
-            Plain::Binary(Binary::Add, _) => "add".into(),
-            Plain::Binary(Binary::Mul, _) => "multiply".into(),
-            Plain::Affine { .. } => "affine".into(),
-            Plain::Activation(Activation::None) => "copy".into(),
-            Plain::Activation(_) => "activation".into(),
-            Plain::Softmax => "softmax".into(),
-            Plain::LocalResponseNorm { .. } => "local response norm".into(),
-            Plain::Upsample => "upsample".into(),
-            Plain::Gather { .. } => "gather".into(),
-        }
-    }
-
     pub(crate) fn reads(&self) -> &[Map] {
         &self.inputs
     }

@@ -88,18 +88,6 @@ impl Call {
         }
     }
 
-    /// The kernel with its window, such as `conv 3x3/2`, `pointwise` or `depthwise 5x5`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        match self {
-            Call::Conv(call) => call.name(),
-            Call::Depthwise(call) => call.name(),
-            Call::Pair(call) => call.name(),
-            Call::Winograd(call) => call.name(),
-            Call::Plain(call) => call.name(),
-        }
-    }
-
     /// Multiply-accumulates, those with padding too.
     #[must_use]
     pub fn macs(&self) -> u64 {

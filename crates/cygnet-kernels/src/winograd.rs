@@ -142,10 +142,6 @@ impl Winograd {
         self.level
     }
 
-    pub(crate) fn name(&self) -> String {
-        "winograd 3x3".into()
-    }
-
     /// Those of the convolution that it computes, not its products.
     pub(crate) fn macs(&self) -> u64 {
         (9 * self.output.height * self.output.width * self.output.channels * self.input.channels) as u64

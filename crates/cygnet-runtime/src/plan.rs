@@ -19,6 +19,7 @@ use cygnet_kernels::{Level, Map, Program, Store};
 use crate::RunError;
 use layout::{Value, runs};
 use lower::Lowered;
+pub use lower::kernel_activation;
 pub use outline::{Outline, PlanBuffer, PlanStep, StepNode};
 pub use rules::Rule;
 

@@ -10,10 +10,11 @@ mod memory;
 use cygnet_graph::{BatchNorm, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, Role, shape};
 use cygnet_kernels::Pooling as PoolingKind;
 use cygnet_kernels::gradient::{self as steps, Gradient, Norm, Sink, Source, Step, View};
+use cygnet_runtime::kernel_activation;
 
 use crate::{EngineOptions, TrainError};
+use facts::Facts;
 pub(crate) use facts::Mode;
-use facts::{Facts, function};
 use memory::{Buffer, Memory};
 
 /// A value in memory, channels last.
@@ -332,7 +333,7 @@ impl Lowering<'_> {
                     let step = steps::Elementwise::Activate {
                         x: self.view(x),
                         to: self.view(to),
-                        activation: function(*f),
+                        activation: kernel_activation(*f),
                     };
                     self.steps.push(Step::Elementwise(step));
                 }
@@ -762,7 +763,7 @@ impl Lowering<'_> {
                     g: self.view(g),
                     x: self.view(x),
                     to: self.view(to),
-                    activation: function(*f),
+                    activation: kernel_activation(*f),
                     accumulate,
                 };
                 self.steps.push(Step::Elementwise(step));

@@ -286,7 +286,7 @@ impl<'a> Lowering<'a> {
             Op::BatchNorm(norm) => self.affine(id, Affine::BatchNorm(id, norm)),
             Op::Scale { scale, shift } => self.affine(id, Affine::Constant { scale, shift }),
             Op::Activation { function } => {
-                let function = activation(*function);
+                let function = kernel_activation(*function);
                 self.channelwise(id, 0, move |_, _| Plain::Activation(function));
             }
             Op::Pool(pool) => {
@@ -542,7 +542,8 @@ fn pooling(pool: &Pool, input: &[usize]) -> Plain {
 }
 
 /// The kernels' form of an activation.
-pub(super) fn activation(function: Activation) -> kernels::Activation {
+#[must_use]
+pub fn kernel_activation(function: Activation) -> kernels::Activation {
     use kernels::Activation as Kernel;
     match function {
         Activation::Relu => Kernel::RELU,

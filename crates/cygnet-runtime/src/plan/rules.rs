@@ -7,7 +7,7 @@ use cygnet_graph::{BatchNorm, Conv, Node, NodeId, Op};
 use cygnet_kernels::Activation;
 
 use super::layout::{self, Place, Value};
-use super::lower::{Lowering, Params, activation};
+use super::lower::{Lowering, Params, kernel_activation};
 use super::outline::StepNode;
 
 /// Why a node has no step of its own.
@@ -95,7 +95,7 @@ fn fuse_add<'a>(lowering: &Lowering<'a>, _: NodeId, node: &'a Node, fused: &mut 
 
 fn fuse_activation<'a>(_: &Lowering<'a>, _: NodeId, node: &'a Node, fused: &mut Fused<'a>) -> Option<Rule> {
     let Op::Activation { function } = node.op else { return None };
-    let function = activation(function);
+    let function = kernel_activation(function);
     let is_costly = matches!(function, Activation::Sigmoid | Activation::Swish);
     if fused.activation != Activation::None || is_costly {
         return None;

@@ -1,7 +1,8 @@
 //! What a graph's nodes are to each other: who reads whom, what is live, what is joined.
 
-use cygnet_graph::{Activation, Graph, NodeId, Op};
+use cygnet_graph::{Graph, NodeId, Op};
 use cygnet_kernels::Activation as Function;
+use cygnet_runtime::kernel_activation;
 
 use crate::EngineOptions;
 
@@ -51,26 +52,6 @@ pub(super) struct Facts {
     pub(super) drop: Vec<Option<(usize, f32)>>,
     /// For a concatenation, whether only a shuffle reads it, from its parts.
     pub(super) in_parts: Vec<bool>,
-}
-
-pub(super) fn function(function: Activation) -> Function {
-    match function {
-        Activation::Relu => Function::RELU,
-        Activation::Relu6 => Function::Clamp { low: 0.0, high: 6.0 },
-        Activation::Sigmoid => Function::Sigmoid,
-        Activation::Swish => Function::Swish,
-        Activation::HardSigmoid => {
-            Function::HardSigmoid { scale: 1.0, shift: 3.0, high: 6.0, factor: 1.0 / 6.0 }
-        }
-        Activation::HardSigmoidKeras => {
-            Function::HardSigmoid { scale: 0.2, shift: 0.5, high: 1.0, factor: 1.0 }
-        }
-        Activation::HardSigmoidClamp => Function::Clamp { low: 0.0, high: 1.0 },
-        Activation::HardSigmoidSlim => {
-            Function::HardSigmoid { scale: 1.0, shift: 3.0, high: 6.0, factor: 0.16667 }
-        }
-        Activation::HardSwish => Function::HardSwish,
-    }
 }
 
 impl Facts {
@@ -219,7 +200,7 @@ impl Facts {
             if let Some(next) = self.reader(last)
                 && let Op::Activation { function: f } = &nodes[next].op
             {
-                (last, activation) = (next, function(*f));
+                (last, activation) = (next, kernel_activation(*f));
             }
             let is_cheap = match activation {
                 Function::Sigmoid | Function::Swish => false,
@@ -268,7 +249,7 @@ impl Facts {
                 continue;
             };
             let before = self.inputs[i][0];
-            if let Function::Clamp { low, high } = function(*f)
+            if let Function::Clamp { low, high } = kernel_activation(*f)
                 && is_conv(&nodes[before].op)
                 && self.reader(before).is_some()
             {
