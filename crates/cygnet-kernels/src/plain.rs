@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
+use crate::unroll::unroll;
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +158,9 @@ impl PlainCall {
 /// Channels of a unit.
 const BLOCK: usize = 64;
 
+/// Vectors of gates that stay in registers.
+const GATES: usize = 4;
+
 /// Means over all pixels of some channels.
 struct Means<'a> {
     call: &'a PlainCall,
@@ -208,6 +212,10 @@ impl Kernel for Rows<'_> {
                 call.output.zero_halo(arena, y, 0..call.output.channels);
                 if call.is_even() {
                     call.row::<I>(arena, y);
+                    continue;
+                }
+                if call.is_gated() {
+                    call.gated_row::<I>(arena, y);
                     continue;
                 }
                 for x in 0..call.output.width {
@@ -274,6 +282,54 @@ impl PlainCall {
                 }
                 I::store_first(out.add(i), activation.apply::<I>(x), lanes);
             });
+        }
+    }
+
+    /// Whether it multiplies a map by one number a channel, as squeeze-and-excitation does.
+    fn is_gated(&self) -> bool {
+        let size = |map: &Map| [map.height, map.width, map.channels];
+        matches!(self.op, Plain::Binary(Binary::Mul, Activation::None))
+            && size(&self.inputs[0]) == size(&self.output)
+            && size(&self.inputs[1]) == [1, 1, self.output.channels]
+    }
+
+    /// A row of a [gated](PlainCall::is_gated) operator: the gates of a block of channels stay in registers.
+    ///
+    /// # Safety
+    /// As [`PlainCall::run`]; the row must lie in the output.
+    #[inline(always)]
+    unsafe fn gated_row<I: Isa>(&self, arena: *mut f32, y: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let (width, channels) = (output.width, output.channels);
+        let (from_step, out_step) = (input.pixel, output.pixel);
+        let mut c = 0;
+        // SAFETY: the caller's promise; the blocks lie within the channels, loads and stores of the last are of the first
+        // `lanes` lanes.
+        unsafe {
+            let (from, out) = (at(arena, input, y, 0), at(arena, output, y, 0));
+            let gates = at(arena, &self.inputs[1], 0, 0);
+            while c + GATES * I::LANES <= channels {
+                let mut gate = [I::splat(0.0); GATES];
+                unroll!(G < GATES, {
+                    gate[G] = I::load(gates.add(c + G * I::LANES));
+                });
+                for x in 0..width {
+                    let (from, out) = (from.add(x * from_step + c), out.add(x * out_step + c));
+                    unroll!(G < GATES, {
+                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
+                    });
+                }
+                c += GATES * I::LANES;
+            }
+            while c < channels {
+                let lanes = (channels - c).min(I::LANES);
+                let gate = I::load_first(gates.add(c), lanes);
+                for x in 0..width {
+                    let value = I::load_first(from.add(x * from_step + c), lanes);
+                    I::store_first(out.add(x * out_step + c), I::mul(value, gate), lanes);
+                }
+                c += I::LANES;
+            }
         }
     }
 
