@@ -125,7 +125,11 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                                     for (sum, weight) in sums.iter_mut().zip(full) {
                                         *sum = I::fma(x, weight, *sum);
                                     }
-                                    let x = if VECTORS == 1 { I::Half::splat(*twin.add(i * step)) } else { I::half(x) };
+                                    let x = if VECTORS == 1 {
+                                        I::Half::splat(*twin.add(i * step))
+                                    } else {
+                                        I::half(x)
+                                    };
                                     *sum = I::Half::fma(x, weight, *sum);
                                 }
                             } else {
