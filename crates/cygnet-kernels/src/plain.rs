@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
+use crate::reference::adaptive_window;
 use crate::unroll::unroll;
 
 /// How two values become one.
@@ -41,6 +42,8 @@ pub enum Plain {
     },
     /// Mean over all pixels.
     GlobalMean,
+    /// Means over [windows that cover the map](adaptive_window), as many as the output has pixels.
+    AdaptiveMean,
     /// Two inputs; dimensions of 1 are broadcast.
     Binary(Binary, Activation),
     /// `activation(x * scale + shift)`, one pair a channel.
@@ -109,7 +112,7 @@ impl PlainCall {
             Plain::Activation(_) | Plain::Softmax | Plain::LocalResponseNorm { .. } => {
                 assert_eq!(size(x), size(&output));
             }
-            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean => {
+            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean | Plain::AdaptiveMean => {
                 assert_eq!(x.channels, output.channels);
                 assert!(x.height > 0 && x.width > 0);
             }
@@ -346,6 +349,12 @@ impl PlainCall {
                 Plain::Pool { pooling, window, end_pad } => {
                     self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
                 }
+                Plain::AdaptiveMean => {
+                    let rows = adaptive_window(y, output.height, input.height);
+                    let columns = adaptive_window(x, output.width, input.width);
+                    let divisor = rows.len() * columns.len();
+                    self.fold::<I>(arena, out, [rows, columns], Pooling::Mean { count_pad: false }, divisor);
+                }
                 Plain::GlobalMean => unreachable!("means have units of their own"),
                 Plain::Binary(binary, activation) => {
                     let place = |map: &Map| {
@@ -424,12 +433,32 @@ impl PlainCall {
         };
         // SAFETY: the window is clipped to the input; the rest as the caller promises.
         unsafe {
-            let divisor = I::splat(divisor.max(1) as f32);
             let out = at(arena, output, pixel[0], pixel[1]);
+            self.fold::<I>(arena, out, [rows.0, columns.0], pooling, divisor);
+        }
+    }
+
+    /// Folds the input's pixels in some rows and columns.
+    ///
+    /// # Safety
+    /// As [`PlainCall::pixel`]; the rows and columns must lie in the input.
+    #[inline(always)]
+    unsafe fn fold<I: Isa>(
+        &self,
+        arena: *mut f32,
+        out: *mut f32,
+        [rows, columns]: [std::ops::Range<usize>; 2],
+        pooling: Pooling,
+        divisor: usize,
+    ) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let divisor = I::splat(divisor.max(1) as f32);
             vectors::<I>(output.channels, |c, lanes| {
                 let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
-                for y in rows.0.clone() {
-                    for x in columns.0.clone() {
+                for y in rows.clone() {
+                    for x in columns.clone() {
                         let value = I::load_first(at(arena, input, y, x).add(c), lanes);
                         folded = match pooling {
                             Pooling::Max => I::max(folded, value),
