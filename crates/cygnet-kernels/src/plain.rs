@@ -161,9 +161,6 @@ impl PlainCall {
 /// Channels of a unit.
 const BLOCK: usize = 64;
 
-/// Vectors of gates that stay in registers.
-const GATES: usize = 4;
-
 /// Means over all pixels of some channels.
 struct Means<'a> {
     call: &'a PlainCall,
@@ -296,42 +293,56 @@ impl PlainCall {
             && size(&self.inputs[1]) == [1, 1, self.output.channels]
     }
 
-    /// A row of a [gated](PlainCall::is_gated) operator: the gates of a block of channels stay in registers.
+    /// A row of a [gated](PlainCall::is_gated) operator.
     ///
     /// # Safety
     /// As [`PlainCall::run`]; the row must lie in the output.
     #[inline(always)]
     unsafe fn gated_row<I: Isa>(&self, arena: *mut f32, y: usize) {
-        let (input, output) = (&self.inputs[0], &self.output);
-        let (width, channels) = (output.width, output.channels);
-        let (from_step, out_step) = (input.pixel, output.pixel);
+        const VECTORS: usize = 4;
+        let channels = self.output.channels;
         let mut c = 0;
-        // SAFETY: the caller's promise; the blocks lie within the channels, loads and stores of the last are of the first
-        // `lanes` lanes.
+        // SAFETY: the caller's promise; the blocks lie within the channels.
         unsafe {
-            let (from, out) = (at(arena, input, y, 0), at(arena, output, y, 0));
-            let gates = at(arena, &self.inputs[1], 0, 0);
-            while c + GATES * I::LANES <= channels {
-                let mut gate = [I::splat(0.0); GATES];
-                unroll!(G < GATES, {
-                    gate[G] = I::load(gates.add(c + G * I::LANES));
-                });
-                for x in 0..width {
-                    let (from, out) = (from.add(x * from_step + c), out.add(x * out_step + c));
-                    unroll!(G < GATES, {
-                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
-                    });
-                }
-                c += GATES * I::LANES;
+            while c + VECTORS * I::LANES <= channels {
+                self.gated_block::<I, VECTORS>(arena, y, c, I::LANES);
+                c += VECTORS * I::LANES;
             }
             while c < channels {
-                let lanes = (channels - c).min(I::LANES);
-                let gate = I::load_first(gates.add(c), lanes);
-                for x in 0..width {
-                    let value = I::load_first(from.add(x * from_step + c), lanes);
-                    I::store_first(out.add(x * out_step + c), I::mul(value, gate), lanes);
-                }
+                self.gated_block::<I, 1>(arena, y, c, (channels - c).min(I::LANES));
                 c += I::LANES;
+            }
+        }
+    }
+
+    /// `N` vectors of channels from `c` on, all whole or one of `lanes` channels; their gates stay in registers.
+    ///
+    /// # Safety
+    /// As [`PlainCall::gated_row`]; the channels must lie in the maps, and `lanes` be fewer than a vector's for `N` 1 only.
+    #[inline(always)]
+    unsafe fn gated_block<I: Isa, const N: usize>(&self, arena: *mut f32, y: usize, c: usize, lanes: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let (from_step, out_step, width) = (input.pixel, output.pixel, output.width);
+        // SAFETY: the caller's promise; a vector that is not whole is loaded and stored by its first `lanes` lanes.
+        unsafe {
+            let gates = at(arena, &self.inputs[1], 0, 0).add(c);
+            let (mut from, mut out) = (at(arena, input, y, 0).add(c), at(arena, output, y, 0).add(c));
+            let mut gate = [I::splat(0.0); N];
+            unroll!(G < N, {
+                gate[G] = I::load_first(gates.add(G * I::LANES), lanes);
+            });
+            if lanes == I::LANES {
+                for _ in 0..width {
+                    unroll!(G < N, {
+                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
+                    });
+                    (from, out) = (from.add(from_step), out.add(out_step));
+                }
+                return;
+            }
+            for _ in 0..width {
+                I::store_first(out, I::mul(I::load_first(from, lanes), gate[0]), lanes);
+                (from, out) = (from.add(from_step), out.add(out_step));
             }
         }
     }
