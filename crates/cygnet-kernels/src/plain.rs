@@ -4,6 +4,8 @@ use crate::activation::Activation;
 use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
+use crate::reference::adaptive_window;
+use crate::unroll::unroll;
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum Plain {
     },
     /// Mean over all pixels.
     GlobalMean,
+    /// Means over [windows that cover the map](adaptive_window), as many as the output has pixels.
+    AdaptiveMean,
     /// Two inputs; dimensions of 1 are broadcast.
     Binary(Binary, Activation),
     /// `activation(x * scale + shift)`, one pair a channel.
@@ -108,7 +112,7 @@ impl PlainCall {
             Plain::Activation(_) | Plain::Softmax | Plain::LocalResponseNorm { .. } => {
                 assert_eq!(size(x), size(&output));
             }
-            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean => {
+            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean | Plain::AdaptiveMean => {
                 assert_eq!(x.channels, output.channels);
                 assert!(x.height > 0 && x.width > 0);
             }
@@ -210,6 +214,10 @@ impl Kernel for Rows<'_> {
                     call.row::<I>(arena, y);
                     continue;
                 }
+                if call.is_gated() {
+                    call.gated_row::<I>(arena, y);
+                    continue;
+                }
                 for x in 0..call.output.width {
                     call.pixel::<I>(arena, y, x);
                 }
@@ -277,6 +285,68 @@ impl PlainCall {
         }
     }
 
+    /// Whether it multiplies a map by one number a channel, as squeeze-and-excitation does.
+    fn is_gated(&self) -> bool {
+        let size = |map: &Map| [map.height, map.width, map.channels];
+        matches!(self.op, Plain::Binary(Binary::Mul, Activation::None))
+            && size(&self.inputs[0]) == size(&self.output)
+            && size(&self.inputs[1]) == [1, 1, self.output.channels]
+    }
+
+    /// A row of a [gated](PlainCall::is_gated) operator.
+    ///
+    /// # Safety
+    /// As [`PlainCall::run`]; the row must lie in the output.
+    #[inline(always)]
+    unsafe fn gated_row<I: Isa>(&self, arena: *mut f32, y: usize) {
+        const VECTORS: usize = 4;
+        let channels = self.output.channels;
+        let mut c = 0;
+        // SAFETY: the caller's promise; the blocks lie within the channels.
+        unsafe {
+            while c + VECTORS * I::LANES <= channels {
+                self.gated_block::<I, VECTORS>(arena, y, c, I::LANES);
+                c += VECTORS * I::LANES;
+            }
+            while c < channels {
+                self.gated_block::<I, 1>(arena, y, c, (channels - c).min(I::LANES));
+                c += I::LANES;
+            }
+        }
+    }
+
+    /// `N` vectors of channels from `c` on, all whole or one of `lanes` channels; their gates stay in registers.
+    ///
+    /// # Safety
+    /// As [`PlainCall::gated_row`]; the channels must lie in the maps, and `lanes` be fewer than a vector's for `N` 1 only.
+    #[inline(always)]
+    unsafe fn gated_block<I: Isa, const N: usize>(&self, arena: *mut f32, y: usize, c: usize, lanes: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let (from_step, out_step, width) = (input.pixel, output.pixel, output.width);
+        // SAFETY: the caller's promise; a vector that is not whole is loaded and stored by its first `lanes` lanes.
+        unsafe {
+            let gates = at(arena, &self.inputs[1], 0, 0).add(c);
+            let (mut from, mut out) = (at(arena, input, y, 0).add(c), at(arena, output, y, 0).add(c));
+            let mut gate = [I::splat(0.0); N];
+            unroll!(G < N, {
+                gate[G] = I::load_first(gates.add(G * I::LANES), lanes);
+            });
+            if lanes == I::LANES {
+                for _ in 0..width {
+                    unroll!(G < N, {
+                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
+                    });
+                    (from, out) = (from.add(from_step), out.add(out_step));
+                }
+                return;
+            }
+            for _ in 0..width {
+                I::store_first(out, I::mul(I::load_first(from, lanes), gate[0]), lanes);
+                (from, out) = (from.add(from_step), out.add(out_step));
+            }
+        }
+    }
+
     /// # Safety
     /// As [`PlainCall::run`]; the pixel must lie in the output.
     #[inline(always)]
@@ -289,6 +359,12 @@ impl PlainCall {
             match &self.op {
                 Plain::Pool { pooling, window, end_pad } => {
                     self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
+                }
+                Plain::AdaptiveMean => {
+                    let rows = adaptive_window(y, output.height, input.height);
+                    let columns = adaptive_window(x, output.width, input.width);
+                    let divisor = rows.len() * columns.len();
+                    self.fold::<I>(arena, out, [rows, columns], Pooling::Mean { count_pad: false }, divisor);
                 }
                 Plain::GlobalMean => unreachable!("means have units of their own"),
                 Plain::Binary(binary, activation) => {
@@ -327,7 +403,7 @@ impl PlainCall {
                 }
                 Plain::Softmax => softmax(at(arena, input, y, x), out, output.channels),
                 Plain::LocalResponseNorm { size, constants } => {
-                    local_response_norm(at(arena, input, y, x), out, output.channels, *size, *constants);
+                    local_response_norm::<I>(at(arena, input, y, x), out, output.channels, *size, *constants);
                 }
                 Plain::Upsample => {
                     let from =
@@ -368,12 +444,32 @@ impl PlainCall {
         };
         // SAFETY: the window is clipped to the input; the rest as the caller promises.
         unsafe {
-            let divisor = I::splat(divisor.max(1) as f32);
             let out = at(arena, output, pixel[0], pixel[1]);
+            self.fold::<I>(arena, out, [rows.0, columns.0], pooling, divisor);
+        }
+    }
+
+    /// Folds the input's pixels in some rows and columns.
+    ///
+    /// # Safety
+    /// As [`PlainCall::pixel`]; the rows and columns must lie in the input.
+    #[inline(always)]
+    unsafe fn fold<I: Isa>(
+        &self,
+        arena: *mut f32,
+        out: *mut f32,
+        [rows, columns]: [std::ops::Range<usize>; 2],
+        pooling: Pooling,
+        divisor: usize,
+    ) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let divisor = I::splat(divisor.max(1) as f32);
             vectors::<I>(output.channels, |c, lanes| {
                 let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
-                for y in rows.0.clone() {
-                    for x in columns.0.clone() {
+                for y in rows.clone() {
+                    for x in columns.clone() {
                         let value = I::load_first(at(arena, input, y, x).add(c), lanes);
                         folded = match pooling {
                             Pooling::Max => I::max(folded, value),
@@ -406,22 +502,58 @@ unsafe fn softmax(from: *const f32, out: *mut f32, channels: usize) {
     }
 }
 
+/// The power of the published networks, three quarters, is made of square roots.
+///
 /// # Safety
 /// Both must hold `channels` numbers and not overlap.
-unsafe fn local_response_norm(
+#[inline(always)]
+unsafe fn local_response_norm<I: Isa>(
     from: *const f32,
     out: *mut f32,
     channels: usize,
     size: usize,
-    [alpha, beta, k]: [f32; 3],
+    constants: [f32; 3],
 ) {
-    for c in 0..channels {
-        let window = c.saturating_sub(size / 2)..(c + (size - 1) / 2 + 1).min(channels);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let squares: f64 = window.map(|c| f64::from(*from.add(c)).powi(2)).sum();
-            let divisor = (f64::from(k) + f64::from(alpha) / size as f64 * squares).powf(f64::from(beta));
-            *out.add(c) = (f64::from(*from.add(c)) / divisor) as f32;
+    let [alpha, beta, k] = constants;
+    let (before, after) = (size / 2, (size - 1) / 2);
+    let mut c = 0;
+    // SAFETY: the caller's promise; a vector's window lies within the channels.
+    unsafe {
+        while c < channels {
+            let lanes = channels.saturating_sub(c + after).min(I::LANES);
+            if beta != 0.75 || c < before || lanes == 0 {
+                let window = c.saturating_sub(before)..(c + after + 1).min(channels);
+                *out.add(c) = local_response(*from.add(c), from, window, size, constants);
+                c += 1;
+                continue;
+            }
+            let mut squares = I::splat(0.0);
+            for place in c - before..=c + after {
+                let x = I::load_first(from.add(place), lanes);
+                squares = I::fma(x, x, squares);
+            }
+            let root = I::sqrt(I::fma(squares, I::splat(alpha / size as f32), I::splat(k)));
+            let divisor = I::mul(root, I::sqrt(root));
+            I::store_first(out.add(c), I::div(I::load_first(from.add(c), lanes), divisor), lanes);
+            c += lanes;
         }
     }
+}
+
+/// One channel of the above, whatever the power.
+///
+/// # Safety
+/// `from` must hold the window.
+unsafe fn local_response(
+    x: f32,
+    from: *const f32,
+    window: std::ops::Range<usize>,
+    size: usize,
+    [alpha, beta, k]: [f32; 3],
+) -> f32 {
+    // SAFETY: the caller's promise.
+    let squares: f64 = window.map(|c| unsafe { f64::from(*from.add(c)).powi(2) }).sum();
+    let base = f64::from(k) + f64::from(alpha) / size as f64 * squares;
+    let divisor = if beta == 0.75 { base.sqrt() * base.sqrt().sqrt() } else { base.powf(f64::from(beta)) };
+    (f64::from(x) / divisor) as f32
 }

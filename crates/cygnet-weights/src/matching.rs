@@ -131,7 +131,7 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
         tensors,
         channels_last: naming.channels_last,
         head,
-        classifier: params.last().map(|(param, _)| param.node),
+        classifier: graph.classifier(),
         used: HashSet::new(),
         mismatch: Mismatch {
             graph: graph.name().into(),
@@ -161,7 +161,7 @@ struct Fit<'t> {
     tensors: &'t Tensors,
     channels_last: bool,
     head: Head,
-    /// The node that holds the classifier: the last one with parameters.
+    /// The node that holds the classifier.
     classifier: Option<NodeId>,
     used: HashSet<&'t str>,
     mismatch: Mismatch,
@@ -292,7 +292,8 @@ pub fn naming_by_execution(graph: &Graph) -> Naming {
     let layers = graph.params().into_iter().filter(|param| param.role == Role::Weight);
     let name = |(number, param): (usize, Param)| {
         let node = graph.node(param.node);
-        let depthwise = matches!(&node.op, Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.out);
+        let depthwise =
+            matches!(&node.op, Op::Conv(conv) if conv.is_depthwise(graph.node(node.inputs[0]).shape[0]));
         (node.path.clone(), format!("{number:02}.{}", if depthwise { "dw" } else { "conv" }))
     };
     let names: HashMap<String, String> = layers.enumerate().map(name).collect();

@@ -119,6 +119,7 @@ impl<'a> Lowering<'a> {
                     | Op::Activation { .. }
                     | Op::Pool(_)
                     | Op::GlobalAvgPool
+                    | Op::AdaptiveAvgPool { .. }
                     | Op::LocalResponseNorm(_)
                     | Op::Add
                     | Op::Mul
@@ -294,6 +295,7 @@ impl<'a> Lowering<'a> {
                 self.channelwise(id, 0, move |_, _| plain.clone());
             }
             Op::GlobalAvgPool => self.channelwise(id, 0, |_, _| Plain::GlobalMean),
+            Op::AdaptiveAvgPool { .. } => self.channelwise(id, 0, |_, _| Plain::AdaptiveMean),
             Op::LocalResponseNorm(norm) => {
                 let constants = [norm.alpha, norm.beta, norm.k];
                 self.whole(id, Plain::LocalResponseNorm { size: norm.size, constants });
@@ -330,7 +332,7 @@ impl<'a> Lowering<'a> {
     fn conv(&mut self, id: NodeId, conv: &Conv) {
         let inputs = self.graph.node(self.graph.node(id).inputs[0]).shape[0];
         let (window, columns) = self.window(id, conv);
-        let is_depthwise = rules::is_depthwise(conv, inputs);
+        let is_depthwise = conv.is_depthwise(inputs);
         let fused = fuse(self, StepNode { id, rule: None }, !is_depthwise);
         if is_depthwise {
             self.depthwise(window, columns, fused);
@@ -499,7 +501,7 @@ fn kernel_name(graph: &Graph, node: &Node) -> String {
             let name = match conv.groups {
                 1 if conv.kernel == [1, 1] => "pointwise",
                 1 => "conv",
-                groups if groups == inputs && groups == conv.out => "depthwise",
+                _ if conv.is_depthwise(inputs) => "depthwise",
                 _ => "grouped conv",
             };
             sized(name, conv.kernel, conv.stride)
@@ -509,6 +511,7 @@ fn kernel_name(graph: &Graph, node: &Node) -> String {
             sized(name, pool.kernel, pool.stride)
         }
         Op::GlobalAvgPool => "global mean".into(),
+        Op::AdaptiveAvgPool { size } => format!("mean to {}", dims(size)),
         Op::Mul => "multiply".into(),
         Op::UpsampleLike => "upsample".into(),
         op @ (Op::Input

@@ -3,7 +3,7 @@
 //! A rule is one function here, with its line in [`JOINS`] or [`VIEWS`] and its name in [`Rule`]. Joins let the only
 //! reader of a convolution's or linear layer's value become part of it; views say where channels lie and move nothing.
 
-use cygnet_graph::{BatchNorm, Conv, Node, NodeId, Op};
+use cygnet_graph::{BatchNorm, Node, NodeId, Op};
 use cygnet_kernels::Activation;
 
 use super::layout::{self, Place, Value};
@@ -207,13 +207,8 @@ pub(super) fn pair_depthwise<'a>(lowering: &Lowering<'a>, fused: &Fused<'a>) -> 
     let joins = id != last
         && fused.residual.is_none()
         && lowering.homes[last.0].is_none()
-        && is_depthwise(conv, lowering.graph.node(last).shape[0]);
+        && conv.is_depthwise(lowering.graph.node(last).shape[0]);
     joins.then_some(StepNode { id, rule: Some(Rule::PairDepthwise) })
-}
-
-/// Whether every channel has a window of its own and yields one.
-pub(super) fn is_depthwise(conv: &Conv, inputs: usize) -> bool {
-    conv.groups == inputs && conv.out == inputs && conv.groups > 1
 }
 
 impl<'a> Fused<'a> {
