@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::conv::{Window, check_reach, padded};
+use crate::conv::{Window, check_reach};
 use crate::isa::{Isa, Kernel, Level, opaque};
 use crate::map::Map;
-use crate::memory::{Memory, Store, Weights};
+use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
 
 /// A depthwise convolution with bias and activation.
@@ -23,13 +23,13 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    /// Packs `weight`, `[channels, kernel rows, kernel columns]`.
+    /// Packs `weight`, `[channels, kernel rows, kernel columns]`, into a store.
     ///
     /// # Panics
     /// If lengths contradict each other, or the input's halo is narrower than the window reaches.
     #[must_use]
     pub fn new(
-        level: Level,
+        store: &mut Store,
         window: Window,
         input: Map,
         weight: &[f32],
@@ -42,19 +42,15 @@ impl Depthwise {
         assert_eq!(weight.len(), output.channels * taps);
         assert_eq!((bias.len(), input.channels), (output.channels, output.channels));
         check_reach(&window, &input, &output);
+        let level = store.level();
         let columns = output.channels.next_multiple_of(level.lanes());
-        let mut weights = Memory::zeros(taps * columns);
-        for (c, taps) in weight.chunks_exact(taps).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * columns + c] = *weight);
-        }
-        let bias = padded(bias, level).into();
-        Depthwise { level, window, input, output, weights: weights.into(), bias, activation }
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.weights.settle(store);
-        self.bias.settle(store);
+        let weights = store.keep(taps * columns, |packed| {
+            for (c, taps) in weight.chunks_exact(taps).enumerate() {
+                taps.iter().enumerate().for_each(|(tap, weight)| packed[tap * columns + c] = *weight);
+            }
+        });
+        let bias = store.padded(bias);
+        Depthwise { level, window, input, output, weights, bias, activation }
     }
 
     pub(crate) fn level(&self) -> Level {

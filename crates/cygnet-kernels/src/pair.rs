@@ -7,7 +7,6 @@ use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::Store;
 
 /// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
 /// second needs them.
@@ -37,12 +36,6 @@ impl Pair {
         dense.set_output(map);
         depthwise.set_input(map);
         Pair { dense, depthwise, ring: rows * row }
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.dense.settle(store);
-        self.depthwise.settle(store);
     }
 
     pub(crate) fn level(&self) -> Level {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
 use cygnet_runtime::{Plan, PlanOptions, PlanStep, Pool, RunError, Session, cpu, peak_gflops};
+use cygnet_weights::FileWeights;
 use serde::Serialize;
 
 use crate::verify::{synthetic, synthetic_param};
@@ -110,8 +111,8 @@ pub struct StepTiming {
 
 /// Weights made by a formula from their names, for a graph whose answers do not matter.
 #[must_use]
-pub fn random_weights(graph: &Graph) -> Vec<Vec<f32>> {
-    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4)).collect()
+pub fn random_weights(graph: &Graph) -> FileWeights {
+    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4).into()).collect()
 }
 
 /// An image made by a formula.
@@ -151,10 +152,10 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 ///
 /// # Errors
 /// If the weights do not fit the graph, or the system refuses to start threads.
-pub fn bench(
+pub fn bench<W: AsRef<[f32]>>(
     model: &str,
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &[W],
     options: BenchOptions,
 ) -> Result<Timing, RunError> {
     let BenchOptions { plan: plan_options, batch, duration, .. } = options;
@@ -201,10 +202,10 @@ pub fn bench(
 ///
 /// # Errors
 /// If the weights do not fit the graph, or the system refuses a thread.
-pub fn bench_steps(
+pub fn bench_steps<W: AsRef<[f32]>>(
     model: &str,
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &[W],
     options: BenchOptions,
 ) -> Result<Vec<StepTiming>, RunError> {
     let BenchOptions { plan: options, threads, duration, .. } = options;

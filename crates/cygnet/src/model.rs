@@ -7,8 +7,8 @@ use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
-    Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution, sha256_of,
+    Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
+    Naming, Progress, Source, Tensor, Tensors, fit, is_model_file, naming_by_execution, sha256_of,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -36,7 +36,7 @@ pub struct Model {
     /// The network.
     pub graph: Graph,
     /// Its parameters, in the order of [`Graph::params`].
-    pub weights: Weights,
+    pub weights: FileWeights,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
     /// The name of each class; empty if unknown.
@@ -467,7 +467,7 @@ fn describe(
     network: &Network,
     published: Option<&'static registry::Checkpoint>,
     graph: Graph,
-    weights: Weights,
+    weights: FileWeights,
 ) -> Model {
     let as_published = graph.classes() == network.spec().classes;
     let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());

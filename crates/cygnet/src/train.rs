@@ -7,7 +7,7 @@ use std::time::Duration;
 use cygnet_graph::Graph;
 use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
 use cygnet_runtime::Level;
-use cygnet_weights::{Cache, Progress as Download};
+use cygnet_weights::{Cache, Numbers, Progress as Download};
 
 pub use cygnet_train::*;
 
@@ -92,7 +92,7 @@ pub fn trainee(
             Model {
                 id: network.id.clone(),
                 preprocess: preprocess(&network.preset(), graph.input_shape()),
-                weights: initial_weights(&graph, recipe.seed),
+                weights: initial_weights(&graph, recipe.seed).into_iter().map(Numbers::from).collect(),
                 graph,
                 labels: Vec::new(),
                 licence: None,
@@ -109,7 +109,7 @@ pub fn trainee(
         let fresh = initial_weights(&graph, recipe.seed);
         for ((weights, fresh), param) in model.weights.iter_mut().zip(fresh).zip(&params) {
             if classifiers.contains(&param.node) {
-                *weights = fresh;
+                *weights = fresh.into();
             }
         }
         model.graph = graph;
@@ -120,7 +120,7 @@ pub fn trainee(
         preprocess: prepared(model.preprocess, native, side, recipe),
         id: model.id,
         graph: model.graph.without_softmax()?,
-        weights: model.weights,
+        weights: model.weights.into_iter().map(Numbers::into_vec).collect(),
         licence: model.licence,
         source: model.source,
         without_heads: None,
@@ -202,7 +202,8 @@ pub fn teacher(
     }
     let [_, height, width] = trainee.graph.input_shape();
     let graph = model.graph.without_softmax()?.resized(height, width)?;
-    Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
+    let weights = model.weights.into_iter().map(Numbers::into_vec).collect();
+    Ok(Some(Teacher { graph, weights, preprocess: model.preprocess }))
 }
 
 /// What a report says first: the network, its size, its latency on this machine, its accuracy.

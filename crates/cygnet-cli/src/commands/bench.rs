@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
 use cygnet::runtime::{Level, PlanOptions};
-use cygnet::weights::Cache;
+use cygnet::weights::{Cache, FileWeights};
 use cygnet::{Model, network};
 
 use crate::args::{Bench, BenchWeights};
@@ -68,7 +68,7 @@ fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
 }
 
 /// What a name stands for: an id, a graph and weights.
-fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, Vec<Vec<f32>>)> {
+fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeights)> {
     let is_published = args.weights == Some(BenchWeights::Default);
     let (id, graph, weights) = match cygnet::zoo::find(name) {
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),

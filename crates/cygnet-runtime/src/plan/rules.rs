@@ -231,25 +231,37 @@ impl<'a> Fused<'a> {
         self.is_linear()
     }
 
-    /// Weights `[channels, in / groups, kernel rows, kernel columns]` and biases of some output channels of `outputs`.
-    pub(super) fn weights(
+    /// The layer's weight as it was given, `[outputs, in / groups, kernel rows, kernel columns]`.
+    pub(super) fn weight<'p>(&self, params: &Params<'p>) -> &'p [f32] {
+        params[self.first().0][0]
+    }
+
+    /// What the weights of some output channels of `outputs` are multiplied by, and their biases.
+    pub(super) fn factors(&self, params: &Params<'_>, outputs: usize, channels: &[usize]) -> [Vec<f32>; 2] {
+        let own = params[self.first().0].get(1);
+        let mut scale = vec![1.0; channels.len()];
+        let mut bias: Vec<f32> = channels.iter().map(|&c| own.map_or(0.0, |bias| bias[c])).collect();
+        for fold in &self.folds {
+            let [by, shift] = fold.factors(outputs, params);
+            for (i, &c) in channels.iter().enumerate() {
+                scale[i] *= by[c];
+                bias[i] = bias[i] * by[c] + shift[c];
+            }
+        }
+        [scale, bias]
+    }
+
+    /// A copy of the weights of some output channels of `outputs`, multiplied, and their biases.
+    pub(super) fn scaled(
         &self,
         params: &Params<'_>,
         outputs: usize,
         channels: &[usize],
     ) -> (Vec<f32>, Vec<f32>) {
-        let own = &params[self.first().0];
-        let each = own[0].len() / outputs;
-        let mut weight = Vec::with_capacity(channels.len() * each);
-        channels.iter().for_each(|c| weight.extend_from_slice(&own[0][c * each..][..each]));
-        let mut bias: Vec<f32> = channels.iter().map(|&c| own.get(1).map_or(0.0, |bias| bias[c])).collect();
-        for fold in &self.folds {
-            let [scale, shift] = fold.factors(outputs, params);
-            for (i, &c) in channels.iter().enumerate() {
-                weight[i * each..][..each].iter_mut().for_each(|weight| *weight *= scale[c]);
-                bias[i] = bias[i] * scale[c] + shift[c];
-            }
-        }
-        (weight, bias)
+        let [scale, bias] = self.factors(params, outputs, channels);
+        let weight = self.weight(params);
+        let each = weight.len() / outputs;
+        let of = |(&c, by): (&usize, f32)| weight[c * each..][..each].iter().map(move |weight| weight * by);
+        (channels.iter().zip(scale).flat_map(of).collect(), bias)
     }
 }
