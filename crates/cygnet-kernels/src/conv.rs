@@ -98,7 +98,12 @@ pub struct Conv {
     activation: Activation,
     /// Tiles of a row.
     tiles: usize,
-    /// Strips of a row: tiles that are computed together.
+    /// Pixels of a tile, but for the first `larger` ones of a row, which have one more.
+    pixels: usize,
+    larger: usize,
+    /// Tiles that are computed together, a strip; the last of a row may have fewer.
+    together: usize,
+    /// Strips of a row.
     strips: usize,
     rows_first: bool,
 }
@@ -188,7 +193,8 @@ impl Conv {
         let bias = store.padded(data.bias);
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
-        let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
+        let together =
+            tiles.div_ceil(tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8)).max(1)).max(1);
         let rows_first = weights.len() * size_of::<f32>() <= 256 << 10;
         Conv {
             level,
@@ -203,7 +209,10 @@ impl Conv {
             residual,
             activation,
             tiles,
-            strips,
+            pixels: width / tiles.max(1),
+            larger: width % tiles.max(1),
+            together,
+            strips: tiles.div_ceil(together),
             rows_first,
         }
     }
@@ -271,14 +280,28 @@ impl Conv {
     /// `arena` must hold the extents of all maps, nobody else may write what is read or touch what is written, and the
     /// CPU must have the level.
     pub(crate) unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
-        let (panels, places) = (self.panels.len(), self.strips * self.output.height);
-        for unit in units {
-            let (place, panel) =
-                if self.rows_first { (unit / panels, unit % panels) } else { (unit % places, unit / places) };
+        if units.is_empty() {
+            return;
+        }
+        let (panels, strips, height) = (self.panels.len(), self.strips, self.output.height);
+        let (place, mut panel) = if self.rows_first {
+            (units.start / panels, units.start % panels)
+        } else {
+            (units.start % (strips * height), units.start / (strips * height))
+        };
+        let (mut y, mut strip) = (place / strips, place % strips);
+        let next = |i: &mut usize, count: usize| {
+            *i = if *i + 1 == count { 0 } else { *i + 1 };
+            *i == 0
+        };
+        for _ in units {
             // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe {
-                self.strip(arena, arena, place / self.strips, place % self.strips, &self.panels[panel])
-            };
+            unsafe { self.strip(arena, arena, y, strip, &self.panels[panel]) };
+            if self.rows_first {
+                _ = next(&mut panel, panels) && next(&mut strip, strips) && next(&mut y, height);
+            } else {
+                _ = next(&mut strip, strips) && next(&mut y, height) && next(&mut panel, panels);
+            }
         }
     }
 
@@ -298,9 +321,8 @@ impl Conv {
     #[inline(always)]
     unsafe fn strip(&self, arena: *mut f32, output: *mut f32, y: usize, strip: usize, panel: &Panel) {
         let out = &self.output;
-        // The first `more` tiles of a row have a pixel more than the others.
-        let (size, more) = (out.width / self.tiles, out.width % self.tiles);
-        let tiles = self.tiles * strip / self.strips..self.tiles * (strip + 1) / self.strips;
+        let (size, more) = (self.pixels, self.larger);
+        let tiles = strip * self.together..self.tiles.min((strip + 1) * self.together);
         let larger = tiles.start.min(more)..tiles.end.min(more);
         let x = tiles.start * size + larger.start;
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
