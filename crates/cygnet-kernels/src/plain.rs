@@ -5,7 +5,7 @@ use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
 use crate::reference::adaptive_window;
-use crate::unroll::unroll;
+use crate::unroll::{unroll, vectors};
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Kernel for Means<'_> {
             }
             let pixels = I::splat((input.height * input.width) as f32);
             let out = at(self.arena, output, 0, 0);
-            vectors::<I>(self.channels.len(), |c, lanes| {
+            vectors!(I, self.channels.len(), |c, lanes| {
                 let c = self.channels.start + c;
                 let mut total = I::splat(0.0);
                 for y in 0..input.height {
@@ -234,16 +234,6 @@ unsafe fn at(arena: *mut f32, map: &Map, y: usize, x: usize) -> *mut f32 {
     unsafe { arena.add(map.row_start(y) + x * map.pixel) }
 }
 
-/// Calls `f(channel, lanes)` for every vector of channels.
-#[inline(always)]
-fn vectors<I: Isa>(channels: usize, mut f: impl FnMut(usize, usize)) {
-    let mut c = 0;
-    while c < channels {
-        f(c, (channels - c).min(I::LANES));
-        c += I::LANES;
-    }
-}
-
 impl PlainCall {
     /// Whether it does the same with every number of a row, and rows are without gaps.
     fn is_even(&self) -> bool {
@@ -273,7 +263,7 @@ impl PlainCall {
                 Plain::Activation(activation) => (None, activation),
                 _ => unreachable!("only these are even"),
             };
-            vectors::<I>(numbers, |i, lanes| {
+            vectors!(I, numbers, |i, lanes| {
                 let mut x = I::load_first(a.add(i), lanes);
                 match binary {
                     Some(Binary::Add) => x = I::add(x, I::load_first(b.add(i), lanes)),
@@ -374,10 +364,14 @@ impl PlainCall {
                     };
                     let sides = [place(&self.inputs[0]), place(&self.inputs[1])];
                     let wide = [0, 1].map(|i| self.inputs[i].channels > 1 || output.channels == 1);
-                    vectors::<I>(output.channels, |c, lanes| {
-                        let [a, b] = [0, 1].map(|i| {
-                            if wide[i] { I::load_first(sides[i].add(c), lanes) } else { I::splat(*sides[i]) }
+                    vectors!(I, output.channels, |c, lanes| {
+                        let mut pair = [I::splat(0.0); 2];
+                        unroll!(S < 2, {
+                            let side = sides[S];
+                            pair[S] =
+                                if wide[S] { I::load_first(side.add(c), lanes) } else { I::splat(*side) };
                         });
+                        let [a, b] = pair;
                         let value = match binary {
                             Binary::Add => I::add(a, b),
                             Binary::Mul => I::mul(a, b),
@@ -387,7 +381,7 @@ impl PlainCall {
                 }
                 Plain::Affine { scale, shift, activation } => {
                     let from = at(arena, input, y, x);
-                    vectors::<I>(output.channels, |c, lanes| {
+                    vectors!(I, output.channels, |c, lanes| {
                         let [scale, shift] =
                             [scale, shift].map(|list| I::load_first(list.as_ptr().add(c), lanes));
                         let value = I::fma(I::load_first(from.add(c), lanes), scale, shift);
@@ -396,7 +390,7 @@ impl PlainCall {
                 }
                 Plain::Activation(activation) => {
                     let from = at(arena, input, y, x);
-                    vectors::<I>(output.channels, |c, lanes| {
+                    vectors!(I, output.channels, |c, lanes| {
                         let value = activation.apply::<I>(I::load_first(from.add(c), lanes));
                         I::store_first(out.add(c), value, lanes);
                     });
@@ -466,7 +460,7 @@ impl PlainCall {
         // SAFETY: the caller's promise.
         unsafe {
             let divisor = I::splat(divisor.max(1) as f32);
-            vectors::<I>(output.channels, |c, lanes| {
+            vectors!(I, output.channels, |c, lanes| {
                 let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
                 for y in rows.clone() {
                     for x in columns.clone() {
