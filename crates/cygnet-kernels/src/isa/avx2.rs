@@ -19,7 +19,7 @@ impl Isa for Avx2 {
     const HALVES: bool = false;
     const LANES: usize = 8;
     const TILE: [usize; 4] = [12, 6, 4, 3];
-    const DEPTHWISE: usize = 4;
+    const DEPTHWISE: usize = 7;
 
     #[inline(always)]
     unsafe fn half(v: __m256) -> __m256 {
