@@ -81,12 +81,21 @@ struct Panel {
     weights: usize,
 }
 
+impl Panel {
+    /// Channels of its packed weights.
+    fn width(&self, level: Level) -> usize {
+        self.vectors * level.lanes() + if self.half { level.least_lanes() } else { 0 }
+    }
+}
+
 /// A dense convolution with everything that follows it: bias, a term to add, an activation.
 #[derive(Clone, Debug)]
 pub struct Conv {
     level: Level,
     window: Window,
     height: usize,
+    /// Inputs of an output.
+    depth: usize,
     taps: Vec<Tap>,
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
@@ -200,6 +209,7 @@ impl Conv {
             level,
             window,
             height,
+            depth: order.len(),
             taps,
             rows,
             panels,
@@ -222,8 +232,7 @@ impl Conv {
     }
 
     pub(crate) fn macs(&self) -> u64 {
-        let depth: usize = self.taps.iter().map(|tap| tap.len).sum();
-        (self.output.height * self.output.width * self.output.channels * depth) as u64
+        (self.output.height * self.output.width * self.output.channels * self.depth) as u64
     }
 
     /// Maps it reads.
@@ -331,14 +340,40 @@ impl Conv {
             if tiles.start == 0 && out.halo != [0, 0] && output == arena {
                 out.zero_halo(output, y, panel.start..panel.start + panel.channels);
             }
-            let first = Strip { conv: self, panel, arena, output, y, x, tiles: larger.len() };
+            let (ahead, ahead_step) = self.ahead(panel, y, &tiles);
+            let first =
+                Strip { conv: self, panel, arena, output, y, x, tiles: larger.len(), ahead, ahead_step };
             if first.tiles > 0 {
                 first.run(size + 1);
             }
-            let then = Strip { x: x + larger.len() * (size + 1), tiles: tiles.len() - larger.len(), ..first };
+            let done = first.tiles * self.depth * ahead_step;
+            let then = Strip {
+                x: x + larger.len() * (size + 1),
+                tiles: tiles.len() - larger.len(),
+                ahead: ahead.wrapping_add(done),
+                ..first
+            };
             if then.tiles > 0 {
                 then.run(size);
             }
+        }
+    }
+}
+
+impl Conv {
+    /// What some tiles of a row fetch of the weights that follow a panel's, so that they are near when the panel is done:
+    /// where it begins, and how far each input goes. A panel of one tile fetches nothing: its own weights are as urgent.
+    fn ahead(&self, panel: &Panel, y: usize, tiles: &Range<usize>) -> (*const f32, usize) {
+        let width = panel.width(self.level);
+        let before = y * self.tiles + tiles.start;
+        // With rows outermost the first tiles meet all panels, the others find them in the cache.
+        let all = if self.rows_first { tiles.len() } else { self.tiles * self.output.height };
+        let step = width.div_ceil(all.max(1));
+        let start = self.weights.as_ptr().wrapping_add(panel.weights);
+        if all > 1 && before < all && before * step < width {
+            (start.wrapping_add(self.depth * (width + before * step)), step)
+        } else {
+            (start, 0)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::conv::{Window, check_reach};
-use crate::isa::{Isa, Kernel, Level, opaque};
+use crate::isa::{Isa, Kernel, Level, in_order, opaque};
 use crate::map::Map;
 use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
@@ -277,14 +277,21 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
             let column = x * STRIDE * step + c;
             macro_rules! row {
                 ($ky:expr) => {
-                    let from = opaque(self.rows[$ky].wrapping_add(column));
-                    let taps = self.weights.add($ky * WIDTH * self.padded + c);
+                    let mut from = self.rows[$ky].wrapping_add(column);
+                    let mut taps = self.weights.add($ky * WIDTH * self.padded + c);
                     let mut weights = [sums[0]; WIDTH];
                     unroll!(K < WIDTH, {
-                        weights[K] = I::load(taps.add(K * self.padded));
+                        if K > 0 {
+                            taps = opaque(taps.wrapping_add(self.padded));
+                        }
+                        weights[K] = I::load(taps);
                     });
                     unroll!(C < (N - 1) * STRIDE + WIDTH, {
-                        let value = I::load(from.add(C * step));
+                        if C > 0 {
+                            from = opaque(from.wrapping_add(step));
+                            in_order();
+                        }
+                        let value = I::load(from);
                         unroll!(P < N, {
                             if C >= P * STRIDE && C < P * STRIDE + WIDTH {
                                 sums[P] = I::fma(value, weights[C - P * STRIDE], sums[P]);
@@ -298,7 +305,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
                 row!(1);
                 row!(2);
             } else {
-                for ky in self.kys.clone() {
+                for ky in self.kys.start..self.kys.end.min(TALLEST) {
                     row!(ky);
                 }
             }

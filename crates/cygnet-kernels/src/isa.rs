@@ -234,3 +234,25 @@ pub(crate) fn opaque<T>(p: *const T) -> *const T {
     #[cfg(not(target_arch = "x86_64"))]
     p
 }
+
+/// Keeps the loads that follow it behind it: all at once they take more registers than there are.
+#[inline(always)]
+pub(crate) fn in_order() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: no instructions.
+    unsafe {
+        std::arch::asm!("", options(nostack, preserves_flags));
+    }
+}
+
+/// Asks for the cache line of an address, which need not be valid, in the second cache.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; no address is wrong.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::conv::{Conv, ConvWeights, Part, Window};
-use crate::isa::{Isa, Kernel, Level};
+use crate::isa::{Isa, Kernel, Level, opaque};
 use crate::map::Map;
 use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
@@ -24,6 +24,9 @@ const PRODUCTS: usize = IN * IN;
 
 /// Bytes of transformed inputs and sums of a block of tiles, about what the second cache holds.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// Numbers between the places of a tile, so that they do not fall into the same lines of the first cache.
+const GAP: usize = 16;
 
 /// Units that let a few threads share a small map.
 const UNITS: usize = 8;
@@ -42,6 +45,8 @@ pub struct Winograd {
     tiles: [usize; 2],
     /// Tiles of a block.
     block: usize,
+    /// From a place of the transformed tiles to the next, of inputs and of sums.
+    places: [usize; 2],
     blocks: usize,
     /// Groups of panels of output channels.
     groups: usize,
@@ -98,15 +103,16 @@ impl Winograd {
         let block = all.div_ceil(blocks);
         let weights = transform(&data, &part.channels, outputs);
         let zeros = vec![0.0; outputs];
+        let places = pixels.map(|pixel| block * pixel + GAP);
         let products: Vec<Conv> = (0..PRODUCTS)
             .map(|place| {
                 let map = |start: usize, pixel: usize, channels: usize| Map {
                     pixel,
                     row: block * pixel,
-                    ..Map::dense(start + place * block * pixel, [channels, 1, block])
+                    ..Map::dense(start, [channels, 1, block])
                 };
-                let from = map(0, pixels[0], inputs);
-                let to = map(PRODUCTS * block * pixels[0], pixels[1], outputs);
+                let from = map(place * places[0], pixels[0], inputs);
+                let to = map(PRODUCTS * places[0] + place * places[1], pixels[1], outputs);
                 let weight = &weights[place * outputs * inputs..][..outputs * inputs];
                 let data = ConvWeights { weight, scale: data.scale, bias: &zeros, inputs };
                 let parts = [Part { map: from, channels: (0..inputs).collect() }];
@@ -126,6 +132,7 @@ impl Winograd {
             pad,
             tiles,
             block,
+            places,
             blocks,
             groups,
             products,
@@ -231,18 +238,18 @@ fn transform(data: &ConvWeights<'_>, channels: &[usize], outputs: usize) -> Vec<
 unsafe fn input_1d<I: Isa>(d: [I::V; IN]) -> [I::V; IN] {
     // SAFETY: the caller runs with the set's instructions.
     unsafe {
-        let (two, four, five) = (I::splat(2.0), I::splat(4.0), I::splat(5.0));
-        let even = I::sub(d[4], I::mul(d[2], four));
-        let odd = I::sub(d[3], I::mul(d[1], four));
-        let difference = I::sub(d[4], d[2]);
-        let double = I::mul(I::sub(d[3], d[1]), two);
+        let [two, four] = [I::splat(2.0), I::splat(4.0)];
+        let [minus_two, minus_four, minus_five] = [I::splat(-2.0), I::splat(-4.0), I::splat(-5.0)];
+        let even = I::fma(d[2], minus_four, d[4]);
+        let odd = I::fma(d[1], minus_four, d[3]);
+        let (far, near) = (I::sub(d[4], d[2]), I::sub(d[3], d[1]));
         [
-            I::add(I::sub(I::mul(d[0], four), I::mul(d[2], five)), d[4]),
+            I::fma(d[0], four, I::fma(d[2], minus_five, d[4])),
             I::add(even, odd),
             I::sub(even, odd),
-            I::add(difference, double),
-            I::sub(difference, double),
-            I::add(I::sub(I::mul(d[1], four), I::mul(d[3], five)), d[5]),
+            I::fma(near, two, far),
+            I::fma(near, minus_two, far),
+            I::fma(d[1], four, I::fma(d[3], minus_five, d[5])),
         ]
     }
 }
@@ -277,6 +284,10 @@ impl Kernel for Inputs<'_> {
         let Inputs { op, arena, scratch, tiles } = self;
         let input = &op.input;
         let pixel = op.products[0].input_pixel();
+        // A tile takes more vectors than there are registers: they go through memory between columns and rows.
+        // SAFETY: the caller runs with the set's instructions.
+        let mut between = unsafe { [I::splat(0.0); PRODUCTS] };
+        let between = opaque(between.as_mut_ptr()).cast_mut();
         for (index, tile) in tiles.enumerate() {
             let top = (tile / op.tiles[1] * OUT).wrapping_sub(op.pad[0]);
             let left = (tile % op.tiles[1] * OUT).wrapping_sub(op.pad[1]);
@@ -290,36 +301,33 @@ impl Kernel for Inputs<'_> {
             // arena, which ends with a vector to spare; the transformed tile has whole vectors in the thread's memory.
             unsafe {
                 let out = scratch.add(index * pixel);
-                let place = op.block * pixel;
-                let mut c = 0;
-                while c < input.channels {
-                    let mut columns = [[I::splat(0.0); IN]; IN];
-                    unroll!(J < IN, {
+                for c in (0..input.channels).step_by(I::LANES) {
+                    for (j, is_on) in on_column.into_iter().enumerate() {
                         let mut d = [I::splat(0.0); IN];
-                        if on_column[J] {
+                        if is_on {
                             unroll!(K < IN, {
                                 if on_row[K] {
-                                    d[K] = I::load(rows[K].wrapping_add(J * input.pixel + c));
+                                    d[K] = I::load(rows[K].wrapping_add(j * input.pixel + c));
                                 }
                             });
                         }
-                        columns[J] = input_1d::<I>(d);
-                    });
-                    unroll!(K < IN, {
-                        let row: [I::V; IN] = [
-                            columns[0][K],
-                            columns[1][K],
-                            columns[2][K],
-                            columns[3][K],
-                            columns[4][K],
-                            columns[5][K],
-                        ];
-                        let row = input_1d::<I>(row);
-                        unroll!(J < IN, {
-                            I::store(out.add((K * IN + J) * place + c), row[J]);
+                        let d = input_1d::<I>(d);
+                        unroll!(K < IN, {
+                            *between.add(K * IN + j) = d[K];
                         });
-                    });
-                    c += I::LANES;
+                    }
+                    let mut to = out.add(c);
+                    for k in 0..IN {
+                        let mut d = [I::splat(0.0); IN];
+                        unroll!(J < IN, {
+                            d[J] = *between.add(k * IN + J);
+                        });
+                        let d = input_1d::<I>(d);
+                        unroll!(J < IN, {
+                            I::store(to, d[J]);
+                            to = to.wrapping_add(op.places[0]);
+                        });
+                    }
                 }
             }
         }
@@ -341,7 +349,10 @@ impl Kernel for Outputs<'_> {
         let Outputs { op, arena, scratch, tiles, channels } = self;
         let output = &op.output;
         let sums = op.products[0].writes();
-        let place = op.block * sums.pixel;
+        // As with the inputs.
+        // SAFETY: the caller runs with the set's instructions.
+        let mut between = unsafe { [I::splat(0.0); OUT * IN] };
+        let between = opaque(between.as_mut_ptr()).cast_mut();
         for (index, tile) in tiles.enumerate() {
             let (top, left) = (tile / op.tiles[1] * OUT, tile % op.tiles[1] * OUT);
             let [rows, columns] = [output.height - top, output.width - left].map(|rest| rest.min(OUT));
@@ -349,46 +360,44 @@ impl Kernel for Outputs<'_> {
             // alone; the term to add has its size; the bias is padded to whole vectors.
             unsafe {
                 let from = scratch.add(sums.offset + index * sums.pixel);
-                let mut c = channels.start;
-                while c < channels.end {
+                for c in channels.clone().step_by(I::LANES) {
                     let lanes = (channels.end - c).min(I::LANES);
                     let bias = I::load(op.bias.as_ptr().add(c));
-                    let mut half = [[bias; IN]; OUT];
-                    unroll!(J < IN, {
+                    for j in 0..IN {
                         let mut m = [bias; IN];
                         unroll!(K < IN, {
-                            m[K] = I::load(from.add((K * IN + J) * place + c));
+                            m[K] = I::load(from.add((K * IN + j) * op.places[1] + c));
                         });
                         let m = output_1d::<I>(m);
                         unroll!(K < OUT, {
-                            half[K][J] = m[K];
+                            *between.add(K * IN + j) = m[K];
                         });
-                    });
-                    unroll!(K < OUT, {
-                        if K < rows {
-                            let mut row = output_1d::<I>(half[K]);
-                            let start = output.row_start(top + K) + left * output.pixel + c;
-                            unroll!(J < OUT, {
-                                row[J] = I::add(row[J], bias);
-                            });
-                            if let Some(map) = &op.residual {
-                                let term = arena.add(map.row_start(top + K) + left * map.pixel + c);
-                                unroll!(J < OUT, {
-                                    if J < columns {
-                                        row[J] =
-                                            I::add(row[J], I::load_first(term.add(J * map.pixel), lanes));
-                                    }
-                                });
-                            }
-                            op.activation.cheap::<I, OUT>(&mut row);
+                    }
+                    for k in 0..rows {
+                        let mut m = [bias; IN];
+                        unroll!(J < IN, {
+                            m[J] = *between.add(k * IN + J);
+                        });
+                        let mut row = output_1d::<I>(m);
+                        let start = output.row_start(top + k) + left * output.pixel + c;
+                        unroll!(J < OUT, {
+                            row[J] = I::add(row[J], bias);
+                        });
+                        if let Some(map) = &op.residual {
+                            let term = arena.add(map.row_start(top + k) + left * map.pixel + c);
                             unroll!(J < OUT, {
                                 if J < columns {
-                                    I::store_first(arena.add(start + J * output.pixel), row[J], lanes);
+                                    row[J] = I::add(row[J], I::load_first(term.add(J * map.pixel), lanes));
                                 }
                             });
                         }
-                    });
-                    c += I::LANES;
+                        op.activation.cheap::<I, OUT>(&mut row);
+                        unroll!(J < OUT, {
+                            if J < columns {
+                                I::store_first(arena.add(start + J * output.pixel), row[J], lanes);
+                            }
+                        });
+                    }
                 }
                 if tile % op.tiles[1] == 0 || left + columns == output.width {
                     for y in top..top + rows {

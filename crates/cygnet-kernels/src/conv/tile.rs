@@ -2,7 +2,7 @@
 
 use super::{Conv, Panel};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level, opaque};
+use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
 use crate::unroll::unroll;
 
 /// Equal tiles that follow each other in an output row, for one panel of output channels.
@@ -19,6 +19,10 @@ pub(super) struct Strip<'a> {
     pub(super) x: usize,
     /// Number of tiles.
     pub(super) tiles: usize,
+    /// Weights that will be needed next, a part of which each tile fetches.
+    pub(super) ahead: *const f32,
+    /// How far each input channel goes in them.
+    pub(super) ahead_step: usize,
 }
 
 struct Sized<'a, const PIXELS: usize, const VECTORS: usize, const HALF: bool>(Strip<'a>);
@@ -82,7 +86,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
             return;
         }
-        let Strip { conv, panel, arena, output, y, mut x, tiles } = self.0;
+        let Strip { conv, panel, arena, output, y, mut x, tiles, mut ahead, ahead_step } = self.0;
         let kys = conv.window.rows(y, conv.height);
         let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
         let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
@@ -114,31 +118,47 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                         let step = (*tap).step;
                         for _ in 0..(*tap).len {
                             a = opaque(a);
-                            let full = vectors::<I, VECTORS>(b);
+                            prefetch(ahead);
+                            ahead = ahead.wrapping_add(ahead_step);
                             if HALF {
+                                let full = vectors::<I, VECTORS>(b);
                                 let weight = I::Half::load(b.add(VECTORS * I::LANES));
                                 // An input that is read once is a part of its multiply-add; two of them are faster than
                                 // an instruction of its own.
                                 let twin = opaque(a);
-                                for (i, (sums, sum)) in tile.iter_mut().zip(&mut half).enumerate() {
-                                    let x = I::splat(*a.add(i * step));
-                                    for (sum, weight) in sums.iter_mut().zip(full) {
-                                        *sum = I::fma(x, weight, *sum);
-                                    }
+                                unroll!(P < PIXELS, {
+                                    let x = I::splat(*a.add(P * step));
+                                    unroll!(V < VECTORS, {
+                                        tile[P][V] = I::fma(x, full[V], tile[P][V]);
+                                    });
                                     let x = if VECTORS == 1 {
-                                        I::Half::splat(*twin.add(i * step))
+                                        I::Half::splat(*twin.add(P * step))
                                     } else {
                                         I::half(x)
                                     };
-                                    *sum = I::Half::fma(x, weight, *sum);
-                                }
+                                    half[P] = I::Half::fma(x, weight, half[P]);
+                                });
+                            } else if PIXELS < VECTORS {
+                                let mut pixels = [I::splat(0.0); PIXELS];
+                                unroll!(P < PIXELS, {
+                                    pixels[P] = I::splat(*a.add(P * step));
+                                });
+                                unroll!(V < VECTORS, {
+                                    let weight = I::load(b.add(V * I::LANES));
+                                    unroll!(P < PIXELS, {
+                                        tile[P][V] = I::fma(pixels[P], weight, tile[P][V]);
+                                    });
+                                    in_order();
+                                });
                             } else {
-                                for (i, sums) in tile.iter_mut().enumerate() {
-                                    let x = I::splat(*a.add(i * step));
-                                    for (sum, weight) in sums.iter_mut().zip(full) {
-                                        *sum = I::fma(x, weight, *sum);
-                                    }
-                                }
+                                let full = vectors::<I, VECTORS>(b);
+                                unroll!(P < PIXELS, {
+                                    let x = I::splat(*a.add(P * step));
+                                    unroll!(V < VECTORS, {
+                                        tile[P][V] = I::fma(x, full[V], tile[P][V]);
+                                    });
+                                    in_order();
+                                });
                             }
                             a = a.add(1);
                             b = b.add(width);

@@ -18,8 +18,8 @@ impl Isa for Avx2 {
     type Half = Self;
     const HALVES: bool = false;
     const LANES: usize = 8;
-    const TILE: [usize; 4] = [12, 6, 3, 2];
-    const DEPTHWISE: usize = 4;
+    const TILE: [usize; 4] = [12, 6, 4, 3];
+    const DEPTHWISE: usize = 7;
 
     #[inline(always)]
     unsafe fn half(v: __m256) -> __m256 {
@@ -36,7 +36,10 @@ impl Isa for Avx2 {
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> __m256 {
         unsafe {
-            let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - n.min(8)).cast());
+            if n >= 8 {
+                return _mm256_loadu_ps(p);
+            }
+            let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - n).cast());
             _mm256_maskload_ps(p, mask)
         }
     }
