@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::conv::{Window, check_reach, padded};
-use crate::isa::{Isa, Kernel, Level};
+use crate::isa::{Isa, Kernel, Level, opaque};
 use crate::map::Map;
 use crate::memory::{Memory, Store, Weights};
 use crate::unroll::unroll;
@@ -166,38 +166,70 @@ impl Row<'_> {
 impl<const WIDTH: usize, const STRIDE: usize> Kernel for Sized<'_, WIDTH, STRIDE> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let width = self.0.op.output.width;
-        // SAFETY: the blocks lie within the row.
+        let Row { op, output, y, kys, rows, channels, .. } = self.0;
+        // SAFETY: the row lies in the output map, and the blocks within the row.
         unsafe {
-            self.0.op.output.zero_halo(self.0.output, self.0.y, self.0.channels.clone());
-            let mut x = 0;
+            op.output.zero_halo(output, y, channels.clone());
+            let blocks = Blocks::<WIDTH, STRIDE> {
+                is_whole: WIDTH == 3 && kys == (0..3),
+                kys,
+                rows,
+                step: op.input.pixel,
+                weights: op.weights.as_ptr(),
+                bias: op.bias.as_ptr(),
+                padded: op.bias.len(),
+                activation: op.activation,
+                output: output.add(op.output.row_start(y)),
+                output_step: op.output.pixel,
+                channels,
+            };
+            let (mut x, width) = (0, op.output.width);
             while x + 7 <= width && I::DEPTHWISE >= 7 {
-                self.columns::<I, 7>(x);
+                blocks.columns::<I, 7>(x);
                 x += 7;
             }
             while x + 4 <= width && I::DEPTHWISE >= 4 {
-                self.columns::<I, 4>(x);
+                blocks.columns::<I, 4>(x);
                 x += 4;
             }
             while x + 2 <= width {
-                self.columns::<I, 2>(x);
+                blocks.columns::<I, 2>(x);
                 x += 2;
             }
             if x < width {
-                self.columns::<I, 1>(x);
+                blocks.columns::<I, 1>(x);
             }
         }
     }
 }
 
-impl<const WIDTH: usize, const STRIDE: usize> Sized<'_, WIDTH, STRIDE> {
+/// What all blocks of a row have in common, by value: stores cannot change it.
+struct Blocks<const WIDTH: usize, const STRIDE: usize> {
+    /// Whether the window is three whole rows.
+    is_whole: bool,
+    kys: Range<usize>,
+    rows: [*const f32; TALLEST],
+    /// From an input pixel to the next.
+    step: usize,
+    weights: *const f32,
+    bias: *const f32,
+    /// Channels in whole vectors.
+    padded: usize,
+    activation: Activation,
+    /// The output row.
+    output: *mut f32,
+    output_step: usize,
+    channels: Range<usize>,
+}
+
+impl<const WIDTH: usize, const STRIDE: usize> Blocks<WIDTH, STRIDE> {
     /// `N` outputs from column `x` on, all channels.
     ///
     /// # Safety
     /// As [`Depthwise::row`]; the outputs must lie in the row.
     #[inline(always)]
     unsafe fn columns<I: Isa, const N: usize>(&self, x: usize) {
-        let Range { start: mut c, end } = self.0.channels;
+        let Range { start: mut c, end } = self.channels;
         // SAFETY: the caller's promise.
         unsafe {
             while c + I::LANES <= end {
@@ -216,49 +248,49 @@ impl<const WIDTH: usize, const STRIDE: usize> Sized<'_, WIDTH, STRIDE> {
     /// As [`Depthwise::row`]; the outputs must lie in the row.
     #[inline(always)]
     unsafe fn block<I: Isa, const N: usize>(&self, x: usize, c: usize, lanes: usize) {
-        let Depthwise { input, output, weights, bias, activation, .. } = self.0.op;
-        let padded = bias.len();
-        let step = input.pixel;
+        let step = self.step;
         // SAFETY: the window's rows are clipped to the image, columns lie within it and its halo; weights and bias are padded
         // to whole vectors; loads of the last vector may reach past the channels, never past the arena, which ends with a
         // vector to spare.
         unsafe {
-            let mut sums = [I::load(bias.as_ptr().add(c)); N];
+            let mut sums = [I::load(self.bias.add(c)); N];
             let column = x * STRIDE * step + c;
             macro_rules! row {
                 ($ky:expr) => {
-                    let from = self.0.rows[$ky].wrapping_add(column);
-                    let weights = weights.as_ptr().add($ky * WIDTH * padded + c);
-                    let weights: [I::V; WIDTH] = std::array::from_fn(|kx| I::load(weights.add(kx * padded)));
+                    let from = opaque(self.rows[$ky].wrapping_add(column));
+                    let taps = self.weights.add($ky * WIDTH * self.padded + c);
+                    let mut weights = [sums[0]; WIDTH];
+                    unroll!(K < WIDTH, {
+                        weights[K] = I::load(taps.add(K * self.padded));
+                    });
                     unroll!(C < (N - 1) * STRIDE + WIDTH, {
                         let value = I::load(from.add(C * step));
-                        for (i, sum) in sums.iter_mut().enumerate() {
-                            let kx = C.wrapping_sub(i * STRIDE);
-                            if kx < WIDTH {
-                                *sum = I::fma(value, weights[kx], *sum);
+                        unroll!(P < N, {
+                            if C >= P * STRIDE && C < P * STRIDE + WIDTH {
+                                sums[P] = I::fma(value, weights[C - P * STRIDE], sums[P]);
                             }
-                        }
+                        });
                     });
                 };
             }
-            if WIDTH == 3 && self.0.kys == (0..3) {
+            if self.is_whole {
                 row!(0);
                 row!(1);
                 row!(2);
             } else {
-                for ky in self.0.kys.clone() {
+                for ky in self.kys.clone() {
                     row!(ky);
                 }
             }
-            activation.cheap::<I, N>(&mut sums);
-            let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel + c);
+            self.activation.cheap::<I, N>(&mut sums);
+            let (out, step) = (self.output.add(x * self.output_step + c), self.output_step);
             if lanes == I::LANES {
                 unroll!(P < N, {
-                    I::store(out.add(P * output.pixel), sums[P]);
+                    I::store(out.add(P * step), sums[P]);
                 });
             } else {
                 unroll!(P < N, {
-                    I::store_first(out.add(P * output.pixel), sums[P], lanes);
+                    I::store_first(out.add(P * step), sums[P], lanes);
                 });
             }
         }

@@ -29,7 +29,7 @@ impl Pair {
         let (from, to) = (dense.writes(), depthwise.reads());
         assert_eq!([from.height, from.width, from.channels], [to.height, to.width, to.channels]);
         let window = depthwise.window();
-        let rows = ((window.kernel[0] - 1) * window.dilation[0] + 1).next_power_of_two();
+        let rows = (window.kernel[0] - 1) * window.dilation[0] + 1;
         let pixel = dense.panel_width();
         let halo = to.halo;
         let row = (halo[0] + to.width + halo[1]) * pixel;

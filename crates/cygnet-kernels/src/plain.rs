@@ -5,6 +5,7 @@ use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
 use crate::reference::adaptive_window;
+use crate::unroll::unroll;
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,10 @@ impl Kernel for Rows<'_> {
                     call.row::<I>(arena, y);
                     continue;
                 }
+                if call.is_gated() {
+                    call.gated_row::<I>(arena, y);
+                    continue;
+                }
                 for x in 0..call.output.width {
                     call.pixel::<I>(arena, y, x);
                 }
@@ -277,6 +282,68 @@ impl PlainCall {
                 }
                 I::store_first(out.add(i), activation.apply::<I>(x), lanes);
             });
+        }
+    }
+
+    /// Whether it multiplies a map by one number a channel, as squeeze-and-excitation does.
+    fn is_gated(&self) -> bool {
+        let size = |map: &Map| [map.height, map.width, map.channels];
+        matches!(self.op, Plain::Binary(Binary::Mul, Activation::None))
+            && size(&self.inputs[0]) == size(&self.output)
+            && size(&self.inputs[1]) == [1, 1, self.output.channels]
+    }
+
+    /// A row of a [gated](PlainCall::is_gated) operator.
+    ///
+    /// # Safety
+    /// As [`PlainCall::run`]; the row must lie in the output.
+    #[inline(always)]
+    unsafe fn gated_row<I: Isa>(&self, arena: *mut f32, y: usize) {
+        const VECTORS: usize = 4;
+        let channels = self.output.channels;
+        let mut c = 0;
+        // SAFETY: the caller's promise; the blocks lie within the channels.
+        unsafe {
+            while c + VECTORS * I::LANES <= channels {
+                self.gated_block::<I, VECTORS>(arena, y, c, I::LANES);
+                c += VECTORS * I::LANES;
+            }
+            while c < channels {
+                self.gated_block::<I, 1>(arena, y, c, (channels - c).min(I::LANES));
+                c += I::LANES;
+            }
+        }
+    }
+
+    /// `N` vectors of channels from `c` on, all whole or one of `lanes` channels; their gates stay in registers.
+    ///
+    /// # Safety
+    /// As [`PlainCall::gated_row`]; the channels must lie in the maps, and `lanes` be fewer than a vector's for `N` 1 only.
+    #[inline(always)]
+    unsafe fn gated_block<I: Isa, const N: usize>(&self, arena: *mut f32, y: usize, c: usize, lanes: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let (from_step, out_step, width) = (input.pixel, output.pixel, output.width);
+        // SAFETY: the caller's promise; a vector that is not whole is loaded and stored by its first `lanes` lanes.
+        unsafe {
+            let gates = at(arena, &self.inputs[1], 0, 0).add(c);
+            let (mut from, mut out) = (at(arena, input, y, 0).add(c), at(arena, output, y, 0).add(c));
+            let mut gate = [I::splat(0.0); N];
+            unroll!(G < N, {
+                gate[G] = I::load_first(gates.add(G * I::LANES), lanes);
+            });
+            if lanes == I::LANES {
+                for _ in 0..width {
+                    unroll!(G < N, {
+                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
+                    });
+                    (from, out) = (from.add(from_step), out.add(out_step));
+                }
+                return;
+            }
+            for _ in 0..width {
+                I::store_first(out, I::mul(I::load_first(from, lanes), gate[0]), lanes);
+                (from, out) = (from.add(from_step), out.add(out_step));
+            }
         }
     }
 

@@ -24,9 +24,6 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
         batch: args.batch.into(),
         duration: Duration::from_secs_f64(args.seconds),
     };
-    if args.layers && options.threads.is_some_and(|threads| threads > 1) {
-        bail!("--layers times one thread; leave out --threads");
-    }
     let bar = progress::things(args.models.len() as u64, "timing", "networks");
     let (mut timings, mut colds) = (Vec::new(), Vec::new());
     for name in &args.models {
@@ -39,7 +36,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
         } else {
             let (id, graph, weights) = subject(args, name)?;
             if args.layers {
-                let steps = bench_steps(&id, &graph, &weights, options.plan, options.duration)?;
+                let steps = bench_steps(&id, &graph, &weights, options)?;
                 bar.suspend(|| {
                     if args.json { steps.iter().try_for_each(output::json) } else { print_steps(&id, &steps) }
                 })?;
@@ -173,9 +170,10 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{id}: {} steps, {ms:.3} ms, {}MAC; peak {:.0} GFLOP/s, second-level cache {:.0} GB/s",
+        "\n{id}: {} steps, {ms:.3} ms, {}MAC, {}; a thread's peak {:.0} GFLOP/s, its second-level cache {:.0} GB/s",
         steps.len(),
         count(macs),
+        if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
         first.peak_gflops,
         first.l2_gbytes_per_s
     ))

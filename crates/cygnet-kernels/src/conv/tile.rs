@@ -117,12 +117,20 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                             let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
                             if HALF {
                                 let weight = I::Half::load(b.add(VECTORS * I::LANES));
+                                // An input that is read once is a part of its multiply-add; two of them are faster than
+                                // an instruction of its own.
+                                let twin = opaque(a);
                                 for (i, (sums, sum)) in tile.iter_mut().zip(&mut half).enumerate() {
                                     let x = I::splat(*a.add(i * step));
                                     for (sum, weight) in sums.iter_mut().zip(full) {
                                         *sum = I::fma(x, weight, *sum);
                                     }
-                                    *sum = I::Half::fma(I::half(x), weight, *sum);
+                                    let x = if VECTORS == 1 {
+                                        I::Half::splat(*twin.add(i * step))
+                                    } else {
+                                        I::half(x)
+                                    };
+                                    *sum = I::Half::fma(x, weight, *sum);
                                 }
                             } else {
                                 for (i, sums) in tile.iter_mut().enumerate() {
