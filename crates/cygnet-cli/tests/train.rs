@@ -225,6 +225,35 @@ fn what_cannot_be_done_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn parts_that_do_not_learn_keep_their_bytes_and_limits_of_memory_are_kept() {
+    let bench = Bench::new(8);
+    bench.train("base.safetensors", &["--epochs", "1"]);
+    let tensors = |name: &str| cygnet::weights::ModelFile::read(bench.path(name)).unwrap().tensors;
+    let base = tensors("base.safetensors");
+    for part in ["head", "last-1"] {
+        let out = format!("{part}.safetensors");
+        let args = ["train", "photos", "--from", "base.safetensors", "--out", &out, "--epochs", "1"];
+        let output = bench.run(&[&args[..], &["--batch", "8", "--train", part]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let after = tensors(&out);
+        let changed: Vec<&String> = base.keys().filter(|name| base[*name] != after[*name]).collect();
+        assert!(changed.iter().any(|name| name.starts_with("classifier")), "{part}: {changed:?}");
+        let stem = changed.iter().any(|name| name.starts_with("features.0.") || name.contains("running"));
+        assert!(!stem, "{part}: {changed:?}");
+        assert_eq!(changed.iter().all(|name| name.starts_with("classifier")), part == "head", "{changed:?}");
+    }
+    let told = bench.train("small.safetensors", &["--epochs", "1", "--memory", "1MB", "--image", "8"]);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("8 pictures a step in "), "{told}");
+    let args = [&["train", "photos", "--overwrite", "--memory", "10KB"][..], &SMALL].concat();
+    let refusal = bench.refusal(&args);
+    assert!(
+        refusal.contains("mobilenet_v2_0.1 with 1 images") && refusal.contains("the limit is 10240"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn unreadable_files_and_pictures_in_both_parts_are_told() {
     let bench = Bench::new(6);
     std::fs::create_dir_all(bench.path("parted/train")).unwrap();

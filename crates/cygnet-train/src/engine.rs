@@ -196,10 +196,12 @@ impl Engine {
         })
     }
 
-    /// Bytes that [`Engine::new`] would take; 0 if it would fail.
-    #[must_use]
-    pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> u64 {
-        Programs::new(graph, options).map_or(0, |programs| programs.bytes(options.threads.get()))
+    /// Bytes that [`Engine::new`] would take.
+    ///
+    /// # Errors
+    /// If a setting makes no sense.
+    pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> Result<u64, TrainError> {
+        Ok(Programs::new(graph, options)?.bytes(options.threads.get()))
     }
 
     /// The settings.

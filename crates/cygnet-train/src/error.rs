@@ -43,6 +43,20 @@ pub enum TrainError {
         /// Bytes of the plan.
         bytes: u64,
     },
+    /// Not even the smallest parts of a batch keep to the limit.
+    #[error(
+        "{graph} with {batch} images at once needs {bytes} bytes, the limit is {limit}; raise it or use smaller images"
+    )]
+    MemoryLimit {
+        /// Name of the graph.
+        graph: String,
+        /// Images of the smallest part.
+        batch: usize,
+        /// Bytes of the plan for it.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
     /// The threads cannot be started.
     #[error("{threads} threads cannot be started: {source}")]
     Threads {

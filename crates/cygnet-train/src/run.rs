@@ -64,16 +64,7 @@ impl<'t> Run<'t> {
             auxiliary: recipe.auxiliary as f32,
             ..EngineOptions::new(batch / parts)
         };
-        let limit = options.memory_bytes.unwrap_or(u64::MAX);
-        let parts = (1..=batch)
-            .filter(|parts| batch.is_multiple_of(*parts))
-            .find(|&parts| Engine::memory_bytes(&task.graph, &engine(parts)) <= limit)
-            .unwrap_or(batch);
-        let memory_bytes = Engine::memory_bytes(&task.graph, &engine(parts));
-        if memory_bytes > limit {
-            let graph = task.graph.name().into();
-            return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
-        }
+        let (parts, memory_bytes) = divide(&task.graph, batch, options.memory_bytes, engine)?;
         let params: Weights = trainee.weights[task.offset..].to_vec();
         let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
         let gradients = params
@@ -335,7 +326,7 @@ impl<'t> Run<'t> {
     pub(crate) fn outcome(mut self, ended: Ended) -> Result<Outcome, TrainError> {
         let Trainer { trainee, data, .. } = self.trainer;
         let best = self.progress.best.unwrap_or(self.progress.epoch);
-        let mut part = self.best.take();
+        let mut part = self.best.take().filter(|_| ended != Ended::Interrupted);
         if part.is_none()
             && ended != Ended::Interrupted
             && let Some(files) = &self.files
@@ -362,4 +353,27 @@ impl<'t> Run<'t> {
         let model = Trainee { graph: self.network, weights, ..trainee.clone() };
         Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
     }
+}
+
+/// Into how many parts a batch must be divided to keep to a limit of memory, and what a part then takes.
+fn divide(
+    graph: &Graph,
+    batch: usize,
+    limit: Option<u64>,
+    engine: impl Fn(usize) -> EngineOptions,
+) -> Result<(usize, u64), TrainError> {
+    let limit = limit.unwrap_or(u64::MAX);
+    let mut bytes = Engine::memory_bytes(graph, &engine(1))?;
+    let mut parts = 1;
+    while bytes > limit {
+        let next = (parts + 1..=batch).find(|parts| batch.is_multiple_of(*parts));
+        // Batch norm may need larger parts.
+        let smaller = next.and_then(|next| Some((next, Engine::memory_bytes(graph, &engine(next)).ok()?)));
+        let Some(smaller) = smaller else {
+            let graph = graph.name().into();
+            return Err(TrainError::MemoryLimit { graph, batch: batch / parts, bytes, limit });
+        };
+        (parts, bytes) = smaller;
+    }
+    Ok((parts, bytes))
 }

@@ -27,11 +27,10 @@ pub(crate) struct Task {
 
 enum Source {
     Photos(Arc<BatchRecipe>),
-    /// Features of every picture in `views` forms, one after the other.
+    /// Features of every picture one after the other, then those of the flipped pictures if some are to be flipped.
     Features {
         values: Vec<f32>,
         length: usize,
-        views: usize,
         recipe: Arc<BatchRecipe>,
     },
 }
@@ -67,28 +66,32 @@ impl Task {
             });
         }
         if teacher.is_some() {
-            let value = "set".into();
-            return Err(TrainError::Setting {
-                what: "distill.teacher",
-                value,
-                wanted: "empty for train=head",
-            });
+            let (what, value) = ("distill.teacher", "set".into());
+            return Err(TrainError::Setting { what, value, wanted: "empty for train=head" });
         }
+        Task::on_features(trainer, &whole, batches, [validation, test])
+    }
+
+    /// The classifier alone, on what the rest of `whole` makes of every picture.
+    fn on_features(
+        trainer: &Trainer,
+        whole: &Graph,
+        batches: BatchRecipe,
+        [validation, test]: [Examples; 2],
+    ) -> Result<Task, TrainError> {
+        let Trainer { trainee, recipe, options, .. } = trainer;
         let (body, head) = whole.body_and_head()?;
         let body_params = body.params().len();
+        let weights = &trainee.weights[..body_params];
         let length: usize = head.input_shape().iter().product();
+        let [_, _, width] = whole.input_shape();
         let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
             let bytes = (examples.len() * length * 4) as u64;
             if bytes > options.keep_bytes.saturating_mul(4) {
                 let value = format!("head, whose features would take {} MB", bytes >> 20);
-                return Err(TrainError::Setting {
-                    what: "train",
-                    value,
-                    wanted: "last-1 or all for so many pictures",
-                });
+                let wanted = "last-1 or all for so many pictures";
+                return Err(TrainError::Setting { what: "train", value, wanted });
             }
-            let weights = &trainee.weights[..body_params];
-            let [_, _, width] = trainee.graph.input_shape();
             let input = |index: usize, image: &mut [f32]| {
                 examples.input(index, image)?;
                 if flip {
@@ -104,17 +107,17 @@ impl Task {
             let classes = (0..examples.len()).map(|index| examples.class(index)).collect();
             Ok(Examples::Inputs { values: features(&examples, false)?, length, classes })
         };
-        let train = photos(Arc::clone(&data.train));
+        let train =
+            Examples::photos(Arc::clone(&batches.photos), trainee.preprocess.clone(), options.keep_bytes);
         let mut values = features(&train, false)?;
-        let views = if recipe.augment.flip > 0.0 { 2 } else { 1 };
-        if views == 2 {
+        if recipe.augment.flip > 0.0 {
             values.extend(features(&train, true)?);
         }
         Ok(Task {
             groups: groups(&head, &Recipe { train: Trained::All, ..recipe.clone() }),
             graph: head,
             offset: body_params,
-            source: Source::Features { values, length, views, recipe: Arc::new(batches) },
+            source: Source::Features { values, length, recipe: Arc::new(batches) },
             validation: inputs(validation)?,
             test: inputs(test)?,
             frozen_batch_norm: true,
@@ -133,7 +136,7 @@ impl Task {
             Source::Photos(recipe) => {
                 Box::new(Batches::new(Arc::clone(recipe), epoch, order, size, first, threads))
             }
-            Source::Features { values, length, views, recipe } => {
+            Source::Features { values, length, recipe } => {
                 let count = recipe.photos.samples().len();
                 let batch = move |number: usize| {
                     let pictures = &order[number * size..][..size];
@@ -142,7 +145,7 @@ impl Task {
                         pictures.iter().map(|&picture| recipe.photos.samples()[picture].class).collect();
                     let mut images = Vec::with_capacity(size * length);
                     for picture in pictures {
-                        let row = rng.below(*views) * count + picture;
+                        let row = picture + if rng.chance(recipe.augment.flip) { count } else { 0 };
                         images.extend_from_slice(&values[row * length..][..*length]);
                     }
                     let mut targets = vec![0.0; size * recipe.classes];

@@ -2,7 +2,8 @@
 //! is wrong is reported together.
 //!
 //! Some differences between sources are no errors, by rule:
-//! - `num_batches_tracked` and the auxiliary heads of Inception networks (`aux1`, `aux2`, `AuxLogits`) are left out;
+//! - `num_batches_tracked` and, where the graph has none, the auxiliary heads of Inception networks (`aux1`, `aux2`,
+//!   `AuxLogits`) are left out;
 //! - a linear layer may be stored as a 1 × 1 convolution, and the reverse;
 //! - an ImageNet classifier of 1001 outputs has a `background` class first, whose row is dropped for 1000 classes;
 //! - where batch norm was folded into a convolution, the convolution's bias becomes the shift of an identity norm.

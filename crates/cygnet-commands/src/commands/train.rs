@@ -29,6 +29,9 @@ Without pictures for validation a share of each class is set aside.
 Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2,
 mobilenet_v3, shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
 
+GoogLeNet and Inception v3 learn with their auxiliary heads, which the model then lacks, where these
+start from random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
+
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume),
 NAME.log.jsonl (metrics), NAME.html (report). Ctrl-C finishes the step and saves.
 
