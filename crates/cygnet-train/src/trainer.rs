@@ -219,7 +219,7 @@ pub struct Outcome {
     pub best: u64,
     /// The network with its best weights; of an interrupted run the last.
     pub model: Trainee,
-    /// The best weights' answers for the validation pictures, in their order.
+    /// The best weights' answers for the validation pictures, in their order; none after an interruption.
     pub verdicts: Vec<Verdict>,
     /// Those for the test pictures.
     pub test_verdicts: Vec<Verdict>,
@@ -947,8 +947,13 @@ impl<'t> Run<'t> {
             part = Some(values.collect::<Result<_, TrainError>>()?);
         }
         let part = part.unwrap_or_else(|| self.current().clone());
-        let verdicts = self.judge(&part, &self.task.validation)?;
-        let test_verdicts = self.judge(&part, &self.task.test)?;
+        // Who interrupts a run does not wait for figures.
+        let judged = |examples| match ended {
+            Ended::Interrupted => Ok(Vec::new()),
+            Ended::Finished | Ended::Early | Ended::Time => self.judge(&part, examples),
+        };
+        let verdicts = judged(&self.task.validation)?;
+        let test_verdicts = judged(&self.task.test)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         let record = self.measured(metrics.as_ref());
         let model = Trainee { weights: self.whole(&part), ..trainee.clone() };
