@@ -211,7 +211,7 @@ pub(crate) struct Bench {
     /// Use no kernel that trades rounding for speed
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Time every step, on one thread
+    /// Time every step, on one thread or as many as --threads says
     #[arg(long, conflicts_with_all = ["batch", "cold"])]
     pub(crate) layers: bool,
     /// Time from the start of a new process to the first logits, with the files in the system's cache

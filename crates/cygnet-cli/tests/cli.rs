@@ -64,7 +64,7 @@ impl Bench {
             net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), 2)
         })
         .unwrap();
-        let weights = vec![vec![1.0; 3], vec![-4.0, 4.0], vec![0.0, 0.0]];
+        let weights = vec![vec![1.0; 3].into(), vec![-4.0, 4.0].into(), vec![0.0, 0.0].into()];
         let model = Model {
             id: "light".into(),
             graph,

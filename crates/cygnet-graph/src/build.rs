@@ -10,8 +10,10 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::{Add, Mul};
 
+use crate::graph::Ends;
 use crate::{
-    Activation, BatchNorm, BuildError, Conv, Feature, Graph, LocalResponseNorm, NodeId, Op, Padding, Pool,
+    Activation, Auxiliary, BatchNorm, BuildError, Conv, Feature, Graph, LocalResponseNorm, NodeId, Op,
+    Padding, Pool,
 };
 
 struct Builder {
@@ -48,13 +50,13 @@ impl Graph {
         image: [usize; 3],
         network: impl for<'g> FnOnce(&Scope<'g>, Value<'g>) -> Value<'g>,
     ) -> Result<Graph, BuildError> {
-        let graph = Graph::checked(name.into(), image, [], NodeId(0), Vec::new())?;
+        let graph = Graph::checked(name.into(), image, [], Ends::default())?;
         let builder = Builder { state: RefCell::new(State { graph, paths: HashSet::new(), error: None }) };
         let root = Scope { builder: &builder, path: String::new(), eps: 1e-5, same: false };
         let output = network(&root, Value { builder: &builder, id: NodeId(0) }).id;
-        let State { mut graph, error, .. } = builder.state.into_inner();
-        graph.output = output;
-        error.map_or(Ok(graph), Err)
+        let State { graph, error, .. } = builder.state.into_inner();
+        let ends = Ends { output, ..graph.ends.clone() };
+        error.map_or_else(|| graph.ended(ends), Err)
     }
 }
 
@@ -134,6 +136,12 @@ impl<'g> Value<'g> {
         self.then(Op::GlobalAvgPool)
     }
 
+    /// Means over windows that cover the map, as many as `size` says.
+    #[must_use]
+    pub fn adaptive_avg_pool(self, size: [usize; 2]) -> Value<'g> {
+        self.then(Op::AdaptiveAvgPool { size })
+    }
+
     /// Local response normalisation across channels.
     #[must_use]
     pub fn local_response_norm(self, norm: LocalResponseNorm) -> Value<'g> {
@@ -188,6 +196,12 @@ impl<'g> Value<'g> {
     #[must_use]
     pub fn softmax(self) -> Value<'g> {
         self.then(Op::Softmax)
+    }
+
+    /// Marks it as an output that only training reads, whose loss times `weight` is added to the network's.
+    pub fn auxiliary(self, weight: f32) {
+        let graph = &mut self.builder.state.borrow_mut().graph;
+        graph.ends.auxiliary.push(Auxiliary { node: self.id, weight });
     }
 }
 
@@ -312,10 +326,10 @@ impl<'g> Scope<'g> {
     /// one counts, so every block may be marked; a finer value takes the place of coarser ones.
     pub fn feature(&self, x: Value<'g>) -> Value<'g> {
         let graph = &mut self.builder.state.borrow_mut().graph;
-        while graph.features.last().is_some_and(|last| graph.rows(last.node) <= graph.rows(x.id)) {
-            graph.features.pop();
+        while graph.ends.features.last().is_some_and(|last| graph.rows(last.node) <= graph.rows(x.id)) {
+            graph.ends.features.pop();
         }
-        graph.features.push(Feature { name: self.path.clone(), node: x.id });
+        graph.ends.features.push(Feature { name: self.path.clone(), node: x.id });
         x
     }
 }

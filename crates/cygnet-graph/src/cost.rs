@@ -47,6 +47,7 @@ impl Graph {
             | Op::Activation { .. }
             | Op::Pool(_)
             | Op::GlobalAvgPool
+            | Op::AdaptiveAvgPool { .. }
             | Op::LocalResponseNorm(_)
             | Op::Add
             | Op::Mul
@@ -91,7 +92,7 @@ impl Graph {
                 last[input.0] = id.0;
             }
         }
-        last[self.output.0] = self.nodes.len();
+        last[self.output().0] = self.nodes.len();
         last
     }
 

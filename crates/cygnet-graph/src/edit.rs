@@ -2,26 +2,33 @@
 
 use std::collections::HashMap;
 
-use crate::{BuildError, Conv, Graph, NodeId, Op, Padding, Pool, Problem};
+use crate::graph::Ends;
+use crate::{BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
 
 impl Graph {
     /// The same network with `op` deciding every operator but the image.
     fn mapped(&self, op: impl Fn(NodeId, &Op) -> Op) -> Result<Graph, BuildError> {
         let parts =
             self.iter().skip(1).map(|(id, node)| (op(id, &node.op), node.inputs.clone(), node.path.clone()));
-        Graph::checked(self.name.clone(), self.input_shape(), parts, self.output, Vec::new())
-            .and_then(|graph| graph.with_features(&self.features))
+        let ends = Ends { features: Vec::new(), ..self.ends.clone() };
+        Graph::checked(self.name.clone(), self.input_shape(), parts, ends)
+            .map(|graph| graph.with_features(&self.ends.features))
     }
 
     /// The same with those of the features that still lie at strides of their own.
-    fn with_features(mut self, features: &[crate::Feature]) -> Result<Graph, BuildError> {
+    fn with_features(mut self, features: &[Feature]) -> Graph {
         for feature in features {
-            while self.features.last().is_some_and(|last| self.rows(last.node) <= self.rows(feature.node)) {
-                self.features.pop();
+            while self
+                .ends
+                .features
+                .last()
+                .is_some_and(|last| self.rows(last.node) <= self.rows(feature.node))
+            {
+                self.ends.features.pop();
             }
-            self.features.push(feature.clone());
+            self.ends.features.push(feature.clone());
         }
-        Ok(self)
+        self
     }
 
     /// The same network with another rate in every dropout.
@@ -37,13 +44,14 @@ impl Graph {
     /// # Errors
     /// Never for a graph that was built.
     pub fn without_softmax(&self) -> Result<Graph, BuildError> {
-        let output = self.node(self.output);
-        if output.op != Op::Softmax || self.output.0 + 1 != self.nodes.len() {
+        let output = self.node(self.output());
+        if output.op != Op::Softmax || self.output().0 + 1 != self.nodes.len() {
             return Ok(self.clone());
         }
-        let nodes = &self.nodes[1..self.output.0];
+        let nodes = &self.nodes[1..self.output().0];
         let parts = nodes.iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
-        Graph::checked(self.name.clone(), self.input_shape(), parts, output.inputs[0], self.features.clone())
+        let ends = Ends { output: output.inputs[0], ..self.ends.clone() };
+        Graph::checked(self.name.clone(), self.input_shape(), parts, ends)
     }
 
     /// The same network for images of `side × side` pixels that are smaller than those it was designed for: its first
@@ -80,6 +88,7 @@ impl Graph {
             | Op::Activation { .. }
             | Op::Pool(_)
             | Op::GlobalAvgPool
+            | Op::AdaptiveAvgPool { .. }
             | Op::LocalResponseNorm(_)
             | Op::Add
             | Op::Mul
@@ -108,6 +117,7 @@ impl Graph {
                 | Op::BatchNorm(_)
                 | Op::Activation { .. }
                 | Op::GlobalAvgPool
+                | Op::AdaptiveAvgPool { .. }
                 | Op::LocalResponseNorm(_)
                 | Op::Add
                 | Op::Mul
@@ -132,35 +142,55 @@ impl Graph {
     /// If the last layer with parameters is no convolution or linear layer, or something after it reads from before.
     pub fn body_and_head(&self) -> Result<(Graph, Graph), BuildError> {
         let refuse = |reason| self.error("the classifier".into(), Problem::Classifier(reason));
-        let last = self.params().last().map(|param| param.node);
-        let classifier = last.filter(|id| matches!(self.node(*id).op, Op::Conv(_) | Op::Linear { .. }));
+        let classifier =
+            self.classifier().filter(|id| matches!(self.node(*id).op, Op::Conv(_) | Op::Linear { .. }));
         let classifier = classifier.ok_or_else(|| refuse("it is no convolution or linear layer"))?;
         let mut cut = self.node(classifier).inputs[0];
         while matches!(self.node(cut).op, Op::Dropout { .. }) {
             cut = self.node(cut).inputs[0];
         }
         let body = self.part(None, cut)?;
-        let head = self.part(Some(cut), self.output)?;
+        let head = self.part(Some(cut), self.output())?;
         Ok((body, head))
     }
 
     /// The nodes that `output` is computed from, down to `input`, which becomes the image.
     fn part(&self, input: Option<NodeId>, output: NodeId) -> Result<Graph, BuildError> {
         let image = input.unwrap_or(NodeId(0));
-        let mut needed = vec![false; self.nodes.len()];
-        needed[output.0] = true;
-        for index in (0..=output.0).rev().filter(|&index| index != image.0) {
-            if needed[index] {
-                self.nodes[index].inputs.iter().for_each(|id| needed[id.0] = true);
-            }
-        }
+        let needed = self.needed([output], image);
         if (0..image.0).any(|index| needed[index]) {
             let problem = Problem::Classifier("what comes after it also reads from before it");
             return Err(self.error("the classifier".into(), problem));
         }
+        self.kept(&needed, image, output, &[])
+    }
+
+    /// The same network without auxiliary outputs and the nodes that only they need.
+    #[must_use]
+    pub fn without_auxiliary(&self) -> Graph {
+        if self.ends.auxiliary.is_empty() {
+            return self.clone();
+        }
+        let image = NodeId(0);
+        let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), image);
+        let others = self.ends.features.iter().map(|feature| feature.node).chain([self.output()]);
+        let mut keep = self.needed(others, image);
+        keep.iter_mut().zip(heads).for_each(|(keep, head)| *keep |= !head);
+        let kept = self.kept(&keep, image, self.output(), &self.ends.features);
+        kept.expect("what is left of a graph has all that it reads")
+    }
+
+    /// The nodes of `keep`, with `image` as the image.
+    fn kept(
+        &self,
+        keep: &[bool],
+        image: NodeId,
+        output: NodeId,
+        features: &[Feature],
+    ) -> Result<Graph, BuildError> {
         let mut places = HashMap::from([(image, NodeId(0))]);
         let mut parts = Vec::new();
-        for (id, node) in self.iter().filter(|(id, _)| needed[id.0] && *id != image) {
+        for (id, node) in self.iter().filter(|(id, _)| keep[id.0] && *id != image) {
             let inputs = node.inputs.iter().map(|id| places[id]).collect();
             parts.push((node.op.clone(), inputs, node.path.clone()));
             places.insert(id, NodeId(parts.len()));
@@ -169,6 +199,9 @@ impl Graph {
             [channels, height, width] => [channels, height, width],
             ref vector => [vector.iter().product(), 1, 1],
         };
-        Graph::checked(self.name.clone(), shape, parts, places[&output], Vec::new())
+        let feature = |feature: &Feature| Feature { node: places[&feature.node], ..feature.clone() };
+        let features = features.iter().map(feature).collect();
+        let ends = Ends { output: places[&output], features, auxiliary: Vec::new() };
+        Graph::checked(self.name.clone(), shape, parts, ends)
     }
 }

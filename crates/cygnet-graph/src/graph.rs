@@ -1,4 +1,4 @@
-//! The graph: nodes in order of execution, the output, and the stages whose outputs are features.
+//! The graph: nodes in order of execution, the output, the stages whose outputs are features, and auxiliary outputs.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BuildError, Conv, Op, Problem, shape};
 
 /// Position of a node in [`Graph::nodes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub usize);
 
@@ -31,6 +31,16 @@ pub struct Feature {
     pub name: String,
     /// The node whose value it is.
     pub node: NodeId,
+}
+
+/// An output that only training reads: that of a classifier part of the way through the network (Szegedy et al. 2014,
+/// section 5), an auxiliary head.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Auxiliary {
+    /// The node whose value it is.
+    pub node: NodeId,
+    /// Its loss times this is added to the network's.
+    pub weight: f32,
 }
 
 /// What a parameter does, which decides how it is initialised and trained.
@@ -74,16 +84,23 @@ pub struct Param {
     pub node: NodeId,
 }
 
+/// What the nodes are computed for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Ends {
+    pub(crate) output: NodeId,
+    pub(crate) features: Vec<Feature>,
+    pub(crate) auxiliary: Vec<Auxiliary>,
+}
+
 /// A network: the image, operators in order of execution, and the output.
 ///
 /// A graph is valid by construction: inputs come before their readers, shapes follow [`shape::infer`], and paths of
-/// operators with parameters are unique.
+/// operators with parameters are unique, and auxiliary outputs have the output's classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     pub(crate) name: String,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) output: NodeId,
-    pub(crate) features: Vec<Feature>,
+    pub(crate) ends: Ends,
 }
 
 impl Graph {
@@ -118,19 +135,57 @@ impl Graph {
     /// The node whose value is the network's output.
     #[must_use]
     pub fn output(&self) -> NodeId {
-        self.output
+        self.ends.output
     }
 
     /// Number of classes: the output's channels.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.node(self.output).shape[0]
+        self.node(self.ends.output).shape[0]
     }
 
     /// Stage outputs, one for each stride at which the image is looked at, the finest first.
     #[must_use]
     pub fn features(&self) -> &[Feature] {
-        &self.features
+        &self.ends.features
+    }
+
+    /// Outputs that only training reads; a graph has some where they were asked for. All else takes a graph as it is, so
+    /// what is not to run heads takes the graph [`without_auxiliary`](Graph::without_auxiliary).
+    #[must_use]
+    pub fn auxiliary(&self) -> &[Auxiliary] {
+        &self.ends.auxiliary
+    }
+
+    /// The layer that decides the number of classes: the last one with parameters that the output is computed from.
+    #[must_use]
+    pub fn classifier(&self) -> Option<NodeId> {
+        self.last_with_params(self.output())
+    }
+
+    /// [The classifier](Graph::classifier), and those of auxiliary outputs.
+    #[must_use]
+    pub fn classifiers(&self) -> Vec<NodeId> {
+        let heads = self.auxiliary().iter().filter_map(|head| self.last_with_params(head.node));
+        self.classifier().into_iter().chain(heads).collect()
+    }
+
+    fn last_with_params(&self, value: NodeId) -> Option<NodeId> {
+        let needed = self.needed([value], NodeId(0));
+        let mut ids = (0..needed.len()).rev().filter(|&i| needed[i]).map(NodeId);
+        ids.find(|&id| !self.node_params(id).is_empty())
+    }
+
+    /// For each node, whether one of some values is computed from it; nothing before `image` is looked at.
+    pub(crate) fn needed(&self, values: impl IntoIterator<Item = NodeId>, image: NodeId) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        values.into_iter().for_each(|id| needed[id.0] = true);
+        for index in (image.0 + 1..self.nodes.len()).rev() {
+            if needed[index] {
+                self.nodes[index].inputs.iter().for_each(|id| needed[id.0] = true);
+            }
+        }
+        needed
     }
 
     /// How many times smaller than the image a value is, rounded to the nearest whole number.
@@ -187,8 +242,7 @@ impl Graph {
             self.name.clone(),
             input,
             self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone())),
-            self.output,
-            self.features.clone(),
+            self.ends.clone(),
         )?;
         for ((id, before), after) in self.iter().zip(&resized.nodes) {
             let shapes =
@@ -207,22 +261,23 @@ impl Graph {
         Ok(resized)
     }
 
-    /// The same network with another number of classes: its last layer with parameters has so many outputs.
+    /// The same network with another number of classes: its [`classifiers`](Graph::classifiers) have so many outputs.
     ///
     /// # Errors
     /// If there is no such layer, or it cannot have so many.
     pub fn with_classes(&self, classes: usize) -> Result<Graph, BuildError> {
-        let last = self.params().last().map(|param| param.node);
+        let classifiers = self.classifiers();
         let part = |(id, node): (NodeId, &Node)| {
             let mut op = node.op.clone();
-            if let (Op::Linear { out, .. } | Op::Conv(Conv { out, .. }), true) = (&mut op, Some(id) == last) {
+            if let (Op::Linear { out, .. } | Op::Conv(Conv { out, .. }), true) =
+                (&mut op, classifiers.contains(&id))
+            {
                 *out = classes;
             }
             (op, node.inputs.clone(), node.path.clone())
         };
         let parts = self.iter().skip(1).map(part);
-        let changed =
-            Graph::checked(self.name.clone(), self.input_shape(), parts, self.output, self.features.clone())?;
+        let changed = Graph::checked(self.name.clone(), self.input_shape(), parts, self.ends.clone())?;
         if changed.classes() == classes {
             return Ok(changed);
         }
@@ -238,11 +293,10 @@ impl Graph {
         name: String,
         input: [usize; 3],
         parts: impl IntoIterator<Item = (Op, Vec<NodeId>, String)>,
-        output: NodeId,
-        features: Vec<Feature>,
+        ends: Ends,
     ) -> Result<Graph, BuildError> {
         let image = Node { op: Op::Input, inputs: Vec::new(), path: String::new(), shape: input.to_vec() };
-        let mut graph = Graph { name, nodes: vec![image], output: NodeId(0), features: Vec::new() };
+        let mut graph = Graph { name, nodes: vec![image], ends: Ends::default() };
         let mut paths = HashSet::new();
         if input.contains(&0) {
             let problem = Problem::Setting { op: "input", what: "the image", value: format!("{input:?}") };
@@ -255,18 +309,36 @@ impl Graph {
         for (op, inputs, path) in parts {
             graph.push(op, inputs, path, &mut paths)?;
         }
-        let ids = features.iter().map(|feature| feature.node).chain([output]);
-        if let Some(id) = ids.into_iter().find(|id| id.0 >= graph.nodes.len()) {
+        graph.ended(ends)
+    }
+
+    /// The same with other ends, after checking them.
+    pub(crate) fn ended(mut self, ends: Ends) -> Result<Graph, BuildError> {
+        let Ends { output, features, auxiliary } = &ends;
+        let heads = auxiliary.iter().map(|head| head.node);
+        let ids = features.iter().map(|feature| feature.node).chain([*output]).chain(heads);
+        if let Some(id) = ids.into_iter().find(|id| id.0 >= self.nodes.len()) {
             let problem = Problem::Json(format!("node {} does not exist", id.0));
-            return Err(graph.error("the output".into(), problem));
+            return Err(self.error("the output".into(), problem));
         }
-        if !features.is_sorted_by(|finer, coarser| graph.rows(finer.node) > graph.rows(coarser.node)) {
+        if !features.is_sorted_by(|finer, coarser| self.rows(finer.node) > self.rows(coarser.node)) {
             let problem = Problem::Json("features are not ordered from the finest to the coarsest".into());
-            return Err(graph.error("the features".into(), problem));
+            return Err(self.error("the features".into(), problem));
         }
-        graph.output = output;
-        graph.features = features;
-        Ok(graph)
+        for Auxiliary { node, weight } in auxiliary {
+            let (op, left, right) = ("auxiliary", &self.node(*node).shape, &self.node(*output).shape);
+            let place = || format!("the auxiliary output {}", node.0);
+            if shape::elements(left) != shape::elements(right) || left[0] != right[0] {
+                let problem = Problem::Differ { op, left: left.clone(), right: right.clone() };
+                return Err(self.error(place(), problem));
+            }
+            if !(weight.is_finite() && *weight > 0.0) {
+                let problem = Problem::Setting { op, what: "weight", value: weight.to_string() };
+                return Err(self.error(place(), problem));
+            }
+        }
+        self.ends = ends;
+        Ok(self)
     }
 
     /// Appends a node after checking it.

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::{Feature, Graph, NodeId, Op, Problem};
+use crate::graph::Ends;
+use crate::{Auxiliary, Feature, Graph, NodeId, Op, Problem};
 
 #[derive(Serialize, Deserialize)]
 struct GraphForm {
@@ -13,6 +14,8 @@ struct GraphForm {
     output: NodeId,
     #[serde(default)]
     features: Vec<Feature>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    auxiliary: Vec<Auxiliary>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,8 +38,9 @@ impl Serialize for Graph {
             name: self.name.clone(),
             input: self.input_shape(),
             nodes: self.nodes[1..].iter().map(node).collect(),
-            output: self.output,
-            features: self.features.clone(),
+            output: self.ends.output,
+            features: self.ends.features.clone(),
+            auxiliary: self.ends.auxiliary.clone(),
         }
         .serialize(serializer)
     }
@@ -46,7 +50,8 @@ impl<'de> Deserialize<'de> for Graph {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Graph, D::Error> {
         let form = GraphForm::deserialize(deserializer)?;
         let parts = form.nodes.into_iter().map(|node| (node.op, node.inputs, node.path));
-        Graph::checked(form.name, form.input, parts, form.output, form.features).map_err(D::Error::custom)
+        let ends = Ends { output: form.output, features: form.features, auxiliary: form.auxiliary };
+        Graph::checked(form.name, form.input, parts, ends).map_err(D::Error::custom)
     }
 }
 

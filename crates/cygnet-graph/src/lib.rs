@@ -32,5 +32,5 @@ mod text;
 pub use build::{Numbered, Scope, Value};
 pub use cost::Cost;
 pub use error::{BuildError, Problem};
-pub use graph::{Feature, Graph, Node, NodeId, Param, Role};
+pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Param, Role};
 pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};

@@ -22,6 +22,12 @@ pub enum Op {
     Pool(Pool),
     /// Mean over height and width: `[c, h, w]` to `[c, 1, 1]`.
     GlobalAvgPool,
+    /// Means over windows that cover the map and differ by at most one row or column, whatever its size: output `i` of
+    /// `n` is the mean over `floor(i * size / n)..ceil((i + 1) * size / n)` (PyTorch's `adaptive_avg_pool2d`).
+    AdaptiveAvgPool {
+        /// Height and width of the output.
+        size: [usize; 2],
+    },
     /// Local response normalisation across channels.
     LocalResponseNorm(LocalResponseNorm),
     /// Sum of two values; dimensions of 1 are broadcast.
@@ -234,6 +240,12 @@ impl Conv {
         self
     }
 
+    /// Whether each of `inputs` channels has a filter of its own, and there are several.
+    #[must_use]
+    pub const fn is_depthwise(&self, inputs: usize) -> bool {
+        self.groups == inputs && self.out == inputs && inputs > 1
+    }
+
     /// The padding; every convolution of a graph has one.
     ///
     /// # Panics
@@ -355,6 +367,7 @@ impl Op {
             Op::Pool(Pool { kind: PoolKind::Max, .. }) => "max_pool",
             Op::Pool(Pool { kind: PoolKind::Avg, .. }) => "avg_pool",
             Op::GlobalAvgPool => "global_avg_pool",
+            Op::AdaptiveAvgPool { .. } => "adaptive_avg_pool",
             Op::LocalResponseNorm(_) => "local_response_norm",
             Op::Add => "add",
             Op::Mul => "mul",

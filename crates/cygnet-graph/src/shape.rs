@@ -68,6 +68,7 @@ pub(crate) fn params(op: &Op, inputs: &[&[usize]]) -> Vec<LocalParam> {
         | Op::Activation { .. }
         | Op::Pool(_)
         | Op::GlobalAvgPool
+        | Op::AdaptiveAvgPool { .. }
         | Op::LocalResponseNorm(_)
         | Op::Add
         | Op::Mul
@@ -94,6 +95,11 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         Op::GlobalAvgPool => {
             let [channels, ..] = map(op, inputs[0])?;
             vec![channels, 1, 1]
+        }
+        Op::AdaptiveAvgPool { size } => {
+            let [channels, ..] = map(op, inputs[0])?;
+            setting("adaptive_avg_pool", "size", format!("{size:?}"), !size.contains(&0))?;
+            vec![channels, size[0], size[1]]
         }
         Op::BatchNorm(norm) => {
             setting("batch_norm", "eps", norm.eps, norm.eps.is_finite() && norm.eps >= 0.0)?;
@@ -160,6 +166,7 @@ fn arity(op: &Op, given: usize) -> Result<(), Problem> {
         | Op::Activation { .. }
         | Op::Pool(_)
         | Op::GlobalAvgPool
+        | Op::AdaptiveAvgPool { .. }
         | Op::LocalResponseNorm(_)
         | Op::Scale { .. }
         | Op::Slice { .. }

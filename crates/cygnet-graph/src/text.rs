@@ -55,6 +55,7 @@ impl Display for Op {
             Op::LocalResponseNorm(LocalResponseNorm { size, alpha, beta, k }) => {
                 write!(f, " size {size} alpha {alpha} beta {beta} k {k}")
             }
+            Op::AdaptiveAvgPool { size } => write!(f, " {}", dims(size)),
             Op::Scale { scale, shift } => write!(f, " {scale:?} {shift:?}"),
             Op::Slice { start, len } => write!(f, " {start}..{}", start + len),
             Op::ChannelShuffle { groups } => write!(f, " groups {groups}"),
@@ -86,9 +87,12 @@ impl Display for Graph {
             }
             writeln!(f)?;
         }
-        for feature in &self.features {
+        for feature in self.features() {
             writeln!(f, "feature %{} {}", feature.node.0, feature.name)?;
         }
-        writeln!(f, "output %{}", self.output.0)
+        for head in self.auxiliary() {
+            writeln!(f, "auxiliary %{} weight {}", head.node.0, head.weight)?;
+        }
+        writeln!(f, "output %{}", self.output().0)
     }
 }

@@ -41,6 +41,44 @@ output %13
 }
 
 #[test]
+fn auxiliary_outputs_are_checked_and_can_be_left_out_with_what_only_they_need() {
+    let build = |classes: usize, weight: f32| {
+        Graph::build("heads", [3, 16, 16], |net, image| {
+            let x = net.feature(net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu());
+            let head = net.at("head.conv").conv(x.adaptive_avg_pool([2, 3]), Conv::new(4, 1));
+            net.at("head.fc").linear(head, classes).auxiliary(weight);
+            net.at("fc").linear(x.global_avg_pool(), 10)
+        })
+    };
+    let graph = build(10, 0.3).unwrap();
+    assert!(graph.to_string().contains("\n%3 = adaptive_avg_pool 2x3 %2 -> 8x2x3\n"), "{graph}");
+    assert!(graph.to_string().ends_with("auxiliary %5 weight 0.3\noutput %7\n"), "{graph}");
+    assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);
+    let bare = graph.without_auxiliary();
+    assert_eq!(
+        bare.to_string(),
+        "heads 3x16x16
+%1 = conv 8 3x3 /2 pad 1 %0 -> 8x8x8  stem
+%2 = relu %1 -> 8x8x8
+%3 = global_avg_pool %2 -> 8x1x1
+%4 = linear 10 bias %3 -> 10  fc
+feature %2 
+output %4
+"
+    );
+    assert!(!bare.to_json().to_string().contains("auxiliary"), "the form is that of graphs without heads");
+    let changed = graph.with_classes(4).unwrap().resized(20, 12).unwrap();
+    assert_eq!(changed.node(changed.auxiliary()[0].node).shape, [4]);
+    let (body, head) = graph.body_and_head().unwrap();
+    assert!(body.params().len() == 1 && head.auxiliary().is_empty());
+    let error = build(9, 0.3).unwrap_err().to_string();
+    assert_eq!(error, "heads: the auxiliary output 5: auxiliary: [9] and [10] differ");
+    for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(build(10, weight).unwrap_err().to_string().contains("auxiliary: weight is"));
+    }
+}
+
+#[test]
 fn costs_follow_the_fields_counting_rules() {
     let graph = small();
     let cost = graph.cost();
@@ -158,6 +196,10 @@ fn json_that_is_no_graph_is_refused() {
         Graph::from_json(&json).unwrap_err().to_string()
     };
     assert!(spoil(|json| json["nodes"][0]["inputs"][0] = 7.into()).contains("read before it is computed"));
+    assert!(
+        spoil(|json| json["auxiliary"] = serde_json::json!([{"node": 99, "weight": 1.0}]))
+            .contains("node 99 does not exist")
+    );
     assert!(spoil(|json| json["output"] = 99.into()).contains("node 99 does not exist"));
     assert!(spoil(|json| json["features"][0]["node"] = 99.into()).contains("node 99 does not exist"));
     assert!(spoil(|json| json["input"] = serde_json::json!([3, 0, 8])).contains("[3, 0, 8]"));
@@ -182,7 +224,7 @@ fn json_that_is_no_graph_is_refused() {
 
 /// Networks of random layers, each fed with the last value or an earlier one.
 fn networks() -> impl Strategy<Value = Graph> {
-    let steps = prop::collection::vec((0..14usize, 1..5usize, 1..4usize, any::<bool>()), 1..12);
+    let steps = prop::collection::vec((0..15usize, 1..5usize, 1..4usize, any::<bool>()), 1..12);
     (1..4usize, 4..20usize, steps).prop_filter_map("it fits", |(channels, side, steps)| {
         Graph::build("random", [channels, side, side], |net, image| {
             let mut values = vec![image];
@@ -208,10 +250,12 @@ fn networks() -> impl Strategy<Value = Graph> {
                     10 => x.scale([a as f32 * 0.1], [-0.3]),
                     11 => x.halves()[usize::from(flag)],
                     12 => x.upsample_like(earlier),
+                    13 => x.adaptive_avg_pool([a, b]),
                     _ => x.dropout(0.1).softmax(),
                 });
                 net.at("layer").feature(values[values.len() - 1]);
             }
+            values[values.len() - 1].relu().auxiliary(0.5);
             values[values.len() - 1]
         })
         .ok()

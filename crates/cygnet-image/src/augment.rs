@@ -1,7 +1,7 @@
 //! Random changes of pictures while training: crops, flips, rotation, colours, RandAugment, erasing.
 //!
-//! Semantics are torchvision's transforms on Pillow pictures, named at each setting. Every draw comes from the caller's
-//! [`Rng`], so equal streams give equal pictures.
+//! Semantics are torchvision's transforms on Pillow pictures, for the hue on tensors, named at each setting. Every draw
+//! comes from the caller's [`Rng`], so equal streams give equal pictures.
 
 use serde::{Deserialize, Serialize};
 
@@ -245,6 +245,71 @@ impl Augment {
                 }
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::randaugment::OPERATIONS;
+    use crate::resize::Interpolation;
+
+    #[derive(Deserialize)]
+    struct Case {
+        size: [usize; 2],
+        change: String,
+        value: f64,
+        pixels: String,
+    }
+
+    fn picture([width, height]: [usize; 2]) -> Image {
+        let value = |x: usize, y: usize, c: usize| {
+            ((x * 37 + y * 91 + c * 53 + x * y * 29) % 256 * (3 + c) / 5 + 10) as u8
+        };
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let pixels = places.flat_map(|(x, y)| [0, 1, 2].map(|c| value(x, y, c))).collect();
+        Image { width, height, pixels }
+    }
+
+    #[test]
+    fn changes_are_torchvisions() {
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../tests/changes_reference.json")).expect("the script's file");
+        assert_eq!(cases.len(), 108);
+        for Case { size, change, value, pixels } in cases {
+            let mut image = picture(size);
+            match change.as_str() {
+                "rotation" => image = warp::rotated(&image, value, true),
+                "brightness" => colour::brightness(&mut image, value),
+                "contrast" => colour::contrast(&mut image, value),
+                "saturation" => colour::saturation(&mut image, value),
+                "hue" => colour::hue(&mut image, value),
+                name => {
+                    let number = OPERATIONS.iter().position(|known| *known == name).expect("a known change");
+                    randaugment::change(&mut image, number, value.abs() as usize, value.signum());
+                }
+            }
+            let byte = |place| u8::from_str_radix(&pixels[place..place + 2], 16).expect("two digits");
+            let expected: Vec<u8> = (0..pixels.len()).step_by(2).map(byte).collect();
+            assert_eq!(image.pixels, expected, "{change} {value} of {size:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_resized_as_if_it_were_the_whole_picture() {
+        let image = picture([14, 11]);
+        let rows = image.pixels.chunks(14 * 3).skip(2).take(7);
+        let window =
+            Image { width: 9, height: 7, pixels: rows.flat_map(|row| &row[9..36]).copied().collect() };
+        let axis = |start: usize, length: usize, size: usize| Axis {
+            source: start..start + length,
+            resized: size,
+            window: 0..size,
+        };
+        for interpolation in [Interpolation::Bilinear, Interpolation::Bicubic] {
+            let ours = resize(&image, &axis(3, 9, 5), &axis(2, 7, 4), interpolation);
+            assert_eq!(ours, window.resized(5, 4, interpolation).expect("a small picture"));
         }
     }
 }

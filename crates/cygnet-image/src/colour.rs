@@ -3,9 +3,10 @@
 use crate::decode::Image;
 use crate::preprocess::luma;
 
-/// `base + factor * (value - base)`, cut off to a byte.
+/// `base + factor * (value - base)` in Pillow's precision, cut off to a byte.
 fn blend(base: f64, value: u8, factor: f64) -> u8 {
-    (base + factor * (f64::from(value) - base)).clamp(0.0, 255.0) as u8
+    let (base, factor) = (base as f32, factor as f32);
+    (base + factor * (f32::from(value) - base)).clamp(0.0, 255.0) as u8
 }
 
 pub(crate) fn brightness(image: &mut Image, factor: f64) {

@@ -10,7 +10,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the enums matched here belong to other crates and grow")]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Cursor, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -88,16 +88,8 @@ impl Image {
     /// As [`Image::open`].
     pub fn open_within(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<Image> {
         let path = path.as_ref();
-        let read = |source| ImageError::Read { path: path.to_owned(), source };
         let file = |reason| ImageError::File { path: path.to_owned(), reason: Box::new(reason) };
-        let max_bytes = limits.max_bytes();
-        let mut data = Vec::new();
-        let input = File::open(path).map_err(read)?;
-        input.take((max_bytes as u64).saturating_add(1)).read_to_end(&mut data).map_err(read)?;
-        if data.len() > max_bytes {
-            return Err(file(ImageError::FileTooLong { max_bytes, max_pixels: limits.max_pixels }));
-        }
-        Image::decode(&data, limits).map_err(file)
+        Image::decode(&read_within(path, limits)?, limits).map_err(file)
     }
 
     /// Decodes the bytes of a file.
@@ -170,6 +162,24 @@ impl Image {
         }
         Image { width, height, pixels }
     }
+}
+
+/// The bytes of a file that is no longer than a picture within the limits.
+pub(crate) fn read_within(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>> {
+    let read = |source| ImageError::Read { path: path.to_owned(), source };
+    // Before it is opened: a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(read)?.is_file() {
+        return Err(read(std::io::Error::other("is not a file")));
+    }
+    let max_bytes = limits.max_bytes();
+    let mut data = Vec::new();
+    let input = File::open(path).map_err(read)?;
+    input.take((max_bytes as u64).saturating_add(1)).read_to_end(&mut data).map_err(read)?;
+    if data.len() > max_bytes {
+        let reason = Box::new(ImageError::FileTooLong { max_bytes, max_pixels: limits.max_pixels });
+        return Err(ImageError::File { path: path.to_owned(), reason });
+    }
+    Ok(data)
 }
 
 /// Adds what the library does not promise: no panic on a broken file, no picture of a file without its end marker.

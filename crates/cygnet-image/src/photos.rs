@@ -58,7 +58,12 @@ impl Photos {
         if let Some(image) = self.kept[index].get() {
             return Ok(Arc::clone(image));
         }
-        let image = Arc::new(self.reduced(self.samples[index].decode(self.limits)?)?);
+        self.keep(index, self.samples[index].decode(self.limits)?)
+    }
+
+    /// Reduces a decoded picture and keeps it if there is room.
+    fn keep(&self, index: usize, image: Image) -> Result<Arc<Image>> {
+        let image = Arc::new(self.reduced(image)?);
         let bytes = image.pixels.len() as u64;
         let spend = |left: u64| left.checked_sub(bytes);
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok() {
@@ -82,8 +87,11 @@ impl Photos {
     /// Decodes every picture once, which fills the memory and finds those that cannot be read.
     pub fn survey(&self, threads: NonZeroUsize, seen: impl Fn(usize) + Sync) -> Survey {
         let look = |(): &mut (), index: usize| {
-            let bytes = self.samples[index].bytes()?;
-            self.get(index)?;
+            let sample = &self.samples[index];
+            let bytes = sample.bytes(self.limits)?;
+            if self.kept[index].get().is_none() {
+                self.keep(index, sample.picture(&bytes, self.limits)?)?;
+            }
             let (words, rest) = bytes.as_chunks();
             let words = words.iter().map(|word| u64::from_le_bytes(*word));
             let rest = rest.iter().map(|byte| u64::from(*byte));
@@ -129,7 +137,7 @@ pub fn duplicates(a: (&Photos, &Survey), b: (&Photos, &Survey)) -> Result<Vec<(u
     let mut pairs = Vec::new();
     for (index, hash) in b.1.hashes.iter().enumerate() {
         let Some(&other) = hash.as_ref().and_then(|hash| first.get(hash)) else { continue };
-        if a.0.samples[other].bytes()? == b.0.samples[index].bytes()? {
+        if a.0.samples[other].bytes(a.0.limits)? == b.0.samples[index].bytes(b.0.limits)? {
             pairs.push((other, index));
         }
     }

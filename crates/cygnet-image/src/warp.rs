@@ -25,6 +25,8 @@ pub(crate) fn shifted(image: &Image, across: isize, down: isize) -> Image {
 /// Turned counterclockwise about the centre, as Pillow's `rotate`.
 pub(crate) fn rotated(image: &Image, degrees: f64, bilinear: bool) -> Image {
     let (sin, cos) = (-degrees).to_radians().sin_cos();
+    // Quarter turns are exact.
+    let [sin, cos] = [sin, cos].map(|value| (value * 1e15).round() / 1e15);
     about_centre(image, [cos, sin, 0.0, -sin, cos, 0.0], bilinear)
 }
 
@@ -47,34 +49,55 @@ pub(crate) fn sheared_down(image: &Image, amount: f64) -> Image {
 /// Each pixel `(x, y)` comes from `(a x + b y + c, d x + e y + f)`, both taken at pixels' centres.
 fn affine(image: &Image, [a, b, c, d, e, f]: [f64; 6], bilinear: bool) -> Image {
     let (width, height) = (image.width, image.height);
+    let place = |x: f64, y: f64| [a * x + b * y + c, d * x + e * y + f];
+    let first = place(0.5, 0.5).map(fixed);
+    let [across, down] = [[a, d], [b, e]].map(|step| step.map(fixed));
     let mut pixels = Vec::with_capacity(image.pixels.len());
-    let at = |x: isize, y: isize| {
-        let inside = (0..width as isize).contains(&x) && (0..height as isize).contains(&y);
-        inside.then(|| &image.pixels[(y as usize * width + x as usize) * 3..][..3])
-    };
     for y in 0..height {
         for x in 0..width {
-            let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
-            let (from_x, from_y) = (a * x + b * y + c, d * x + e * y + f);
-            if !bilinear {
-                let pixel = at(from_x.floor() as isize, from_y.floor() as isize);
-                pixels.extend_from_slice(pixel.unwrap_or(&[0; 3]));
-                continue;
-            }
-            let (left, top) = ((from_x - 0.5).floor(), (from_y - 0.5).floor());
-            let (right_share, low_share) = (from_x - 0.5 - left, from_y - 0.5 - top);
-            let mut sums = [0.0; 3];
-            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                let share = if dx == 0 { 1.0 - right_share } else { right_share }
-                    * if dy == 0 { 1.0 - low_share } else { low_share };
-                if let Some(pixel) = at(left as isize + dx, top as isize + dy) {
-                    sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += share * f64::from(value));
-                }
-            }
-            pixels.extend(sums.map(|sum| sum.round() as u8));
+            pixels.extend(if bilinear {
+                between(image, place(x as f64 + 0.5, y as f64 + 0.5))
+            } else {
+                let along =
+                    |axis: usize| (first[axis] + x as i64 * across[axis] + y as i64 * down[axis]) >> 16;
+                nearest(image, [along(0), along(1)])
+            });
         }
     }
     Image { width, height, pixels }
+}
+
+/// In units of 1/65536, which is how exactly Pillow knows where the nearest pixel is.
+fn fixed(value: f64) -> i64 {
+    (value * 65536.0 + 0.5).floor() as i64
+}
+
+fn nearest(image: &Image, [x, y]: [i64; 2]) -> [u8; 3] {
+    match (usize::try_from(x), usize::try_from(y)) {
+        (Ok(x), Ok(y)) if x < image.width && y < image.height => pixel(image, x, y),
+        _ => [0; 3],
+    }
+}
+
+/// Between the four nearest centres; beyond the outermost ones the border's pixels go on.
+fn between(image: &Image, [x, y]: [f64; 2]) -> [u8; 3] {
+    if !(0.0..image.width as f64).contains(&x) || !(0.0..image.height as f64).contains(&y) {
+        return [0; 3];
+    }
+    let (x, y) = ((x - 0.5).max(0.0), (y - 0.5).max(0.0));
+    let (left, top) = (x as usize, y as usize);
+    let (right, low) = ((left + 1).min(image.width - 1), (top + 1).min(image.height - 1));
+    let corners = [(left, top), (right, top), (left, low), (right, low)].map(|(x, y)| pixel(image, x, y));
+    let mix = |a: f64, b: f64, share: f64| a + (b - a) * share;
+    [0, 1, 2].map(|channel| {
+        let [a, b, c, d] = corners.map(|corner| f64::from(corner[channel]));
+        mix(mix(a, b, x.fract()), mix(c, d, x.fract()), y.fract()) as u8
+    })
+}
+
+fn pixel(image: &Image, x: usize, y: usize) -> [u8; 3] {
+    let place = (y * image.width + x) * 3;
+    [image.pixels[place], image.pixels[place + 1], image.pixels[place + 2]]
 }
 
 #[cfg(test)]

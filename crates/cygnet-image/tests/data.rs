@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cygnet_image::{
     Augment, BatchRecipe, Batches, Crop, Dataset, DecodeLimits, Image, Interpolation, Mix, Photos,
-    Preprocess, Rng, Splits, duplicates, epoch_order,
+    Preprocess, Rng, Sample, Splits, duplicates, epoch_order,
 };
 
 fn threads(count: usize) -> NonZeroUsize {
@@ -91,6 +91,8 @@ fn archives_hold_what_the_folder_holds() {
     files.extend(pictures("photos/test/", &[("bee", 2)]));
     files.insert("photos/train/ant/.hidden.png".into(), vec![1]);
     files.insert("photos/train/notes.txt".into(), b"no picture".to_vec());
+    files.extend(pictures("photos/drafts/", &[("ant", 1)]));
+    files.insert("photos/cover.png".into(), png([1, 1, 1], 4));
     write(folder.path(), &files);
     let of_folder = Splits::open(folder.path().join("photos")).unwrap();
     assert_eq!(of_folder.train.classes, ["ant", "bee", "cat"]);
@@ -109,6 +111,18 @@ fn archives_hold_what_the_folder_holds() {
             assert_eq!(decoded(a.as_ref().unwrap()), decoded(b.as_ref().unwrap()), "{name}");
         }
     }
+}
+
+#[test]
+fn pictures_beside_the_class_folders_of_an_archive_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = pictures("photos/", &[("a", 2), ("b", 2)]);
+    files.insert("cover.png".into(), png([1, 1, 1], 4));
+    files.insert("photos/cover.png".into(), png([1, 1, 1], 4));
+    let path = folder.path().join("a.tar");
+    fs::write(&path, tar(&files)).unwrap();
+    let train = Splits::open(&path).unwrap().train;
+    assert_eq!((train.classes.clone(), train.counts()), (vec!["a".into(), "b".into()], vec![2, 2]));
 }
 
 #[test]
@@ -155,6 +169,14 @@ fn tables_are_read_with_and_without_headings() {
 
     fs::write(folder.path().join("bad.csv"), "x/000.png,a\nx/001.png\n").unwrap();
     assert!(refusal(&folder.path().join("bad.csv")).contains("bad.csv: line 2 has no label"));
+    for (headings, reason) in [
+        ("path,breed", "a column of paths but none called label"),
+        ("img,label", "a column of labels but none called path"),
+        ("img,breed", "neither the headings path and label nor the path of a file"),
+    ] {
+        fs::write(folder.path().join("other.csv"), format!("{headings}\nx/000.png,a\n")).unwrap();
+        assert!(refusal(&folder.path().join("other.csv")).contains(reason));
+    }
     fs::write(folder.path().join("part.csv"), "x/000.png,a,trian\n").unwrap();
     assert!(refusal(&folder.path().join("part.csv")).contains("trian is no split"));
 }
@@ -189,6 +211,15 @@ fn idx_files_are_read_plain_and_gzipped() {
     assert!(refusal(folder.path()).contains("fewer bytes"));
     fs::write(at("t10k-images-idx3-ubyte"), idx(&[u32::MAX, u32::MAX, 4], &[])).unwrap();
     assert!(refusal(folder.path()).contains("more than"));
+
+    let other = tempfile::tempdir().unwrap();
+    for (part, count) in [("train", 3), ("test", 1)] {
+        let at = |kind: &str| other.path().join(format!("emnist-letters-{part}-{kind}-ubyte"));
+        fs::write(at("images-idx3"), idx(&[count, 2, 4], &pixels[..8 * count as usize])).unwrap();
+        fs::write(at("labels-idx1"), idx(&[count], &[7, 0, 7][..count as usize])).unwrap();
+    }
+    let splits = Splits::open(other.path()).unwrap();
+    assert_eq!((splits.train.samples.len(), splits.validation.unwrap().samples.len()), (3, 1));
 }
 
 #[test]
@@ -206,6 +237,10 @@ fn what_cannot_be_learnt_from_is_refused_with_the_reason() {
     files.extend(pictures("parted/val/", &[("c", 1)]));
     write(folder.path(), &files);
     assert!(refusal(&folder.path().join("parted")).contains("class c has pictures for validation but none"));
+    let mut files = pictures("unlearnt/test/", &[("a", 1), ("b", 1)]);
+    files.extend(pictures("unlearnt/val/", &[("a", 1), ("b", 1)]));
+    write(folder.path(), &files);
+    assert!(refusal(&folder.path().join("unlearnt")).contains("has test and val but no folder train"));
 }
 
 #[test]
@@ -248,6 +283,16 @@ fn a_survey_finds_unreadable_files_and_pictures_that_are_in_both_parts() {
     let train = train.without(&unreadable);
     assert_eq!(train.samples().len(), 6);
     assert!(train.survey(threads(2), |_| ()).unreadable.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_unreadable() {
+    for path in ["/dev/zero", "/dev"] {
+        let photos = Photos::new(vec![Sample::file(path.into(), 0)], None, 0);
+        let survey = photos.survey(threads(1), |_| ());
+        assert!(survey.unreadable[0].1.to_string().contains("is not a file"), "{:?}", survey.unreadable);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::activation::Activation;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::{Memory, Store, Weights};
+use crate::memory::{Store, Weights};
 use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
@@ -111,6 +111,8 @@ const STRIP_BYTES: usize = 16 << 10;
 pub struct ConvWeights<'a> {
     /// `[out, inputs, kernel rows, kernel columns]`.
     pub weight: &'a [f32],
+    /// What the weights of each output channel are multiplied by.
+    pub scale: &'a [f32],
     /// One number an output channel.
     pub bias: &'a [f32],
     /// Input channels of the weight.
@@ -118,13 +120,13 @@ pub struct ConvWeights<'a> {
 }
 
 impl Conv {
-    /// Packs the weights. `residual` has the output's size and is added before the activation.
+    /// Packs the weights into a store. `residual` has the output's size and is added before the activation.
     ///
     /// # Panics
     /// If lengths contradict each other, or an input's halo is narrower than the window reaches.
     #[must_use]
     pub fn new(
-        level: Level,
+        store: &mut Store,
         window: Window,
         parts: &[Part],
         data: ConvWeights<'_>,
@@ -135,7 +137,8 @@ impl Conv {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
         let [kh, kw] = window.kernel;
         assert_eq!(data.weight.len(), output.channels * data.inputs * kh * kw);
-        assert_eq!(data.bias.len(), output.channels);
+        assert_eq!([data.bias.len(), data.scale.len()], [output.channels; 2]);
+        let level = store.level();
         let flat = |map: &Map| map.is_flat() && map.halo == [0, 0];
         let is_point = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
         let joined = is_point
@@ -181,8 +184,8 @@ impl Conv {
         let width = output.width;
         let vectors = choose_vectors(level, width, output.channels, order.len());
         let largest = level.tile()[vectors - 1];
-        let (panels, weights) = pack(level, vectors, &order, &data, output.channels, kh * kw);
-        let bias = padded(data.bias, level).into();
+        let (panels, weights) = pack(store, vectors, &order, &data, kh * kw);
+        let bias = store.padded(data.bias);
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
         let strips = tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8));
@@ -194,7 +197,7 @@ impl Conv {
             taps,
             rows,
             panels,
-            weights: weights.into(),
+            weights,
             bias,
             output,
             residual,
@@ -207,12 +210,6 @@ impl Conv {
 
     pub(crate) fn level(&self) -> Level {
         self.level
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.weights.settle(store);
-        self.bias.settle(store);
     }
 
     pub(crate) fn macs(&self) -> u64 {
@@ -379,62 +376,65 @@ fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = 
     })
 }
 
-/// Numbers followed by zeros up to whole vectors.
-pub(crate) fn padded(numbers: &[f32], level: Level) -> Memory {
-    let mut memory = Memory::zeros(numbers.len().next_multiple_of(level.lanes()));
-    memory[..numbers.len()].copy_from_slice(numbers);
-    memory
-}
-
 /// Output channels that are packed together.
 const BLOCK: usize = 8;
 
 /// Packs `[out, in, kh, kw]` into panels of `vectors` vectors: for each place of `order`, the weights of the panel's
 /// output channels, padded with zeros.
 fn pack(
-    level: Level,
+    store: &mut Store,
     vectors: usize,
     order: &[[usize; 3]],
     data: &ConvWeights<'_>,
-    channels: usize,
     taps: usize,
-) -> (Vec<Panel>, Memory) {
-    let lanes = level.lanes();
-    let kw = order.last().map_or(1, |last| last[2] + 1);
-    let per_output = data.inputs * taps;
-    let mut weights = Memory::zeros(order.len() * channels.next_multiple_of(level.least_lanes()));
+) -> (Vec<Panel>, Weights) {
+    let (lanes, least) = (store.level().lanes(), store.level().least_lanes());
+    let channels = data.bias.len();
     let mut panels = Vec::new();
     let (mut start, mut offset) = (0, 0);
-    let least = level.least_lanes();
     for pieces in panel_sizes(channels.div_ceil(least), vectors * lanes / least, lanes / least) {
         let width = pieces * least;
         let used = width.min(channels - start);
         let half = !width.is_multiple_of(lanes);
-        let panel = Panel { start, channels: used, vectors: width / lanes, half, weights: offset };
-        let places = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx);
-        let places: Vec<usize> = places.collect();
-        assert!(places.iter().all(|&place| place < per_output));
-        let packed = &mut weights[offset..][..order.len() * width];
-        let given = &data.weight[start * per_output..][..used * per_output];
-        // Blocks of outputs whose weights are read in order.
-        let (blocks, rest) = (used / BLOCK, used % BLOCK);
-        for block in 0..blocks {
-            let of: [&[f32]; BLOCK] =
-                std::array::from_fn(|o| &given[(block * BLOCK + o) * per_output..][..per_output]);
-            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
-                let row = &mut row[block * BLOCK..][..BLOCK];
-                row.iter_mut().zip(&of).for_each(|(weight, of)| *weight = of[place]);
-            }
-        }
-        for o in used - rest..used {
-            let of = &given[o * per_output..][..per_output];
-            for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
-                row[o] = of[place];
-            }
-        }
-        panels.push(panel);
+        panels.push(Panel { start, channels: used, vectors: width / lanes, half, weights: offset });
         start += used;
         offset += order.len() * width;
     }
+    let kw = order.last().map_or(1, |last| last[2] + 1);
+    let per_output = data.inputs * taps;
+    let places: Vec<usize> = order.iter().map(|[c, ky, kx]| c * taps + ky * kw + kx).collect();
+    assert!(places.iter().all(|&place| place < per_output));
+    let fill = |weights: &mut [f32]| {
+        let mut rest = weights;
+        for panel in &panels {
+            let width = panel.channels.next_multiple_of(least);
+            let (packed, more) = rest.split_at_mut(order.len() * width);
+            rest = more;
+            let outputs = panel.start..panel.start + panel.channels;
+            let given = &data.weight[outputs.start * per_output..outputs.end * per_output];
+            let scale = &data.scale[outputs];
+            // Blocks of outputs whose weights are read in order.
+            let (blocks, left) = (panel.channels / BLOCK, panel.channels % BLOCK);
+            for block in 0..blocks {
+                let of: [&[f32]; BLOCK] =
+                    std::array::from_fn(|o| &given[(block * BLOCK + o) * per_output..][..per_output]);
+                let scale = &scale[block * BLOCK..][..BLOCK];
+                for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                    let row = &mut row[block * BLOCK..][..BLOCK];
+                    row.iter_mut()
+                        .zip(&of)
+                        .zip(scale)
+                        .for_each(|((weight, of), by)| *weight = of[place] * by);
+                }
+            }
+            for o in panel.channels - left..panel.channels {
+                let of = &given[o * per_output..][..per_output];
+                for (row, &place) in packed.chunks_exact_mut(width).zip(&places) {
+                    row[o] = of[place] * scale[o];
+                }
+            }
+        }
+    };
+    let weights = store.keep(offset, fill);
     (panels, weights)
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::conv::{Window, check_reach, padded};
+use crate::conv::{Window, check_reach};
 use crate::isa::{Isa, Kernel, Level, opaque};
 use crate::map::Map;
-use crate::memory::{Memory, Store, Weights};
+use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
 
 /// A depthwise convolution with bias and activation.
@@ -23,13 +23,13 @@ pub struct Depthwise {
 }
 
 impl Depthwise {
-    /// Packs `weight`, `[channels, kernel rows, kernel columns]`.
+    /// Packs `weight`, `[channels, kernel rows, kernel columns]`, into a store.
     ///
     /// # Panics
     /// If lengths contradict each other, or the input's halo is narrower than the window reaches.
     #[must_use]
     pub fn new(
-        level: Level,
+        store: &mut Store,
         window: Window,
         input: Map,
         weight: &[f32],
@@ -42,19 +42,15 @@ impl Depthwise {
         assert_eq!(weight.len(), output.channels * taps);
         assert_eq!((bias.len(), input.channels), (output.channels, output.channels));
         check_reach(&window, &input, &output);
+        let level = store.level();
         let columns = output.channels.next_multiple_of(level.lanes());
-        let mut weights = Memory::zeros(taps * columns);
-        for (c, taps) in weight.chunks_exact(taps).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, weight)| weights[tap * columns + c] = *weight);
-        }
-        let bias = padded(bias, level).into();
-        Depthwise { level, window, input, output, weights: weights.into(), bias, activation }
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.weights.settle(store);
-        self.bias.settle(store);
+        let weights = store.keep(taps * columns, |packed| {
+            for (c, taps) in weight.chunks_exact(taps).enumerate() {
+                taps.iter().enumerate().for_each(|(tap, weight)| packed[tap * columns + c] = *weight);
+            }
+        });
+        let bias = store.padded(bias);
+        Depthwise { level, window, input, output, weights, bias, activation }
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -97,63 +93,70 @@ impl Depthwise {
     /// # Safety
     /// As [`crate::conv::Conv::run`].
     pub(crate) unsafe fn run(&self, arena: *mut f32, rows: Range<usize>) {
+        let mut sweep = self.sweep(arena, arena, 0..self.output.channels);
         for y in rows {
             // SAFETY: the caller's promise.
-            unsafe { self.row(arena, arena, y, 0..self.output.channels) };
+            unsafe { sweep.row(y) };
         }
     }
 
-    /// Computes some channels of an output row; the input map lies in memory of its own.
-    ///
-    /// # Safety
-    /// As [`Depthwise::run`]; the first channel must be a multiple of the lanes.
-    pub(crate) unsafe fn row(&self, input: *const f32, output: *mut f32, y: usize, channels: Range<usize>) {
-        let kys = self.window.rows(y, self.input.height);
-        let top = (y * self.window.stride[0]).wrapping_sub(self.window.pad[0]);
-        let left = self.window.pad[1] * self.input.pixel;
-        let mut rows = [input; TALLEST];
-        for (ky, place) in rows.iter_mut().enumerate().take(kys.end).skip(kys.start) {
-            let start = self.input.row_start(top.wrapping_add(ky * self.window.dilation[0]));
-            *place = input.wrapping_add(start).wrapping_sub(left);
-        }
-        let row = Row { op: self, input, output, y, kys, rows, channels };
-        // SAFETY: the caller's promise.
-        unsafe {
-            match (self.window.kernel, self.window.stride[1], self.window.dilation) {
-                ([height, _], ..) if height > TALLEST => self.level.run(Any(row)),
-                ([_, 3], 1, [1, 1]) => self.level.run(Sized::<3, 1>(row)),
-                ([_, 3], 2, [1, 1]) => self.level.run(Sized::<3, 2>(row)),
-                ([_, 5], 1, [1, 1]) => self.level.run(Sized::<5, 1>(row)),
-                ([_, 5], 2, [1, 1]) => self.level.run(Sized::<5, 2>(row)),
-                ([_, 7], 1, [1, 1]) => self.level.run(Sized::<7, 1>(row)),
-                _ => self.level.run(Any(row)),
-            }
-        }
+    /// Some channels, the first a multiple of the lanes, to be computed row by row; the input map lies in memory of its own.
+    pub(crate) fn sweep(&self, input: *const f32, output: *mut f32, channels: Range<usize>) -> Sweep<'_> {
+        Sweep { op: self, input, output, channels, y: 0, kys: 0..0, rows: [input; TALLEST] }
     }
 }
 
 /// Some channels of an output row.
-struct Row<'a> {
+pub(crate) struct Sweep<'a> {
     op: &'a Depthwise,
     input: *const f32,
     output: *mut f32,
+    channels: Range<usize>,
     y: usize,
     /// Rows of the window on the image.
     kys: Range<usize>,
-    /// Where the window of column 0 begins on each of them.
+    /// Where the window of column 0 begins on each of them, if it is not taller than [`TALLEST`].
     rows: [*const f32; TALLEST],
-    channels: Range<usize>,
 }
 
 /// The most rows of a window for which there are kernels of their own.
 const TALLEST: usize = 8;
 
-/// A window of a known width and stride, dilation 1.
-struct Sized<'a, const WIDTH: usize, const STRIDE: usize>(Row<'a>);
-/// Any window.
-struct Any<'a>(Row<'a>);
+impl Sweep<'_> {
+    /// Computes output row `y`.
+    ///
+    /// # Safety
+    /// As [`Depthwise::run`].
+    pub(crate) unsafe fn row(&mut self, y: usize) {
+        let Depthwise { window, input, level, .. } = self.op;
+        (self.y, self.kys) = (y, window.rows(y, input.height));
+        let start = self.input.wrapping_add(input.offset).wrapping_sub(window.pad[1] * input.pixel);
+        let mut place = (y * window.stride[0]).wrapping_sub(window.pad[0]);
+        place = place.wrapping_add(self.kys.start * window.dilation[0]);
+        if place >= input.ring && !self.kys.is_empty() {
+            place %= input.ring;
+        }
+        for row in self.rows.iter_mut().take(self.kys.end).skip(self.kys.start) {
+            *row = start.wrapping_add(place * input.row);
+            place += window.dilation[0];
+            while place >= input.ring && input.ring < input.height {
+                place -= input.ring;
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (window.kernel, window.stride[1], window.dilation) {
+                ([height, _], ..) if height > TALLEST => level.run(Any(self)),
+                ([_, 3], 1, [1, 1]) => level.run(Sized::<3, 1>(self)),
+                ([_, 3], 2, [1, 1]) => level.run(Sized::<3, 2>(self)),
+                ([_, 5], 1, [1, 1]) => level.run(Sized::<5, 1>(self)),
+                ([_, 5], 2, [1, 1]) => level.run(Sized::<5, 2>(self)),
+                ([_, 7], 1, [1, 1]) => level.run(Sized::<7, 1>(self)),
+                _ => level.run(Any(self)),
+            }
+        }
+    }
 
-impl Row<'_> {
     /// Where the window of column 0 begins, wrapping below 0: a row, and a place in the row.
     #[inline(always)]
     fn corner(&self) -> (usize, isize) {
@@ -161,27 +164,44 @@ impl Row<'_> {
         let top = (self.y * window.stride[0]).wrapping_sub(window.pad[0]);
         (top, -((window.pad[1] * input.pixel) as isize))
     }
+
+    /// Writes zeros beside the channels of the output row.
+    ///
+    /// # Safety
+    /// As [`Depthwise::run`].
+    #[inline(always)]
+    unsafe fn zero_halo(&self) {
+        if self.op.output.halo != [0, 0] {
+            // SAFETY: the caller's promise.
+            unsafe { self.op.output.zero_halo(self.output, self.y, self.channels.clone()) };
+        }
+    }
 }
+
+/// A window of a known width and stride, dilation 1.
+struct Sized<'a, const WIDTH: usize, const STRIDE: usize>(&'a Sweep<'a>);
+/// Any window.
+struct Any<'a>(&'a Sweep<'a>);
 
 impl<const WIDTH: usize, const STRIDE: usize> Kernel for Sized<'_, WIDTH, STRIDE> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let Row { op, output, y, kys, rows, channels, .. } = self.0;
+        let Sweep { op, output, y, kys, rows, channels, .. } = self.0;
         // SAFETY: the row lies in the output map, and the blocks within the row.
         unsafe {
-            op.output.zero_halo(output, y, channels.clone());
+            self.0.zero_halo();
             let blocks = Blocks::<WIDTH, STRIDE> {
-                is_whole: WIDTH == 3 && kys == (0..3),
-                kys,
+                is_whole: WIDTH == 3 && *kys == (0..3),
+                kys: kys.clone(),
                 rows,
                 step: op.input.pixel,
                 weights: op.weights.as_ptr(),
                 bias: op.bias.as_ptr(),
                 padded: op.bias.len(),
                 activation: op.activation,
-                output: output.add(op.output.row_start(y)),
+                output: output.add(op.output.row_start(*y)),
                 output_step: op.output.pixel,
-                channels,
+                channels: channels.clone(),
             };
             let (mut x, width) = (0, op.output.width);
             while x + 7 <= width && I::DEPTHWISE >= 7 {
@@ -204,11 +224,11 @@ impl<const WIDTH: usize, const STRIDE: usize> Kernel for Sized<'_, WIDTH, STRIDE
 }
 
 /// What all blocks of a row have in common, by value: stores cannot change it.
-struct Blocks<const WIDTH: usize, const STRIDE: usize> {
+struct Blocks<'a, const WIDTH: usize, const STRIDE: usize> {
     /// Whether the window is three whole rows.
     is_whole: bool,
     kys: Range<usize>,
-    rows: [*const f32; TALLEST],
+    rows: &'a [*const f32; TALLEST],
     /// From an input pixel to the next.
     step: usize,
     weights: *const f32,
@@ -222,11 +242,11 @@ struct Blocks<const WIDTH: usize, const STRIDE: usize> {
     channels: Range<usize>,
 }
 
-impl<const WIDTH: usize, const STRIDE: usize> Blocks<WIDTH, STRIDE> {
+impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
     /// `N` outputs from column `x` on, all channels.
     ///
     /// # Safety
-    /// As [`Depthwise::row`]; the outputs must lie in the row.
+    /// As [`Sweep::row`]; the outputs must lie in the row.
     #[inline(always)]
     unsafe fn columns<I: Isa, const N: usize>(&self, x: usize) {
         let Range { start: mut c, end } = self.channels;
@@ -245,7 +265,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<WIDTH, STRIDE> {
     }
 
     /// # Safety
-    /// As [`Depthwise::row`]; the outputs must lie in the row.
+    /// As [`Sweep::row`]; the outputs must lie in the row.
     #[inline(always)]
     unsafe fn block<I: Isa, const N: usize>(&self, x: usize, c: usize, lanes: usize) {
         let step = self.step;
@@ -305,7 +325,7 @@ impl Kernel for Any<'_> {
         let (top, place) = self.0.corner();
         // SAFETY: as in `Sized::block`.
         unsafe {
-            self.0.op.output.zero_halo(self.0.output, self.0.y, self.0.channels.clone());
+            self.0.zero_halo();
             for x in 0..output.width {
                 let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel);
                 for c in self.0.channels.clone().step_by(I::LANES) {

@@ -49,6 +49,7 @@ pub(crate) trait Isa: Copy + 'static {
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sqrt(x: Self::V) -> Self::V;
     /// `a * b + c`, in one rounding where the set has that.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger one; `x` where it is NaN.

@@ -23,7 +23,7 @@ pub struct Map {
     pub row: usize,
     /// Columns of zeros kept before the first and after the last column, for windows that reach over the edge.
     pub halo: [usize; 2],
-    /// Rows that are kept, all of them or a power of two; row `y` takes the place of row `y - ring`.
+    /// Rows that are kept; row `y` takes the place of row `y - ring`.
     pub ring: usize,
 }
 
@@ -45,7 +45,7 @@ impl Map {
     #[inline]
     #[must_use]
     pub fn row_start(&self, y: usize) -> usize {
-        self.offset + if y < self.ring { y } else { y & (self.ring - 1) } * self.row
+        self.offset + if y < self.ring { y } else { y % self.ring } * self.row
     }
 
     /// The first f32 it may touch, and the one after the last; none if the halo starts before the arena.

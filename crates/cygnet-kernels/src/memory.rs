@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use memmap2::MmapMut;
 
+use crate::isa::Level;
+
 /// f32s that begin at a cache line; many of them in large pages, where the system has such.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -95,16 +97,17 @@ impl DerefMut for Memory {
     }
 }
 
-/// Numbers that are only read: of their own, or a part of a [`Store`].
+/// A part of a [`Store`], only read.
 #[derive(Clone, Debug)]
-pub(crate) enum Weights {
-    Own(Memory),
-    Stored(Arc<Chunk>, Range<usize>),
+pub(crate) struct Weights {
+    chunk: Arc<Chunk>,
+    range: Range<usize>,
 }
 
-/// Where the packed weights of many calls lie together, in large pages.
-#[derive(Debug, Default)]
+/// Where calls for an instruction set pack their weights, together in large pages.
+#[derive(Debug)]
 pub struct Store {
+    level: Level,
     last: Option<(Arc<Chunk>, usize)>,
 }
 
@@ -125,9 +128,20 @@ unsafe impl Sync for Chunk {}
 const CHUNK: usize = 8 << 20;
 
 impl Store {
-    /// A copy of `numbers` among those stored before.
-    fn keep(&mut self, numbers: &[f32]) -> Weights {
-        let len = numbers.len();
+    /// A store for calls of an instruction set.
+    #[must_use]
+    pub fn new(level: Level) -> Store {
+        Store { level, last: None }
+    }
+
+    /// The instruction set.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// `len` numbers, zeros until `fill` writes them.
+    pub(crate) fn keep(&mut self, len: usize, fill: impl FnOnce(&mut [f32])) -> Weights {
         let fits = |(chunk, used): &(Arc<Chunk>, usize)| chunk.len - used >= len;
         let (chunk, used) = self.last.take().filter(fits).unwrap_or_else(|| {
             let mut memory = Memory::zeros(len.max(CHUNK));
@@ -135,22 +149,15 @@ impl Store {
             (Arc::new(chunk), 0)
         });
         // SAFETY: the chunk has room from `used` on, which nobody has been given.
-        unsafe { chunk.start.add(used).copy_from_nonoverlapping(numbers.as_ptr(), len) };
+        fill(unsafe { std::slice::from_raw_parts_mut(chunk.start.add(used), len) });
         self.last = Some((Arc::clone(&chunk), (used + len).next_multiple_of(LINE).min(chunk.len)));
-        Weights::Stored(chunk, used..used + len)
+        Weights { chunk, range: used..used + len }
     }
-}
 
-impl Weights {
-    /// Moves them into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        *self = store.keep(self);
-    }
-}
-
-impl From<Memory> for Weights {
-    fn from(memory: Memory) -> Weights {
-        Weights::Own(memory)
+    /// Numbers followed by zeros up to whole vectors.
+    pub(crate) fn padded(&mut self, numbers: &[f32]) -> Weights {
+        let len = numbers.len().next_multiple_of(self.level.lanes());
+        self.keep(len, |slot| slot[..numbers.len()].copy_from_slice(numbers))
     }
 }
 
@@ -158,13 +165,8 @@ impl Deref for Weights {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match self {
-            Weights::Own(memory) => memory,
-            // SAFETY: the range lies in the chunk and was written before it was given away.
-            Weights::Stored(chunk, range) => unsafe {
-                std::slice::from_raw_parts(chunk.start.add(range.start), range.len())
-            },
-        }
+        // SAFETY: the range lies in the chunk and was written before it was given away.
+        unsafe { std::slice::from_raw_parts(self.chunk.start.add(self.range.start), self.range.len()) }
     }
 }
 
@@ -174,15 +176,11 @@ mod tests {
 
     #[test]
     fn stored_numbers_stay_where_and_what_they_are() {
-        let mut store = Store::default();
+        let mut store = Store::new(Level::best());
         let sizes = [1, 15, 16, 17, 0, 1000, CHUNK - 40, 100, CHUNK + 1, 3];
         let mut kept: Vec<Weights> = Vec::new();
         for (i, &size) in sizes.iter().enumerate() {
-            let mut memory = Memory::zeros(size);
-            memory.fill(i as f32);
-            let mut weights = Weights::from(memory);
-            weights.settle(&mut store);
-            kept.push(weights);
+            kept.push(store.keep(size, |slot| slot.fill(i as f32)));
         }
         drop(store);
         for (i, (weights, &size)) in kept.iter().zip(&sizes).enumerate() {

@@ -7,7 +7,6 @@ use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::Store;
 
 /// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
 /// second needs them.
@@ -29,7 +28,7 @@ impl Pair {
         let (from, to) = (dense.writes(), depthwise.reads());
         assert_eq!([from.height, from.width, from.channels], [to.height, to.width, to.channels]);
         let window = depthwise.window();
-        let rows = ((window.kernel[0] - 1) * window.dilation[0] + 1).next_power_of_two();
+        let rows = (window.kernel[0] - 1) * window.dilation[0] + 1;
         let pixel = dense.panel_width();
         let halo = to.halo;
         let row = (halo[0] + to.width + halo[1]) * pixel;
@@ -37,12 +36,6 @@ impl Pair {
         dense.set_output(map);
         depthwise.set_input(map);
         Pair { dense, depthwise, ring: rows * row }
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.dense.settle(store);
-        self.depthwise.settle(store);
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -80,32 +73,35 @@ impl Pair {
     /// # Safety
     /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Pair::scratch`] numbers and a vector more.
     pub(crate) unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
-        let (window, height) = (self.depthwise.window(), self.depthwise.reads().height);
-        let rows = self.writes().height;
-        let mut made = 0;
-        let middle = self.depthwise.reads();
-        for y in 0..middle.ring.min(height) {
+        let (window, middle) = (self.depthwise.window(), self.depthwise.reads());
+        for y in 0..middle.ring.min(middle.height) {
             // SAFETY: the ring is the caller's; no panel's channels reach into the halo.
             unsafe { middle.zero_halo(scratch, y, 0..middle.pixel) };
         }
-        for unit in units.clone() {
-            let (panel, y) = (unit / rows, unit % rows);
-            let needed = window.rows(y, height);
-            let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
-            let place = |ky: usize| top.wrapping_add(ky * window.dilation[0]);
-            if unit == units.start || y == 0 {
-                made = (y * window.stride[0]).saturating_sub(window.pad[0]);
-            }
+        let rows = self.writes().height;
+        let mut unit = units.start;
+        while unit < units.end {
+            let (panel, start) = (unit / rows, unit % rows);
+            let end = rows.min(start + units.end - unit);
+            unit += end - start;
             let channels = self.dense.panel_channels(panel);
             // A panel's channels begin at the ring's first.
             let ring = scratch.wrapping_sub(channels.start);
-            // SAFETY: the ring holds the rows that a window spans, of a panel's channels; the rest is the caller's promise.
-            unsafe {
-                while !needed.is_empty() && made <= place(needed.end - 1) {
-                    self.dense.row(arena, ring, made, panel);
-                    made += 1;
+            let mut sweep = self.depthwise.sweep(ring, arena, channels);
+            let mut made = (start * window.stride[0]).saturating_sub(window.pad[0]);
+            for y in start..end {
+                let needed = window.rows(y, middle.height);
+                let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
+                let last = top.wrapping_add(needed.end.wrapping_sub(1).wrapping_mul(window.dilation[0]));
+                // SAFETY: the ring holds the rows that a window spans, of a panel's channels; the rest is the caller's
+                // promise.
+                unsafe {
+                    while !needed.is_empty() && made <= last {
+                        self.dense.row(arena, ring, made, panel);
+                        made += 1;
+                    }
+                    sweep.row(y);
                 }
-                self.depthwise.row(ring, arena, y, channels);
             }
         }
     }

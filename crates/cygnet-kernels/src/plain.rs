@@ -4,7 +4,8 @@ use crate::activation::Activation;
 use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::unroll::unroll;
+use crate::reference::adaptive_window;
+use crate::unroll::{unroll, vectors};
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Plain {
     },
     /// Mean over all pixels.
     GlobalMean,
+    /// Means over [windows that cover the map](adaptive_window), as many as the output has pixels.
+    AdaptiveMean,
     /// Two inputs; dimensions of 1 are broadcast.
     Binary(Binary, Activation),
     /// `activation(x * scale + shift)`, one pair a channel.
@@ -109,7 +112,7 @@ impl PlainCall {
             Plain::Activation(_) | Plain::Softmax | Plain::LocalResponseNorm { .. } => {
                 assert_eq!(size(x), size(&output));
             }
-            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean => {
+            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean | Plain::AdaptiveMean => {
                 assert_eq!(x.channels, output.channels);
                 assert!(x.height > 0 && x.width > 0);
             }
@@ -158,9 +161,6 @@ impl PlainCall {
 /// Channels of a unit.
 const BLOCK: usize = 64;
 
-/// Vectors of gates that stay in registers.
-const GATES: usize = 4;
-
 /// Means over all pixels of some channels.
 struct Means<'a> {
     call: &'a PlainCall,
@@ -179,7 +179,7 @@ impl Kernel for Means<'_> {
             }
             let pixels = I::splat((input.height * input.width) as f32);
             let out = at(self.arena, output, 0, 0);
-            vectors::<I>(self.channels.len(), |c, lanes| {
+            vectors!(I, self.channels.len(), |c, lanes| {
                 let c = self.channels.start + c;
                 let mut total = I::splat(0.0);
                 for y in 0..input.height {
@@ -234,16 +234,6 @@ unsafe fn at(arena: *mut f32, map: &Map, y: usize, x: usize) -> *mut f32 {
     unsafe { arena.add(map.row_start(y) + x * map.pixel) }
 }
 
-/// Calls `f(channel, lanes)` for every vector of channels.
-#[inline(always)]
-fn vectors<I: Isa>(channels: usize, mut f: impl FnMut(usize, usize)) {
-    let mut c = 0;
-    while c < channels {
-        f(c, (channels - c).min(I::LANES));
-        c += I::LANES;
-    }
-}
-
 impl PlainCall {
     /// Whether it does the same with every number of a row, and rows are without gaps.
     fn is_even(&self) -> bool {
@@ -273,7 +263,7 @@ impl PlainCall {
                 Plain::Activation(activation) => (None, activation),
                 _ => unreachable!("only these are even"),
             };
-            vectors::<I>(numbers, |i, lanes| {
+            vectors!(I, numbers, |i, lanes| {
                 let mut x = I::load_first(a.add(i), lanes);
                 match binary {
                     Some(Binary::Add) => x = I::add(x, I::load_first(b.add(i), lanes)),
@@ -293,42 +283,56 @@ impl PlainCall {
             && size(&self.inputs[1]) == [1, 1, self.output.channels]
     }
 
-    /// A row of a [gated](PlainCall::is_gated) operator: the gates of a block of channels stay in registers.
+    /// A row of a [gated](PlainCall::is_gated) operator.
     ///
     /// # Safety
     /// As [`PlainCall::run`]; the row must lie in the output.
     #[inline(always)]
     unsafe fn gated_row<I: Isa>(&self, arena: *mut f32, y: usize) {
-        let (input, output) = (&self.inputs[0], &self.output);
-        let (width, channels) = (output.width, output.channels);
-        let (from_step, out_step) = (input.pixel, output.pixel);
+        const VECTORS: usize = 4;
+        let channels = self.output.channels;
         let mut c = 0;
-        // SAFETY: the caller's promise; the blocks lie within the channels, loads and stores of the last are of the first
-        // `lanes` lanes.
+        // SAFETY: the caller's promise; the blocks lie within the channels.
         unsafe {
-            let (from, out) = (at(arena, input, y, 0), at(arena, output, y, 0));
-            let gates = at(arena, &self.inputs[1], 0, 0);
-            while c + GATES * I::LANES <= channels {
-                let mut gate = [I::splat(0.0); GATES];
-                unroll!(G < GATES, {
-                    gate[G] = I::load(gates.add(c + G * I::LANES));
-                });
-                for x in 0..width {
-                    let (from, out) = (from.add(x * from_step + c), out.add(x * out_step + c));
-                    unroll!(G < GATES, {
-                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
-                    });
-                }
-                c += GATES * I::LANES;
+            while c + VECTORS * I::LANES <= channels {
+                self.gated_block::<I, VECTORS>(arena, y, c, I::LANES);
+                c += VECTORS * I::LANES;
             }
             while c < channels {
-                let lanes = (channels - c).min(I::LANES);
-                let gate = I::load_first(gates.add(c), lanes);
-                for x in 0..width {
-                    let value = I::load_first(from.add(x * from_step + c), lanes);
-                    I::store_first(out.add(x * out_step + c), I::mul(value, gate), lanes);
-                }
+                self.gated_block::<I, 1>(arena, y, c, (channels - c).min(I::LANES));
                 c += I::LANES;
+            }
+        }
+    }
+
+    /// `N` vectors of channels from `c` on, all whole or one of `lanes` channels; their gates stay in registers.
+    ///
+    /// # Safety
+    /// As [`PlainCall::gated_row`]; the channels must lie in the maps, and `lanes` be fewer than a vector's for `N` 1 only.
+    #[inline(always)]
+    unsafe fn gated_block<I: Isa, const N: usize>(&self, arena: *mut f32, y: usize, c: usize, lanes: usize) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        let (from_step, out_step, width) = (input.pixel, output.pixel, output.width);
+        // SAFETY: the caller's promise; a vector that is not whole is loaded and stored by its first `lanes` lanes.
+        unsafe {
+            let gates = at(arena, &self.inputs[1], 0, 0).add(c);
+            let (mut from, mut out) = (at(arena, input, y, 0).add(c), at(arena, output, y, 0).add(c));
+            let mut gate = [I::splat(0.0); N];
+            unroll!(G < N, {
+                gate[G] = I::load_first(gates.add(G * I::LANES), lanes);
+            });
+            if lanes == I::LANES {
+                for _ in 0..width {
+                    unroll!(G < N, {
+                        I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
+                    });
+                    (from, out) = (from.add(from_step), out.add(out_step));
+                }
+                return;
+            }
+            for _ in 0..width {
+                I::store_first(out, I::mul(I::load_first(from, lanes), gate[0]), lanes);
+                (from, out) = (from.add(from_step), out.add(out_step));
             }
         }
     }
@@ -346,6 +350,12 @@ impl PlainCall {
                 Plain::Pool { pooling, window, end_pad } => {
                     self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
                 }
+                Plain::AdaptiveMean => {
+                    let rows = adaptive_window(y, output.height, input.height);
+                    let columns = adaptive_window(x, output.width, input.width);
+                    let divisor = rows.len() * columns.len();
+                    self.fold::<I>(arena, out, [rows, columns], Pooling::Mean { count_pad: false }, divisor);
+                }
                 Plain::GlobalMean => unreachable!("means have units of their own"),
                 Plain::Binary(binary, activation) => {
                     let place = |map: &Map| {
@@ -354,10 +364,14 @@ impl PlainCall {
                     };
                     let sides = [place(&self.inputs[0]), place(&self.inputs[1])];
                     let wide = [0, 1].map(|i| self.inputs[i].channels > 1 || output.channels == 1);
-                    vectors::<I>(output.channels, |c, lanes| {
-                        let [a, b] = [0, 1].map(|i| {
-                            if wide[i] { I::load_first(sides[i].add(c), lanes) } else { I::splat(*sides[i]) }
+                    vectors!(I, output.channels, |c, lanes| {
+                        let mut pair = [I::splat(0.0); 2];
+                        unroll!(S < 2, {
+                            let side = sides[S];
+                            pair[S] =
+                                if wide[S] { I::load_first(side.add(c), lanes) } else { I::splat(*side) };
                         });
+                        let [a, b] = pair;
                         let value = match binary {
                             Binary::Add => I::add(a, b),
                             Binary::Mul => I::mul(a, b),
@@ -367,7 +381,7 @@ impl PlainCall {
                 }
                 Plain::Affine { scale, shift, activation } => {
                     let from = at(arena, input, y, x);
-                    vectors::<I>(output.channels, |c, lanes| {
+                    vectors!(I, output.channels, |c, lanes| {
                         let [scale, shift] =
                             [scale, shift].map(|list| I::load_first(list.as_ptr().add(c), lanes));
                         let value = I::fma(I::load_first(from.add(c), lanes), scale, shift);
@@ -376,14 +390,14 @@ impl PlainCall {
                 }
                 Plain::Activation(activation) => {
                     let from = at(arena, input, y, x);
-                    vectors::<I>(output.channels, |c, lanes| {
+                    vectors!(I, output.channels, |c, lanes| {
                         let value = activation.apply::<I>(I::load_first(from.add(c), lanes));
                         I::store_first(out.add(c), value, lanes);
                     });
                 }
                 Plain::Softmax => softmax(at(arena, input, y, x), out, output.channels),
                 Plain::LocalResponseNorm { size, constants } => {
-                    local_response_norm(at(arena, input, y, x), out, output.channels, *size, *constants);
+                    local_response_norm::<I>(at(arena, input, y, x), out, output.channels, *size, *constants);
                 }
                 Plain::Upsample => {
                     let from =
@@ -424,12 +438,32 @@ impl PlainCall {
         };
         // SAFETY: the window is clipped to the input; the rest as the caller promises.
         unsafe {
-            let divisor = I::splat(divisor.max(1) as f32);
             let out = at(arena, output, pixel[0], pixel[1]);
-            vectors::<I>(output.channels, |c, lanes| {
+            self.fold::<I>(arena, out, [rows.0, columns.0], pooling, divisor);
+        }
+    }
+
+    /// Folds the input's pixels in some rows and columns.
+    ///
+    /// # Safety
+    /// As [`PlainCall::pixel`]; the rows and columns must lie in the input.
+    #[inline(always)]
+    unsafe fn fold<I: Isa>(
+        &self,
+        arena: *mut f32,
+        out: *mut f32,
+        [rows, columns]: [std::ops::Range<usize>; 2],
+        pooling: Pooling,
+        divisor: usize,
+    ) {
+        let (input, output) = (&self.inputs[0], &self.output);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let divisor = I::splat(divisor.max(1) as f32);
+            vectors!(I, output.channels, |c, lanes| {
                 let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
-                for y in rows.0.clone() {
-                    for x in columns.0.clone() {
+                for y in rows.clone() {
+                    for x in columns.clone() {
                         let value = I::load_first(at(arena, input, y, x).add(c), lanes);
                         folded = match pooling {
                             Pooling::Max => I::max(folded, value),
@@ -462,22 +496,58 @@ unsafe fn softmax(from: *const f32, out: *mut f32, channels: usize) {
     }
 }
 
+/// The power of the published networks, three quarters, is made of square roots.
+///
 /// # Safety
 /// Both must hold `channels` numbers and not overlap.
-unsafe fn local_response_norm(
+#[inline(always)]
+unsafe fn local_response_norm<I: Isa>(
     from: *const f32,
     out: *mut f32,
     channels: usize,
     size: usize,
-    [alpha, beta, k]: [f32; 3],
+    constants: [f32; 3],
 ) {
-    for c in 0..channels {
-        let window = c.saturating_sub(size / 2)..(c + (size - 1) / 2 + 1).min(channels);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let squares: f64 = window.map(|c| f64::from(*from.add(c)).powi(2)).sum();
-            let divisor = (f64::from(k) + f64::from(alpha) / size as f64 * squares).powf(f64::from(beta));
-            *out.add(c) = (f64::from(*from.add(c)) / divisor) as f32;
+    let [alpha, beta, k] = constants;
+    let (before, after) = (size / 2, (size - 1) / 2);
+    let mut c = 0;
+    // SAFETY: the caller's promise; a vector's window lies within the channels.
+    unsafe {
+        while c < channels {
+            let lanes = channels.saturating_sub(c + after).min(I::LANES);
+            if beta != 0.75 || c < before || lanes == 0 {
+                let window = c.saturating_sub(before)..(c + after + 1).min(channels);
+                *out.add(c) = local_response(*from.add(c), from, window, size, constants);
+                c += 1;
+                continue;
+            }
+            let mut squares = I::splat(0.0);
+            for place in c - before..=c + after {
+                let x = I::load_first(from.add(place), lanes);
+                squares = I::fma(x, x, squares);
+            }
+            let root = I::sqrt(I::fma(squares, I::splat(alpha / size as f32), I::splat(k)));
+            let divisor = I::mul(root, I::sqrt(root));
+            I::store_first(out.add(c), I::div(I::load_first(from.add(c), lanes), divisor), lanes);
+            c += lanes;
         }
     }
+}
+
+/// One channel of the above, whatever the power.
+///
+/// # Safety
+/// `from` must hold the window.
+unsafe fn local_response(
+    x: f32,
+    from: *const f32,
+    window: std::ops::Range<usize>,
+    size: usize,
+    [alpha, beta, k]: [f32; 3],
+) -> f32 {
+    // SAFETY: the caller's promise.
+    let squares: f64 = window.map(|c| unsafe { f64::from(*from.add(c)).powi(2) }).sum();
+    let base = f64::from(k) + f64::from(alpha) / size as f64 * squares;
+    let divisor = if beta == 0.75 { base.sqrt() * base.sqrt().sqrt() } else { base.powf(f64::from(beta)) };
+    (f64::from(x) / divisor) as f32
 }

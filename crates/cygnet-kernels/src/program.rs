@@ -8,7 +8,7 @@ use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
 use crate::map::Map;
-use crate::memory::{Memory, Store};
+use crate::memory::Memory;
 use crate::pair::Pair;
 use crate::plain::PlainCall;
 use crate::pool::Pool;
@@ -74,17 +74,6 @@ impl Call {
             Call::Pair(call) => call.level(),
             Call::Winograd(call) => call.level(),
             Call::Plain(call) => call.level(),
-        }
-    }
-
-    /// Moves its packed weights into a store, where those of many calls lie together.
-    pub fn settle(&mut self, store: &mut Store) {
-        match self {
-            Call::Conv(call) => call.settle(store),
-            Call::Depthwise(call) => call.settle(store),
-            Call::Pair(call) => call.settle(store),
-            Call::Winograd(call) => call.settle(store),
-            Call::Plain(_) => {}
         }
     }
 

@@ -1,4 +1,5 @@
-//! Loops of known length that are written out.
+//! Loops of kernels as macros: what a closure does is compiled without the instructions of the set around it, unless it
+//! happens to be inlined first.
 
 /// Repeats the block with `i` from 0 up to the constant `n`, at most 17, without a loop: arrays indexed by it stay in registers.
 macro_rules! unroll {
@@ -13,4 +14,16 @@ macro_rules! unroll {
     };
 }
 
-pub(crate) use unroll;
+/// The block for every vector of channels, with its first channel and its lanes.
+macro_rules! vectors {
+    ($isa:ident, $channels:expr, |$c:ident, $lanes:ident| $body:block) => {
+        let (mut next, channels): (usize, usize) = (0, $channels);
+        while next < channels {
+            let ($c, $lanes) = (next, (channels - next).min($isa::LANES));
+            $body
+            next += $isa::LANES;
+        }
+    };
+}
+
+pub(crate) use {unroll, vectors};

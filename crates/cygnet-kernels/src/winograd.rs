@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::conv::{Conv, ConvWeights, Part, Window, padded};
+use crate::conv::{Conv, ConvWeights, Part, Window};
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
 use crate::memory::{Store, Weights};
@@ -66,13 +66,13 @@ impl Winograd {
         1.15 * products + transforms + weights < 0.9 * direct
     }
 
-    /// Transforms and packs the weights. `residual` has the output's size and is added before the activation.
+    /// Transforms and packs the weights into a store. `residual` has the output's size and is added before the activation.
     ///
     /// # Panics
     /// If lengths contradict each other, or the window is none of 3×3 with stride and dilation 1.
     #[must_use]
     pub fn new(
-        level: Level,
+        store: &mut Store,
         window: Window,
         part: &Part,
         data: ConvWeights<'_>,
@@ -83,8 +83,8 @@ impl Winograd {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
         assert_eq!((window.kernel, window.stride, window.dilation), ([3, 3], [1, 1], [1, 1]));
         let input = part.map;
-        let (inputs, outputs) = (input.channels, output.channels);
-        assert_eq!((part.channels.len(), data.bias.len()), (inputs, outputs));
+        let (level, inputs, outputs) = (store.level(), input.channels, output.channels);
+        assert_eq!([part.channels.len(), data.bias.len(), data.scale.len()], [inputs, outputs, outputs]);
         assert_eq!(data.weight.len(), outputs * data.inputs * 9);
         if let Some(map) = residual {
             let size = |map: Map| [map.height, map.width, map.channels];
@@ -108,13 +108,13 @@ impl Winograd {
                 let from = map(0, pixels[0], inputs);
                 let to = map(PRODUCTS * block * pixels[0], pixels[1], outputs);
                 let weight = &weights[place * outputs * inputs..][..outputs * inputs];
-                let data = ConvWeights { weight, bias: &zeros, inputs };
+                let data = ConvWeights { weight, scale: data.scale, bias: &zeros, inputs };
                 let parts = [Part { map: from, channels: (0..inputs).collect() }];
-                Conv::new(level, Window::POINT, &parts, data, to, None, Activation::None)
+                Conv::new(store, Window::POINT, &parts, data, to, None, Activation::None)
             })
             .collect();
         let groups = UNITS.div_ceil(blocks).min(products[0].panels());
-        let bias = padded(data.bias, level).into();
+        let bias = store.padded(data.bias);
         let pad = window.pad;
         Winograd {
             level,
@@ -130,12 +130,6 @@ impl Winograd {
             groups,
             products,
         }
-    }
-
-    /// Moves the packed weights into a store.
-    pub(crate) fn settle(&mut self, store: &mut Store) {
-        self.products.iter_mut().for_each(|product| product.settle(store));
-        self.bias.settle(store);
     }
 
     pub(crate) fn level(&self) -> Level {

@@ -97,13 +97,8 @@ impl Plan {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
         let Lowered { layout, calls, image, output, features: values, outline } = lower(&graph, options)?;
-        let mut store = Store::default();
-        let calls = calls.into_iter().map(|make| {
-            let mut call = make(&layout, &params);
-            call.settle(&mut store);
-            call
-        });
-        let calls = calls.collect();
+        let mut store = Store::new(options.level);
+        let calls = calls.into_iter().map(|make| make(&layout, &params, &mut store)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
         let feature_map =

@@ -201,6 +201,7 @@ impl<T: Float> Reference<T> {
             }
             Op::Pool(pool) => pool_value(pool, map(shapes[0]), map(&node.shape), get(0)),
             Op::GlobalAvgPool => kernels::global_avg_pool(get(0), shapes[0][0]),
+            Op::AdaptiveAvgPool { size } => kernels::adaptive_avg_pool(get(0), map(shapes[0]), *size),
             Op::LocalResponseNorm(norm) => {
                 let constants = [norm.alpha, norm.beta, norm.k].map(f64::from);
                 kernels::local_response_norm(get(0), shapes[0][0], norm.size, constants)

@@ -12,8 +12,8 @@ use cygnet_weights::{ModelFile, ModelRecord, Tensor, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::callback::EpochReport;
 use crate::recipe::Recipe;
-use crate::trainer::EpochReport;
 
 /// Where the files of a run are, beside its model.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub stochastic_depth: f32,
     /// Whether dropout acts.
     pub dropout: bool,
+    /// Factor of the weights of the graph's auxiliary outputs; at 0 they and what only they need are left alone.
+    pub auxiliary: f32,
 }
 
 impl EngineOptions {
@@ -45,6 +47,7 @@ impl EngineOptions {
             trainable: Vec::new(),
             stochastic_depth: 0.0,
             dropout: true,
+            auxiliary: 1.0,
         }
     }
 }
@@ -52,7 +55,7 @@ impl EngineOptions {
 /// What a step computed.
 #[derive(Clone, Copy, Debug)]
 pub struct StepOutcome<'a> {
-    /// Mean cross-entropy against the targets.
+    /// Mean cross-entropy against the targets, with auxiliary outputs' times their weights.
     pub loss: f64,
     /// `[batch, classes]`, before softmax.
     pub logits: &'a [f32],
@@ -117,6 +120,9 @@ impl Programs {
         if !(0.0..=1.0).contains(&options.batch_norm_momentum) {
             return setting("batch norm's momentum", options.batch_norm_momentum.to_string(), "in [0, 1]");
         }
+        if !(options.auxiliary.is_finite() && options.auxiliary >= 0.0) {
+            return setting("the factor of auxiliary outputs", options.auxiliary.to_string(), "0 or more");
+        }
         if !options.trainable.is_empty() && options.trainable.len() != params.len() {
             let value = format!("{} long", options.trainable.len());
             return setting(
@@ -141,7 +147,7 @@ impl Programs {
         let make = |mode| {
             let plan = plan(graph, options, mode, &trainable)?;
             let (targets, losses) = match mode {
-                Mode::Train => (plan.classes * options.batch, options.batch),
+                Mode::Train => (plan.classes * options.batch, plan.losses * options.batch),
                 Mode::Evaluate => (0, 0),
             };
             let program =

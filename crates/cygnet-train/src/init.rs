@@ -11,7 +11,7 @@ use cygnet_weights::Weights;
 #[must_use]
 pub fn initial_weights(graph: &Graph, seed: u64) -> Weights {
     let params = graph.params();
-    let classifier = params.last().map(|param| param.node);
+    let classifiers = graph.classifiers();
     let values = params.iter().enumerate().map(|(number, param)| {
         let count: usize = param.shape.iter().product();
         let mut rng = Rng::keyed(&[seed, 0x1417, number as u64]);
@@ -23,7 +23,7 @@ pub fn initial_weights(graph: &Graph, seed: u64) -> Weights {
                 if let Op::Conv(conv) = op {
                     let fan_out = conv.out / conv.groups * conv.kernel[0] * conv.kernel[1];
                     let fan_in: usize = param.shape[1..].iter().product();
-                    let deviation = match (conv.bias, Some(param.node) == classifier) {
+                    let deviation = match (conv.bias, classifiers.contains(&param.node)) {
                         (false, _) => (2.0 / fan_out as f64).sqrt(),
                         (true, false) => (2.0 / fan_in as f64).sqrt(),
                         (true, true) => 0.01,

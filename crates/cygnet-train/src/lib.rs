@@ -3,8 +3,10 @@
 //! An [`Engine`] is a graph differentiated into a static plan of forward and backward steps, with all its memory.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod callback;
 mod checkpoint;
 mod data;
+mod distil;
 mod engine;
 mod error;
 mod evaluate;
@@ -15,11 +17,15 @@ mod optimizer;
 mod plan;
 mod recipe;
 mod report;
+mod run;
 mod schedule;
+mod task;
 mod trainer;
 
+pub use callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
 pub use checkpoint::{Progress, RunFiles, State};
 pub use data::TrainData;
+pub use distil::Teacher;
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
 pub use init::initial_weights;
@@ -29,6 +35,4 @@ pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, c
 pub use recipe::{Balance, Distill, Recipe, Trained};
 pub use report::{Fact, report};
 pub use schedule::{Schedule, ScheduleKind};
-pub use trainer::{
-    Callback, Ended, EpochReport, Outcome, RunInfo, StepReport, Teacher, TrainOptions, Trainee, Trainer,
-};
+pub use trainer::{Outcome, TrainOptions, Trainee, Trainer};

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::TrainError;
-use crate::trainer::{Callback, EpochReport, RunInfo, StepReport};
+use crate::callback::{Callback, EpochReport, RunInfo, StepReport};
 
 /// Writes a JSON object a line: one at the start, one every few steps, one an epoch. A resumed run's lines follow those
 /// from before.

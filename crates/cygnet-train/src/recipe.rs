@@ -138,6 +138,8 @@ pub struct Recipe {
     pub dropout: f64,
     /// Probability of dropping the last residual branch, falling to none at the first (Huang et al. 2016).
     pub stochastic_depth: f64,
+    /// Factor on the losses of auxiliary heads, where the network has some and learns as a whole; 0: no heads.
+    pub auxiliary: f64,
     /// Decay of the running average of weights, which is then evaluated and stored; 0: none.
     pub ema: f64,
     /// Factor on the classifier's learning rate.
@@ -177,6 +179,7 @@ impl Default for Recipe {
             batch_norm_momentum: 0.1,
             dropout: -1.0,
             stochastic_depth: 0.0,
+            auxiliary: 1.0,
             ema: 0.0,
             head_rate: 1.0,
             layer_decay: 1.0,
@@ -249,6 +252,7 @@ impl Recipe {
         range("smallest_map", self.smallest_map as f64, 0.0, 4096.0)?;
         range("dropout", self.dropout, -1.0, 0.99)?;
         range("stochastic_depth", self.stochastic_depth, 0.0, 0.99)?;
+        range("auxiliary", self.auxiliary, 0.0, 100.0)?;
         range("ema", self.ema, 0.0, 0.999_999_999)?;
         range("head_rate", self.head_rate, 0.0, 1e6)?;
         range("layer_decay", self.layer_decay, 0.0, 1.0)?;

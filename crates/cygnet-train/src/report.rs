@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use cygnet_image::{Image, Interpolation, Photos};
 
+use crate::callback::EpochReport;
 use crate::metrics::{Metrics, Verdict};
-use crate::trainer::{EpochReport, Outcome};
+use crate::trainer::Outcome;
 
 /// Side of a thumbnail's longer side in pixels.
 const THUMBNAIL: usize = 96;

@@ -1,27 +1,24 @@
-//! The loop: batches, steps, evaluation, checkpoints.
+//! What a run is made of: a network, pictures, a recipe, and how it is carried out.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cygnet_graph::{Graph, NodeId, Role};
-use cygnet_image::{
-    Batch, BatchRecipe, Batches, ChannelOrder, Finish, ImageError, Preprocess, Rng, epoch_order,
-};
-use cygnet_runtime::{Level, Plan, Session, softmax};
-use cygnet_weights::{Accuracy, MODEL_FORMAT, ModelRecord, Weights};
-use serde::{Deserialize, Serialize};
+use cygnet_graph::Graph;
+use cygnet_image::Preprocess;
+use cygnet_runtime::Level;
+use cygnet_weights::{MODEL_FORMAT, ModelRecord, Weights};
 
 use crate::TrainError;
-use crate::checkpoint::{AVERAGE, Progress, RunFiles, State, Sums, WEIGHTS, write_model};
+use crate::callback::{Callback, Ended, EpochReport};
+use crate::checkpoint::{Progress, RunFiles, State, WEIGHTS};
 use crate::data::TrainData;
-use crate::engine::{Engine, EngineOptions};
-use crate::evaluate::{Examples, judge, outputs};
-use crate::metrics::{Metrics, Verdict};
-use crate::optimizer::{Group, Optimizer, average};
-use crate::recipe::{Balance, Recipe, Trained};
+use crate::distil::Teacher;
+use crate::metrics::Verdict;
+use crate::recipe::{Recipe, Trained};
+use crate::run::Run;
+use crate::task::Task;
 
 /// What is trained: a network with weights to start from.
 #[derive(Clone, Debug)]
@@ -38,17 +35,8 @@ pub struct Trainee {
     pub licence: Option<String>,
     /// Where the weights it starts from come from.
     pub source: Option<String>,
-}
-
-/// A network whose answers the trained one learns from.
-#[derive(Clone, Debug)]
-pub struct Teacher {
-    /// The network, for images of the trained one's size.
-    pub graph: Graph,
-    /// Its weights.
-    pub weights: Weights,
-    /// How a photo becomes its input; only channels and values matter.
-    pub preprocess: Preprocess,
+    /// Why its auxiliary heads were left out, if they were.
+    pub without_heads: Option<String>,
 }
 
 /// How a run is carried out. Nothing here but `time` and `memory_bytes` changes the weights that come out.
@@ -89,124 +77,6 @@ impl TrainOptions {
         }
     }
 }
-
-/// What is known before the first step.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunInfo {
-    /// Registry id of the network.
-    pub network: String,
-    /// Name of the recipe.
-    pub recipe: String,
-    /// Pictures to learn from and to choose by.
-    pub images: [usize; 2],
-    /// Number of classes.
-    pub classes: usize,
-    /// Parameters that are trained.
-    pub trained_params: usize,
-    /// Epochs at most, and steps of each.
-    pub epochs: u64,
-    /// Steps an epoch.
-    pub steps: usize,
-    /// Pictures a step.
-    pub batch: usize,
-    /// Parts into which a batch is split.
-    pub parts: usize,
-    /// Memory of the training plan.
-    pub memory_bytes: u64,
-    /// Epochs done before, if the run is resumed.
-    pub resumed_at: u64,
-}
-
-/// What a step did.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct StepReport {
-    /// The epoch, counted from 1.
-    pub epoch: u64,
-    /// Epochs at most.
-    pub epochs: u64,
-    /// The step in the epoch, counted from 1, and steps an epoch.
-    pub step: usize,
-    /// Steps an epoch.
-    pub steps: usize,
-    /// Mean loss of the epoch so far, against the mixed and smoothed targets.
-    pub loss: f64,
-    /// Percent of right guesses of the epoch so far, on the changed pictures.
-    pub accuracy: f64,
-    /// Learning rate.
-    pub rate: f64,
-    /// Pictures learnt from in a second of the epoch so far.
-    pub images_per_s: f64,
-    /// Share of the whole run that is done, 0 to 1.
-    pub done: f64,
-    /// Seconds of training so far, those before a resumption included.
-    pub seconds: f64,
-}
-
-/// What an epoch came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochReport {
-    /// The epoch, counted from 1.
-    pub epoch: u64,
-    /// Mean loss while training, against the mixed and smoothed targets.
-    pub loss: f64,
-    /// Percent of right guesses while training, on the changed pictures.
-    pub accuracy: f64,
-    /// Learning rate of the last step.
-    pub rate: f64,
-    /// Mean cross-entropy on the validation pictures.
-    pub validation_loss: Option<f64>,
-    /// Percent of right guesses on the validation pictures.
-    pub validation_top1: Option<f64>,
-    /// Percent of the validation pictures whose class is among the first five guesses.
-    pub validation_top5: Option<f64>,
-    /// Whether no epoch before was as good.
-    pub best: bool,
-    /// Seconds that its steps took.
-    #[serde(default)]
-    pub seconds: f64,
-    /// Pictures learnt from in a second.
-    #[serde(default)]
-    pub images_per_s: f64,
-}
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ended {
-    /// All epochs are done.
-    Finished,
-    /// No better accuracy for as many epochs as the recipe waits.
-    Early,
-    /// The time is up.
-    Time,
-    /// A callback asked for it; the run can be resumed.
-    Interrupted,
-}
-
-/// Is told how a run goes, and may end it.
-pub trait Callback {
-    /// Before the first step.
-    fn begin(&mut self, info: &RunInfo) {
-        _ = info;
-    }
-
-    /// After a step. `Break` ends the run after saving its state.
-    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
-        _ = report;
-        ControlFlow::Continue(())
-    }
-
-    /// After the evaluation of an epoch.
-    ///
-    /// # Errors
-    /// Ends the run.
-    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
-        _ = report;
-        Ok(())
-    }
-}
-
-impl Callback for () {}
 
 /// What came out of a run.
 #[derive(Clone, Debug)]
@@ -266,12 +136,12 @@ pub struct Outcome {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Trainer {
-    trainee: Trainee,
-    data: TrainData,
-    recipe: Recipe,
-    options: TrainOptions,
-    teacher: Option<Teacher>,
-    resumed: Option<State>,
+    pub(crate) trainee: Trainee,
+    pub(crate) data: TrainData,
+    pub(crate) recipe: Recipe,
+    pub(crate) options: TrainOptions,
+    pub(crate) teacher: Option<Teacher>,
+    pub(crate) resumed: Option<State>,
 }
 
 impl Trainee {
@@ -288,8 +158,26 @@ impl Trainee {
             preprocess,
             licence: None,
             source: None,
+            without_heads: None,
         }
     }
+
+    /// The same without auxiliary heads.
+    #[must_use]
+    pub fn without_auxiliary(self) -> Trainee {
+        if self.graph.auxiliary().is_empty() {
+            return self;
+        }
+        let graph = self.graph.without_auxiliary();
+        Trainee { weights: common(&self.graph, &self.weights, &graph), graph, ..self }
+    }
+}
+
+/// The weights of those parameters of `graph` that `part` of it also has.
+pub(crate) fn common(graph: &Graph, weights: &Weights, part: &Graph) -> Weights {
+    let names: HashSet<String> = part.params().into_iter().map(|param| param.name).collect();
+    let both = graph.params().into_iter().zip(weights).filter(|(param, _)| names.contains(&param.name));
+    both.map(|(_, values)| values.clone()).collect()
 }
 
 impl Trainer {
@@ -320,6 +208,9 @@ impl Trainer {
             let what = format!("{} pictures to learn from", data.train.samples().len());
             return Err(TrainError::TooFew { what });
         }
+        // Heads in a part that does not learn have nothing to teach it.
+        let has_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
+        let trainee = if has_heads { trainee } else { trainee.without_auxiliary() };
         Ok(Trainer { trainee, data, recipe, options, teacher: None, resumed: None })
     }
 
@@ -394,569 +285,12 @@ impl Trainer {
             self.trainee.weights = state.take(&state_path, WEIGHTS, &self.trainee.graph, |_| true)?;
         }
         let task = Task::new(&self)?;
+        let record = ModelRecord { graph: self.trainee.graph.without_auxiliary().to_json(), ..record };
         let mut run = Run::new(&self, &task, progress, files, record)?;
         if let Some(state) = &resumed {
             run.restore(state, &state_path)?;
         }
         let ended = run.train(callback)?;
         run.outcome(ended)
-    }
-}
-
-/// What steps are made on: the whole network and photos, or its classifier and features.
-struct Task {
-    graph: Graph,
-    /// Where the graph's parameters are among the whole network's.
-    offset: usize,
-    source: Source,
-    validation: Examples,
-    test: Examples,
-    groups: Vec<Group>,
-    frozen_batch_norm: bool,
-}
-
-enum Source {
-    Photos(Arc<BatchRecipe>),
-    /// Features of every picture in `views` forms, one after the other.
-    Features {
-        values: Vec<f32>,
-        length: usize,
-        views: usize,
-        recipe: Arc<BatchRecipe>,
-    },
-}
-
-impl Task {
-    fn new(trainer: &Trainer) -> Result<Task, TrainError> {
-        let Trainer { trainee, data, recipe, options, teacher, .. } = trainer;
-        let mut whole = trainee.graph.clone();
-        if recipe.dropout >= 0.0 {
-            whole = whole.with_dropout(recipe.dropout as f32)?;
-        }
-        let finish = teacher.as_ref().map(|teacher| distil(teacher, trainer)).transpose()?;
-        let batches = BatchRecipe {
-            photos: Arc::clone(&data.train),
-            classes: data.classes.len(),
-            preprocess: trainee.preprocess.clone(),
-            augment: recipe.augment.clone(),
-            mix: recipe.mix.clone(),
-            finish,
-            seed: recipe.seed,
-        };
-        let photos = |photos| Examples::photos(photos, trainee.preprocess.clone(), options.keep_bytes);
-        let (validation, test) = (photos(Arc::clone(&data.validation)), photos(Arc::clone(&data.test)));
-        if recipe.train != Trained::Head {
-            return Ok(Task {
-                groups: groups(&whole, recipe),
-                graph: whole,
-                offset: 0,
-                source: Source::Photos(Arc::new(batches)),
-                validation,
-                test,
-                frozen_batch_norm: recipe.frozen_batch_norm || recipe.train != Trained::All,
-            });
-        }
-        if teacher.is_some() {
-            let value = "set".into();
-            return Err(TrainError::Setting {
-                what: "distill.teacher",
-                value,
-                wanted: "empty for train=head",
-            });
-        }
-        let (body, head) = whole.body_and_head()?;
-        let body_params = body.params().len();
-        let length: usize = head.input_shape().iter().product();
-        let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
-            let bytes = (examples.len() * length * 4) as u64;
-            if bytes > options.keep_bytes.saturating_mul(4) {
-                let value = format!("head, whose features would take {} MB", bytes >> 20);
-                return Err(TrainError::Setting {
-                    what: "train",
-                    value,
-                    wanted: "last-1 or all for so many pictures",
-                });
-            }
-            let weights = &trainee.weights[..body_params];
-            let [_, _, width] = trainee.graph.input_shape();
-            let input = |index: usize, image: &mut [f32]| {
-                examples.input(index, image)?;
-                if flip {
-                    image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
-                }
-                Ok(())
-            };
-            let (level, threads) = (options.level, options.threads);
-            let all = outputs(&body, weights, level, threads, examples.len(), input, |_, out| out.to_vec())?;
-            Ok(all.concat())
-        };
-        let inputs = |examples: Examples| -> Result<Examples, TrainError> {
-            let classes = (0..examples.len()).map(|index| examples.class(index)).collect();
-            Ok(Examples::Inputs { values: features(&examples, false)?, length, classes })
-        };
-        let train = photos(Arc::clone(&data.train));
-        let mut values = features(&train, false)?;
-        let views = if recipe.augment.flip > 0.0 { 2 } else { 1 };
-        if views == 2 {
-            values.extend(features(&train, true)?);
-        }
-        Ok(Task {
-            groups: groups(&head, &Recipe { train: Trained::All, ..recipe.clone() }),
-            graph: head,
-            offset: body_params,
-            source: Source::Features { values, length, views, recipe: Arc::new(batches) },
-            validation: inputs(validation)?,
-            test: inputs(test)?,
-            frozen_batch_norm: true,
-        })
-    }
-
-    fn batches(
-        &self,
-        order: Vec<usize>,
-        epoch: u64,
-        size: usize,
-        first: usize,
-        threads: NonZeroUsize,
-    ) -> Box<dyn Iterator<Item = Result<Batch, ImageError>> + '_> {
-        match &self.source {
-            Source::Photos(recipe) => {
-                Box::new(Batches::new(Arc::clone(recipe), epoch, order, size, first, threads))
-            }
-            Source::Features { values, length, views, recipe } => {
-                let count = recipe.photos.samples().len();
-                let batch = move |number: usize| {
-                    let pictures = &order[number * size..][..size];
-                    let mut rng = Rng::keyed(&[recipe.seed, epoch, number as u64]);
-                    let labels: Vec<usize> =
-                        pictures.iter().map(|&picture| recipe.photos.samples()[picture].class).collect();
-                    let mut images = Vec::with_capacity(size * length);
-                    for picture in pictures {
-                        let row = rng.below(*views) * count + picture;
-                        images.extend_from_slice(&values[row * length..][..*length]);
-                    }
-                    let mut targets = vec![0.0; size * recipe.classes];
-                    let mut mix = recipe.mix.clone();
-                    // Windows of features mean nothing.
-                    mix.cutmix = 0.0;
-                    mix.apply(&mut images, [1, *length], &labels, &mut targets, &mut rng);
-                    Ok(Batch { images, targets, labels })
-                };
-                Box::new((first..count / size).map(batch))
-            }
-        }
-    }
-}
-
-/// How each parameter is trained.
-fn groups(graph: &Graph, recipe: &Recipe) -> Vec<Group> {
-    let params = graph.params();
-    let head = params.last().map_or(NodeId(0), |param| param.node);
-    let stages: Vec<NodeId> = graph.features().iter().map(|feature| feature.node).collect();
-    let first = match recipe.train {
-        Trained::All => NodeId(0),
-        Trained::Head => head,
-        Trained::Last(count) => match stages.len().checked_sub(count + 1) {
-            Some(stage) => NodeId(stages[stage].0 + 1),
-            None => NodeId(0),
-        },
-    };
-    let group = |param: &cygnet_graph::Param| {
-        let stages_away = stages.iter().filter(|stage| **stage >= param.node).count();
-        let stages_away = if param.node >= head { 0 } else { stages_away.max(1) };
-        let head_rate = if param.node >= head { recipe.head_rate } else { 1.0 };
-        Group {
-            trained: param.role.is_learnt() && param.node >= first,
-            rate: head_rate * recipe.layer_decay.powi(stages_away as i32),
-            decays: param.role == Role::Weight || recipe.optimizer.decay_all,
-        }
-    };
-    params.iter().map(group).collect()
-}
-
-/// Mixes a teacher's answers into the targets of a batch.
-fn distil(teacher: &Teacher, trainer: &Trainer) -> Result<Box<Finish>, TrainError> {
-    let plan = Arc::new(Plan::new(teacher.graph.clone(), &teacher.weights, trainer.options.level)?);
-    let idle: Mutex<Vec<Session>> = Mutex::default();
-    let [share, temperature] =
-        [trainer.recipe.distill.share as f32, trainer.recipe.distill.temperature as f32];
-    let classes = trainer.data.classes.len();
-    let (ours, theirs) = (trainer.trainee.preprocess.clone(), teacher.preprocess.clone());
-    let area: usize = teacher.graph.input_shape()[1..].iter().product();
-    let is_grey = |preprocess: &Preprocess| preprocess.channels == ChannelOrder::Grey;
-    if is_grey(&ours) != is_grey(&theirs) {
-        let value = "for pictures in other colours".into();
-        return Err(TrainError::Setting { what: "the teacher", value, wanted: "for the same colours" });
-    }
-    let turned = ours.channels != theirs.channels;
-    let pixels = move |image: &[f32], input: &mut [f32]| {
-        let channels = theirs.channels.count();
-        for (channel, plane) in input.chunks_exact_mut(area).enumerate() {
-            let from = if turned { channels - 1 - channel } else { channel };
-            for (to, &value) in plane.iter_mut().zip(&image[from * area..]) {
-                let level = (value * ours.std[from] + ours.mean[from]) / ours.scale;
-                *to = (level * theirs.scale - theirs.mean[channel]) / theirs.std[channel];
-            }
-        }
-    };
-    Ok(Box::new(move |batch: &mut Batch| {
-        let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let spare = lock().pop();
-        let mut session = spare.unwrap_or_else(|| Session::new(Arc::clone(&plan)));
-        let mut answer = vec![0.0; classes];
-        let length = batch.images.len() / batch.labels.len();
-        let mut input = vec![0.0; length];
-        for (image, targets) in batch.images.chunks_exact(length).zip(batch.targets.chunks_exact_mut(classes))
-        {
-            pixels(image, &mut input);
-            session.run(&input, &mut answer).expect("the teacher's sizes were checked");
-            answer.iter_mut().for_each(|logit| *logit /= temperature);
-            softmax(&mut answer, classes);
-            for (target, &answer) in targets.iter_mut().zip(&answer) {
-                *target += share * (answer - *target);
-            }
-        }
-        lock().push(session);
-    }))
-}
-
-/// A run under way.
-struct Run<'t> {
-    trainer: &'t Trainer,
-    task: &'t Task,
-    progress: Progress,
-    files: Option<RunFiles>,
-    record: ModelRecord,
-    engine: Engine,
-    optimizer: Optimizer,
-    params: Weights,
-    /// Running average of `params`; empty if there is none.
-    averages: Weights,
-    /// The best weights of this process.
-    best: Option<Weights>,
-    gradients: Weights,
-    batch: usize,
-    parts: usize,
-    memory_bytes: u64,
-    /// When this process began, and last wrote the state.
-    began: Instant,
-    saved: Instant,
-}
-
-impl<'t> Run<'t> {
-    fn new(
-        trainer: &'t Trainer,
-        task: &'t Task,
-        progress: Progress,
-        files: Option<RunFiles>,
-        record: ModelRecord,
-    ) -> Result<Run<'t>, TrainError> {
-        let Trainer { data, recipe, options, trainee, .. } = trainer;
-        let batch = recipe.batch.min(data.train.samples().len());
-        let engine = |parts: usize| EngineOptions {
-            threads: options.threads,
-            level: options.level,
-            frozen_batch_norm: task.frozen_batch_norm,
-            batch_norm_momentum: recipe.batch_norm_momentum as f32,
-            trainable: task.groups.iter().map(|group| group.trained).collect(),
-            stochastic_depth: recipe.stochastic_depth as f32,
-            ..EngineOptions::new(batch / parts)
-        };
-        let limit = options.memory_bytes.unwrap_or(u64::MAX);
-        let parts = (1..=batch)
-            .filter(|parts| batch.is_multiple_of(*parts))
-            .find(|&parts| Engine::memory_bytes(&task.graph, &engine(parts)) <= limit)
-            .unwrap_or(batch);
-        let memory_bytes = Engine::memory_bytes(&task.graph, &engine(parts));
-        if memory_bytes > limit {
-            let graph = task.graph.name().into();
-            return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
-        }
-        let params: Weights = trainee.weights[task.offset..].to_vec();
-        let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
-        let gradients = params
-            .iter()
-            .zip(&task.groups)
-            .map(|(param, group)| vec![0.0; if group.trained { param.len() } else { 0 }])
-            .collect();
-        Ok(Run {
-            engine: Engine::new(&task.graph, engine(parts))?,
-            optimizer: Optimizer::new(recipe.optimizer.clone(), task.groups.clone(), &lengths),
-            averages: if recipe.ema > 0.0 { params.clone() } else { Weights::new() },
-            best: None,
-            params,
-            gradients,
-            batch,
-            parts,
-            memory_bytes,
-            began: Instant::now(),
-            saved: Instant::now(),
-            trainer,
-            task,
-            progress,
-            files,
-            record,
-        })
-    }
-
-    fn restore(&mut self, state: &State, path: &std::path::Path) -> Result<(), TrainError> {
-        let (task, graph) = (self.task, &self.task.graph);
-        for (name, slot) in self.optimizer.slot_names().iter().zip(&mut self.optimizer.slots) {
-            *slot = state.take(path, name, graph, |index| task.groups[index].trained)?;
-        }
-        self.optimizer.steps = self.progress.steps;
-        if !self.averages.is_empty() {
-            self.averages = state.take(path, AVERAGE, graph, |_| true)?;
-        }
-        Ok(())
-    }
-
-    /// The weights that are evaluated and stored.
-    fn current(&self) -> &Weights {
-        if self.averages.is_empty() { &self.params } else { &self.averages }
-    }
-
-    /// The whole network's weights, given those of the part that is trained.
-    fn whole(&self, part: &Weights) -> Weights {
-        [&self.trainer.trainee.weights[..self.task.offset], part].concat()
-    }
-
-    fn seconds(&self) -> f64 {
-        self.progress.seconds + self.began.elapsed().as_secs_f64()
-    }
-
-    /// The share of the time that is used up.
-    fn time_share(&self) -> f64 {
-        self.trainer.options.time.map_or(0.0, |time| self.seconds() / time.as_secs_f64().max(1e-9))
-    }
-
-    fn train(&mut self, callback: &mut dyn Callback) -> Result<Ended, TrainError> {
-        let Trainer { data, recipe, options, .. } = self.trainer;
-        let labels: Vec<usize> = data.train.samples().iter().map(|sample| sample.class).collect();
-        let classes = data.classes.len();
-        let (epochs, steps) = (u64::from(recipe.epochs), labels.len() / self.batch);
-        let trained = |(param, group): (&Vec<f32>, &Group)| if group.trained { param.len() } else { 0 };
-        callback.begin(&RunInfo {
-            network: self.trainer.trainee.id.clone(),
-            recipe: recipe.name.clone(),
-            images: [labels.len(), data.validation.samples().len()],
-            classes,
-            trained_params: self.params.iter().zip(&self.task.groups).map(trained).sum(),
-            epochs,
-            steps,
-            batch: self.batch,
-            parts: self.parts,
-            memory_bytes: self.memory_bytes,
-            resumed_at: self.progress.epoch,
-        });
-        if self.progress.finished {
-            return Ok(Ended::Finished);
-        }
-        let scale = match recipe.optimizer.rate_batch {
-            0 => 1.0,
-            batch => self.batch as f64 / batch as f64,
-        };
-        while self.progress.epoch < epochs {
-            let epoch = self.progress.epoch;
-            let balanced = recipe.balance == Balance::Sampling;
-            let order = epoch_order(&labels, classes, balanced, recipe.seed, epoch);
-            let first = self.progress.step;
-            let mut batches = self.task.batches(order, epoch, self.batch, first, options.threads);
-            let mut rate = 0.0;
-            let mut is_time_up = false;
-            let mut clock = Instant::now();
-            for step in first..steps {
-                let Some(batch) = batches.next() else { break };
-                let by_steps = (epoch as f64 + step as f64 / steps as f64) / epochs as f64;
-                let done = by_steps.max(self.time_share()).min(1.0);
-                let at = done * epochs as f64;
-                rate = recipe.optimizer.rate * scale * recipe.schedule.factor(at, epochs as f64);
-                self.step(batch?, rate)?;
-                self.progress.step = step + 1;
-                self.progress.sums.seconds += clock.elapsed().as_secs_f64();
-                clock = Instant::now();
-                let Sums { loss, right, images, seconds } = self.progress.sums;
-                let by_steps = (epoch as f64 + (step + 1) as f64 / steps as f64) / epochs as f64;
-                let report = StepReport {
-                    epoch: epoch + 1,
-                    epochs,
-                    step: step + 1,
-                    steps,
-                    loss: loss / images as f64,
-                    accuracy: 100.0 * right as f64 / images as f64,
-                    rate,
-                    images_per_s: images as f64 / seconds.max(1e-9),
-                    done: by_steps.max(self.time_share()).min(1.0),
-                    seconds: self.seconds(),
-                };
-                if callback.step(&report).is_break() {
-                    self.save()?;
-                    return Ok(Ended::Interrupted);
-                }
-                is_time_up = self.time_share() >= 1.0;
-                if is_time_up {
-                    break;
-                }
-                if self.saved.elapsed() >= options.save_every && step + 1 < steps {
-                    self.save()?;
-                }
-            }
-            drop(batches);
-            let ended = self.end_epoch(callback, rate)?;
-            let last = is_time_up || self.progress.epoch == epochs || ended.is_some();
-            self.progress.finished = last;
-            if last || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
-                self.save()?;
-            }
-            if let Some(ended) = ended.or(is_time_up.then_some(Ended::Time)) {
-                return Ok(ended);
-            }
-        }
-        Ok(Ended::Finished)
-    }
-
-    fn step(&mut self, mut batch: Batch, rate: f64) -> Result<(), TrainError> {
-        let Trainer { data, recipe, .. } = self.trainer;
-        let classes = data.classes.len();
-        if recipe.balance == Balance::Weights {
-            for (row, &label) in batch.targets.chunks_exact_mut(classes).zip(&batch.labels) {
-                row.iter_mut().for_each(|target| *target *= data.class_weights[label]);
-            }
-        }
-        self.gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
-        let part = self.batch / self.parts;
-        let length = batch.images.len() / self.batch;
-        let (images, targets) =
-            (batch.images.chunks_exact(part * length), batch.targets.chunks_exact(part * classes));
-        for (number, (images, targets)) in images.zip(targets).enumerate() {
-            let seed = Rng::keyed(&[recipe.seed, self.progress.steps, number as u64]).state;
-            let scale = 1.0 / self.parts as f32;
-            let outcome =
-                self.engine.step(&mut self.params, images, targets, seed, &mut self.gradients, scale)?;
-            if !outcome.loss.is_finite() {
-                return Err(TrainError::Diverged { epoch: self.progress.epoch + 1 });
-            }
-            let sums = &mut self.progress.sums;
-            sums.loss += outcome.loss * part as f64;
-            sums.images += part as u64;
-            let guesses = outcome.logits.chunks_exact(classes).zip(&batch.labels[number * part..]);
-            sums.right += guesses
-                .filter(|(logits, label)| Verdict::of(logits, **label).guess == **label)
-                .count() as u64;
-        }
-        self.optimizer.step(&mut self.params, &mut self.gradients, rate);
-        self.progress.steps += 1;
-        if !self.averages.is_empty() {
-            average(&mut self.averages, &self.params, recipe.ema, self.progress.steps);
-        }
-        Ok(())
-    }
-
-    fn judge(&self, part: &Weights, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
-        let options = &self.trainer.options;
-        judge(&self.task.graph, part, options.level, options.threads, examples)
-    }
-
-    /// Evaluates, tells, keeps the best; says whether the run ends early.
-    fn end_epoch(&mut self, callback: &mut dyn Callback, rate: f64) -> Result<Option<Ended>, TrainError> {
-        let Trainer { data, recipe, .. } = self.trainer;
-        let sums = std::mem::take(&mut self.progress.sums);
-        self.progress.epoch += 1;
-        self.progress.step = 0;
-        let verdicts = self.judge(self.current(), &self.task.validation)?;
-        let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
-        // Of equally accurate epochs the one with the lower loss is better.
-        let key = |report: &EpochReport| Some((report.validation_top1?, -report.validation_loss?));
-        let mut report = EpochReport {
-            epoch: self.progress.epoch,
-            loss: sums.loss / (sums.images.max(1)) as f64,
-            accuracy: 100.0 * sums.right as f64 / (sums.images.max(1)) as f64,
-            rate,
-            validation_loss: metrics.as_ref().map(|metrics| metrics.loss),
-            validation_top1: metrics.as_ref().map(|metrics| metrics.top1),
-            validation_top5: metrics.as_ref().map(|metrics| metrics.top5),
-            best: true,
-            seconds: sums.seconds,
-            images_per_s: sums.images as f64 / sums.seconds.max(1e-9),
-        };
-        let before =
-            self.progress.best.and_then(|best| self.progress.history.get(best as usize - 1)).and_then(key);
-        report.best = before.is_none_or(|before| key(&report).is_none_or(|now| now > before));
-        if report.best {
-            self.progress.best = Some(report.epoch);
-            self.best = Some(self.current().clone());
-            if let Some(files) = &self.files {
-                let record = self.measured(metrics.as_ref());
-                write_model(&files.model, record, &self.trainer.trainee.graph, &self.whole(self.current()))?;
-            }
-        }
-        self.progress.history.push(report.clone());
-        callback.epoch(&report)?;
-        let waited = self.progress.best.map_or(0, |best| self.progress.epoch - best);
-        Ok((recipe.early_stop > 0 && waited >= u64::from(recipe.early_stop)).then_some(Ended::Early))
-    }
-
-    fn measured(&self, metrics: Option<&Metrics>) -> ModelRecord {
-        let accuracy = metrics.map(|metrics| Accuracy {
-            dataset: self.trainer.options.dataset.clone(),
-            top1: metrics.top1,
-            top5: metrics.top5,
-        });
-        ModelRecord { accuracy, ..self.record.clone() }
-    }
-
-    fn save(&mut self) -> Result<(), TrainError> {
-        if let Some(files) = &self.files {
-            let graph = &self.trainer.trainee.graph;
-            let mut progress = self.progress.clone();
-            progress.seconds = self.seconds();
-            let mut state = State::new(progress);
-            state.insert(WEIGHTS, graph, &self.whole(&self.params))?;
-            for (name, slot) in self.optimizer.slot_names().iter().zip(&self.optimizer.slots) {
-                state.insert(name, &self.task.graph, slot)?;
-            }
-            if !self.averages.is_empty() {
-                state.insert(AVERAGE, &self.task.graph, &self.averages)?;
-            }
-            state.write(&files.state())?;
-            write_model(&files.last(), self.record.clone(), graph, &self.whole(self.current()))?;
-        }
-        self.saved = Instant::now();
-        Ok(())
-    }
-
-    fn outcome(mut self, ended: Ended) -> Result<Outcome, TrainError> {
-        let Trainer { trainee, data, .. } = self.trainer;
-        let best = self.progress.best.unwrap_or(self.progress.epoch);
-        let mut part = self.best.take();
-        if part.is_none()
-            && ended != Ended::Interrupted
-            && let Some(files) = &self.files
-        {
-            // The best weights of a run that was resumed after its best epoch are in its model file.
-            let file = cygnet_weights::ModelFile::read(&files.model)?;
-            let lost = |name: &str| TrainError::Run {
-                path: files.model.clone(),
-                reason: format!("has no {name} any more; it is not the file that this run wrote"),
-            };
-            let params = trainee.graph.params().into_iter().skip(self.task.offset);
-            let values = params.map(|param| {
-                let tensor = file.tensors.get(&param.name).filter(|tensor| tensor.shape() == param.shape);
-                Ok(tensor.ok_or_else(|| lost(&param.name))?.to_f32().into_owned())
-            });
-            part = Some(values.collect::<Result<_, TrainError>>()?);
-        }
-        let part = part.unwrap_or_else(|| self.current().clone());
-        // Who interrupts a run does not wait for figures.
-        let judged = |examples| match ended {
-            Ended::Interrupted => Ok(Vec::new()),
-            Ended::Finished | Ended::Early | Ended::Time => self.judge(&part, examples),
-        };
-        let verdicts = judged(&self.task.validation)?;
-        let test_verdicts = judged(&self.task.test)?;
-        let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
-        let record = self.measured(metrics.as_ref());
-        let model = Trainee { weights: self.whole(&part), ..trainee.clone() };
-        Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
     }
 }

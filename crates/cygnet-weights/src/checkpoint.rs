@@ -1,8 +1,13 @@
 //! Opens a file of tensors in any known format, told by its content and never by its name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
-use crate::{Tensors, WeightsError, deep_compression, pth, safetensors};
+use crate::{Tensors, WeightsError, deep_compression, pth, safetensors, tensor::Bytes};
 
 /// What is in a file of tensors.
 #[derive(Debug, Clone)]
@@ -33,21 +38,31 @@ pub enum Format {
     DeepCompression,
 }
 
-/// Opens the file at `path`.
+/// Opens the file at `path`. On Unix its tensors lie in a map of the file: another file may be renamed to its place, as
+/// Cygnet writes files, but while the tensors are used nobody may write into it. Their numbers would change, and the
+/// process ends with a bus error if the file is shortened.
 ///
 /// # Errors
 /// Names the file and what is damaged, refused or not supported.
 pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, WeightsError> {
     let path = path.as_ref();
-    read_file(path).and_then(parse).map_err(|error| error.in_file(path))
+    read_file(path).and_then(parse_bytes).map_err(|error| error.in_file(path))
 }
 
-/// The bytes of a regular file; anything else has no size that could be trusted.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    if std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
-        return std::fs::read(path).map_err(WeightsError::Read);
+/// The bytes of a regular file, mapped if possible; anything else has no size that could be trusted.
+pub(crate) fn read_file(path: &Path) -> Result<Bytes, WeightsError> {
+    if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
+        return Err(WeightsError::Read(io::Error::other("is not a file")));
     }
-    Err(WeightsError::Read(std::io::Error::other("is not a file")))
+    let mut file = File::open(path).map_err(WeightsError::Read)?;
+    // Elsewhere no other file can be renamed to the place of a mapped one.
+    #[cfg(unix)]
+    if let Some(map) = Bytes::map(&file) {
+        return Ok(map);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(WeightsError::Read)?;
+    Ok(bytes.into())
 }
 
 /// Reads the bytes of a file.
@@ -55,11 +70,15 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, WeightsError> {
 /// # Errors
 /// See [`open`].
 pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
+    parse_bytes(bytes.into())
+}
+
+fn parse_bytes(bytes: Bytes) -> Result<Checkpoint, WeightsError> {
     let header_fits =
         bytes.first_chunk().is_some_and(|&length| u64::from_le_bytes(length) < bytes.len() as u64);
     match &bytes[..] {
         [_, _, _, _, _, _, _, _, b'{', ..] if header_fits || bytes[0] != 0x80 => {
-            let (tensors, metadata) = safetensors::parse(bytes)?;
+            let (tensors, metadata) = safetensors::parse_bytes(&bytes)?;
             Ok(Checkpoint { tensors, metadata, format: Format::Safetensors, taken_key: None })
         }
         file if deep_compression::recognises(file) => Ok(Checkpoint {
@@ -68,9 +87,9 @@ pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
             format: Format::DeepCompression,
             taken_key: None,
         }),
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(bytes)?, Format::TorchZip)),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(&bytes)?, Format::TorchZip)),
         [0x80, 2..=5, ..] => {
-            let (state, torch) = pth::parse_pickle(bytes)?;
+            let (state, torch) = pth::parse_pickle(&bytes)?;
             Ok(Checkpoint::of(state, if torch { Format::TorchLegacy } else { Format::Pickle }))
         }
         other => Err(WeightsError::UnknownFormat { looks_like: looks_like(other) }),

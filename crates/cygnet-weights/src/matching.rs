@@ -12,10 +12,13 @@ use std::fmt;
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 
-use crate::{Tensor, Tensors};
+use crate::{Numbers, Tensor, Tensors};
 
 /// The numbers of a graph's parameters, in the order of [`Graph::params`].
 pub type Weights = Vec<Vec<f32>>;
+
+/// As [`Weights`], where a file has them sharing its bytes.
+pub type FileWeights = Vec<Numbers>;
 
 /// How a checkpoint names and lays out the parameters of a graph.
 pub struct Naming {
@@ -117,7 +120,7 @@ fn is_ignored(key: &str) -> bool {
 ///
 /// # Errors
 /// All tensors that are missing, unexpected or misshapen.
-pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Result<Weights, Mismatch> {
+pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Result<FileWeights, Mismatch> {
     let params: Vec<(Param, String)> = graph
         .params()
         .into_iter()
@@ -128,7 +131,7 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
         tensors,
         channels_last: naming.channels_last,
         head,
-        classifier: params.last().map(|(param, _)| param.node),
+        classifier: graph.classifier(),
         used: HashSet::new(),
         mismatch: Mismatch {
             graph: graph.name().into(),
@@ -143,12 +146,12 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
             fit.take(key, tensor, param)
         } else if let Some(FoldedNorm { values, bias }) = folded_norm(graph, param, &params, tensors) {
             fit.used.insert(bias);
-            values
+            values.into()
         } else if let Some(values) = fit.new_head(param) {
-            values
+            values.into()
         } else {
             fit.mismatch.missing.push(key.clone());
-            Vec::new()
+            Vec::new().into()
         });
     }
     fit.finish(weights)
@@ -158,7 +161,7 @@ struct Fit<'t> {
     tensors: &'t Tensors,
     channels_last: bool,
     head: Head,
-    /// The node that holds the classifier: the last one with parameters.
+    /// The node that holds the classifier.
     classifier: Option<NodeId>,
     used: HashSet<&'t str>,
     mismatch: Mismatch,
@@ -174,12 +177,12 @@ pub fn trimmed(shape: &[usize]) -> &[usize] {
 const WITH_BACKGROUND: usize = 1001;
 
 impl<'t> Fit<'t> {
-    fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Vec<f32> {
+    fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Numbers {
         self.used.insert(key);
         let (shape, values) = if self.channels_last && param.role == Role::Weight {
             channels_first(tensor, &param.shape)
         } else {
-            (tensor.shape().to_vec(), tensor.to_f32().into_owned())
+            (tensor.shape().to_vec(), tensor.numbers())
         };
         let mut wanted = param.shape.clone();
         if trimmed(&shape) == trimmed(&wanted) {
@@ -188,12 +191,12 @@ impl<'t> Fit<'t> {
         wanted[0] += 1;
         let is_classifier = self.classifier == Some(param.node);
         if is_classifier && wanted[0] == WITH_BACKGROUND && trimmed(&shape) == trimmed(&wanted) {
-            values[values.len() / WITH_BACKGROUND..].to_vec()
+            values[values.len() / WITH_BACKGROUND..].to_vec().into()
         } else if let Some(values) = self.new_head(param) {
-            values
+            values.into()
         } else {
             self.mismatch.misshapen.push((key.into(), tensor.shape().to_vec(), param.shape.clone()));
-            Vec::new()
+            Vec::new().into()
         }
     }
 
@@ -203,7 +206,7 @@ impl<'t> Fit<'t> {
         (self.classifier == Some(param.node)).then(|| renew(param, seed))
     }
 
-    fn finish(mut self, weights: Weights) -> Result<Weights, Mismatch> {
+    fn finish(mut self, weights: FileWeights) -> Result<FileWeights, Mismatch> {
         let left: Vec<&String> =
             self.tensors.keys().filter(|key| !self.used.contains(key.as_str()) && !is_ignored(key)).collect();
         self.mismatch.unexpected = left.into_iter().cloned().collect();
@@ -245,7 +248,7 @@ fn folded_norm<'t>(
 
 /// The shape and numbers of a weight stored as `[height, width, in, out]` or `[in, out]`, as PyTorch stores it; a
 /// depthwise weight is stored as `[height, width, channels, multiplier]`.
-fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Vec<f32>) {
+fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Numbers) {
     let values = tensor.to_f32();
     let (window, inputs, outputs) = match *tensor.shape() {
         [height, width, channels, multiplier] if wanted[1] == 1 && channels * multiplier == wanted[0] => {
@@ -253,7 +256,7 @@ fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Vec<f32>) {
         }
         [height, width, inputs, outputs] => ([height, width], inputs, outputs),
         [inputs, outputs] => ([1, 1], inputs, outputs),
-        _ => return (tensor.shape().to_vec(), values.into_owned()),
+        _ => return (tensor.shape().to_vec(), tensor.numbers()),
     };
     let area = window[0] * window[1];
     let mut turned = Vec::with_capacity(values.len());
@@ -262,7 +265,7 @@ fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Vec<f32>) {
             turned.extend((0..area).map(|at| values[(at * inputs + input) * outputs + out]));
         }
     }
-    (vec![outputs, inputs, window[0], window[1]], turned)
+    (vec![outputs, inputs, window[0], window[1]], turned.into())
 }
 
 /// New weights: uniform with variance `1 / fan_in` (Kaiming's rule for a linear layer) and zero bias.
@@ -289,7 +292,8 @@ pub fn naming_by_execution(graph: &Graph) -> Naming {
     let layers = graph.params().into_iter().filter(|param| param.role == Role::Weight);
     let name = |(number, param): (usize, Param)| {
         let node = graph.node(param.node);
-        let depthwise = matches!(&node.op, Op::Conv(conv) if conv.groups > 1 && conv.groups == conv.out);
+        let depthwise =
+            matches!(&node.op, Op::Conv(conv) if conv.is_depthwise(graph.node(node.inputs[0]).shape[0]));
         (node.path.clone(), format!("{number:02}.{}", if depthwise { "dw" } else { "conv" }))
     };
     let names: HashMap<String, String> = layers.enumerate().map(name).collect();

@@ -52,9 +52,8 @@ pub(crate) struct StateDict {
 }
 
 /// Reads an archive of `torch.save`.
-pub(crate) fn parse_zip(file: Vec<u8>) -> Result<StateDict, WeightsError> {
-    let file = Bytes::from(file);
-    let mut archive = Archive::open(&file)?;
+pub(crate) fn parse_zip(file: &Bytes) -> Result<StateDict, WeightsError> {
+    let mut archive = Archive::open(file)?;
     let pickle_bytes = archive.entry("data.pkl", None, MAX_PICKLE_BYTES)?;
     let pickle = Pickle::load(&pickle_bytes)?;
     let limit = file.len();
@@ -66,11 +65,10 @@ pub(crate) fn parse_zip(file: Vec<u8>) -> Result<StateDict, WeightsError> {
 
 /// Reads a pickle: `torch.save`'s older format, or a plain pickle with NumPy arrays. The second value tells
 /// whether it is `torch.save`'s.
-pub(crate) fn parse_pickle(file: Vec<u8>) -> Result<(StateDict, bool), WeightsError> {
-    let file = Bytes::from(file);
-    let first = Pickle::load(&file)?;
+pub(crate) fn parse_pickle(file: &Bytes) -> Result<(StateDict, bool), WeightsError> {
+    let first = Pickle::load(file)?;
     if !matches!(first.root(), Node::Int(MAGIC)) {
-        let state = collect(&first, &file, file.len(), |_, _| {
+        let state = collect(&first, file, file.len(), |_, _| {
             Err(WeightsError::Archive { reason: "a plain pickle refers to a PyTorch storage" })
         })?;
         return Ok((state, false));
@@ -89,7 +87,7 @@ pub(crate) fn parse_pickle(file: Vec<u8>) -> Result<(StateDict, bool), WeightsEr
     next("no system record")?;
     let (pickle_bytes, pickle) = next("no object")?;
     let (_, keys) = next("no list of storages")?;
-    let storages = legacy_storages(&file, at, &pickle, &keys)?;
+    let storages = legacy_storages(file, at, &pickle, &keys)?;
     let state = collect(&pickle, &pickle_bytes, file.len(), |_, key| {
         storages.get(key).cloned().ok_or(WeightsError::Archive { reason: "a tensor's storage is missing" })
     })?;

@@ -35,13 +35,14 @@ const DTYPES: [(Dtype, FileDtype); 10] = [
     (Dtype::Bool, FileDtype::BOOL),
 ];
 
-/// Reads the file at `path`: its tensors in the order of their data, and its `__metadata__`.
+/// Reads the file at `path`: its tensors in the order of their data, and its `__metadata__`. Nobody may write into it
+/// while they are used: see [`open`](crate::open).
 ///
 /// # Errors
 /// Names the file and what is damaged, cut off or not supported.
 pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError> {
     let path = path.as_ref();
-    read_file(path).and_then(parse).map_err(|error| error.in_file(path))
+    read_file(path).and_then(|bytes| parse_bytes(&bytes)).map_err(|error| error.in_file(path))
 }
 
 /// Reads the bytes of a safetensors file; the tensors share them.
@@ -49,6 +50,10 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError>
 /// # Errors
 /// See [`read`].
 pub fn parse(bytes: Vec<u8>) -> Result<(Tensors, Metadata), WeightsError> {
+    parse_bytes(&bytes.into())
+}
+
+pub(crate) fn parse_bytes(bytes: &Bytes) -> Result<(Tensors, Metadata), WeightsError> {
     let file = bytes.len();
     let Some(&length) = bytes.first_chunk::<LENGTH_BYTES>() else {
         return Err(WeightsError::HeaderLength { header: LENGTH_BYTES as u64, file: file as u64 });
@@ -65,7 +70,6 @@ pub fn parse(bytes: Vec<u8>) -> Result<(Tensors, Metadata), WeightsError> {
             present: (file - start) as u64,
         });
     }
-    let bytes = Bytes::from(bytes);
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let mut tensors = Tensors::new();
     for name in header.offset_keys() {

@@ -57,14 +57,32 @@ impl fmt::Display for Dtype {
     }
 }
 
+/// All bytes of a file.
+enum Whole {
+    Read(Vec<u8>),
+    #[cfg(unix)]
+    Mapped(memmap2::Mmap),
+}
+
 /// A part of a file's bytes, shared by all tensors of that file.
 #[derive(Clone)]
 pub(crate) struct Bytes {
-    whole: Arc<Vec<u8>>,
+    whole: Arc<Whole>,
     range: Range<usize>,
 }
 
 impl Bytes {
+    /// A map of a whole file, if the system can make one and it is not empty.
+    #[cfg(unix)]
+    #[allow(unsafe_code, reason = "no safe call maps a file")]
+    pub(crate) fn map(file: &std::fs::File) -> Option<Bytes> {
+        // SAFETY: the bytes do not change, as `open` demands that nobody writes into the file, and Cygnet itself replaces
+        // files by renaming others to their place. Where the file was shortened all the same, a read of what is gone ends
+        // the process and yields nothing.
+        let map = unsafe { memmap2::Mmap::map(file) }.ok().filter(|map| !map.is_empty())?;
+        Some(Bytes { range: 0..map.len(), whole: Arc::new(Whole::Mapped(map)) })
+    }
+
     /// The part at `range`, counted from the start of this part.
     pub(crate) fn slice(&self, range: Range<usize>) -> Option<Bytes> {
         let length = self.range.len();
@@ -77,7 +95,7 @@ impl Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
-        Bytes { range: 0..bytes.len(), whole: Arc::new(bytes) }
+        Bytes { range: 0..bytes.len(), whole: Arc::new(Whole::Read(bytes)) }
     }
 }
 
@@ -85,7 +103,12 @@ impl std::ops::Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.whole[self.range.clone()]
+        let whole: &[u8] = match &*self.whole {
+            Whole::Read(bytes) => bytes,
+            #[cfg(unix)]
+            Whole::Mapped(map) => map,
+        };
+        &whole[self.range.clone()]
     }
 }
 
@@ -149,6 +172,15 @@ impl Tensor {
         Tensor::over(shape.into(), self.dtype, self.data.clone())
     }
 
+    /// The values as of [`Tensor::to_f32`], which share the tensor's bytes where that borrows.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        Numbers(match self.to_f32() {
+            Cow::Borrowed(_) => Held::Shared(self.data.clone()),
+            Cow::Owned(values) => Held::Own(values),
+        })
+    }
+
     /// The values as `f32`, rounded to nearest from wider types; borrowed if they already are `f32`, aligned
     /// and in the machine's byte order.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
@@ -171,6 +203,81 @@ impl Tensor {
             Dtype::U8 => each(bytes, |[value]| value.into()),
             Dtype::Bool => each(bytes, |[value]| (value != 0).into()),
         })
+    }
+}
+
+/// The numbers of a parameter. Those that share a tensor's bytes are copied when they are first written to.
+#[derive(Clone)]
+pub struct Numbers(Held);
+
+#[derive(Clone)]
+enum Held {
+    Own(Vec<f32>),
+    /// Aligned numbers in the machine's byte order.
+    Shared(Bytes),
+}
+
+impl Numbers {
+    /// The numbers as a list, copied if they are shared.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<f32> {
+        match self.0 {
+            Held::Own(values) => values,
+            Held::Shared(_) => self.to_vec(),
+        }
+    }
+}
+
+impl From<Vec<f32>> for Numbers {
+    fn from(values: Vec<f32>) -> Numbers {
+        Numbers(Held::Own(values))
+    }
+}
+
+impl std::ops::Deref for Numbers {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &self.0 {
+            Held::Own(values) => values,
+            Held::Shared(bytes) => <[f32]>::ref_from_bytes(bytes).expect("shared numbers are aligned"),
+        }
+    }
+}
+
+impl std::ops::DerefMut for Numbers {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        if let Held::Shared(_) = self.0 {
+            self.0 = Held::Own(self.to_vec());
+        }
+        match &mut self.0 {
+            Held::Own(values) => values,
+            Held::Shared(_) => unreachable!("copied above"),
+        }
+    }
+}
+
+impl AsRef<[f32]> for Numbers {
+    fn as_ref(&self) -> &[f32] {
+        self
+    }
+}
+
+impl PartialEq for Numbers {
+    fn eq(&self, other: &Numbers) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<Vec<f32>> for Numbers {
+    fn eq(&self, other: &Vec<f32>) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self[..].fmt(f)
     }
 }
 
@@ -217,6 +324,18 @@ mod tests {
             let tensor = Tensor::new([], dtype, bytes).unwrap();
             assert_eq!(&*tensor.to_f32(), [value], "{dtype}");
         }
+    }
+
+    #[test]
+    fn numbers_share_a_tensors_bytes_until_they_are_written_to() {
+        let tensor = Tensor::from_f32([3], &[1.0, 2.0, 3.0]).unwrap();
+        let mut numbers = tensor.numbers();
+        assert_eq!(numbers.as_ptr().cast(), tensor.bytes().as_ptr());
+        numbers[1] = 5.0;
+        assert_eq!((&numbers[..], &*tensor.to_f32()), (&[1.0, 5.0, 3.0][..], &[1.0, 2.0, 3.0][..]));
+        assert_eq!(tensor.numbers().into_vec(), [1.0, 2.0, 3.0]);
+        let halves = Tensor::new([1], Dtype::F16, f16::from_f32(0.5).to_le_bytes().into()).unwrap();
+        assert_eq!(halves.numbers(), vec![0.5]);
     }
 
     #[test]

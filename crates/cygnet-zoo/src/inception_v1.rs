@@ -3,7 +3,7 @@
 //!
 //! Two public versions differ. BVLC's for Caffe is the paper's: biases, local response normalisation, and its own
 //! layer names with dots for slashes. torchvision's has batch norm, a 3 × 3 where the paper has a 5 × 5, a 2 × 2 last
-//! pooling, and torchvision's names. Auxiliary classifiers are left out.
+//! pooling, and torchvision's names.
 
 use cygnet_graph::{Conv, LocalResponseNorm, Pool, Scope, Value};
 
@@ -44,6 +44,10 @@ const STAGES: [&[Row]; 3] = [
     &[row("5a", 256, [160, 320], [32, 128], 128), row("5b", 384, [192, 384], [48, 128], 128)],
 ];
 
+/// The modules that auxiliary heads read (section 5 of the paper), and the weight of the heads' losses.
+const HEADS: [&str; 2] = ["4a", "4d"];
+const HEAD_WEIGHT: f32 = 0.3;
+
 const NORM: LocalResponseNorm = LocalResponseNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
 
 /// torchvision's version, for images from -1 to 1.
@@ -83,6 +87,11 @@ fn torchvision(spec: &Spec, prepare: for<'g> fn(Value<'g>) -> Value<'g>) -> Buil
                     ]),
                     m.max().chain(&[("branch4.1", Conv::new(row.pool, 1))]),
                 ]));
+                if let Some(number) = head(spec, row) {
+                    let means = stem.on(x.adaptive_avg_pool([4, 4])).below(&format!("aux{number}"));
+                    let x = means.chain(&[("conv", Conv::new(128, 1))]);
+                    classify(&means.at, x, ["fc1", "fc2"], spec);
+                }
             }
         }
         net.at("fc").linear(x.global_avg_pool().dropout(0.2), spec.classes)
@@ -115,10 +124,26 @@ pub fn googlenet_caffe(spec: &Spec) -> Built {
                     ]),
                     m.max().chain(&[("pool_proj", Conv::new(row.pool, 1))]),
                 ]));
+                if let Some(number) = head(spec, row) {
+                    let means = stem.on(x.pool(Pool::avg(5, 3).ceil())).below(&format!("loss{number}"));
+                    let x = means.chain(&[("conv", Conv::new(128, 1))]);
+                    classify(&means.at, x, ["fc", "classifier"], spec);
+                }
             }
         }
         net.at("loss3.classifier").linear(x.global_avg_pool().dropout(0.4), spec.classes)
     })
+}
+
+/// The number of the auxiliary head that reads a module, if heads are wanted.
+fn head(spec: &Spec, row: &Row) -> Option<usize> {
+    HEADS.iter().position(|name| spec.auxiliary && *name == row.name).map(|head| head + 1)
+}
+
+/// The two layers at the end of an auxiliary head.
+fn classify<'g>(at: &Scope<'g>, x: Value<'g>, [hidden, last]: [&str; 2], spec: &Spec) {
+    let x = at.at(hidden).linear(x, 1024).relu().dropout(0.7);
+    at.at(last).linear(x, spec.classes).auxiliary(HEAD_WEIGHT);
 }
 
 fn conv_relu<'g>(scope: &Scope<'g>, x: Value<'g>, conv: Conv) -> Value<'g> {

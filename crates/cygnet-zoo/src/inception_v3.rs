@@ -1,7 +1,7 @@
 //! Inception v3: 5 × 5 and 7 × 7 convolutions in factors (Szegedy et al. 2015, arXiv 1512.00567).
 //!
 //! Names are torchvision's. In its modules the zeros around the map count in a pooled mean; in Keras', which follow
-//! the original, they do not, and batch norm has no scale. The auxiliary classifier is left out.
+//! the original, they do not, and batch norm has no scale; and they have no auxiliary head.
 
 use cygnet_graph::{Conv, Pool, Value};
 
@@ -23,7 +23,7 @@ pub fn inception_v3_transform_input(spec: &Spec) -> Built {
 
 /// Keras' version.
 pub fn inception_v3_keras(spec: &Spec) -> Built {
-    network(spec, KERAS, |image| image)
+    network(&Spec { auxiliary: false, ..spec.clone() }, KERAS, |image| image)
 }
 
 fn network(spec: &Spec, style: Style, prepare: for<'g> fn(Value<'g>) -> Value<'g>) -> Built {
@@ -48,12 +48,22 @@ fn network(spec: &Spec, style: Style, prepare: for<'g> fn(Value<'g>) -> Value<'g
         for (name, width) in [("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)] {
             x = net.at(name).feature(inception_c(&module(name, x), width));
         }
+        if spec.auxiliary {
+            head(&module("AuxLogits", x), spec.classes);
+        }
         x = inception_d(&module("Mixed_7a", x));
         for name in ["Mixed_7b", "Mixed_7c"] {
             x = net.at(name).feature(inception_e(&module(name, x)));
         }
         net.at("fc").linear(x.global_avg_pool().dropout(0.5), spec.classes)
     })
+}
+
+/// The auxiliary head (figure 8 of the paper).
+fn head(m: &Module<'_>, classes: usize) {
+    let means = m.on(m.x.pool(Pool::avg(5, 3)));
+    let x = means.chain(&[("conv0", Conv::new(128, 1)), ("conv1", Conv::new(768, 5).valid())]);
+    m.at.at("fc").linear(x.global_avg_pool(), classes).auxiliary(0.4);
 }
 
 /// Figure 5 of the paper, with one 5 × 5 kept.

@@ -1,4 +1,4 @@
-//! What a user may choose of every network: image size, channels, classes, width.
+//! What may be chosen of every network: image size, channels, classes, width, auxiliary heads.
 
 use cygnet_graph::{BuildError, Graph, Scope, Value};
 
@@ -16,13 +16,15 @@ pub struct Spec {
     pub classes: usize,
     /// Width multiplier.
     pub width: f64,
+    /// Whether to build the auxiliary heads, which only training needs, where the reference implementation has some.
+    pub auxiliary: bool,
 }
 
 impl Spec {
-    /// Three channels of 224 × 224, 1000 classes, width 1.
+    /// Three channels of 224 × 224, 1000 classes, width 1, no auxiliary heads.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Spec {
-        Spec { name: name.into(), image: [3, 224, 224], classes: 1000, width: 1.0 }
+        Spec { name: name.into(), image: [3, 224, 224], classes: 1000, width: 1.0, auxiliary: false }
     }
 
     /// Builds the network that `network` describes.

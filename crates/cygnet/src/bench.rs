@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
 use cygnet_runtime::{Plan, PlanOptions, PlanStep, Pool, RunError, Session, cpu, peak_gflops};
+use cygnet_weights::FileWeights;
 use serde::Serialize;
 
 use crate::verify::{synthetic, synthetic_param};
@@ -68,11 +69,13 @@ pub struct Timing {
     pub weight_bytes: usize,
 }
 
-/// What one step of a network took, on one thread.
+/// What one step of a network took, until all threads had done their part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepTiming {
     /// The network.
     pub model: String,
+    /// Threads that worked on it.
+    pub threads: usize,
     /// Its place in the plan.
     pub step: usize,
     /// What computes it.
@@ -91,7 +94,7 @@ pub struct StepTiming {
     pub bytes: u64,
     /// Billions of operations a second, two a multiply-add.
     pub gflops: f64,
-    /// Share of the peak of multiply-adds; above 100 where a kernel needs fewer than the definition.
+    /// Share of the threads' peak of multiply-adds; above 100 where a kernel needs fewer than the definition.
     pub percent_of_peak: f64,
     /// Billions of bytes a second.
     pub gbytes_per_s: f64,
@@ -100,16 +103,16 @@ pub struct StepTiming {
     pub bound: &'static str,
     /// That time as a share of its time.
     pub percent_of_bound: f64,
-    /// The peak of multiply-adds, two operations each: the best burst just before and after.
+    /// The peak of one thread's multiply-adds, two operations each: the best burst just before and after.
     pub peak_gflops: f64,
-    /// Bytes that a copy within the second-level cache reads and writes, likewise.
+    /// Bytes that one thread's copy within the second-level cache reads and writes, likewise.
     pub l2_gbytes_per_s: f64,
 }
 
 /// Weights made by a formula from their names, for a graph whose answers do not matter.
 #[must_use]
-pub fn random_weights(graph: &Graph) -> Vec<Vec<f32>> {
-    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4)).collect()
+pub fn random_weights(graph: &Graph) -> FileWeights {
+    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4).into()).collect()
 }
 
 /// An image made by a formula.
@@ -149,10 +152,10 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 ///
 /// # Errors
 /// If the weights do not fit the graph, or the system refuses to start threads.
-pub fn bench(
+pub fn bench<W: AsRef<[f32]>>(
     model: &str,
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &[W],
     options: BenchOptions,
 ) -> Result<Timing, RunError> {
     let BenchOptions { plan: plan_options, batch, duration, .. } = options;
@@ -195,22 +198,25 @@ pub fn bench(
     })
 }
 
-/// Times every step of a network on one thread, one image a run.
+/// Times every step of a network, one image a run, on one thread if the options do not say how many.
 ///
 /// # Errors
-/// If the weights do not fit the graph.
-pub fn bench_steps(
+/// If the weights do not fit the graph, or the system refuses a thread.
+pub fn bench_steps<W: AsRef<[f32]>>(
     model: &str,
     graph: &Graph,
-    weights: &[Vec<f32>],
-    options: PlanOptions,
-    duration: Duration,
+    weights: &[W],
+    options: BenchOptions,
 ) -> Result<Vec<StepTiming>, RunError> {
+    let BenchOptions { plan: options, threads, duration, .. } = options;
     let plan = Plan::new(graph.clone(), weights, options)?;
     let (program, steps) = (plan.program(), plan.steps());
     let image = random_image(graph);
     let mut arena = program.arena();
-    let mut team = Pool::new(1).expect("one thread is the caller's");
+    let wanted = threads.unwrap_or(1);
+    let mut team =
+        Pool::new(wanted).map_err(|error| RunError::Threads { wanted, reason: error.to_string() })?;
+    let threads = team.threads();
     let mut calls = vec![Duration::ZERO; program.calls().len()];
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); steps.len()];
     let (peak, bandwidth) = (peak_gflops(options.level, PROBE), l2_gbytes_per_s(PROBE));
@@ -235,10 +241,11 @@ pub fn bench_steps(
     let timing = |(i, (step, &ms)): (usize, (&PlanStep, &f64))| {
         let bytes = step.bytes_read + step.bytes_written + step.weight_bytes;
         let (gflops, gbytes_per_s) = (2e-6 * step.macs as f64 / ms, 1e-6 * bytes as f64 / ms);
-        let shares = [gflops / peak, gbytes_per_s / bandwidth].map(|share| 100.0 * share);
+        let shares = [gflops / peak, gbytes_per_s / bandwidth].map(|share| 100.0 * share / threads as f64);
         let bound = if shares[0] >= shares[1] { "compute" } else { "memory" };
         StepTiming {
             model: model.into(),
+            threads,
             step: i,
             kernel: step.kernel.clone(),
             node: step.name(graph).into(),

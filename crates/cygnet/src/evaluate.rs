@@ -132,8 +132,10 @@ pub fn evaluate(
 
 /// The photos to evaluate on.
 fn photos(path: &Path) -> Result<Dataset, Error> {
-    if path.is_dir() && !path.join("train").is_dir() {
+    let is_train = |name: &String| ["train", "training"].contains(&name.to_lowercase().as_str());
+    if path.is_dir() {
         match ClassFolder::open(path) {
+            Ok(folder) if folder.classes.iter().any(is_train) => {}
             Ok(ClassFolder { classes, samples }) => {
                 let samples = samples.into_iter().map(|(path, class)| Sample::file(path, class)).collect();
                 return Ok(Dataset { classes, samples });

@@ -7,8 +7,8 @@ use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, Checkpoint, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord, Naming,
-    Progress, Source, Tensor, Tensors, Weights, fit, is_model_file, naming_by_execution, sha256_of,
+    Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
+    Naming, Progress, Source, Tensor, Tensors, fit, is_model_file, naming_by_execution, sha256_of,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -19,6 +19,15 @@ use crate::Error;
 /// What weights were measured on when the zoo's table says nothing else.
 const IMAGENET: &str = "ImageNet-1k validation";
 
+/// What becomes of the auxiliary heads in a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heads {
+    /// They are left out.
+    Drop,
+    /// They stay if the checkpoint has all their tensors.
+    KeepIfThere,
+}
+
 /// A graph with its weights, how photos are prepared for it, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -27,7 +36,7 @@ pub struct Model {
     /// The network.
     pub graph: Graph,
     /// Its parameters, in the order of [`Graph::params`].
-    pub weights: Weights,
+    pub weights: FileWeights,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
     /// The name of each class; empty if unknown.
@@ -189,11 +198,22 @@ impl Model {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<Model, Error> {
+        Model::pretrained_with(name, classes, Heads::Drop, cache, progress)
+    }
+
+    /// As [`Model::pretrained`], perhaps with auxiliary heads.
+    pub(crate) fn pretrained_with(
+        name: &str,
+        classes: Option<usize>,
+        heads: Heads,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Model, Error> {
         let network = network(name)?;
         let (path, published) = pull(&network, cache, progress)?;
         let checkpoint = cygnet_weights::open(&path)?;
         let network = Network { checkpoint: Some(published), ..network };
-        from_checkpoint(&path, &checkpoint, &network, Some(published), classes)
+        from_checkpoint(&path, &checkpoint, &network, Some(published), classes, heads)
     }
 
     /// A model from a checkpoint of any readable format. `name` is the network's, perhaps with the tag of published
@@ -208,7 +228,16 @@ impl Model {
         name: Option<&str>,
         classes: Option<usize>,
     ) -> Result<Model, Error> {
-        let path = path.as_ref();
+        Model::convert_with(path.as_ref(), name, classes, Heads::Drop)
+    }
+
+    /// As [`Model::convert`], perhaps with auxiliary heads.
+    pub(crate) fn convert_with(
+        path: &Path,
+        name: Option<&str>,
+        classes: Option<usize>,
+        heads: Heads,
+    ) -> Result<Model, Error> {
         let named = name.map(network).transpose()?;
         let checkpoint = cygnet_weights::open(path)?;
         if is_model_file(&checkpoint.metadata) {
@@ -228,7 +257,7 @@ impl Model {
             Some(named) => Network { checkpoint: named.checkpoint.or(proven), ..named },
             None => published.map_or_else(|| recognise(path, &checkpoint), Ok)?,
         };
-        from_checkpoint(path, &checkpoint, &network, proven, classes)
+        from_checkpoint(path, &checkpoint, &network, proven, classes, heads)
     }
 
     /// Writes the model file, atomically.
@@ -404,13 +433,19 @@ fn from_checkpoint(
     network: &Network,
     published: Option<&'static registry::Checkpoint>,
     classes: Option<usize>,
+    heads: Heads,
 ) -> Result<Model, Error> {
     let side = network.side();
     let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
-    let plain = network.build()?;
     let mut best: Option<Mismatch> = None;
+    let plain = network.build()?;
     for naming in namings(network, &plain) {
-        let graph = graph_for(&plain, &checkpoint.tensors, &naming, classes)?;
+        let whole = match heads {
+            Heads::Drop => None,
+            Heads::KeepIfThere => Some(network.build_with_heads()?),
+        };
+        let whole = whole.filter(|whole| naming.covers(whole, &checkpoint.tensors));
+        let graph = graph_for(whole.as_ref().unwrap_or(&plain), &checkpoint.tensors, &naming, classes)?;
         match fit(&graph, &checkpoint.tensors, &naming, head) {
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
@@ -432,7 +467,7 @@ fn describe(
     network: &Network,
     published: Option<&'static registry::Checkpoint>,
     graph: Graph,
-    weights: Weights,
+    weights: FileWeights,
 ) -> Model {
     let as_published = graph.classes() == network.spec().classes;
     let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());

@@ -7,10 +7,11 @@ use std::time::Duration;
 use cygnet_graph::Graph;
 use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
 use cygnet_runtime::Level;
-use cygnet_weights::{Cache, Progress as Download};
+use cygnet_weights::{Cache, Numbers, Progress as Download};
 
 pub use cygnet_train::*;
 
+use crate::model::Heads;
 use crate::{Error, Model, bench, network, preprocess};
 
 /// Weights to start from.
@@ -54,7 +55,8 @@ pub fn fitting_recipe(start: &Start, splits: &Splits, image: Option<usize>) -> &
 }
 
 /// A network for the classes `labels` and the recipe's image size, with weights to start from. The classifier is new
-/// unless the weights are for the very same classes.
+/// unless the weights are for the very same classes. Auxiliary heads are there if the recipe wants them and the network
+/// starts from random weights or from a checkpoint that has theirs.
 ///
 /// # Errors
 /// If there is no such network, its weights cannot be had or do not fit, or it cannot have this image size.
@@ -67,23 +69,30 @@ pub fn trainee(
     progress: &mut dyn Download,
 ) -> Result<Trainee, Error> {
     let classes = labels.len();
+    let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
+    let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
     let mut model = match start {
-        Start::Pretrained => Model::pretrained(name, None, cache, progress).map_err(|error| match error {
-            Error::UnknownNetwork { .. } | Error::UnknownTag { .. } => error,
-            other => Error::NoStart { reason: other.to_string() },
-        })?,
-        Start::File(path) => Model::open(path).or_else(|error| match error {
-            Error::Ambiguous { .. } | Error::Unrecognised { .. } => Model::convert(path, Some(name), None),
+        Start::Pretrained => {
+            Model::pretrained_with(name, None, heads, cache, progress).map_err(|error| match error {
+                Error::UnknownNetwork { .. } | Error::UnknownTag { .. } => error,
+                other => Error::NoStart { reason: other.to_string() },
+            })?
+        }
+        Start::File(path) => Model::convert_with(path, None, None, heads).or_else(|error| match error {
+            Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
+                Model::convert_with(path, Some(name), None, heads)
+            }
             other => Err(other),
         })?,
         Start::Scratch => {
             let network = network(name)?;
             let side = network.side();
-            let graph = network.build()?.resized(side, side)?;
+            let graph = if wants_heads { network.build_with_heads()? } else { network.build()? };
+            let graph = graph.resized(side, side)?;
             Model {
                 id: network.id.clone(),
                 preprocess: preprocess(&network.preset(), graph.input_shape()),
-                weights: initial_weights(&graph, recipe.seed),
+                weights: initial_weights(&graph, recipe.seed).into_iter().map(Numbers::from).collect(),
                 graph,
                 labels: Vec::new(),
                 licence: None,
@@ -96,26 +105,35 @@ pub fn trainee(
     if model.labels != labels {
         let graph = model.graph.with_classes(classes)?;
         let params = graph.params();
-        let head = params.last().map(|param| param.node);
+        let classifiers = graph.classifiers();
         let fresh = initial_weights(&graph, recipe.seed);
         for ((weights, fresh), param) in model.weights.iter_mut().zip(fresh).zip(&params) {
-            if Some(param.node) == head {
-                *weights = fresh;
+            if classifiers.contains(&param.node) {
+                *weights = fresh.into();
             }
         }
         model.graph = graph;
     }
     let native = model.preprocess.size[0];
     let side = if recipe.image == 0 { native } else { recipe.image };
-    let graph = sized(&model.graph.without_softmax()?, side, recipe)?;
-    Ok(Trainee {
+    let mut trainee = Trainee {
         preprocess: prepared(model.preprocess, native, side, recipe),
         id: model.id,
-        graph,
-        weights: model.weights,
+        graph: model.graph.without_softmax()?,
+        weights: model.weights.into_iter().map(Numbers::into_vec).collect(),
         licence: model.licence,
         source: model.source,
-    })
+        without_heads: None,
+    };
+    trainee.graph = match sized(&trainee.graph, side, recipe) {
+        Err(error) if !trainee.graph.auxiliary().is_empty() => {
+            // Heads have windows of their own, which need larger images than the rest.
+            trainee = Trainee { without_heads: Some(error.to_string()), ..trainee.without_auxiliary() };
+            sized(&trainee.graph, side, recipe)?
+        }
+        sized => sized?,
+    };
+    Ok(trainee)
 }
 
 fn sized(graph: &Graph, side: usize, recipe: &Recipe) -> Result<Graph, Error> {
@@ -158,6 +176,7 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
             .map_err(|error| wrong(error.to_string()))?,
         licence: record.licence.clone(),
         source: record.source.clone(),
+        without_heads: None,
     })
 }
 
@@ -183,7 +202,8 @@ pub fn teacher(
     }
     let [_, height, width] = trainee.graph.input_shape();
     let graph = model.graph.without_softmax()?.resized(height, width)?;
-    Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
+    let weights = model.weights.into_iter().map(Numbers::into_vec).collect();
+    Ok(Some(Teacher { graph, weights, preprocess: model.preprocess }))
 }
 
 /// What a report says first: the network, its size, its latency on this machine, its accuracy.

@@ -84,6 +84,14 @@ enum TensorRow {
     Alias(String, Vec<usize>, String, String),
 }
 
+impl TensorRow {
+    fn name(&self) -> &str {
+        match self {
+            TensorRow::Own(name, ..) | TensorRow::Alias(name, ..) => name,
+        }
+    }
+}
+
 /// A row of `trace`: module, shape of its output, mean, mean of absolute values, first four values.
 type TraceRow = (String, Vec<usize>, f64, f64, Vec<f64>);
 

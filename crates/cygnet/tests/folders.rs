@@ -18,7 +18,7 @@ fn classifier() -> Classifier {
     let model = Model {
         id: "light".into(),
         graph,
-        weights: vec![vec![1.0; 3], vec![-4.0, 4.0], vec![0.0, 0.0]],
+        weights: vec![vec![1.0; 3].into(), vec![-4.0, 4.0].into(), vec![0.0, 0.0].into()],
         preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
         labels: vec!["dark".into(), "bright".into()],
         licence: None,

@@ -6,7 +6,7 @@ use std::path::Path;
 use cygnet::graph::{Conv, Graph, Param, Role};
 use cygnet::image::{Interpolation, Preprocess};
 use cygnet::verify::synthetic;
-use cygnet::weights::{Head, Naming, Tensor, Tensors, Weights, fit, naming_by_execution, safetensors};
+use cygnet::weights::{FileWeights, Head, Naming, Tensor, Tensors, fit, naming_by_execution, safetensors};
 use cygnet::{Classifier, Error, Model};
 use proptest::prelude::*;
 
@@ -31,8 +31,8 @@ fn tensors(graph: &Graph) -> Tensors {
     graph.params().into_iter().map(tensor).collect()
 }
 
-fn weights(graph: &Graph) -> Weights {
-    graph.params().iter().map(value).collect()
+fn weights(graph: &Graph) -> FileWeights {
+    graph.params().iter().map(|param| value(param).into()).collect()
 }
 
 fn model(classes: usize) -> Model {
@@ -146,7 +146,7 @@ fn other_classes_renew_the_classifier_only_when_asked() {
     let renewed = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
     let body = renewed.len() - 2;
     assert_eq!(renewed[..body], weights(&tiny(5))[..body]);
-    assert_eq!(renewed[body + 1], [0.0; 3]);
+    assert_eq!(renewed[body + 1][..], [0.0; 3]);
     let spread = renewed[body].iter().map(|x| x * x).sum::<f32>() / 12.0;
     assert!((0.05..0.75).contains(&spread), "variance {spread}, 1 / fan_in is 0.25");
     let again = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
@@ -214,8 +214,9 @@ fn a_folded_network_computes_what_the_unfolded_one_did() {
     }
     let fitted = fit(&graph, &folded, &naming_by_execution(&graph), Head::Keep).unwrap();
     let image = synthetic("input", 3 * 16 * 16, |v| v);
-    let run =
-        |weights: Weights| Classifier::new(Model { weights, ..model(5) }).unwrap().logits(&image).unwrap();
+    let run = |weights: FileWeights| {
+        Classifier::new(Model { weights, ..model(5) }).unwrap().logits(&image).unwrap()
+    };
     for (folded, whole) in run(fitted).iter().zip(run(weights(&graph))) {
         assert!((folded - whole).abs() < 1e-5, "{folded} {whole}");
     }

@@ -56,6 +56,7 @@ fn every_operator_has_a_case() {
     seen.dedup();
     let mut wanted: Vec<&str> = Activation::ALL.iter().map(|function| function.name()).collect();
     let others = [
+        "adaptive_avg_pool",
         "add",
         "avg_pool",
         "batch_norm",
@@ -84,7 +85,8 @@ fn every_operator_has_a_case() {
         | Op::BatchNorm(_)
         | Op::Activation { .. }
         | Op::Pool(_)
-        | Op::GlobalAvgPool => (),
+        | Op::GlobalAvgPool
+        | Op::AdaptiveAvgPool { .. } => (),
         Op::LocalResponseNorm(_) | Op::Add | Op::Mul | Op::Scale { .. } | Op::Concat => (),
         Op::Slice { .. } | Op::ChannelShuffle { .. } | Op::UpsampleLike | Op::Linear { .. } => (),
         Op::Dropout { .. } | Op::Softmax => (),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
 use cygnet::runtime::{Level, PlanOptions};
-use cygnet::weights::Cache;
+use cygnet::weights::{Cache, FileWeights};
 use cygnet::{Model, network};
 
 use crate::args::{Bench, BenchWeights};
@@ -24,9 +24,6 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
         batch: args.batch.into(),
         duration: Duration::from_secs_f64(args.seconds),
     };
-    if args.layers && options.threads.is_some_and(|threads| threads > 1) {
-        bail!("--layers times one thread; leave out --threads");
-    }
     let bar = progress::things(args.models.len() as u64, "timing", "networks");
     let (mut timings, mut colds) = (Vec::new(), Vec::new());
     for name in &args.models {
@@ -39,7 +36,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
         } else {
             let (id, graph, weights) = subject(args, name)?;
             if args.layers {
-                let steps = bench_steps(&id, &graph, &weights, options.plan, options.duration)?;
+                let steps = bench_steps(&id, &graph, &weights, options)?;
                 bar.suspend(|| {
                     if args.json { steps.iter().try_for_each(output::json) } else { print_steps(&id, &steps) }
                 })?;
@@ -71,7 +68,7 @@ fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
 }
 
 /// What a name stands for: an id, a graph and weights.
-fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, Vec<Vec<f32>>)> {
+fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeights)> {
     let is_published = args.weights == Some(BenchWeights::Default);
     let (id, graph, weights) = match cygnet::zoo::find(name) {
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
@@ -173,9 +170,10 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{id}: {} steps, {ms:.3} ms, {}MAC; peak {:.0} GFLOP/s, second-level cache {:.0} GB/s",
+        "\n{id}: {} steps, {ms:.3} ms, {}MAC, {}; a thread's peak {:.0} GFLOP/s, its second-level cache {:.0} GB/s",
         steps.len(),
         count(macs),
+        if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
         first.peak_gflops,
         first.l2_gbytes_per_s
     ))

@@ -244,6 +244,9 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     bar.finish_and_clear();
     let data = data?;
     warn(&data);
+    if let Some(reason) = &trainee.without_heads {
+        anstream::eprintln!("auxiliary heads are left out: {reason}");
+    }
 
     let name = data_path
         .file_name()
@@ -435,6 +438,11 @@ impl Callback for Screen {
             output::count(info.trained_params as u64),
             info.batch
         );
+        match info.auxiliary {
+            0 => {}
+            1 => text += " with an auxiliary head",
+            count => _ = write!(text, " with {count} auxiliary heads"),
+        }
         if info.parts > 1 {
             _ = write!(text, " in {} parts", info.parts);
         }

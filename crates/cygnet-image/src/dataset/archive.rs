@@ -72,7 +72,7 @@ fn members(path: &Path, reader: impl Read, mut unpacked: Option<&mut Vec<u8>>) -
         let inside = entry.path().map_err(broken)?.into_owned();
         let parts: Vec<String> = inside
             .components()
-            .filter(|part| *part != Component::CurDir)
+            .filter(|part| !matches!(part, Component::CurDir | Component::RootDir))
             .map(|part| part.as_os_str().to_string_lossy().into_owned())
             .collect();
         let hidden = parts.iter().any(|part| part.starts_with('.'));
@@ -100,30 +100,33 @@ fn members(path: &Path, reader: impl Read, mut unpacked: Option<&mut Vec<u8>>) -
     Ok(members)
 }
 
-/// Classes and parts by the folders' names, below the folders that all pictures share.
-fn labelled(path: &Path, members: &[Member], source: impl Fn(Range<u64>) -> Source) -> Found {
-    let folder = |depth: usize| {
-        let first = members.first()?.path.get(depth)?;
-        let shared =
-            members.iter().all(|member| member.path.len() > depth + 1 && member.path[depth] == *first);
-        (shared && Part::named(first).is_none()).then_some(())
-    };
-    // A class has a folder of its own, so at least one level below the shared ones remains.
+/// Classes and parts by the folders' names, below the folder that holds all others. Pictures that are in no class
+/// folder, and with a `train` folder those outside the parts, are left out.
+fn labelled<'m>(path: &Path, members: &'m [Member], source: impl Fn(Range<u64>) -> Source) -> Found {
     let mut depth = 0;
-    while folder(depth).is_some() && members.iter().all(|member| member.path.len() > depth + 2) {
+    loop {
+        let mut within = members.iter().filter(|member| member.path.len() > depth + 1);
+        let Some(first) = within.clone().next().map(|member| &member.path[depth]) else { break };
+        // A class has a folder of its own, so a level below the shared ones remains.
+        let goes_on = within.clone().any(|member| member.path.len() > depth + 2);
+        if !goes_on || Part::named(first).is_some() || !within.all(|member| member.path[depth] == *first) {
+            break;
+        }
         depth += 1;
     }
-    let train = members.iter().any(|member| Part::named(&member.path[depth]) == Some(Part::Train));
+    let below = |member: &'m Member| member.path.get(depth..).unwrap_or_default();
+    let is_train =
+        |member: &'m Member| below(member).first().and_then(|name| Part::named(name)) == Some(Part::Train);
+    let has_parts = members.iter().any(is_train);
     let mut found = Found::default();
     for member in members {
-        let below = &member.path[depth..];
-        let (part, class) = match (train, Part::named(&below[0])) {
-            (true, Some(part)) => (part, below.get(1)),
-            _ => (Part::Train, below.first()),
+        let [first, rest @ ..] = below(member) else { continue };
+        let (part, class) = match Part::named(first) {
+            Some(part) if has_parts => (part, rest),
+            None if has_parts => continue,
+            _ => (Part::Train, below(member)),
         };
-        let folders = below.len() - 1 - usize::from(train && Part::named(&below[0]).is_some());
-        // A picture outside the class folders has no class.
-        let Some(class) = class.filter(|_| folders > 0) else { continue };
+        let [class, _, ..] = class else { continue };
         found.classes.insert(class.clone());
         found.pictures.push(Labelled {
             part,

@@ -18,7 +18,7 @@ pub(super) fn is_images(name: &str) -> bool {
     name.ends_with("idx3-ubyte") || name.ends_with(".idx3") || name.ends_with(".idx")
 }
 
-/// The pictures of a folder with IDX files: those called `train…` to learn from, `t10k…` or `test…` for validation.
+/// The pictures of a folder with IDX files: those with `t10k` or `test` in their names for validation, the others to learn from.
 pub(super) fn in_folder(path: &Path) -> Result<Option<Found>> {
     let read = |source| ImageError::Read { path: path.to_owned(), source };
     let mut files: Vec<PathBuf> = Vec::new();
@@ -67,8 +67,7 @@ fn add(path: &Path, found: &mut Found) -> Result<()> {
         return Err(ImageError::Dataset { path: labels, reason });
     }
     let lower = name.to_lowercase();
-    let part =
-        if lower.starts_with("t10k") || lower.starts_with("test") { Part::Validation } else { Part::Train };
+    let part = if lower.contains("t10k") || lower.contains("test") { Part::Validation } else { Part::Train };
     let (bytes, height, width) = (Arc::new(pixels), shape[1], shape[2]);
     for (index, label) in label_bytes.iter().enumerate() {
         let class = label.to_string();

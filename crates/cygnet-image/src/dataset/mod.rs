@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use folder::{ClassFolder, collect_images};
 
-use crate::decode::{DecodeLimits, Image};
+use crate::decode::{DecodeLimits, Image, read_within};
 use crate::error::{ImageError, Result};
 
 /// Pictures with their classes.
@@ -67,11 +67,11 @@ impl Sample {
     /// The bytes of the picture's file, or its pixels where it has none.
     ///
     /// # Errors
-    /// [`ImageError::Read`].
-    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+    /// [`ImageError::Read`]; [`ImageError::File`] if it is too long for a picture within the limits.
+    pub fn bytes(&self, limits: DecodeLimits) -> Result<Cow<'_, [u8]>> {
         let failed = |source| ImageError::Read { path: self.name.clone().into(), source };
         match &self.source {
-            Source::File(path) => fs::read(path).map(Cow::Owned).map_err(failed),
+            Source::File(path) => read_within(path, limits).map(Cow::Owned),
             Source::Part { file, offset, length } => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut bytes = Vec::new();
@@ -91,14 +91,15 @@ impl Sample {
     /// # Errors
     /// [`ImageError::Read`] and [`ImageError::File`].
     pub fn decode(&self, limits: DecodeLimits) -> Result<Image> {
-        if let Source::File(path) = &self.source {
-            return Image::open_within(path, limits);
-        }
-        let bytes = self.bytes()?;
+        self.picture(&self.bytes(limits)?, limits)
+    }
+
+    /// The picture that its bytes hold.
+    pub(crate) fn picture(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Image> {
         if let Source::Grey { width, height, .. } = self.source {
             return Image::from_rgb(width, height, bytes.iter().flat_map(|&level| [level; 3]).collect());
         }
-        Image::decode(&bytes, limits)
+        Image::decode(bytes, limits)
             .map_err(|reason| ImageError::File { path: self.name.clone().into(), reason: Box::new(reason) })
     }
 }
@@ -224,6 +225,10 @@ fn assemble(path: &Path, found: Found) -> Result<Splits> {
     }
     if found.pictures.is_empty() {
         return Err(ImageError::NoImages { pattern: path.display().to_string() });
+    }
+    if classes.iter().all(|class| Part::named(class).is_some()) {
+        let reason = format!("has {} but no folder train of pictures to learn from", classes.join(" and "));
+        return Err(ImageError::Dataset { path: path.to_owned(), reason });
     }
     let mut parts: [Vec<Sample>; 3] = Default::default();
     for Labelled { part, class, name, source } in found.pictures {

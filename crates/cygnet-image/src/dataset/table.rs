@@ -29,6 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Found> {
         Some(Err(error)) => return Err(wrong(error.to_string())),
         None => return Err(wrong("is empty; expected a path and a label a line".into())),
     };
+    let folder = path.parent().unwrap_or(Path::new(""));
     let column = |names: &[&str]| {
         first
             .iter()
@@ -39,16 +40,28 @@ pub(super) fn read(path: &Path) -> Result<Found> {
             rows.next();
             [Some(file), Some(label), column(&PARTS)]
         }
-        _ => [Some(0), Some(1), Some(2)],
+        (None, None) if first.get(0).is_some_and(|file| folder.join(file).exists()) => {
+            [Some(0), Some(1), Some(2)]
+        }
+        (file, label) => {
+            let reason = match (file, label) {
+                (Some(_), _) => "has a column of paths but none called label",
+                (_, Some(_)) => "has a column of labels but none called path",
+                (None, None) => "starts with neither the headings path and label nor the path of a file",
+            };
+            return Err(wrong(format!(
+                "{reason}; expected a path and a label a line, seen from the table's folder"
+            )));
+        }
     };
-    let folder = path.parent().unwrap_or(Path::new(""));
     let mut found = Found::default();
     for (number, row) in rows.enumerate() {
         let row = row.map_err(|error| wrong(error.to_string()))?;
         let line = row.position().map_or(number as u64 + 1, csv::Position::line);
         let field = |column: Option<usize>| column.and_then(|column| StringRecord::get(&row, column));
         let (Some(file), Some(label)) = (field(columns[0]), field(columns[1])) else {
-            return Err(wrong(format!("line {line} has no label; expected a path and a label")));
+            let between = if tabs { "tab" } else { "comma" };
+            return Err(wrong(format!("line {line} has no label; expected a path, a {between} and a label")));
         };
         if file.is_empty() || label.is_empty() {
             return Err(wrong(format!("line {line}: path or label is empty")));

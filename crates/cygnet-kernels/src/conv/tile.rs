@@ -101,7 +101,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                 term_step = map.pixel;
             }
             for _ in 0..tiles {
-                let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(bias.add(j * I::LANES)));
+                let full = vectors::<I, VECTORS>(bias);
                 let mut tile = [full; PIXELS];
                 let mut half = [I::Half::load(bias.add(if HALF { VECTORS * I::LANES } else { 0 })); PIXELS];
                 for ky in kys.clone() {
@@ -114,15 +114,23 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                         let step = (*tap).step;
                         for _ in 0..(*tap).len {
                             a = opaque(a);
-                            let full: [I::V; VECTORS] = std::array::from_fn(|j| I::load(b.add(j * I::LANES)));
+                            let full = vectors::<I, VECTORS>(b);
                             if HALF {
                                 let weight = I::Half::load(b.add(VECTORS * I::LANES));
+                                // An input that is read once is a part of its multiply-add; two of them are faster than
+                                // an instruction of its own.
+                                let twin = opaque(a);
                                 for (i, (sums, sum)) in tile.iter_mut().zip(&mut half).enumerate() {
                                     let x = I::splat(*a.add(i * step));
                                     for (sum, weight) in sums.iter_mut().zip(full) {
                                         *sum = I::fma(x, weight, *sum);
                                     }
-                                    *sum = I::Half::fma(I::half(x), weight, *sum);
+                                    let x = if VECTORS == 1 {
+                                        I::Half::splat(*twin.add(i * step))
+                                    } else {
+                                        I::half(x)
+                                    };
+                                    *sum = I::Half::fma(x, weight, *sum);
                                 }
                             } else {
                                 for (i, sums) in tile.iter_mut().enumerate() {
@@ -189,5 +197,21 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                 x += PIXELS;
             }
         }
+    }
+}
+
+/// `N` vectors that follow each other.
+///
+/// # Safety
+/// As [`Isa::load`].
+#[inline(always)]
+unsafe fn vectors<I: Isa, const N: usize>(from: *const f32) -> [I::V; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut vectors = [I::splat(0.0); N];
+        unroll!(V < N, {
+            vectors[V] = I::load(from.add(V * I::LANES));
+        });
+        vectors
     }
 }

@@ -4,14 +4,18 @@ use super::View;
 use super::chunk::Rows;
 use super::program::{Limits, Memory, Work};
 
-/// Cross-entropy of the softmax of logits against target probabilities, its share of each image, and the gradient times
-/// the run's scale.
+/// Cross-entropy of the softmax of logits against target probabilities times a weight, its share of each image, and the
+/// gradient times the run's scale.
 #[derive(Clone, Debug)]
 pub struct Loss {
     /// `[images, 1, 1, classes]`.
     pub logits: View,
     /// Where the gradient goes; none without a backward pass.
     pub to: Option<View>,
+    /// Factor of the loss.
+    pub weight: f32,
+    /// How many losses of each image come before this one.
+    pub number: usize,
 }
 
 impl Work for Loss {
@@ -25,7 +29,7 @@ impl Work for Loss {
             && logits.pixels() == 1
             && self.to.is_none_or(|to| to.fits(limits.arena) && same(&to))
             && limits.targets == logits.images * logits.channels
-            && limits.losses == logits.images
+            && self.number < limits.losses / logits.images
     }
 
     fn tasks(&self) -> usize {
@@ -43,14 +47,14 @@ impl Work for Loss {
             let exp = |x: f32| f64::from(x - largest).exp();
             let sum: f64 = logits.iter().map(|&x| exp(x)).sum();
             let log_sum = sum.ln();
-            let images = self.logits.images as f64;
+            let (weight, images) = (f64::from(self.weight), self.logits.images as f64);
             let terms = logits.iter().zip(targets).filter(|(_, t)| **t != 0.0);
             let loss: f64 = terms.map(|(&x, &t)| f64::from(t) * (log_sum - f64::from(x - largest))).sum();
-            *memory.losses.add(task) = loss / images;
+            *memory.losses.add(self.number * self.logits.images + task) = loss * weight / images;
             let Some(to) = self.to else { return };
             let to = Rows::of(memory.arena, &to, task).at;
             let whole: f64 = targets.iter().map(|&t| f64::from(t)).sum();
-            let scale = f64::from(memory.scale) / images;
+            let scale = f64::from(memory.scale) * weight / images;
             for (c, (&x, &t)) in logits.iter().zip(targets).enumerate() {
                 *to.add(c) = ((exp(x) / sum * whole - f64::from(t)) * scale) as f32;
             }

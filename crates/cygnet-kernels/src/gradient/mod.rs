@@ -159,7 +159,9 @@ pub enum Gradient {
 }
 
 impl Gradient {
-    fn view(&self) -> View {
+    /// The gradient that lies in memory.
+    #[must_use]
+    pub fn view(&self) -> View {
         match *self {
             Gradient::Plain(g) | Gradient::Norm { g, .. } | Gradient::Clamp { g, .. } => g,
         }

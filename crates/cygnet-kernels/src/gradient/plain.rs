@@ -5,6 +5,7 @@ use super::chunk::{self, Block, Blocks, Rows};
 use super::program::{Limits, Memory, Work};
 use crate::activation::Activation;
 use crate::isa::{Isa, Kernel};
+use crate::reference::adaptive_window;
 
 /// Rows of a task that works row by row.
 const ROWS: usize = 256;
@@ -594,6 +595,8 @@ pub enum PlainOp {
     },
     /// Nearest-neighbour enlargement.
     Upsample,
+    /// Means over [windows that cover the map](adaptive_window), as many as the result has pixels.
+    AdaptiveMean,
     /// A map to a vector in channel-major order.
     Flatten,
 }
@@ -604,7 +607,7 @@ impl Work for Plain {
         let sizes = match self.op {
             PlainOp::Softmax => same(x, y),
             PlainOp::LocalResponseNorm { size, .. } => same(x, y) && size > 0,
-            PlainOp::Upsample => x.images == y.images && x.channels == y.channels,
+            PlainOp::Upsample | PlainOp::AdaptiveMean => x.images == y.images && x.channels == y.channels,
             PlainOp::Flatten => {
                 x.images == y.images && y.pixels() == 1 && y.channels == x.channels * x.pixels()
             }
@@ -711,6 +714,27 @@ impl Work for Plain {
                                     for c in 0..channels {
                                         *to.add(c) += *whole.add(c);
                                     }
+                                }
+                            }
+                        }
+                    }
+                }
+                PlainOp::AdaptiveMean => {
+                    let (x_size, y_size) = ([self.x.height, self.x.width], [self.y.height, self.y.width]);
+                    for pixel in 0..y_pixels {
+                        let place = [pixel / y_size[1], pixel % y_size[1]];
+                        let window = |axis: usize| adaptive_window(place[axis], y_size[axis], x_size[axis]);
+                        let (rows, columns) = (window(0), window(1));
+                        let share = 1.0 / (rows.len() * columns.len()) as f32;
+                        let mean = y.get(pixel, 0);
+                        if to.is_none() {
+                            mean.write_bytes(0, channels);
+                        }
+                        for source in rows.flat_map(|y| columns.clone().map(move |x| y * x_size[1] + x)) {
+                            for c in 0..channels {
+                                match to {
+                                    None => *mean.add(c) += share * *x.get(source, c),
+                                    Some(to) => *to.get(source, c) += share * *mean.add(c),
                                 }
                             }
                         }

@@ -170,7 +170,7 @@ impl Arena {
         Arena { memory: vec![Line([0.0; LINE]); lines], losses: vec![0.0; losses] }
     }
 
-    /// The sum of all images' losses.
+    /// The sum of all losses of all images.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.losses.iter().sum()
@@ -248,7 +248,8 @@ pub struct Run<'a> {
 }
 
 impl Program {
-    /// Checks the steps, which share an arena of `arena` numbers. `params` are the parameters' lengths, `losses` the number of images whose loss is kept.
+    /// Checks the steps, which share an arena of `arena` numbers. `params` are the parameters' lengths, `losses` how many
+    /// losses of single images are kept.
     ///
     /// # Errors
     /// Which step does not fit, or that the CPU lacks the instruction set.

@@ -67,6 +67,10 @@ impl Isa for Portable {
         each(a, b, |a, b| a / b)
     }
     #[inline(always)]
+    unsafe fn sqrt(x: V) -> V {
+        x.map(f32::sqrt)
+    }
+    #[inline(always)]
     unsafe fn fma(a: V, b: V, c: V) -> V {
         each(each(a, b, |a, b| a * b), c, |ab, c| ab + c)
     }

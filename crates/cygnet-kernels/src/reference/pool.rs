@@ -70,6 +70,33 @@ pub fn avg_pool<T: Float>(shape: &PoolShape, x: &[T], count_include_pad: bool) -
     )
 }
 
+/// The part of `size` rows or columns that output `o` of `outputs` is the mean of.
+#[must_use]
+pub fn adaptive_window(o: usize, outputs: usize, size: usize) -> std::ops::Range<usize> {
+    o * size / outputs..((o + 1) * size).div_ceil(outputs)
+}
+
+/// Means over windows that cover a map `[channels, height, width]`, `output` of them in rows and columns.
+pub fn adaptive_avg_pool<T: Float>(
+    x: &[T],
+    [channels, height, width]: [usize; 3],
+    output: [usize; 2],
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(channels * output[0] * output[1]);
+    for x in x.chunks_exact(height * width) {
+        for oy in 0..output[0] {
+            let rows = adaptive_window(oy, output[0], height);
+            for ox in 0..output[1] {
+                let columns = adaptive_window(ox, output[1], width);
+                let count = rows.len() * columns.len();
+                let seen = rows.clone().flat_map(|y| &x[y * width..][columns.clone()]);
+                out.push(T::from_f64(seen.map(|x| x.to_f64()).sum::<f64>() / count as f64));
+            }
+        }
+    }
+    out
+}
+
 /// Mean of each channel.
 pub fn global_avg_pool<T: Float>(x: &[T], channels: usize) -> Vec<T> {
     let plane = x.len() / channels;

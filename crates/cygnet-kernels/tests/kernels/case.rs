@@ -2,7 +2,7 @@
 
 use cygnet_kernels::pool::Pool;
 use cygnet_kernels::reference::{self, ConvShape};
-use cygnet_kernels::{Activation, Call, Conv, ConvWeights, Depthwise, Level, Map, Part, Window};
+use cygnet_kernels::{Activation, Call, Conv, ConvWeights, Depthwise, Level, Map, Part, Store, Window};
 
 use crate::memory::{Gaps, Memory, activate, agrees, levels, to_f64, tolerance, values};
 
@@ -111,6 +111,19 @@ impl Case {
         values(self.out * inputs * self.window.kernel.iter().product::<usize>(), self.seed + 1)
     }
 
+    /// What [`Case::given_weight`] is multiplied by, which yields [`Case::weight`] without rounding.
+    pub(crate) fn scale(&self) -> Vec<f32> {
+        (0..self.out).map(|o| if o % 3 == 1 { 0.5 } else { 1.0 }).collect()
+    }
+
+    /// The weight that a dense convolution gets, before its scale.
+    pub(crate) fn given_weight(&self) -> Vec<f32> {
+        let (mut weight, scale) = (self.weight(), self.scale());
+        let per_output = (weight.len() / self.out.max(1)).max(1);
+        weight.chunks_mut(per_output).zip(scale).for_each(|(of, by)| of.iter_mut().for_each(|w| *w /= by));
+        weight
+    }
+
     pub(crate) fn bias(&self) -> Vec<f32> {
         values(self.out, self.seed + 2)
     }
@@ -159,12 +172,15 @@ impl Case {
 
     fn calls(&self, level: Level, parts: &[Part], residual: Option<Map>, output: Map) -> Vec<Call> {
         let (weight, bias) = (self.weight(), self.bias());
+        let mut store = Store::new(level);
         if self.depthwise {
             let [part] = parts else { unreachable!("depthwise cases have one part") };
-            let call = Depthwise::new(level, self.window, part.map, &weight, &bias, output, self.activation);
+            let call =
+                Depthwise::new(&mut store, self.window, part.map, &weight, &bias, output, self.activation);
             return vec![Call::Depthwise(Box::new(call))];
         }
         let (ins, outs) = (self.inputs() / self.groups, self.out / self.groups);
+        let (weight, scale) = (self.given_weight(), self.scale());
         let group = |group: usize| {
             let of_group = |map: Map| map.slice(group * outs, outs);
             let part = |part: &Part| match self.groups {
@@ -175,12 +191,13 @@ impl Case {
             let per_group = weight.len() / self.groups;
             let data = ConvWeights {
                 weight: &weight[group * per_group..][..per_group],
+                scale: &scale[group * outs..][..outs],
                 bias: &bias[group * outs..][..outs],
                 inputs: ins,
             };
             let residual = residual.map(of_group);
             Call::Conv(Box::new(Conv::new(
-                level,
+                &mut store,
                 self.window,
                 &parts,
                 data,
@@ -265,7 +282,7 @@ impl Case {
         for level in levels() {
             let whole = self.run(level);
             let mut calls = Vec::new();
-            let (weight, bias) = (self.weight(), self.bias());
+            let (weight, scale, bias) = (self.given_weight(), self.scale(), self.bias());
             let per_output = weight.len() / self.out;
             for channels in cut(self.out, self.seed) {
                 for columns in cut(output.width, self.seed + 9) {
@@ -288,12 +305,13 @@ impl Case {
                     };
                     let parts: Vec<Part> = parts.iter().map(shifted).collect();
                     let data = ConvWeights {
+                        scale: &scale[channels.clone()],
                         weight: &weight[channels.start * per_output..channels.end * per_output],
                         bias: &bias[channels.clone()],
                         inputs: self.inputs(),
                     };
                     calls.push(Call::Conv(Box::new(Conv::new(
-                        level,
+                        &mut Store::new(level),
                         Window { pad: [pad[0], 0], ..self.window },
                         &parts,
                         data,

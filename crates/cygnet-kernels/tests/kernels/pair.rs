@@ -1,7 +1,7 @@
 //! Two convolutions row by row: the same to the bit as one after the other.
 
 use cygnet_kernels::pool::Pool;
-use cygnet_kernels::{Call, Conv, ConvWeights, Depthwise, Level, Map, Pair};
+use cygnet_kernels::{Call, Conv, ConvWeights, Depthwise, Level, Map, Pair, Store};
 use proptest::prelude::*;
 
 use crate::case::Case;
@@ -39,12 +39,13 @@ impl Both {
         let row = (halo[0] + width + halo[1]) * dense.out + 1;
         let offset = halo[0] * dense.out;
         let between = Map { offset, row, halo, ..Map::dense(0, [dense.out, height, width]) };
-        let (weight, bias) = (dense.weight(), dense.bias());
-        let data = ConvWeights { weight: &weight, bias: &bias, inputs: dense.inputs() };
-        let first = Conv::new(level, dense.window, &parts, data, between, None, dense.activation);
+        let (weight, scale, bias) = (dense.given_weight(), dense.scale(), dense.bias());
+        let data = ConvWeights { weight: &weight, scale: &scale, bias: &bias, inputs: dense.inputs() };
+        let mut store = Store::new(level);
+        let first = Conv::new(&mut store, dense.window, &parts, data, between, None, dense.activation);
         let (weight, bias) = (depthwise.weight(), depthwise.bias());
         let (window, activation) = (depthwise.window, depthwise.activation);
-        let second = Depthwise::new(level, window, between, &weight, &bias, output, activation);
+        let second = Depthwise::new(&mut store, window, between, &weight, &bias, output, activation);
         let pair = Call::Pair(Box::new(Pair::new(first, second)));
         memory.run_on(pool, level, vec![pair], &output)
     }

@@ -1,7 +1,7 @@
 //! Winograd's form of 3×3 convolutions, within a bound of its own. It wants a channel and a pixel at least.
 
 use cygnet_kernels::pool::Pool;
-use cygnet_kernels::{Activation, Call, ConvWeights, Level, Winograd};
+use cygnet_kernels::{Activation, Call, ConvWeights, Level, Store, Winograd};
 use proptest::prelude::*;
 
 use crate::case::Case;
@@ -16,9 +16,17 @@ const BOUND: f64 = 10.0;
 
 fn run(case: &Case, level: Level, pool: &mut Pool) -> Vec<Option<f32>> {
     let (memory, parts, residual, output) = case.memory();
-    let (weight, bias) = (case.weight(), case.bias());
-    let data = ConvWeights { weight: &weight, bias: &bias, inputs: case.inputs() };
-    let call = Winograd::new(level, case.window, &parts[0], data, output, residual, case.activation);
+    let (weight, scale, bias) = (case.given_weight(), case.scale(), case.bias());
+    let data = ConvWeights { weight: &weight, scale: &scale, bias: &bias, inputs: case.inputs() };
+    let call = Winograd::new(
+        &mut Store::new(level),
+        case.window,
+        &parts[0],
+        data,
+        output,
+        residual,
+        case.activation,
+    );
     memory.run_on(pool, level, vec![Call::Winograd(Box::new(call))], &output)
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cygnet_graph::{Activation, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
-use cygnet_kernels::{self as kernels, Binary, Call, Map, Plain, Pooling, Window};
+use cygnet_kernels::{self as kernels, Binary, Call, Map, Plain, Pooling, Store, Window};
 
 use super::PlanOptions;
 use super::layout::{self, Layout, Place, Value, pieces};
@@ -14,7 +14,7 @@ use super::rules::{self, Affine, Fused, Rule, fuse};
 pub(super) type Params<'p> = [Vec<&'p [f32]>];
 
 /// Makes a call once buffers have their offsets.
-type Make<'a> = Box<dyn FnOnce(&Layout, &Params<'_>) -> Call + 'a>;
+type Make<'a> = Box<dyn FnOnce(&Layout, &Params<'_>, &mut Store) -> Call + 'a>;
 
 /// A graph as calls that are still to be made.
 pub(super) struct Lowered<'a> {
@@ -119,6 +119,7 @@ impl<'a> Lowering<'a> {
                     | Op::Activation { .. }
                     | Op::Pool(_)
                     | Op::GlobalAvgPool
+                    | Op::AdaptiveAvgPool { .. }
                     | Op::LocalResponseNorm(_)
                     | Op::Add
                     | Op::Mul
@@ -157,7 +158,7 @@ impl<'a> Lowering<'a> {
         &mut self,
         reads: &[(&[Place], [usize; 2])],
         writes: &[Place],
-        make: impl FnOnce(&Layout, &Params<'_>) -> Call + 'a,
+        make: impl FnOnce(&Layout, &Params<'_>, &mut Store) -> Call + 'a,
     ) {
         let now = self.calls.len();
         for (value, pad) in reads {
@@ -213,7 +214,7 @@ impl<'a> Lowering<'a> {
         let level = self.options.level;
         let reads: Vec<_> = inputs.iter().map(|value| (value.as_slice(), [0, 0])).collect();
         let (maps, out) = (inputs.clone(), output.clone());
-        self.call(&reads, &output, move |layout, params| {
+        self.call(&reads, &output, move |layout, params, _| {
             let maps = maps.iter().map(|value| layout.map(value)).collect();
             Call::Plain(Box::new(kernels::PlainCall::new(level, op(params), maps, layout.map(&out))))
         });
@@ -294,6 +295,7 @@ impl<'a> Lowering<'a> {
                 self.channelwise(id, 0, move |_, _| plain.clone());
             }
             Op::GlobalAvgPool => self.channelwise(id, 0, |_, _| Plain::GlobalMean),
+            Op::AdaptiveAvgPool { .. } => self.channelwise(id, 0, |_, _| Plain::AdaptiveMean),
             Op::LocalResponseNorm(norm) => {
                 let constants = [norm.alpha, norm.beta, norm.k];
                 self.whole(id, Plain::LocalResponseNorm { size: norm.size, constants });
@@ -330,7 +332,7 @@ impl<'a> Lowering<'a> {
     fn conv(&mut self, id: NodeId, conv: &Conv) {
         let inputs = self.graph.node(self.graph.node(id).inputs[0]).shape[0];
         let (window, columns) = self.window(id, conv);
-        let is_depthwise = rules::is_depthwise(conv, inputs);
+        let is_depthwise = conv.is_depthwise(inputs);
         let fused = fuse(self, StepNode { id, rule: None }, !is_depthwise);
         if is_depthwise {
             self.depthwise(window, columns, fused);
@@ -348,7 +350,6 @@ impl<'a> Lowering<'a> {
         };
         let (second, columns) = self.window(head.id, conv);
         let depthwise = fuse(self, head, false);
-        let level = self.options.level;
         let from = self.value(self.graph.node(dense.first()).inputs[0]).clone();
         let output = self.allocate(depthwise.last());
         let [channels, height, width] = crate::reference::map(&self.graph.node(dense.last()).shape);
@@ -356,7 +357,7 @@ impl<'a> Lowering<'a> {
         let weights = channels * (from.len() * window.kernel[0] * window.kernel[1] + 1)
             + channels * (second.kernel[0] * second.kernel[1] + 1);
         let (source, to) = (from.clone(), output.clone());
-        self.call(&[(&source, pad)], &output, move |layout, params| {
+        self.call(&[(&source, pad)], &output, move |layout, params, store| {
             // The map between lies nowhere yet; its rows do not follow each other.
             let row = (columns[0] + width + columns[1]) * channels + 1;
             let middle = Map {
@@ -366,13 +367,14 @@ impl<'a> Lowering<'a> {
                 ..Map::dense(0, [channels, height, width])
             };
             let all: Vec<usize> = (0..channels).collect();
-            let (weight, bias) = dense.weights(params, channels, &all);
-            let data = kernels::ConvWeights { weight: &weight, bias: &bias, inputs: from.len() };
+            let [scale, bias] = dense.factors(params, channels, &all);
+            let weight = dense.weight(params);
+            let data = kernels::ConvWeights { weight, scale: &scale, bias: &bias, inputs: from.len() };
             let parts = parts(layout, &from);
-            let first = kernels::Conv::new(level, window, &parts, data, middle, None, dense.activation);
-            let (weight, bias) = depthwise.weights(params, channels, &all);
+            let first = kernels::Conv::new(store, window, &parts, data, middle, None, dense.activation);
+            let (weight, bias) = depthwise.scaled(params, channels, &all);
             let (out, activation) = (layout.map(&to), depthwise.activation);
-            let second = kernels::Depthwise::new(level, second, middle, &weight, &bias, out, activation);
+            let second = kernels::Depthwise::new(store, second, middle, &weight, &bias, out, activation);
             Call::Pair(Box::new(kernels::Pair::new(first, second)))
         });
         nodes.iter().for_each(|node| self.values[node.id.0] = Some(output.clone()));
@@ -389,7 +391,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, fused: Fused<'a>) {
-        let PlanOptions { level, strict, .. } = self.options;
+        let strict = self.options.strict;
         let input = self.value(self.graph.node(fused.first()).inputs[0]).clone();
         let output = self.allocate(fused.last());
         let residual = fused.residual.map(|other| self.value(other).clone());
@@ -410,18 +412,21 @@ impl<'a> Lowering<'a> {
                 [(from.clone(), pad)].into_iter().chain(term.clone().map(|term| (term, [0, 0]))).collect();
             let reads: Vec<_> = reads.iter().map(|(value, pad)| (value.as_slice(), *pad)).collect();
             let (fused, out) = (Rc::clone(&fused), to.clone());
-            self.call(&reads, &to, move |layout, params| {
+            self.call(&reads, &to, move |layout, params, store| {
                 let parts = parts(layout, &from);
-                let (weight, bias) = fused.weights(params, all, &range.collect::<Vec<_>>());
-                let data = kernels::ConvWeights { weight: &weight, bias: &bias, inputs: from.len() };
+                let weight = fused.weight(params);
+                let each = weight.len() / all;
+                let weight = &weight[range.start * each..range.end * each];
+                let [scale, bias] = fused.factors(params, all, &range.collect::<Vec<_>>());
+                let data = kernels::ConvWeights { weight, scale: &scale, bias: &bias, inputs: from.len() };
                 let term = term.map(|value| layout.map(&value));
                 let (out, activation) = (layout.map(&out), fused.activation);
                 if is_winograd {
                     let part = &parts[0];
-                    let call = kernels::Winograd::new(level, window, part, data, out, term, activation);
+                    let call = kernels::Winograd::new(store, window, part, data, out, term, activation);
                     return Call::Winograd(Box::new(call));
                 }
-                Call::Conv(Box::new(kernels::Conv::new(level, window, &parts, data, out, term, activation)))
+                Call::Conv(Box::new(kernels::Conv::new(store, window, &parts, data, out, term, activation)))
             });
         }
         let weights = all * (inputs * window.kernel[0] * window.kernel[1] + 1);
@@ -432,7 +437,6 @@ impl<'a> Lowering<'a> {
     }
 
     fn depthwise(&mut self, window: Window, pad: [usize; 2], fused: Fused<'a>) {
-        let level = self.options.level;
         let input = self.value(self.graph.node(fused.first()).inputs[0]).clone();
         let output = self.allocate(fused.last());
         let mut value = output.clone();
@@ -445,11 +449,11 @@ impl<'a> Lowering<'a> {
             next += channels.len();
             let (fused, all) = (Rc::clone(&fused), input.len());
             let (source, target) = (from.clone(), to.clone());
-            self.call(&[(&from, pad)], &to, move |layout, params| {
-                let (weight, bias) = fused.weights(params, all, &channels);
+            self.call(&[(&from, pad)], &to, move |layout, params, store| {
+                let (weight, bias) = fused.scaled(params, all, &channels);
                 let (source, target) = (layout.map(&source), layout.map(&target));
                 Call::Depthwise(Box::new(kernels::Depthwise::new(
-                    level,
+                    store,
                     window,
                     source,
                     &weight,
@@ -497,7 +501,7 @@ fn kernel_name(graph: &Graph, node: &Node) -> String {
             let name = match conv.groups {
                 1 if conv.kernel == [1, 1] => "pointwise",
                 1 => "conv",
-                groups if groups == inputs && groups == conv.out => "depthwise",
+                _ if conv.is_depthwise(inputs) => "depthwise",
                 _ => "grouped conv",
             };
             sized(name, conv.kernel, conv.stride)
@@ -507,6 +511,7 @@ fn kernel_name(graph: &Graph, node: &Node) -> String {
             sized(name, pool.kernel, pool.stride)
         }
         Op::GlobalAvgPool => "global mean".into(),
+        Op::AdaptiveAvgPool { size } => format!("mean to {}", dims(size)),
         Op::Mul => "multiply".into(),
         Op::UpsampleLike => "upsample".into(),
         op @ (Op::Input

@@ -169,6 +169,7 @@ fn works_in_place(op: &Op) -> bool {
         | Op::Conv(_)
         | Op::Pool(_)
         | Op::GlobalAvgPool
+        | Op::AdaptiveAvgPool { .. }
         | Op::LocalResponseNorm(_)
         | Op::Mul
         | Op::UpsampleLike

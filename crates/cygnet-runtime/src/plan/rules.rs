@@ -3,7 +3,7 @@
 //! A rule is one function here, with its line in [`JOINS`] or [`VIEWS`] and its name in [`Rule`]. Joins let the only
 //! reader of a convolution's or linear layer's value become part of it; views say where channels lie and move nothing.
 
-use cygnet_graph::{BatchNorm, Conv, Node, NodeId, Op};
+use cygnet_graph::{BatchNorm, Node, NodeId, Op};
 use cygnet_kernels::Activation;
 
 use super::layout::{self, Place, Value};
@@ -207,13 +207,8 @@ pub(super) fn pair_depthwise<'a>(lowering: &Lowering<'a>, fused: &Fused<'a>) -> 
     let joins = id != last
         && fused.residual.is_none()
         && lowering.homes[last.0].is_none()
-        && is_depthwise(conv, lowering.graph.node(last).shape[0]);
+        && conv.is_depthwise(lowering.graph.node(last).shape[0]);
     joins.then_some(StepNode { id, rule: Some(Rule::PairDepthwise) })
-}
-
-/// Whether every channel has a window of its own and yields one.
-pub(super) fn is_depthwise(conv: &Conv, inputs: usize) -> bool {
-    conv.groups == inputs && conv.out == inputs && conv.groups > 1
 }
 
 impl<'a> Fused<'a> {
@@ -236,25 +231,37 @@ impl<'a> Fused<'a> {
         self.is_linear()
     }
 
-    /// Weights `[channels, in / groups, kernel rows, kernel columns]` and biases of some output channels of `outputs`.
-    pub(super) fn weights(
+    /// The layer's weight as it was given, `[outputs, in / groups, kernel rows, kernel columns]`.
+    pub(super) fn weight<'p>(&self, params: &Params<'p>) -> &'p [f32] {
+        params[self.first().0][0]
+    }
+
+    /// What the weights of some output channels of `outputs` are multiplied by, and their biases.
+    pub(super) fn factors(&self, params: &Params<'_>, outputs: usize, channels: &[usize]) -> [Vec<f32>; 2] {
+        let own = params[self.first().0].get(1);
+        let mut scale = vec![1.0; channels.len()];
+        let mut bias: Vec<f32> = channels.iter().map(|&c| own.map_or(0.0, |bias| bias[c])).collect();
+        for fold in &self.folds {
+            let [by, shift] = fold.factors(outputs, params);
+            for (i, &c) in channels.iter().enumerate() {
+                scale[i] *= by[c];
+                bias[i] = bias[i] * by[c] + shift[c];
+            }
+        }
+        [scale, bias]
+    }
+
+    /// A copy of the weights of some output channels of `outputs`, multiplied, and their biases.
+    pub(super) fn scaled(
         &self,
         params: &Params<'_>,
         outputs: usize,
         channels: &[usize],
     ) -> (Vec<f32>, Vec<f32>) {
-        let own = &params[self.first().0];
-        let each = own[0].len() / outputs;
-        let mut weight = Vec::with_capacity(channels.len() * each);
-        channels.iter().for_each(|c| weight.extend_from_slice(&own[0][c * each..][..each]));
-        let mut bias: Vec<f32> = channels.iter().map(|&c| own.get(1).map_or(0.0, |bias| bias[c])).collect();
-        for fold in &self.folds {
-            let [scale, shift] = fold.factors(outputs, params);
-            for (i, &c) in channels.iter().enumerate() {
-                weight[i * each..][..each].iter_mut().for_each(|weight| *weight *= scale[c]);
-                bias[i] = bias[i] * scale[c] + shift[c];
-            }
-        }
-        (weight, bias)
+        let [scale, bias] = self.factors(params, outputs, channels);
+        let weight = self.weight(params);
+        let each = weight.len() / outputs;
+        let of = |(&c, by): (&usize, f32)| weight[c * each..][..each].iter().map(move |weight| weight * by);
+        (channels.iter().zip(scale).flat_map(of).collect(), bias)
     }
 }

@@ -36,7 +36,8 @@ pub(super) struct Facts {
     pub(super) live: Vec<bool>,
     /// Whether a gradient must reach it.
     pub(super) needs: Vec<bool>,
-    pub(super) output: usize,
+    /// The nodes whose losses are summed, each once, with their weights; the network's output is the first.
+    pub(super) outputs: Vec<(usize, f32)>,
     pub(super) groups: Vec<Group>,
     /// The group whose value the node's is.
     pub(super) group_of_last: Vec<Option<usize>>,
@@ -66,6 +67,7 @@ impl Facts {
             | Op::Activation { .. }
             | Op::Pool(_)
             | Op::GlobalAvgPool
+            | Op::AdaptiveAvgPool { .. }
             | Op::LocalResponseNorm(_)
             | Op::Add
             | Op::Mul
@@ -85,9 +87,18 @@ impl Facts {
         }
         let inputs: Vec<Vec<usize>> =
             nodes.iter().map(|node| node.inputs.iter().map(|id| resolved[id.0]).collect()).collect();
-        let output = resolved[graph.output().0];
+        let mut outputs = vec![(resolved[graph.output().0], 1.0)];
+        if mode == Mode::Train && options.auxiliary > 0.0 {
+            for head in graph.auxiliary() {
+                let (node, weight) = (resolved[head.node.0], options.auxiliary * head.weight);
+                match outputs.iter_mut().find(|(known, _)| *known == node) {
+                    Some((_, sum)) => *sum += weight,
+                    None => outputs.push((node, weight)),
+                }
+            }
+        }
         let mut live = vec![false; n];
-        live[output] = true;
+        outputs.iter().for_each(|&(output, _)| live[output] = true);
         live[0] = true;
         for i in (0..n).rev().filter(|&i| !does_nothing(i)) {
             if live[i] {
@@ -111,7 +122,7 @@ impl Facts {
             readers,
             live,
             needs,
-            output,
+            outputs,
             groups: Vec::new(),
             group_of_last: vec![None; n],
             group: vec![None; n],
@@ -130,10 +141,15 @@ impl Facts {
         facts
     }
 
-    /// The one node that reads a value, if it is not the output.
+    /// Whether the loss reads a value.
+    pub(super) fn is_output(&self, i: usize) -> bool {
+        self.outputs.iter().any(|&(output, _)| output == i)
+    }
+
+    /// The one node that reads a value, if the loss does not.
     fn reader(&self, i: usize) -> Option<usize> {
         match self.readers[i].as_slice() {
-            [reader] if i != self.output => Some(*reader),
+            [reader] if !self.is_output(i) => Some(*reader),
             _ => None,
         }
     }
@@ -217,6 +233,7 @@ impl Facts {
                 | Op::Activation { .. }
                 | Op::Pool(_)
                 | Op::GlobalAvgPool
+                | Op::AdaptiveAvgPool { .. }
                 | Op::LocalResponseNorm(_)
                 | Op::Add
                 | Op::Mul

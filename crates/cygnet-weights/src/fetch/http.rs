@@ -1,7 +1,9 @@
 //! A download that resumes. A machine without a way to the server gives up within the connect timeout.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use rustls::crypto::ring::default_provider;
 use ureq::{
     Agent,
     http::{HeaderMap, StatusCode, header},
@@ -53,7 +55,10 @@ impl Cache {
     }
 
     fn agent(&self) -> Agent {
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
+            .build();
         Agent::config_builder()
             .tls_config(tls)
             .user_agent(concat!("cygnet/", env!("CARGO_PKG_VERSION")))

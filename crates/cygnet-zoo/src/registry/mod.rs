@@ -465,7 +465,8 @@ impl Network {
     #[must_use]
     pub fn spec(&self) -> Spec {
         let side = self.row.side;
-        Spec { name: self.id.clone(), image: [3, side, side], classes: self.row.classes, width: self.width }
+        let (image, classes) = ([3, side, side], self.row.classes);
+        Spec { image, classes, width: self.width, ..Spec::new(self.id.clone()) }
     }
 
     /// Height and width of the images of the checkpoint that was named, or of the row.
@@ -486,6 +487,14 @@ impl Network {
     /// If the width is too small or too large to make sense.
     pub fn build(&self) -> Result<Graph, BuildError> {
         (self.row.build)(&self.spec())
+    }
+
+    /// Builds it as published, with its auxiliary heads if it has any.
+    ///
+    /// # Errors
+    /// As [`Network::build`].
+    pub fn build_with_heads(&self) -> Result<Graph, BuildError> {
+        (self.row.build)(&Spec { auxiliary: true, ..self.spec() })
     }
 
     /// Published weights, the default first.

@@ -1,7 +1,7 @@
 //! Golden files of training steps: losses, gradients, batch-norm statistics and parameters after steps, with batch norm
 //! in training mode and frozen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use cygnet_graph::{Graph, Param};
@@ -185,6 +185,8 @@ struct Training {
     engine: Engine,
     /// Key in the file and description of each parameter.
     known: Vec<(String, Param)>,
+    /// Numbers of those that a step changes.
+    learnt: Vec<usize>,
     params: Vec<Vec<f32>>,
     gradients: Vec<Vec<f32>>,
     momenta: Vec<Option<Vec<f32>>>,
@@ -206,7 +208,23 @@ impl Training {
         let network = cygnet_zoo::find(&name).ok_or(VerifyError::Unknown { name })?;
         let keys: &KeyMap = network.keys.unwrap_or(&SAME_KEYS);
         let spec = Spec { image: [channels, height, width], classes, ..network.spec() };
-        let graph: Graph = (network.row.build)(&spec)?;
+        let build = |auxiliary| (network.row.build)(&Spec { auxiliary, ..spec.clone() });
+        let names = |graph: &Graph| -> Vec<String> {
+            graph.params().iter().map(|param| keys.key(&param.name)).collect()
+        };
+        let plain = build(false)?;
+        let body: HashSet<String> = names(&plain).into_iter().collect();
+        let is_head = |name: &String| !body.contains(name);
+        // Heads train in a run whose gradients the file has.
+        let rows = if frozen { &golden.frozen_gradients } else { &golden.gradients };
+        let (mut graph, mut trains_heads) = (plain, false);
+        if let Ok(whole) = build(true) {
+            let heads: HashSet<String> = names(&whole).into_iter().filter(is_head).collect();
+            if golden.state_dict.iter().any(|row| heads.contains(row.name())) {
+                graph = whole;
+                trains_heads = rows.iter().any(|row| heads.contains(&row.0));
+            }
+        }
         let params =
             synthetic_weights(&graph, keys, &golden.state_dict, &golden.unused_modules, golden.gain)?;
         let mut options = EngineOptions::new(batch);
@@ -214,13 +232,17 @@ impl Training {
         options.frozen_batch_norm = frozen;
         options.batch_norm_momentum = momentum;
         options.dropout = false;
+        options.auxiliary = if trains_heads { 1.0 } else { 0.0 };
         let mut targets = vec![0.0; batch * classes];
         golden.labels.iter().enumerate().for_each(|(image, label)| targets[image * classes + label] = 1.0);
-        let known: Vec<_> = graph.params().into_iter().map(|param| (keys.key(&param.name), param)).collect();
+        let known: Vec<_> = names(&graph).into_iter().zip(graph.params()).collect();
+        let learns =
+            |(name, param): &(String, Param)| param.role.is_learnt() && (trains_heads || !is_head(name));
         Ok(Training {
             engine: Engine::new(&graph, options)?,
             gradients: params.iter().map(|values| vec![0.0; values.len()]).collect(),
             momenta: vec![None; params.len()],
+            learnt: (0..known.len()).filter(|&i| learns(&known[i])).collect(),
             known,
             params,
             images: disturbed(synthetic("input", batch * channels * height * width, |v| v), disturbance),
@@ -237,8 +259,7 @@ impl Training {
 
     /// One step of stochastic gradient descent; the first momentum is the gradient.
     fn descend(&mut self, optimizer: &Optimizer, lr: f64) {
-        let learnt = self.known.iter().enumerate().filter(|(_, (_, param))| param.role.is_learnt());
-        for (i, _) in learnt {
+        for &i in &self.learnt {
             let decayed = self.gradients[i].iter().zip(&self.params[i]);
             let decayed: Vec<f32> = decayed.map(|(g, p)| g + optimizer.weight_decay as f32 * p).collect();
             let momentum = match self.momenta[i].take() {

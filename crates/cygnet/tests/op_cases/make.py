@@ -96,6 +96,8 @@ def evaluate(node, inputs):
         return total / (kernel[0] * kernel[1] if node["count_include_pad"] else ones)
     if op == "global_avg_pool":
         return x.mean((2, 3), keepdim=True)
+    if op == "adaptive_avg_pool":
+        return F.adaptive_avg_pool2d(x, node["size"])
     if op == "local_response_norm":
         return F.local_response_norm(x, node["size"], node["alpha"], node["beta"], node["k"])
     if op == "add":
@@ -169,6 +171,8 @@ CASES = {  # name: (image, nodes as operator or (operator, inputs))
     "avg_pool_ceil_exclude_pad": ([2, 5, 7], [pool("avg", (2, 2), (2, 2), ceil=True, include=False)]),
     "avg_pool_same_exclude_pad": ([2, 6, 5], [pool("avg", (3, 3), (2, 2), "same", include=False)]),
     "global_avg_pool": ([3, 4, 5], [GAP]),
+    "adaptive_avg_pool": ([2, 7, 6], [{"op": "adaptive_avg_pool", "size": [3, 4]}]),
+    "adaptive_avg_pool_enlarges": ([3, 2, 5], [{"op": "adaptive_avg_pool", "size": [4, 5]}]),
     "local_response_norm": ([7, 3, 3], [{"op": "local_response_norm", "size": 5, "alpha": 0.5, "beta": 0.75, "k": 2.0}]),
     "local_response_norm_even": ([6, 2, 2], [{"op": "local_response_norm", "size": 4, "alpha": 0.1, "beta": 0.5, "k": 1.0}]),
     "add": ([4, 3, 3], [({"op": "activation", "function": "relu"}, [0]), ({"op": "add"}, [0, 1])]),

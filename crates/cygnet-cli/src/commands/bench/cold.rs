@@ -1,5 +1,5 @@
 //! From the start of a process to its first logits: the command starts itself again and again, and counts until the
-//! new process has written a line, which it does as soon as it has logits.
+//! new process has written a line, which it does as soon as it has logits. The end of the process does not count.
 
 use std::io::{BufRead, BufReader};
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use cygnet::Model;
-use cygnet::bench::{BenchOptions, quantile, random_image, sample};
+use cygnet::bench::{BenchOptions, quantile, sample};
 use cygnet::runtime::{Plan, Session};
 use cygnet::weights::Cache;
 use serde::{Deserialize, Serialize};
@@ -19,8 +19,11 @@ use crate::output;
 use crate::progress::Download;
 
 /// What the new process says.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct First {
+    /// From before its start, which only the old process knows.
+    #[serde(skip)]
+    cold_ms: f64,
     load_ms: f64,
     plan_ms: f64,
     run_ms: f64,
@@ -51,19 +54,21 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
     }
     let id = Model::load(name, &Cache::from_env()?, &mut Download::default())?.id;
     let mut firsts: Vec<First> = Vec::new();
-    let times = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?;
-    let firsts = firsts.split_off(firsts.len() - times.len());
-    let median = |of: fn(&First) -> f64| {
+    let runs = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?.len();
+    let firsts = firsts.split_off(firsts.len() - runs);
+    let sorted = |of: fn(&First) -> f64| {
         let mut times: Vec<f64> = firsts.iter().map(of).collect();
         times.sort_by(f64::total_cmp);
-        quantile(&times, 0.5)
+        times
     };
+    let median = |of: fn(&First) -> f64| quantile(&sorted(of), 0.5);
+    let times = sorted(|first| first.cold_ms);
     Ok(Cold {
         model: id,
         threads: options.threads,
         isa: options.plan.level.name(),
         strict: options.plan.strict,
-        runs: times.len(),
+        runs,
         median_ms: quantile(&times, 0.5),
         min_ms: times[0],
         p95_ms: quantile(&times, 0.95),
@@ -90,12 +95,17 @@ fn first(args: &Bench, name: &str) -> anyhow::Result<First> {
     if args.strict {
         command.arg("--strict");
     }
-    let mut child = command.args(["--", name]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    command.args(["--", name]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let start = Instant::now();
+    let mut child = command.spawn()?;
     let mut line = String::new();
     let read = child.stdout.take().map_or(Ok(0), |out| BufReader::new(out).read_line(&mut line));
+    let cold_ms = start.elapsed().as_secs_f64() * 1e3;
     let status = child.wait()?;
     read?;
-    serde_json::from_str(&line).with_context(|| format!("{name}: the new process ended with {status}"))
+    let first: First = serde_json::from_str(&line)
+        .with_context(|| format!("{name}: the new process ended with {status}"))?;
+    Ok(First { cold_ms, ..first })
 }
 
 /// What the new process does.
@@ -110,8 +120,9 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
     let model = Model::load(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
-    let image = random_image(&graph);
+    let image = vec![0.5; graph.input_shape().iter().product()];
     let plan = Arc::new(Plan::new(graph, &model.weights, super::plan_options(args)?)?);
+    drop(model.weights);
     let mut session = match args.threads.0.map(NonZeroUsize::get) {
         Some(threads) => Session::with_threads(plan, threads)?,
         None => Session::automatic(plan)?,
@@ -120,7 +131,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
     let mut logits = vec![0.0; session.outputs()];
     session.run(&image, &mut logits)?;
     let run_ms = lap();
-    output::json(&First { load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
+    output::json(&First { cold_ms: 0.0, load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
     Ok(true)
 }
 

@@ -1,0 +1,127 @@
+//! What a run tells while it goes.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// What is known before the first step.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunInfo {
+    /// Registry id of the network.
+    pub network: String,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Pictures to learn from and to choose by.
+    pub images: [usize; 2],
+    /// Number of classes.
+    pub classes: usize,
+    /// Parameters that are trained.
+    pub trained_params: usize,
+    /// Auxiliary heads that are trained along, which the model will not have.
+    pub auxiliary: usize,
+    /// Epochs at most, and steps of each.
+    pub epochs: u64,
+    /// Steps an epoch.
+    pub steps: usize,
+    /// Pictures a step.
+    pub batch: usize,
+    /// Parts into which a batch is split.
+    pub parts: usize,
+    /// Memory of the training plan.
+    pub memory_bytes: u64,
+    /// Epochs done before, if the run is resumed.
+    pub resumed_at: u64,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StepReport {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Epochs at most.
+    pub epochs: u64,
+    /// The step in the epoch, counted from 1, and steps an epoch.
+    pub step: usize,
+    /// Steps an epoch.
+    pub steps: usize,
+    /// Mean loss of the epoch so far, against the mixed and smoothed targets, auxiliary heads' included.
+    pub loss: f64,
+    /// Percent of right guesses of the epoch so far, on the changed pictures.
+    pub accuracy: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Pictures learnt from in a second of the epoch so far.
+    pub images_per_s: f64,
+    /// Share of the whole run that is done, 0 to 1.
+    pub done: f64,
+    /// Seconds of training so far, those before a resumption included.
+    pub seconds: f64,
+}
+
+/// What an epoch came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Mean loss while training, against the mixed and smoothed targets, auxiliary heads' included.
+    pub loss: f64,
+    /// Percent of right guesses while training, on the changed pictures.
+    pub accuracy: f64,
+    /// Learning rate of the last step.
+    pub rate: f64,
+    /// Mean cross-entropy on the validation pictures.
+    pub validation_loss: Option<f64>,
+    /// Percent of right guesses on the validation pictures.
+    pub validation_top1: Option<f64>,
+    /// Percent of the validation pictures whose class is among the first five guesses.
+    pub validation_top5: Option<f64>,
+    /// Whether no epoch before was as good.
+    pub best: bool,
+    /// Seconds that its steps took.
+    #[serde(default)]
+    pub seconds: f64,
+    /// Pictures learnt from in a second.
+    #[serde(default)]
+    pub images_per_s: f64,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// All epochs are done.
+    Finished,
+    /// No better accuracy for as many epochs as the recipe waits.
+    Early,
+    /// The time is up.
+    Time,
+    /// A callback asked for it; the run can be resumed.
+    Interrupted,
+}
+
+/// Is told how a run goes, and may end it.
+pub trait Callback {
+    /// Before the first step.
+    fn begin(&mut self, info: &RunInfo) {
+        _ = info;
+    }
+
+    /// After a step. `Break` ends the run after saving its state.
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        _ = report;
+        ControlFlow::Continue(())
+    }
+
+    /// After the evaluation of an epoch.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        _ = report;
+        Ok(())
+    }
+}
+
+impl Callback for () {}

@@ -1,0 +1,370 @@
+//! The loop: batches, steps, evaluation, checkpoints.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cygnet_graph::Graph;
+use cygnet_image::{Batch, Rng, epoch_order};
+use cygnet_weights::{Accuracy, ModelRecord, Weights};
+
+use crate::TrainError;
+use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
+use crate::checkpoint::{AVERAGE, Progress, RunFiles, State, Sums, WEIGHTS, write_model};
+use crate::engine::{Engine, EngineOptions};
+use crate::evaluate::{Examples, judge};
+use crate::metrics::{Metrics, Verdict};
+use crate::optimizer::{Group, Optimizer, average};
+use crate::recipe::Balance;
+use crate::task::Task;
+use crate::trainer::{Outcome, Trainee, Trainer, common};
+
+/// A run under way.
+pub(crate) struct Run<'t> {
+    trainer: &'t Trainer,
+    task: &'t Task,
+    progress: Progress,
+    files: Option<RunFiles>,
+    record: ModelRecord,
+    engine: Engine,
+    optimizer: Optimizer,
+    params: Weights,
+    /// Running average of `params`; empty if there is none.
+    averages: Weights,
+    /// The network as its file has it, without auxiliary heads, and of that the part that learns.
+    network: Graph,
+    part: Graph,
+    /// The best weights of this process, of that part.
+    best: Option<Weights>,
+    gradients: Weights,
+    batch: usize,
+    parts: usize,
+    memory_bytes: u64,
+    /// When this process began, and last wrote the state.
+    began: Instant,
+    saved: Instant,
+}
+
+impl<'t> Run<'t> {
+    pub(crate) fn new(
+        trainer: &'t Trainer,
+        task: &'t Task,
+        progress: Progress,
+        files: Option<RunFiles>,
+        record: ModelRecord,
+    ) -> Result<Run<'t>, TrainError> {
+        let Trainer { data, recipe, options, trainee, .. } = trainer;
+        let batch = recipe.batch.min(data.train.samples().len());
+        let engine = |parts: usize| EngineOptions {
+            threads: options.threads,
+            level: options.level,
+            frozen_batch_norm: task.frozen_batch_norm,
+            batch_norm_momentum: recipe.batch_norm_momentum as f32,
+            trainable: task.groups.iter().map(|group| group.trained).collect(),
+            stochastic_depth: recipe.stochastic_depth as f32,
+            auxiliary: recipe.auxiliary as f32,
+            ..EngineOptions::new(batch / parts)
+        };
+        let limit = options.memory_bytes.unwrap_or(u64::MAX);
+        let parts = (1..=batch)
+            .filter(|parts| batch.is_multiple_of(*parts))
+            .find(|&parts| Engine::memory_bytes(&task.graph, &engine(parts)) <= limit)
+            .unwrap_or(batch);
+        let memory_bytes = Engine::memory_bytes(&task.graph, &engine(parts));
+        if memory_bytes > limit {
+            let graph = task.graph.name().into();
+            return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
+        }
+        let params: Weights = trainee.weights[task.offset..].to_vec();
+        let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
+        let gradients = params
+            .iter()
+            .zip(&task.groups)
+            .map(|(param, group)| vec![0.0; if group.trained { param.len() } else { 0 }])
+            .collect();
+        Ok(Run {
+            engine: Engine::new(&task.graph, engine(parts))?,
+            optimizer: Optimizer::new(recipe.optimizer.clone(), task.groups.clone(), &lengths),
+            averages: if recipe.ema > 0.0 { params.clone() } else { Weights::new() },
+            network: trainee.graph.without_auxiliary(),
+            part: task.graph.without_auxiliary(),
+            best: None,
+            params,
+            gradients,
+            batch,
+            parts,
+            memory_bytes,
+            began: Instant::now(),
+            saved: Instant::now(),
+            trainer,
+            task,
+            progress,
+            files,
+            record,
+        })
+    }
+
+    pub(crate) fn restore(&mut self, state: &State, path: &Path) -> Result<(), TrainError> {
+        let (task, graph) = (self.task, &self.task.graph);
+        for (name, slot) in self.optimizer.slot_names().iter().zip(&mut self.optimizer.slots) {
+            *slot = state.take(path, name, graph, |index| task.groups[index].trained)?;
+        }
+        self.optimizer.steps = self.progress.steps;
+        if !self.averages.is_empty() {
+            self.averages = state.take(path, AVERAGE, graph, |_| true)?;
+        }
+        Ok(())
+    }
+
+    /// The weights that are evaluated and stored.
+    fn current(&self) -> Weights {
+        let weights = if self.averages.is_empty() { &self.params } else { &self.averages };
+        common(&self.task.graph, weights, &self.part)
+    }
+
+    /// The whole network's weights, given those of the part that is trained.
+    fn whole(&self, part: &Weights) -> Weights {
+        [&self.trainer.trainee.weights[..self.task.offset], part].concat()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.progress.seconds + self.began.elapsed().as_secs_f64()
+    }
+
+    /// The share of the time that is used up.
+    fn time_share(&self) -> f64 {
+        self.trainer.options.time.map_or(0.0, |time| self.seconds() / time.as_secs_f64().max(1e-9))
+    }
+
+    pub(crate) fn train(&mut self, callback: &mut dyn Callback) -> Result<Ended, TrainError> {
+        let Trainer { data, recipe, options, .. } = self.trainer;
+        let labels: Vec<usize> = data.train.samples().iter().map(|sample| sample.class).collect();
+        let classes = data.classes.len();
+        let (epochs, steps) = (u64::from(recipe.epochs), labels.len() / self.batch);
+        let trained = |(param, group): (&Vec<f32>, &Group)| if group.trained { param.len() } else { 0 };
+        callback.begin(&RunInfo {
+            network: self.trainer.trainee.id.clone(),
+            recipe: recipe.name.clone(),
+            images: [labels.len(), data.validation.samples().len()],
+            classes,
+            auxiliary: self.task.graph.auxiliary().len(),
+            trained_params: self.params.iter().zip(&self.task.groups).map(trained).sum(),
+            epochs,
+            steps,
+            batch: self.batch,
+            parts: self.parts,
+            memory_bytes: self.memory_bytes,
+            resumed_at: self.progress.epoch,
+        });
+        if self.progress.finished {
+            return Ok(Ended::Finished);
+        }
+        let scale = match recipe.optimizer.rate_batch {
+            0 => 1.0,
+            batch => self.batch as f64 / batch as f64,
+        };
+        while self.progress.epoch < epochs {
+            let epoch = self.progress.epoch;
+            let balanced = recipe.balance == Balance::Sampling;
+            let order = epoch_order(&labels, classes, balanced, recipe.seed, epoch);
+            let first = self.progress.step;
+            let mut batches = self.task.batches(order, epoch, self.batch, first, options.threads);
+            let mut rate = 0.0;
+            let mut is_time_up = false;
+            let mut clock = Instant::now();
+            for step in first..steps {
+                let Some(batch) = batches.next() else { break };
+                let by_steps = (epoch as f64 + step as f64 / steps as f64) / epochs as f64;
+                let done = by_steps.max(self.time_share()).min(1.0);
+                let at = done * epochs as f64;
+                rate = recipe.optimizer.rate * scale * recipe.schedule.factor(at, epochs as f64);
+                self.step(batch?, rate)?;
+                self.progress.step = step + 1;
+                self.progress.sums.seconds += clock.elapsed().as_secs_f64();
+                clock = Instant::now();
+                let Sums { loss, right, images, seconds } = self.progress.sums;
+                let by_steps = (epoch as f64 + (step + 1) as f64 / steps as f64) / epochs as f64;
+                let report = StepReport {
+                    epoch: epoch + 1,
+                    epochs,
+                    step: step + 1,
+                    steps,
+                    loss: loss / images as f64,
+                    accuracy: 100.0 * right as f64 / images as f64,
+                    rate,
+                    images_per_s: images as f64 / seconds.max(1e-9),
+                    done: by_steps.max(self.time_share()).min(1.0),
+                    seconds: self.seconds(),
+                };
+                if callback.step(&report).is_break() {
+                    self.save()?;
+                    return Ok(Ended::Interrupted);
+                }
+                is_time_up = self.time_share() >= 1.0;
+                if is_time_up {
+                    break;
+                }
+                if self.saved.elapsed() >= options.save_every && step + 1 < steps {
+                    self.save()?;
+                }
+            }
+            drop(batches);
+            let ended = self.end_epoch(callback, rate)?;
+            let last = is_time_up || self.progress.epoch == epochs || ended.is_some();
+            self.progress.finished = last;
+            if last || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
+                self.save()?;
+            }
+            if let Some(ended) = ended.or(is_time_up.then_some(Ended::Time)) {
+                return Ok(ended);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn step(&mut self, mut batch: Batch, rate: f64) -> Result<(), TrainError> {
+        let Trainer { data, recipe, .. } = self.trainer;
+        let classes = data.classes.len();
+        if recipe.balance == Balance::Weights {
+            for (row, &label) in batch.targets.chunks_exact_mut(classes).zip(&batch.labels) {
+                row.iter_mut().for_each(|target| *target *= data.class_weights[label]);
+            }
+        }
+        self.gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
+        let part = self.batch / self.parts;
+        let length = batch.images.len() / self.batch;
+        let (images, targets) =
+            (batch.images.chunks_exact(part * length), batch.targets.chunks_exact(part * classes));
+        for (number, (images, targets)) in images.zip(targets).enumerate() {
+            let seed = Rng::keyed(&[recipe.seed, self.progress.steps, number as u64]).state;
+            let scale = 1.0 / self.parts as f32;
+            let outcome =
+                self.engine.step(&mut self.params, images, targets, seed, &mut self.gradients, scale)?;
+            if !outcome.loss.is_finite() {
+                return Err(TrainError::Diverged { epoch: self.progress.epoch + 1 });
+            }
+            let sums = &mut self.progress.sums;
+            sums.loss += outcome.loss * part as f64;
+            sums.images += part as u64;
+            let guesses = outcome.logits.chunks_exact(classes).zip(&batch.labels[number * part..]);
+            sums.right += guesses
+                .filter(|(logits, label)| Verdict::of(logits, **label).guess == **label)
+                .count() as u64;
+        }
+        self.optimizer.step(&mut self.params, &mut self.gradients, rate);
+        self.progress.steps += 1;
+        if !self.averages.is_empty() {
+            average(&mut self.averages, &self.params, recipe.ema, self.progress.steps);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, part: &Weights, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
+        let options = &self.trainer.options;
+        judge(&self.part, part, options.level, options.threads, examples)
+    }
+
+    /// Evaluates, tells, keeps the best; says whether the run ends early.
+    fn end_epoch(&mut self, callback: &mut dyn Callback, rate: f64) -> Result<Option<Ended>, TrainError> {
+        let Trainer { data, recipe, .. } = self.trainer;
+        let sums = std::mem::take(&mut self.progress.sums);
+        self.progress.epoch += 1;
+        self.progress.step = 0;
+        let current = self.current();
+        let verdicts = self.judge(&current, &self.task.validation)?;
+        let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
+        // Of equally accurate epochs the one with the lower loss is better.
+        let key = |report: &EpochReport| Some((report.validation_top1?, -report.validation_loss?));
+        let mut report = EpochReport {
+            epoch: self.progress.epoch,
+            loss: sums.loss / (sums.images.max(1)) as f64,
+            accuracy: 100.0 * sums.right as f64 / (sums.images.max(1)) as f64,
+            rate,
+            validation_loss: metrics.as_ref().map(|metrics| metrics.loss),
+            validation_top1: metrics.as_ref().map(|metrics| metrics.top1),
+            validation_top5: metrics.as_ref().map(|metrics| metrics.top5),
+            best: true,
+            seconds: sums.seconds,
+            images_per_s: sums.images as f64 / sums.seconds.max(1e-9),
+        };
+        let before =
+            self.progress.best.and_then(|best| self.progress.history.get(best as usize - 1)).and_then(key);
+        report.best = before.is_none_or(|before| key(&report).is_none_or(|now| now > before));
+        if report.best {
+            self.progress.best = Some(report.epoch);
+            if let Some(files) = &self.files {
+                let record = self.measured(metrics.as_ref());
+                write_model(&files.model, record, &self.network, &self.whole(&current))?;
+            }
+            self.best = Some(current);
+        }
+        self.progress.history.push(report.clone());
+        callback.epoch(&report)?;
+        let waited = self.progress.best.map_or(0, |best| self.progress.epoch - best);
+        Ok((recipe.early_stop > 0 && waited >= u64::from(recipe.early_stop)).then_some(Ended::Early))
+    }
+
+    fn measured(&self, metrics: Option<&Metrics>) -> ModelRecord {
+        let accuracy = metrics.map(|metrics| Accuracy {
+            dataset: self.trainer.options.dataset.clone(),
+            top1: metrics.top1,
+            top5: metrics.top5,
+        });
+        ModelRecord { accuracy, ..self.record.clone() }
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        if let Some(files) = &self.files {
+            let graph = &self.trainer.trainee.graph;
+            let mut progress = self.progress.clone();
+            progress.seconds = self.seconds();
+            let mut state = State::new(progress);
+            state.insert(WEIGHTS, graph, &self.whole(&self.params))?;
+            for (name, slot) in self.optimizer.slot_names().iter().zip(&self.optimizer.slots) {
+                state.insert(name, &self.task.graph, slot)?;
+            }
+            if !self.averages.is_empty() {
+                state.insert(AVERAGE, &self.task.graph, &self.averages)?;
+            }
+            state.write(&files.state())?;
+            write_model(&files.last(), self.record.clone(), &self.network, &self.whole(&self.current()))?;
+        }
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    pub(crate) fn outcome(mut self, ended: Ended) -> Result<Outcome, TrainError> {
+        let Trainer { trainee, data, .. } = self.trainer;
+        let best = self.progress.best.unwrap_or(self.progress.epoch);
+        let mut part = self.best.take();
+        if part.is_none()
+            && ended != Ended::Interrupted
+            && let Some(files) = &self.files
+        {
+            // The best weights of a run that was resumed after its best epoch are in its model file.
+            let file = cygnet_weights::ModelFile::read(&files.model)?;
+            let lost = |name: &str| TrainError::Run {
+                path: files.model.clone(),
+                reason: format!("has no {name} any more; it is not the file that this run wrote"),
+            };
+            let params = self.network.params().into_iter().skip(self.task.offset);
+            let values = params.map(|param| {
+                let tensor = file.tensors.get(&param.name).filter(|tensor| tensor.shape() == param.shape);
+                Ok(tensor.ok_or_else(|| lost(&param.name))?.to_f32().into_owned())
+            });
+            part = Some(values.collect::<Result<_, TrainError>>()?);
+        }
+        let part = part.unwrap_or_else(|| self.current());
+        // Who interrupts a run does not wait for figures.
+        let judged = |examples| match ended {
+            Ended::Interrupted => Ok(Vec::new()),
+            Ended::Finished | Ended::Early | Ended::Time => self.judge(&part, examples),
+        };
+        let verdicts = judged(&self.task.validation)?;
+        let test_verdicts = judged(&self.task.test)?;
+        let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
+        let record = self.measured(metrics.as_ref());
+        let weights = self.whole(&part);
+        let model = Trainee { graph: self.network, weights, ..trainee.clone() };
+        Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
+    }
+}

@@ -1,0 +1,187 @@
+//! What a run's steps are made on: pictures or features, and the part of the network that learns from them.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cygnet_graph::{Graph, NodeId, Param, Role};
+use cygnet_image::{Batch, BatchRecipe, Batches, ImageError, Rng};
+
+use crate::TrainError;
+use crate::distil::distil;
+use crate::evaluate::{Examples, outputs};
+use crate::optimizer::Group;
+use crate::recipe::{Recipe, Trained};
+use crate::trainer::Trainer;
+
+/// What steps are made on: the whole network and photos, or its classifier and features.
+pub(crate) struct Task {
+    pub(crate) graph: Graph,
+    /// Where the graph's parameters are among the whole network's.
+    pub(crate) offset: usize,
+    source: Source,
+    pub(crate) validation: Examples,
+    pub(crate) test: Examples,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) frozen_batch_norm: bool,
+}
+
+enum Source {
+    Photos(Arc<BatchRecipe>),
+    /// Features of every picture in `views` forms, one after the other.
+    Features {
+        values: Vec<f32>,
+        length: usize,
+        views: usize,
+        recipe: Arc<BatchRecipe>,
+    },
+}
+
+impl Task {
+    pub(crate) fn new(trainer: &Trainer) -> Result<Task, TrainError> {
+        let Trainer { trainee, data, recipe, options, teacher, .. } = trainer;
+        let mut whole = trainee.graph.clone();
+        if recipe.dropout >= 0.0 {
+            whole = whole.with_dropout(recipe.dropout as f32)?;
+        }
+        let finish = teacher.as_ref().map(|teacher| distil(teacher, trainer)).transpose()?;
+        let batches = BatchRecipe {
+            photos: Arc::clone(&data.train),
+            classes: data.classes.len(),
+            preprocess: trainee.preprocess.clone(),
+            augment: recipe.augment.clone(),
+            mix: recipe.mix.clone(),
+            finish,
+            seed: recipe.seed,
+        };
+        let photos = |photos| Examples::photos(photos, trainee.preprocess.clone(), options.keep_bytes);
+        let (validation, test) = (photos(Arc::clone(&data.validation)), photos(Arc::clone(&data.test)));
+        if recipe.train != Trained::Head {
+            return Ok(Task {
+                groups: groups(&whole, recipe),
+                graph: whole,
+                offset: 0,
+                source: Source::Photos(Arc::new(batches)),
+                validation,
+                test,
+                frozen_batch_norm: recipe.frozen_batch_norm || recipe.train != Trained::All,
+            });
+        }
+        if teacher.is_some() {
+            let value = "set".into();
+            return Err(TrainError::Setting {
+                what: "distill.teacher",
+                value,
+                wanted: "empty for train=head",
+            });
+        }
+        let (body, head) = whole.body_and_head()?;
+        let body_params = body.params().len();
+        let length: usize = head.input_shape().iter().product();
+        let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
+            let bytes = (examples.len() * length * 4) as u64;
+            if bytes > options.keep_bytes.saturating_mul(4) {
+                let value = format!("head, whose features would take {} MB", bytes >> 20);
+                return Err(TrainError::Setting {
+                    what: "train",
+                    value,
+                    wanted: "last-1 or all for so many pictures",
+                });
+            }
+            let weights = &trainee.weights[..body_params];
+            let [_, _, width] = trainee.graph.input_shape();
+            let input = |index: usize, image: &mut [f32]| {
+                examples.input(index, image)?;
+                if flip {
+                    image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+                }
+                Ok(())
+            };
+            let (level, threads) = (options.level, options.threads);
+            let all = outputs(&body, weights, level, threads, examples.len(), input, |_, out| out.to_vec())?;
+            Ok(all.concat())
+        };
+        let inputs = |examples: Examples| -> Result<Examples, TrainError> {
+            let classes = (0..examples.len()).map(|index| examples.class(index)).collect();
+            Ok(Examples::Inputs { values: features(&examples, false)?, length, classes })
+        };
+        let train = photos(Arc::clone(&data.train));
+        let mut values = features(&train, false)?;
+        let views = if recipe.augment.flip > 0.0 { 2 } else { 1 };
+        if views == 2 {
+            values.extend(features(&train, true)?);
+        }
+        Ok(Task {
+            groups: groups(&head, &Recipe { train: Trained::All, ..recipe.clone() }),
+            graph: head,
+            offset: body_params,
+            source: Source::Features { values, length, views, recipe: Arc::new(batches) },
+            validation: inputs(validation)?,
+            test: inputs(test)?,
+            frozen_batch_norm: true,
+        })
+    }
+
+    pub(crate) fn batches(
+        &self,
+        order: Vec<usize>,
+        epoch: u64,
+        size: usize,
+        first: usize,
+        threads: NonZeroUsize,
+    ) -> Box<dyn Iterator<Item = Result<Batch, ImageError>> + '_> {
+        match &self.source {
+            Source::Photos(recipe) => {
+                Box::new(Batches::new(Arc::clone(recipe), epoch, order, size, first, threads))
+            }
+            Source::Features { values, length, views, recipe } => {
+                let count = recipe.photos.samples().len();
+                let batch = move |number: usize| {
+                    let pictures = &order[number * size..][..size];
+                    let mut rng = Rng::keyed(&[recipe.seed, epoch, number as u64]);
+                    let labels: Vec<usize> =
+                        pictures.iter().map(|&picture| recipe.photos.samples()[picture].class).collect();
+                    let mut images = Vec::with_capacity(size * length);
+                    for picture in pictures {
+                        let row = rng.below(*views) * count + picture;
+                        images.extend_from_slice(&values[row * length..][..*length]);
+                    }
+                    let mut targets = vec![0.0; size * recipe.classes];
+                    let mut mix = recipe.mix.clone();
+                    // Windows of features mean nothing.
+                    mix.cutmix = 0.0;
+                    mix.apply(&mut images, [1, *length], &labels, &mut targets, &mut rng);
+                    Ok(Batch { images, targets, labels })
+                };
+                Box::new((first..count / size).map(batch))
+            }
+        }
+    }
+}
+
+/// How each parameter is trained.
+fn groups(graph: &Graph, recipe: &Recipe) -> Vec<Group> {
+    let params = graph.params();
+    let classifiers = graph.classifiers();
+    let head = graph.classifier().unwrap_or_default();
+    let stages: Vec<NodeId> = graph.features().iter().map(|feature| feature.node).collect();
+    let first = match recipe.train {
+        Trained::All => NodeId(0),
+        Trained::Head => head,
+        Trained::Last(count) => match stages.len().checked_sub(count + 1) {
+            Some(stage) => NodeId(stages[stage].0 + 1),
+            None => NodeId(0),
+        },
+    };
+    let group = |param: &Param| {
+        let stages_away = stages.iter().filter(|stage| **stage >= param.node).count();
+        let is_head = classifiers.contains(&param.node);
+        let stages_away = if is_head { 0 } else { stages_away.max(1) };
+        let head_rate = if is_head { recipe.head_rate } else { 1.0 };
+        Group {
+            trained: param.role.is_learnt() && param.node >= first,
+            rate: head_rate * recipe.layer_decay.powi(stages_away as i32),
+            decays: param.role == Role::Weight || recipe.optimizer.decay_all,
+        }
+    };
+    params.iter().map(group).collect()
+}
