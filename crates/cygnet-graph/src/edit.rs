@@ -5,9 +5,6 @@ use std::collections::HashMap;
 use crate::graph::Ends;
 use crate::{BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
 
-/// Rows and columns that the last feature map of a network for small images should have at least.
-const SMALLEST_MAP: usize = 3;
-
 impl Graph {
     /// The same network with `op` deciding every operator but the image.
     fn mapped(&self, op: impl Fn(NodeId, &Op) -> Op) -> Result<Graph, BuildError> {
@@ -58,16 +55,17 @@ impl Graph {
     }
 
     /// The same network for images of `side × side` pixels that are smaller than those it was designed for: its first
-    /// steps of two become steps of one, as many as it takes to leave three rows in the last feature map. Parameters
-    /// keep their shapes, so weights for large images fit. This is how MobileNets and ShuffleNets are run on CIFAR.
+    /// steps of two become steps of one, as many as it takes to leave `smallest_map` rows in the last feature map.
+    /// Parameters keep their shapes, so weights for large images fit. This is how MobileNets and ShuffleNets are run on
+    /// CIFAR.
     ///
     /// # Errors
     /// If a window does not fit any more, or the parts of the network would differ in size.
-    pub fn for_small_images(&self, side: usize) -> Result<Graph, BuildError> {
+    pub fn for_small_images(&self, side: usize, smallest_map: usize) -> Result<Graph, BuildError> {
         let strides = self.cumulative_strides();
         let last = strides.iter().copied().max().unwrap_or(1);
         let mut kept = 1;
-        while side * kept < SMALLEST_MAP * last && kept < last {
+        while side * kept < smallest_map * last && kept < last {
             kept *= 2;
         }
         let wide = |id: NodeId| strides[self.node(id).inputs[0].0] < kept;

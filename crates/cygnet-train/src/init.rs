@@ -5,10 +5,9 @@ use cygnet_image::Rng;
 use cygnet_weights::Weights;
 
 /// Random weights for training from scratch, in the order of [`Graph::params`]: convolutions normal with variance
-/// `2 / fan_out` (He et al. 2015, in the mode and per group as torchvision's MobileNets and ShuffleNets), linear layers
-/// uniform with variance `1 / (3 fan_in)` (PyTorch's default), biases zero, batch norms the identity. A convolution with
-/// a bias has no batch norm to mend its scale: its variance is `2 / fan_in`, and as the classifier 0.0001, as in
-/// torchvision's SqueezeNets.
+/// `2 / fan_out` (He et al. 2015, with the fan of a group, as timm's MobileNets), linear layers uniform with variance
+/// `1 / (3 fan_in)` (PyTorch's default), biases zero, batch norms the identity. A convolution with a bias has no batch
+/// norm to mend its scale: its variance is `2 / fan_in`, and as the classifier 0.0001, as in torchvision's SqueezeNets.
 #[must_use]
 pub fn initial_weights(graph: &Graph, seed: u64) -> Weights {
     let params = graph.params();

@@ -127,8 +127,9 @@ pub struct Recipe {
     pub seed: u64,
     /// Which part learns.
     pub train: Trained,
-    /// Whether the first strides become 1 where pictures are smaller than the network was designed for.
-    pub adapt_strides: bool,
+    /// Rows that the last feature map has at least: where pictures are smaller than the network was designed for, its
+    /// first strides become 1 until it has them; 0: strides stay. Fewer rows cost less time and some accuracy.
+    pub smallest_map: usize,
     /// Whether batch norm keeps its running statistics, and uses them.
     pub frozen_batch_norm: bool,
     /// Weight of a batch's statistics in the running ones (PyTorch's convention).
@@ -173,7 +174,7 @@ impl Default for Recipe {
             image: 0,
             seed: 0,
             train: Trained::All,
-            adapt_strides: true,
+            smallest_map: 3,
             frozen_batch_norm: false,
             batch_norm_momentum: 0.1,
             dropout: -1.0,
@@ -248,6 +249,7 @@ impl Recipe {
         range("batch", self.batch as f64, 1.0, 1e6)?;
         range("image", self.image as f64, 0.0, 4096.0)?;
         range("batch_norm_momentum", self.batch_norm_momentum, 0.0, 1.0)?;
+        range("smallest_map", self.smallest_map as f64, 0.0, 4096.0)?;
         range("dropout", self.dropout, -1.0, 0.99)?;
         range("stochastic_depth", self.stochastic_depth, 0.0, 0.99)?;
         range("auxiliary", self.auxiliary, 0.0, 100.0)?;

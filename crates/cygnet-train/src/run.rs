@@ -345,8 +345,13 @@ impl<'t> Run<'t> {
             part = Some(values.collect::<Result<_, TrainError>>()?);
         }
         let part = part.unwrap_or_else(|| self.current());
-        let verdicts = self.judge(&part, &self.task.validation)?;
-        let test_verdicts = self.judge(&part, &self.task.test)?;
+        // Who interrupts a run does not wait for figures.
+        let judged = |examples| match ended {
+            Ended::Interrupted => Ok(Vec::new()),
+            Ended::Finished | Ended::Early | Ended::Time => self.judge(&part, examples),
+        };
+        let verdicts = judged(&self.task.validation)?;
+        let test_verdicts = judged(&self.task.test)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         let record = self.measured(metrics.as_ref());
         let weights = self.whole(&part);

@@ -89,7 +89,7 @@ pub struct Outcome {
     pub best: u64,
     /// The network with its best weights; of an interrupted run the last.
     pub model: Trainee,
-    /// The best weights' answers for the validation pictures, in their order.
+    /// The best weights' answers for the validation pictures, in their order; none after an interruption.
     pub verdicts: Vec<Verdict>,
     /// Those for the test pictures.
     pub test_verdicts: Vec<Verdict>,

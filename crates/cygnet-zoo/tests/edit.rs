@@ -27,19 +27,19 @@ const FAMILIES: [&str; 10] = [
 ];
 
 #[test]
-fn networks_for_small_images_keep_their_parameters_and_three_rows_or_more() {
+fn networks_for_small_images_keep_their_parameters_and_as_many_rows_as_asked() {
     let mut checked = 0;
     for id in FAMILIES.iter().filter(|id| find(id).is_some()) {
         let graph = build(id);
-        for (side, most) in [(32, 8), (64, 16)] {
-            let small = graph.for_small_images(side).unwrap();
+        for (side, rows, most) in [(32, 3, 8), (64, 3, 16), (32, 2, 16), (32, 0, 32)] {
+            let small = graph.for_small_images(side, rows).unwrap();
             assert_eq!(small.input_shape(), [3, side, side]);
             assert_eq!(params(&small), params(&graph), "{id}");
             let last = small.features().last().unwrap();
-            assert_eq!(small.stride(last.node), most, "{id} at {side}");
+            assert_eq!(small.stride(last.node), most, "{id} at {side} with {rows}");
         }
         assert_eq!(
-            graph.for_small_images(224).unwrap().nodes(),
+            graph.for_small_images(224, 3).unwrap().nodes(),
             graph.resized(224, 224).unwrap().nodes(),
             "{id}"
         );

@@ -141,7 +141,7 @@ fn sized(graph: &Graph, side: usize, recipe: &Recipe) -> Result<Graph, Error> {
     if [height, width] == [side, side] {
         return Ok(graph.clone());
     }
-    Ok(if recipe.adapt_strides { graph.for_small_images(side)? } else { graph.resized(side, side)? })
+    Ok(graph.for_small_images(side, recipe.smallest_map)?)
 }
 
 /// The preprocessing for another image size: what is cut off keeps its share, and for padded crops nothing is.

@@ -66,7 +66,7 @@ fn the_loss_of_every_family_falls_to_half_of_a_guess() {
             format!("optimizer.rate={rate}"),
             "optimizer.weight_decay=0.01".into(),
             format!("image={side}"),
-            format!("adapt_strides={}", side == 32),
+            format!("smallest_map={}", if side == 32 { 3 } else { 0 }),
         ];
         let recipe = Recipe::compose("scratch-small", &settings).unwrap();
         let splits = Splits::open(folder.path()).unwrap();
