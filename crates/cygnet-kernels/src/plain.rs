@@ -365,13 +365,9 @@ impl PlainCall {
                     let sides = [place(&self.inputs[0]), place(&self.inputs[1])];
                     let wide = [0, 1].map(|i| self.inputs[i].channels > 1 || output.channels == 1);
                     vectors!(I, output.channels, |c, lanes| {
-                        let mut pair = [I::splat(0.0); 2];
-                        unroll!(S < 2, {
-                            let side = sides[S];
-                            pair[S] =
-                                if wide[S] { I::load_first(side.add(c), lanes) } else { I::splat(*side) };
-                        });
-                        let [a, b] = pair;
+                        let ([a, b], [a_wide, b_wide]) = (sides, wide);
+                        let a = if a_wide { I::load_first(a.add(c), lanes) } else { I::splat(*a) };
+                        let b = if b_wide { I::load_first(b.add(c), lanes) } else { I::splat(*b) };
                         let value = match binary {
                             Binary::Add => I::add(a, b),
                             Binary::Mul => I::mul(a, b),

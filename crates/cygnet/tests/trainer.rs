@@ -47,7 +47,7 @@ impl Bench {
                 let mut rng = Rng::keyed(&[number as u64, channel as u64]);
                 let mut pixels: Vec<u8> = (0..SIDE * SIDE * 3).map(|_| rng.below(200) as u8).collect();
                 pixels.iter_mut().skip(2 - channel).step_by(3).for_each(|x| *x = x.saturating_add(80));
-                let png = Image::from_rgb(SIDE as u32, SIDE as u32, pixels).unwrap().to_png().unwrap();
+                let png = Image::from_rgb(SIDE, SIDE, pixels).unwrap().to_png().unwrap();
                 std::fs::write(folder.join(format!("{number:02}.png")), png).unwrap();
             }
         }
@@ -323,7 +323,7 @@ fn the_model_holds_the_averages_of_weights() {
     let out = bench.out("averaged.safetensors");
     let settings = ["batch=32", "epochs=2", "ema=0.9", "optimizer.rate=0.1"];
     let outcome = bench.run(&settings, |setup| setup.options.out = Some(out.clone()));
-    let (state, _) = safetensors::read(&RunFiles::of(&out).state()).unwrap();
+    let (state, _) = safetensors::read(RunFiles::of(&out).state()).unwrap();
     let once =
         bench.run(&["batch=32", "ema=0", "optimizer.rate=0.1", "epochs=1", "schedule.kind=step"], |_| ());
     let start = Trainee::from_scratch("small", network(0.0), 3).weights;
