@@ -253,7 +253,8 @@ def main():
     parser.add_argument("archive", nargs="?", default=shared and f"{shared}/data/cifar10-jpeg.tar.xz")
     parser.add_argument("--networks", nargs="+", default=["mobilenet_v2_0.5", "shufflenet_v2_0.5"], choices=NETWORKS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--set", nargs="+", default=["epochs=5", "smallest_map=2"], help="changes of the recipe scratch-small")
+    changed = ["epochs=5", "smallest_map=2"]
+    parser.add_argument("--set", nargs="+", default=changed, help="changes of the recipe scratch-small")
     parser.add_argument("--init", choices=["cygnet", "torchvision"], default="cygnet", help="PyTorch's first weights")
     parser.add_argument("--threads", type=int, default=1, help="of each run")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
