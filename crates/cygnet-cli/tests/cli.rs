@@ -348,7 +348,8 @@ fn a_benchmark_of_layers_tells_what_bounds_each() {
     let shown = bench.run(&args).out;
     assert!(shown.contains("% bound") && shown.contains("  x2  "), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
-    assert_eq!(bench.run(&[&args[..], &["--threads", "2"]].concat()).code, 1);
+    let on_two = bench.run(&[&args[..], &["--threads", "2", "--json"]].concat()).json();
+    assert!(on_two.len() == steps.len() && on_two.iter().all(|line| line["threads"] == 2));
     assert_eq!(bench.run(&[&args[..], &["--cold"]].concat()).code, 2);
 }
 

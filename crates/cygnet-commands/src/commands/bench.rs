@@ -170,7 +170,7 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{id}: {} steps, {ms:.3} ms, {}MAC, {}; a thread's peak {:.0} GFLOP/s, its second-level cache {:.0} GB/s",
+        "\n{id}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {:.0} GFLOP/s; its second-level cache: {:.0} GB/s",
         steps.len(),
         count(macs),
         if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
