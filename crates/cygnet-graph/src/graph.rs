@@ -94,8 +94,8 @@ pub(crate) struct Ends {
 
 /// A network: the image, operators in order of execution, and the output.
 ///
-/// A graph is valid by construction: inputs come before their readers, shapes follow [`shape::infer`], and paths of
-/// operators with parameters are unique, and auxiliary outputs have the output's classes.
+/// A graph is valid by construction: inputs come before their readers, shapes follow [`shape::infer`], paths of operators
+/// with parameters are unique, and auxiliary outputs have as many classes as the output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     pub(crate) name: String,
@@ -150,8 +150,8 @@ impl Graph {
         &self.ends.features
     }
 
-    /// Outputs that only training reads; a graph has some where they were asked for. All else takes a graph as it is, so
-    /// what is not to run heads takes the graph [`without_auxiliary`](Graph::without_auxiliary).
+    /// Outputs that only training reads; a graph has some where they were asked for. Costs, plans and executors take the
+    /// nodes as they are: for the network in use, take the graph [`without_auxiliary`](Graph::without_auxiliary).
     #[must_use]
     pub fn auxiliary(&self) -> &[Auxiliary] {
         &self.ends.auxiliary

@@ -437,16 +437,17 @@ fn from_checkpoint(
 ) -> Result<Model, Error> {
     let side = network.side();
     let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
-    let mut best: Option<Mismatch> = None;
+    let tensors = &checkpoint.tensors;
     let plain = network.build()?;
+    let whole = match heads {
+        Heads::Drop => None,
+        Heads::KeepIfThere => Some(network.build_with_heads()?),
+    };
+    let mut best: Option<Mismatch> = None;
     for naming in namings(network, &plain) {
-        let whole = match heads {
-            Heads::Drop => None,
-            Heads::KeepIfThere => Some(network.build_with_heads()?),
-        };
-        let whole = whole.filter(|whole| naming.covers(whole, &checkpoint.tensors));
-        let graph = graph_for(whole.as_ref().unwrap_or(&plain), &checkpoint.tensors, &naming, classes)?;
-        match fit(&graph, &checkpoint.tensors, &naming, head) {
+        let built = whole.as_ref().filter(|whole| naming.covers(whole, tensors)).unwrap_or(&plain);
+        let graph = graph_for(built, tensors, &naming, classes)?;
+        match fit(&graph, tensors, &naming, head) {
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
                 return Ok(describe(path, network, published, graph, weights));

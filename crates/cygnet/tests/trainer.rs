@@ -270,8 +270,9 @@ impl Callback for Watch {
 #[test]
 fn a_limit_of_memory_splits_batches_and_changes_gradients_by_rounding_only() {
     let bench = Bench::new();
-    let bytes = |batch| {
-        let options = EngineOptions { frozen_batch_norm: true, ..EngineOptions::new(batch) };
+    let bytes = |batch, threads| {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let options = EngineOptions { frozen_batch_norm: true, threads, ..EngineOptions::new(batch) };
         Engine::memory_bytes(&network(0.0), &options).unwrap()
     };
     let settings = ["epochs=2", "frozen_batch_norm=true", "optimizer.rate=0.05"];
@@ -286,8 +287,8 @@ fn a_limit_of_memory_splits_batches_and_changes_gradients_by_rounding_only() {
     };
     let (parts, whole) = run(None, 1).unwrap();
     assert_eq!(parts, 1);
-    let limit = bytes(2);
-    assert!(limit < bytes(4));
+    let limit = bytes(2, 1);
+    assert!(limit < bytes(4, 1));
     let (parts, split) = run(Some(limit), 1).unwrap();
     assert_eq!(parts, 4, "parts of two images fit");
     let start = Trainee::from_scratch("small", network(0.0), 3).weights;
@@ -298,7 +299,7 @@ fn a_limit_of_memory_splits_batches_and_changes_gradients_by_rounding_only() {
     }
     assert!(split == run(Some(limit), 1).unwrap().1, "the same run again");
     // Each thread has scratch memory of its own.
-    assert!(split == run(Some(limit + limit / 2), 2).unwrap().1, "on two threads");
+    assert!(split == run(Some(bytes(2, 2)), 2).unwrap().1, "on two threads");
     let refusal = run(Some(1000), 1).unwrap_err().to_string();
     assert!(
         refusal.contains("small with 1 images at once needs") && refusal.contains("the limit is 1000"),
