@@ -325,11 +325,8 @@ impl<'g> Scope<'g> {
     /// Marks `x` as the output of the stage at this place and returns it. Of several marks at one stride the last
     /// one counts, so every block may be marked; a finer value takes the place of coarser ones.
     pub fn feature(&self, x: Value<'g>) -> Value<'g> {
-        let graph = &mut self.builder.state.borrow_mut().graph;
-        while graph.ends.features.last().is_some_and(|last| graph.rows(last.node) <= graph.rows(x.id)) {
-            graph.ends.features.pop();
-        }
-        graph.ends.features.push(Feature { name: self.path.clone(), node: x.id });
+        let feature = Feature { name: self.path.clone(), node: x.id };
+        self.builder.state.borrow_mut().graph.mark(feature);
         x
     }
 }

@@ -17,17 +17,7 @@ impl Graph {
 
     /// The same with those of the features that still lie at strides of their own.
     fn with_features(mut self, features: &[Feature]) -> Graph {
-        for feature in features {
-            while self
-                .ends
-                .features
-                .last()
-                .is_some_and(|last| self.rows(last.node) <= self.rows(feature.node))
-            {
-                self.ends.features.pop();
-            }
-            self.ends.features.push(feature.clone());
-        }
+        features.iter().for_each(|feature| self.mark(feature.clone()));
         self
     }
 

@@ -200,6 +200,15 @@ impl Graph {
         self.node(id).shape.get(1).copied().unwrap_or(1)
     }
 
+    /// Adds a feature, which takes the place of those at its stride and of coarser ones.
+    pub(crate) fn mark(&mut self, feature: Feature) {
+        let rows = self.rows(feature.node);
+        while self.ends.features.last().is_some_and(|last| self.rows(last.node) <= rows) {
+            self.ends.features.pop();
+        }
+        self.ends.features.push(feature);
+    }
+
     /// Ids with their nodes.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))

@@ -37,6 +37,12 @@ impl Window {
     /// One pixel.
     pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
 
+    /// The image's row where the window of output row `y` begins, wrapping below 0.
+    #[inline(always)]
+    pub(crate) fn top(&self, y: usize) -> usize {
+        (y * self.stride[0]).wrapping_sub(self.pad[0])
+    }
+
     /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
     pub(crate) fn rows(&self, y: usize, height: usize) -> Range<usize> {
         let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
@@ -358,9 +364,7 @@ impl Conv {
             }
         }
     }
-}
 
-impl Conv {
     /// What some tiles of a row fetch of the weights that follow a panel's, so that they are near when the panel is done:
     /// where it begins, and how far each input goes. A panel of one tile fetches nothing: its own weights are as urgent.
     fn ahead(&self, panel: &Panel, y: usize, tiles: &Range<usize>) -> (*const f32, usize) {
@@ -445,7 +449,8 @@ fn pack(
     data: &ConvWeights<'_>,
     taps: usize,
 ) -> (Vec<Panel>, Weights) {
-    let (lanes, least) = (store.level().lanes(), store.level().least_lanes());
+    let level = store.level();
+    let (lanes, least) = (level.lanes(), level.least_lanes());
     let channels = data.bias.len();
     let mut panels = Vec::new();
     let (mut start, mut offset) = (0, 0);
@@ -464,7 +469,7 @@ fn pack(
     let fill = |weights: &mut [f32]| {
         let mut rest = weights;
         for panel in &panels {
-            let width = panel.channels.next_multiple_of(least);
+            let width = panel.width(level);
             let (packed, more) = rest.split_at_mut(order.len() * width);
             rest = more;
             let outputs = panel.start..panel.start + panel.channels;

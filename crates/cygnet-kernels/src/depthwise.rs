@@ -130,18 +130,8 @@ impl Sweep<'_> {
     pub(crate) unsafe fn row(&mut self, y: usize) {
         let Depthwise { window, input, level, .. } = self.op;
         (self.y, self.kys) = (y, window.rows(y, input.height));
-        let start = self.input.wrapping_add(input.offset).wrapping_sub(window.pad[1] * input.pixel);
-        let mut place = (y * window.stride[0]).wrapping_sub(window.pad[0]);
-        place = place.wrapping_add(self.kys.start * window.dilation[0]);
-        if place >= input.ring && !self.kys.is_empty() {
-            place %= input.ring;
-        }
-        for row in self.rows.iter_mut().take(self.kys.end).skip(self.kys.start) {
-            *row = start.wrapping_add(place * input.row);
-            place += window.dilation[0];
-            while place >= input.ring && input.ring < input.height {
-                place -= input.ring;
-            }
+        for ky in self.kys.start..self.kys.end.min(TALLEST) {
+            self.rows[ky] = self.start(ky);
         }
         // SAFETY: the caller's promise.
         unsafe {
@@ -157,12 +147,12 @@ impl Sweep<'_> {
         }
     }
 
-    /// Where the window of column 0 begins, wrapping below 0: a row, and a place in the row.
+    /// Where the window of column 0 begins on row `ky` of those on the image.
     #[inline(always)]
-    fn corner(&self) -> (usize, isize) {
+    fn start(&self, ky: usize) -> *const f32 {
         let Depthwise { window, input, .. } = self.op;
-        let top = (self.y * window.stride[0]).wrapping_sub(window.pad[0]);
-        (top, -((window.pad[1] * input.pixel) as isize))
+        let row = input.row_start(window.top(self.y).wrapping_add(ky * window.dilation[0]));
+        self.input.wrapping_add(row).wrapping_sub(window.pad[1] * input.pixel)
     }
 
     /// Writes zeros beside the channels of the output row.
@@ -329,8 +319,7 @@ impl Kernel for Any<'_> {
     unsafe fn run<I: Isa>(self) {
         let Depthwise { window, input, output, weights, bias, activation, .. } = self.0.op;
         let (padded, [_, kw], dilation) = (bias.len(), window.kernel, window.dilation);
-        let (top, place) = self.0.corner();
-        // SAFETY: as in `Sized::block`.
+        // SAFETY: as in `Blocks::block`.
         unsafe {
             self.0.zero_halo();
             for x in 0..output.width {
@@ -338,9 +327,7 @@ impl Kernel for Any<'_> {
                 for c in self.0.channels.clone().step_by(I::LANES) {
                     let mut sum = [I::load(bias.as_ptr().add(c))];
                     for ky in self.0.kys.clone() {
-                        let row = input.row_start(top.wrapping_add(ky * dilation[0]));
-                        let place = (row + x * window.stride[1] * input.pixel + c) as isize + place;
-                        let from = self.0.input.wrapping_offset(place);
+                        let from = self.0.start(ky).wrapping_add(x * window.stride[1] * input.pixel + c);
                         let weights = weights.as_ptr().add(ky * kw * padded + c);
                         for kx in 0..kw {
                             let value = I::load(from.add(kx * dilation[1] * input.pixel));

@@ -91,8 +91,8 @@ impl Pair {
             let mut made = (start * window.stride[0]).saturating_sub(window.pad[0]);
             for y in start..end {
                 let needed = window.rows(y, middle.height);
-                let top = (y * window.stride[0]).wrapping_sub(window.pad[0]);
-                let last = top.wrapping_add(needed.end.wrapping_sub(1).wrapping_mul(window.dilation[0]));
+                let reach = needed.end.wrapping_sub(1).wrapping_mul(window.dilation[0]);
+                let last = window.top(y).wrapping_add(reach);
                 // SAFETY: the ring holds the rows that a window spans, of a panel's channels; the rest is the caller's
                 // promise.
                 unsafe {

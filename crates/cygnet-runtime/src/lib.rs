@@ -16,4 +16,4 @@ pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode, kernel_activation,
 };
 pub use reference::{Reference, RunError};
-pub use session::Session;
+pub use session::{Session, team};

@@ -243,6 +243,10 @@ fn next<I: Iterator>(items: &Mutex<I>) -> Option<I::Item> {
     items.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
-fn team(threads: usize) -> Result<Pool, RunError> {
+/// A pool of `threads` threads, of which the calling one is the first; 0 means 1.
+///
+/// # Errors
+/// If the system refuses to start so many, or they are more than any machine has.
+pub fn team(threads: usize) -> Result<Pool, RunError> {
     Pool::new(threads).map_err(|error| RunError::Threads { wanted: threads, reason: error.to_string() })
 }

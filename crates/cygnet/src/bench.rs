@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
-use cygnet_runtime::{Plan, PlanOptions, PlanStep, Pool, RunError, Session, cpu, peak_gflops};
+use cygnet_runtime::{Plan, PlanOptions, PlanStep, RunError, Session, cpu, peak_gflops, team};
 use cygnet_weights::FileWeights;
 use serde::Serialize;
 
@@ -213,9 +213,7 @@ pub fn bench_steps<W: AsRef<[f32]>>(
     let (program, steps) = (plan.program(), plan.steps());
     let image = random_image(graph);
     let mut arena = program.arena();
-    let wanted = threads.unwrap_or(1);
-    let mut team =
-        Pool::new(wanted).map_err(|error| RunError::Threads { wanted, reason: error.to_string() })?;
+    let mut team = team(threads.unwrap_or(1))?;
     let threads = team.threads();
     let mut calls = vec![Duration::ZERO; program.calls().len()];
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); steps.len()];

@@ -88,7 +88,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         }
         let Strip { conv, panel, arena, output, y, mut x, tiles, mut ahead, ahead_step } = self.0;
         let kys = conv.window.rows(y, conv.height);
-        let top = (y * conv.window.stride[0]).wrapping_sub(conv.window.pad[0]);
+        let top = conv.window.top(y);
         let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
         let width = VECTORS * I::LANES + if HALF { I::Half::LANES } else { 0 };
         let last = panel.channels + last_lanes - width;

@@ -8,32 +8,22 @@ as its norm and its product with the tensor named `direction NAME`.
 """
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
 
+sys.path.append(str(Path(__file__).parents[1]))
+from synthetic import synthetic
+
 # At these sizes float32 leaves nearly every unit on its side of its kinks.
 NETWORKS = {  # input, gain, weights of the heads
     "googlenet": ([2, 3, 104, 104], 1.4142135623730951, [0.3, 0.3]),
     "inception_v3": ([1, 3, 303, 303], 1.4142135623730951, [0.4]),
 }
-MASK = (1 << 64) - 1
-
-
-def synthetic(name, shape):
-    h = 0xCBF29CE484222325
-    for b in name.encode():
-        h = ((h ^ b) * 0x100000001B3) & MASK
-    n = int(np.prod(shape))
-    with np.errstate(over="ignore"):
-        z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(h)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    v = 2 * ((z >> np.uint64(40)).astype(np.float64) / 2**24) - 1
-    return v.reshape(shape)
 
 
 def values(name, shape, norms, gain):
