@@ -31,4 +31,5 @@ pub use report::{Fact, report};
 pub use schedule::{Schedule, ScheduleKind};
 pub use trainer::{
     Callback, Ended, EpochReport, Outcome, RunInfo, StepReport, Teacher, TrainOptions, Trainee, Trainer,
+    Watch,
 };

@@ -65,12 +65,26 @@ pub struct TrainOptions {
     /// Most memory of the training plan: batches are split and their gradients accumulated to keep to it. Batch norm
     /// then sees the parts.
     pub memory_bytes: Option<u64>,
+    /// Memory of the machine: a training plan that needs more is refused.
+    pub machine_bytes: u64,
     /// Most memory for prepared validation pictures and features.
     pub keep_bytes: u64,
     /// How often the state is written, at least, in the course of an epoch.
     pub save_every: Duration,
     /// Name of the data set, for the record of the measured accuracy.
     pub dataset: String,
+    /// Is told how the network is applied to pictures between the steps.
+    pub watch: Watch,
+}
+
+/// Called from any thread with what is done, the pictures done and all there are.
+#[derive(Clone)]
+pub struct Watch(pub Arc<dyn Fn(&'static str, usize, usize) + Send + Sync>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl TrainOptions {
@@ -83,9 +97,11 @@ impl TrainOptions {
             out: None,
             time: None,
             memory_bytes: None,
+            machine_bytes: u64::MAX,
             keep_bytes: 1 << 30,
             save_every: Duration::from_secs(30),
             dataset: String::new(),
+            watch: Watch(Arc::new(|_, _, _| ())),
         }
     }
 }
@@ -170,7 +186,7 @@ pub struct EpochReport {
 }
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// All epochs are done.
@@ -354,6 +370,9 @@ impl Trainer {
         if state.progress.fingerprint != self.data.fingerprint {
             return refuse("is of a run on other pictures: some were added, removed or changed since");
         }
+        if state.progress.record.labels != self.data.classes {
+            return refuse("is of a run on other classes; give them their names from then");
+        }
         if state.progress.record.graph != self.trainee.graph.to_json() {
             return refuse("is of a run of another network");
         }
@@ -469,7 +488,7 @@ impl Task {
         let length: usize = head.input_shape().iter().product();
         let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
             let bytes = (examples.len() * length * 4) as u64;
-            if bytes > options.keep_bytes.saturating_mul(4) {
+            if bytes > options.keep_bytes.saturating_mul(4).max(1 << 28) {
                 let value = format!("head, whose features would take {} MB", bytes >> 20);
                 return Err(TrainError::Setting {
                     what: "train",
@@ -486,8 +505,9 @@ impl Task {
                 }
                 Ok(())
             };
-            let (level, threads) = (options.level, options.threads);
-            let all = outputs(&body, weights, level, threads, examples.len(), input, |_, out| out.to_vec())?;
+            let (level, threads, count) = (options.level, options.threads, examples.len());
+            let seen = |done| options.watch.0("computing features", done, count);
+            let all = outputs(&body, weights, level, threads, count, input, |_, out| out.to_vec(), seen)?;
             Ok(all.concat())
         };
         let inputs = |examples: Examples| -> Result<Examples, TrainError> {
@@ -668,7 +688,7 @@ impl<'t> Run<'t> {
             .find(|&parts| Engine::memory_bytes(&task.graph, &engine(parts)) <= limit)
             .unwrap_or(batch);
         let memory_bytes = Engine::memory_bytes(&task.graph, &engine(parts));
-        if memory_bytes > limit {
+        if memory_bytes > limit.min(options.machine_bytes) {
             let graph = task.graph.name().into();
             return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
         }
@@ -749,8 +769,11 @@ impl<'t> Run<'t> {
             memory_bytes: self.memory_bytes,
             resumed_at: self.progress.epoch,
         });
-        if self.progress.finished {
-            return Ok(Ended::Finished);
+        match self.progress.ended {
+            // There is more time now.
+            Some(Ended::Time) if self.time_share() < 1.0 => self.progress.ended = None,
+            Some(ended) => return Ok(ended),
+            None => {}
         }
         let scale = match recipe.optimizer.rate_batch {
             0 => 1.0,
@@ -803,12 +826,13 @@ impl<'t> Run<'t> {
             }
             drop(batches);
             let ended = self.end_epoch(callback, rate)?;
-            let last = is_time_up || self.progress.epoch == epochs || ended.is_some();
-            self.progress.finished = last;
-            if last || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
+            let is_last = self.progress.epoch == epochs;
+            let ended = ended.or(is_time_up.then_some(Ended::Time)).or(is_last.then_some(Ended::Finished));
+            self.progress.ended = ended;
+            if ended.is_some() || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
                 self.save()?;
             }
-            if let Some(ended) = ended.or(is_time_up.then_some(Ended::Time)) {
+            if let Some(ended) = ended {
                 return Ok(ended);
             }
         }
@@ -854,7 +878,8 @@ impl<'t> Run<'t> {
 
     fn judge(&self, part: &Weights, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
         let options = &self.trainer.options;
-        judge(&self.task.graph, part, options.level, options.threads, examples)
+        let seen = |done| options.watch.0("evaluating", done, examples.len());
+        judge(&self.task.graph, part, options.level, options.threads, examples, seen)
     }
 
     /// Evaluates, tells, keeps the best; says whether the run ends early.
