@@ -206,6 +206,20 @@ fn ctrl_c_finishes_the_step_and_saves() {
 }
 
 #[test]
+fn a_run_whose_time_was_up_goes_on_when_there_is_more() {
+    let bench = Bench::new(6);
+    let ended = |more: &[&str]| {
+        let args = [&["--epochs", "3", "--json"][..], more].concat();
+        let lines = json(&bench.train("timed.safetensors", &args));
+        (lines.len() - 1, lines.last().unwrap()["ended"].clone())
+    };
+    assert_eq!(ended(&["--time", "0.001s"]), (1, "time".into()));
+    assert_eq!(ended(&["--time", "0.001s", "--resume"]), (0, "time".into()));
+    assert_eq!(ended(&["--resume"]), (2, "finished".into()));
+    assert_eq!(ended(&["--resume"]), (0, "finished".into()));
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_what_to_do() {
     let bench = Bench::new(3);
     let none = bench.refusal(&["train", "photos"]);
@@ -216,6 +230,14 @@ fn what_cannot_be_done_is_refused_with_what_to_do() {
     assert!(bench.refusal(&args).contains("--overwrite"));
     let other = [&args[..], &["--resume", "--set", "optimizer.rate=7"]].concat();
     assert!(bench.refusal(&other).contains("another recipe"));
+    let resumed = ["train", "photos", "--resume"];
+    assert!(
+        bench.refusal(&[&resumed[..], &["--network", "ghostnet_100"]].concat()).contains("not ghostnet_100")
+    );
+    assert!(bench.run(&[&resumed[..], &["--network", "mobilenet_v2_0.1"]].concat()).status.success());
+    std::fs::rename(bench.path("photos/right"), bench.path("photos/wrong")).unwrap();
+    assert!(bench.refusal(&resumed).contains("other classes"));
+    std::fs::rename(bench.path("photos/wrong"), bench.path("photos/right")).unwrap();
     std::fs::copy(bench.path("photos/left/000.png"), bench.path("photos/right/new.png")).unwrap();
     assert!(bench.refusal(&[&args[..], &["--resume"]].concat()).contains("other pictures"));
     assert!(bench.refusal(&["train", "photos", "--out", "model.pth"]).contains(".safetensors"));

@@ -32,7 +32,8 @@ pub fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("{} {error}", output::styled(output::BAD, "error:"));
+            let text: Vec<String> = error.to_string().lines().map(output::plain).collect();
+            anstream::eprintln!("{} {}", output::styled(output::BAD, "error:"), text.join("\n"));
             ExitCode::FAILURE
         }
     }

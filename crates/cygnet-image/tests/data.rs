@@ -126,6 +126,18 @@ fn pictures_beside_the_class_folders_of_an_archive_are_left_out() {
 }
 
 #[test]
+fn train_may_be_a_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = pictures("vehicles/", &[("plane", 2), ("test", 1), ("train", 2)]);
+    write(folder.path(), &files);
+    fs::write(folder.path().join("vehicles.tar"), tar(&files)).unwrap();
+    for name in ["vehicles", "vehicles.tar"] {
+        let train = Splits::open(folder.path().join(name)).unwrap().train;
+        assert_eq!((train.classes.join(" "), train.counts()), ("plane test train".into(), vec![2, 1, 2]));
+    }
+}
+
+#[test]
 fn damaged_archives_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let tar = tar(&pictures("", &[("a", 3), ("b", 3)]));

@@ -1,6 +1,8 @@
 //! What a run tells while it goes.
 
+use std::fmt::{self, Formatter};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +90,7 @@ pub struct EpochReport {
 }
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// All epochs are done.
@@ -125,3 +127,19 @@ pub trait Callback {
 }
 
 impl Callback for () {}
+
+/// Called from any thread with what is done, the pictures done and all there are.
+#[derive(Clone)]
+pub struct Watch(pub Arc<dyn Fn(&'static str, usize, usize) + Send + Sync>);
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch(Arc::new(|_, _, _| ()))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}

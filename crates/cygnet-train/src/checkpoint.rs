@@ -12,7 +12,7 @@ use cygnet_weights::{ModelFile, ModelRecord, Tensor, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::callback::EpochReport;
+use crate::callback::{Ended, EpochReport};
 use crate::recipe::Recipe;
 
 /// Where the files of a run are, beside its model.
@@ -90,7 +90,8 @@ pub struct Progress {
     pub(crate) history: Vec<EpochReport>,
     /// The epoch with the best accuracy, counted from 1.
     pub(crate) best: Option<u64>,
-    pub(crate) finished: bool,
+    /// Why the run ended, if it did.
+    pub(crate) ended: Option<Ended>,
 }
 
 /// Sums over the steps of an epoch.
@@ -116,8 +117,21 @@ impl Progress {
             sums: Sums::default(),
             history: Vec::new(),
             best: None,
-            finished: false,
+            ended: None,
         }
+    }
+
+    /// What of it contradicts itself, as in a damaged file.
+    fn contradiction(&self) -> Option<String> {
+        let Progress { epoch, step, history, best, recipe, .. } = self;
+        if let Err(reason) = recipe.check() {
+            return Some(format!("its recipe is damaged: {reason}"));
+        }
+        let is_whole = *epoch == history.len() as u64
+            && *epoch <= u64::from(recipe.epochs)
+            && best.is_none_or(|best| (1..=*epoch).contains(&best))
+            && (*step as u64) <= self.steps;
+        (!is_whole).then(|| format!("is damaged: {} epochs of {epoch} are there", history.len()))
     }
 }
 
@@ -197,6 +211,9 @@ impl State {
         if progress.version != VERSION {
             return Err(wrong(format!("has version {}, this program knows {VERSION}", progress.version)));
         }
+        if let Some(reason) = progress.contradiction() {
+            return Err(wrong(reason));
+        }
         Ok(State { progress, tensors })
     }
 
@@ -233,4 +250,47 @@ pub(crate) fn write_model(
         tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
     }
     Ok(ModelFile { record, tensors }.write(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_contradicts_itself_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.state.safetensors");
+        let record = ModelRecord {
+            format: cygnet_weights::MODEL_FORMAT,
+            network: "tiny".into(),
+            graph: serde_json::Value::Null,
+            preprocess: serde_json::Value::Null,
+            labels: Vec::new(),
+            licence: None,
+            source: None,
+            accuracy: None,
+            recipe: None,
+            written_by: String::new(),
+        };
+        let read = |change: fn(&mut Progress)| {
+            let mut progress = Progress::new(Recipe::default(), record.clone(), 0);
+            change(&mut progress);
+            State::new(progress).write(&path).unwrap();
+            State::read(&path).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(|_| ()), Ok(()));
+        let damages: [fn(&mut Progress); 4] = [
+            |progress| progress.recipe.batch = 0,
+            |progress| progress.epoch = 1,
+            |progress| progress.best = Some(1),
+            |progress| progress.step = 7,
+        ];
+        for damage in damages {
+            let reason = read(damage).unwrap_err();
+            assert!(
+                reason.contains("run.state.safetensors: is damaged") || reason.contains("batch is 0"),
+                "{reason}"
+            );
+        }
+    }
 }

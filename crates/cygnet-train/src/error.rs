@@ -33,7 +33,8 @@ pub enum TrainError {
     },
     /// The plan would not fit into memory.
     #[error(
-        "{graph} with {batch} images a step needs {bytes} bytes; use fewer images a step or smaller images"
+        "{graph} with {batch} images a step needs {} MB, more than there may be; use fewer images a step, smaller ones, or a limit of memory that divides the step",
+        bytes.div_ceil(1 << 20)
     )]
     Memory {
         /// Name of the graph.

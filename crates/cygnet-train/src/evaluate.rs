@@ -64,7 +64,8 @@ impl Examples {
     }
 }
 
-/// The network's output for every example, computed on `threads` threads.
+/// The network's output for every example, computed on `threads` threads. `seen` is called with the number done.
+#[expect(clippy::too_many_arguments, reason = "each is one thing, and they are passed on")]
 pub(crate) fn outputs<T: Send>(
     graph: &Graph,
     weights: &[Vec<f32>],
@@ -73,6 +74,7 @@ pub(crate) fn outputs<T: Send>(
     count: usize,
     input: impl Fn(usize, &mut [f32]) -> Result<(), TrainError> + Sync,
     output: impl Fn(usize, &mut [f32]) -> T + Sync,
+    seen: impl Fn(usize) + Sync,
 ) -> Result<Vec<T>, TrainError> {
     let plan = Arc::new(Plan::new(graph.clone(), weights, level)?);
     let length = graph.input_shape().iter().product();
@@ -86,7 +88,7 @@ pub(crate) fn outputs<T: Send>(
         session.run(image, result)?;
         Ok(output(index, result))
     };
-    map_indexed(count, threads, state, work, |_| ()).into_iter().collect()
+    map_indexed(count, threads, state, work, seen).into_iter().collect()
 }
 
 /// A verdict for every example.
@@ -96,6 +98,7 @@ pub(crate) fn judge(
     level: Level,
     threads: NonZeroUsize,
     examples: &Examples,
+    seen: impl Fn(usize) + Sync,
 ) -> Result<Vec<Verdict>, TrainError> {
     let is_softmax = graph.node(graph.output()).op == Op::Softmax;
     let verdict = |index: usize, scores: &mut [f32]| {
@@ -105,5 +108,6 @@ pub(crate) fn judge(
         }
         Verdict::of(scores, examples.class(index))
     };
-    outputs(graph, weights, level, threads, examples.len(), |i, input| examples.input(i, input), verdict)
+    let input = |index: usize, input: &mut [f32]| examples.input(index, input);
+    outputs(graph, weights, level, threads, examples.len(), input, verdict, seen)
 }

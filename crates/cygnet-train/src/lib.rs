@@ -22,7 +22,7 @@ mod schedule;
 mod task;
 mod trainer;
 
-pub use callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
+pub use callback::{Callback, Ended, EpochReport, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, RunFiles, State};
 pub use data::TrainData;
 pub use distil::Teacher;

@@ -1,7 +1,7 @@
 //! Metrics written while a run goes on: JSON lines, and TensorBoard's event files.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,15 +22,25 @@ pub struct JsonLog {
 }
 
 impl JsonLog {
-    /// Begins a log, or goes on with it. Every `every`th step is logged.
+    /// Begins a log, or goes on with it. Every `every`th step is logged. The file is locked while the log lives, so that
+    /// no second run writes the same files.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written or another run holds it.
     pub fn new(path: &Path, append: bool, every: usize) -> Result<JsonLog, TrainError> {
-        let mut options = OpenOptions::new();
-        let options = if append { options.append(true) } else { options.write(true).truncate(true) };
-        let opened = options.create(true).open(path);
-        let file = opened.map_err(|source| TrainError::Write { path: path.into(), source })?;
+        let failed = |source| TrainError::Write { path: path.into(), source };
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let mut file = opened.map_err(failed)?;
+        // The lock ends with the process. Where files cannot be locked there is no guard.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let reason = "another run writes it now; give this one another --out".into();
+            return Err(TrainError::Run { path: path.into(), reason });
+        }
+        if append {
+            end_line(&mut file).map_err(failed)?;
+        } else {
+            file.set_len(0).map_err(failed)?;
+        }
         Ok(JsonLog { path: path.into(), file, every: every.max(1), failed: None })
     }
 
@@ -63,6 +73,16 @@ impl Callback for JsonLog {
         self.line("epoch", report);
         self.failed.take().map_or(Ok(()), |source| Err(TrainError::Write { path: self.path.clone(), source }))
     }
+}
+
+/// Ends a line that a killed process may have left unfinished.
+fn end_line(file: &mut File) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last == [b'\n'] { Ok(()) } else { file.write_all(b"\n") }
 }
 
 /// Writes an event file that TensorBoard reads: scalars only.
@@ -191,6 +211,23 @@ fn masked_checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_has_one_writer_and_goes_on_with_a_new_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let mut log = JsonLog::new(&path, false, 1).unwrap();
+        let second = JsonLog::new(&path, false, 1).unwrap_err().to_string();
+        assert!(second.contains("log.jsonl: another run writes it now"), "{second}");
+        log.line("a", &serde_json::json!({"x": 1}));
+        log.file.write_all(b"{\"event\":").unwrap();
+        drop(log);
+        JsonLog::new(&path, true, 1).unwrap().line("b", &serde_json::json!({}));
+        let lines = "{\"event\":\"a\",\"x\":1}\n{\"event\":\n{\"event\":\"b\"}\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), lines);
+        drop(JsonLog::new(&path, false, 1).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
 
     #[test]
     fn checksums_are_those_of_crc_32c() {

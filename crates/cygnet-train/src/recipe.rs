@@ -235,7 +235,7 @@ impl Recipe {
         toml::to_string(self).unwrap_or_default()
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         self.augment.check().map_err(|error| error.to_string())?;
         let Recipe { optimizer, schedule, mix, distill, .. } = self;
         let range = |what: &str, value: f64, low: f64, high: f64| {
@@ -330,8 +330,9 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), TrainError> {
     let wrong = |reason: &str| TrainError::Recipe { place: setting.into(), reason: reason.into() };
     let (path, text) = setting.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
     let text = text.trim();
-    // What is no TOML value is taken as text, so that names need no quotes.
+    // What is neither a TOML value nor a number such as .5 is taken as text, so that names need no quotes.
     let value = format!("x = {text}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("x"));
+    let value = value.or_else(|| text.parse().ok().map(Value::Float));
     let mut value = value.unwrap_or_else(|| Value::String(text.to_owned()));
     let mut keys = path.trim().split('.').rev();
     let last = keys.next().filter(|key| !key.is_empty()).ok_or_else(|| wrong("expected NAME=VALUE"))?;
@@ -368,11 +369,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
         std::fs::write(&path, "base = \"squeezenet\"\nepochs = 3\n[optimizer]\nrate = 0.5\n").unwrap();
-        let set = ["optimizer.rate=1", "train=last-2", "augment.crop_scale=[0.5, 1]", "epochs = 4"]
+        let set = ["optimizer.rate=1", "train=last-2", "augment.crop_scale=[0.5, 1]", "epochs = 4", "ema=.5"]
             .map(String::from);
         let recipe = Recipe::compose(path.to_str().unwrap(), &set).unwrap();
         assert_eq!((recipe.name.as_str(), recipe.epochs, recipe.batch), ("mine", 4, 512));
-        assert_eq!((recipe.optimizer.rate, recipe.optimizer.weight_decay), (1.0, 2e-4));
+        assert_eq!((recipe.optimizer.rate, recipe.optimizer.weight_decay, recipe.ema), (1.0, 2e-4, 0.5));
         assert_eq!((recipe.train, recipe.augment.crop_scale), (Trained::Last(2), [0.5, 1.0]));
         let recipe = Recipe::compose("finetune", &["optimizer.kind=adamw".into()]).unwrap();
         assert_eq!(recipe.optimizer.kind, OptimizerKind::Adamw);

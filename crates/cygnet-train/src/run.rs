@@ -65,6 +65,10 @@ impl<'t> Run<'t> {
             ..EngineOptions::new(batch / parts)
         };
         let (parts, memory_bytes) = divide(&task.graph, batch, options.memory_bytes, engine)?;
+        if memory_bytes > options.machine_bytes {
+            let graph = task.graph.name().into();
+            return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
+        }
         let params: Weights = trainee.weights[task.offset..].to_vec();
         let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
         let gradients = params
@@ -146,8 +150,11 @@ impl<'t> Run<'t> {
             memory_bytes: self.memory_bytes,
             resumed_at: self.progress.epoch,
         });
-        if self.progress.finished {
-            return Ok(Ended::Finished);
+        match self.progress.ended {
+            // There is more time now.
+            Some(Ended::Time) if self.time_share() < 1.0 => self.progress.ended = None,
+            Some(ended) => return Ok(ended),
+            None => {}
         }
         let scale = match recipe.optimizer.rate_batch {
             0 => 1.0,
@@ -200,12 +207,13 @@ impl<'t> Run<'t> {
             }
             drop(batches);
             let ended = self.end_epoch(callback, rate)?;
-            let last = is_time_up || self.progress.epoch == epochs || ended.is_some();
-            self.progress.finished = last;
-            if last || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
+            let is_last = self.progress.epoch == epochs;
+            let ended = ended.or(is_time_up.then_some(Ended::Time)).or(is_last.then_some(Ended::Finished));
+            self.progress.ended = ended;
+            if ended.is_some() || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
                 self.save()?;
             }
-            if let Some(ended) = ended.or(is_time_up.then_some(Ended::Time)) {
+            if let Some(ended) = ended {
                 return Ok(ended);
             }
         }
@@ -251,7 +259,8 @@ impl<'t> Run<'t> {
 
     fn judge(&self, part: &Weights, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
         let options = &self.trainer.options;
-        judge(&self.part, part, options.level, options.threads, examples)
+        let seen = |done| options.watch.0("evaluating", done, examples.len());
+        judge(&self.part, part, options.level, options.threads, examples, seen)
     }
 
     /// Evaluates, tells, keeps the best; says whether the run ends early.

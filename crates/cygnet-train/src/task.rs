@@ -82,12 +82,16 @@ impl Task {
         let Trainer { trainee, recipe, options, .. } = trainer;
         let (body, head) = whole.body_and_head()?;
         let body_params = body.params().len();
+        if body_params + head.params().len() != whole.params().len() {
+            let value = format!("head, but {} has parameters beside both", whole.name());
+            return Err(TrainError::Setting { what: "train", value, wanted: "all for this network" });
+        }
         let weights = &trainee.weights[..body_params];
         let length: usize = head.input_shape().iter().product();
         let [_, _, width] = whole.input_shape();
         let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
             let bytes = (examples.len() * length * 4) as u64;
-            if bytes > options.keep_bytes.saturating_mul(4) {
+            if bytes > options.keep_bytes.saturating_mul(4).max(1 << 28) {
                 let value = format!("head, whose features would take {} MB", bytes >> 20);
                 let wanted = "last-1 or all for so many pictures";
                 return Err(TrainError::Setting { what: "train", value, wanted });
@@ -99,8 +103,9 @@ impl Task {
                 }
                 Ok(())
             };
-            let (level, threads) = (options.level, options.threads);
-            let all = outputs(&body, weights, level, threads, examples.len(), input, |_, out| out.to_vec())?;
+            let (level, threads, count) = (options.level, options.threads, examples.len());
+            let seen = |done| options.watch.0("computing features", done, count);
+            let all = outputs(&body, weights, level, threads, count, input, |_, out| out.to_vec(), seen)?;
             Ok(all.concat())
         };
         let inputs = |examples: Examples| -> Result<Examples, TrainError> {

@@ -11,7 +11,7 @@ use cygnet_runtime::Level;
 use cygnet_weights::{MODEL_FORMAT, ModelRecord, Weights};
 
 use crate::TrainError;
-use crate::callback::{Callback, Ended, EpochReport};
+use crate::callback::{Callback, Ended, EpochReport, Watch};
 use crate::checkpoint::{Progress, RunFiles, State, WEIGHTS};
 use crate::data::TrainData;
 use crate::distil::Teacher;
@@ -53,12 +53,16 @@ pub struct TrainOptions {
     /// Most memory of the training plan: batches are split and their gradients accumulated to keep to it. Batch norm
     /// then sees the parts.
     pub memory_bytes: Option<u64>,
+    /// Memory of the machine: a training plan that needs more is refused.
+    pub machine_bytes: u64,
     /// Most memory for prepared validation pictures and features.
     pub keep_bytes: u64,
     /// How often the state is written, at least, in the course of an epoch.
     pub save_every: Duration,
     /// Name of the data set, for the record of the measured accuracy.
     pub dataset: String,
+    /// Is told how the network is applied to pictures between the steps.
+    pub watch: Watch,
 }
 
 impl TrainOptions {
@@ -71,9 +75,11 @@ impl TrainOptions {
             out: None,
             time: None,
             memory_bytes: None,
+            machine_bytes: u64::MAX,
             keep_bytes: 1 << 30,
             save_every: Duration::from_secs(30),
             dataset: String::new(),
+            watch: Watch::default(),
         }
     }
 }
@@ -244,6 +250,9 @@ impl Trainer {
         }
         if state.progress.fingerprint != self.data.fingerprint {
             return refuse("is of a run on other pictures: some were added, removed or changed since");
+        }
+        if state.progress.record.labels != self.data.classes {
+            return refuse("is of a run on other classes; give them their names from then");
         }
         if state.progress.record.graph != self.trainee.graph.to_json() {
             return refuse("is of a run of another network");

@@ -93,20 +93,29 @@ pub(crate) fn parse_bytes(bytes: &Bytes) -> Result<(Tensors, Metadata), WeightsE
 /// # Errors
 /// Names the file and its size, for instance when the disk is full.
 pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
-    let path = path.as_ref();
-    // A link is written through; a device or a pipe is not replaced by a file.
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if std::fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
-        let source = io::Error::other("exists and is not a file");
-        return Err(WeightsError::Write { bytes: 0, source }.in_file(path));
-    }
     let (header, order) = header(tensors, metadata);
     let bytes = header.len() as u64 + order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>();
-    replace(&target, |file| {
+    write_whole(path.as_ref(), bytes, |file| {
         file.write_all(&header)?;
         order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
     })
-    .map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
+}
+
+/// Writes a file of `bytes` bytes so that it is there whole or as it was before.
+///
+/// # Errors
+/// [`WeightsError::Write`] with the path.
+pub fn write_whole(
+    path: &Path,
+    bytes: u64,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), WeightsError> {
+    // A link is written through; a device or a pipe is not replaced by a file.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let is_other = std::fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file());
+    let written =
+        if is_other { Err(io::Error::other("exists and is not a file")) } else { replace(&target, write) };
+    written.map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
 }
 
 /// Length and header, and the tensors in the order of their data.

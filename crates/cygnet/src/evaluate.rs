@@ -79,7 +79,8 @@ pub fn evaluate(
     let class = |name: &String| {
         let index = name.parse().ok().filter(|&index: &usize| index < classifier.model().graph.classes());
         names
-            .get(&normal(name))
+            .get(name)
+            .or(names.get(&normal(name)))
             .copied()
             .or(index)
             .ok_or_else(|| Error::UnknownClass { path: folder.into(), folder: name.clone() })
@@ -153,10 +154,14 @@ fn normal(name: &str) -> String {
     name.trim().replace(['_', '-'], " ").to_lowercase()
 }
 
-/// Classes by every name that means just one of them; whole labels come before synonyms.
+/// Classes by every name that means just one of them; labels as they are come before those in lower case, and these
+/// before synonyms.
 fn class_names(classifier: &Classifier) -> HashMap<String, usize> {
     let labels = &classifier.model().labels;
-    let mut names = unique(labels.iter().enumerate().map(|(class, label)| (normal(label), class)));
+    let mut names = unique(labels.iter().enumerate().map(|(class, label)| (label.clone(), class)));
+    for (name, class) in unique(labels.iter().enumerate().map(|(class, label)| (normal(label), class))) {
+        names.entry(name).or_insert(class);
+    }
     if *labels == imagenet::labels(1000) {
         let classes = || imagenet::classes().enumerate();
         let lemmas = classes()

@@ -18,7 +18,11 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     let elapsed = start.elapsed();
     let result = result?;
     for (path, problem) in &result.unreadable {
-        anstream::eprintln!("{} {}: {problem}", styled(output::BAD, "error:"), path.display());
+        anstream::eprintln!(
+            "{} {}: {problem}",
+            styled(output::BAD, "error:"),
+            output::plain(&path.to_string_lossy())
+        );
     }
     if args.json {
         output::json(&result)?;
@@ -44,15 +48,16 @@ fn confusion(result: &Evaluation) -> std::io::Result<()> {
     };
     let classes: Vec<usize> = (0..result.confusion.len()).filter(seen).collect();
     if !classes.is_empty() && classes.len() <= MATRIX {
-        let short = |class: &usize| result.labels[*class].chars().take(6).collect::<String>();
-        let name = |class: &usize| result.labels[*class].chars().take(16).collect::<String>();
+        let begin = |class: usize, length| {
+            output::plain(&result.labels[class].chars().take(length).collect::<String>())
+        };
         let mut headings = vec!["right \\ guess".to_owned()];
-        headings.extend(classes.iter().map(short));
+        headings.extend(classes.iter().map(|class| begin(*class, 6)));
         let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
         let cell = |count: u32| if count == 0 { "·".to_owned() } else { count.to_string() };
         let row = |class: &usize| {
             let cells = classes.iter().map(|guess| cell(result.confusion[*class][*guess]));
-            [output::plain(&name(class))].into_iter().chain(cells).collect()
+            [begin(*class, 16)].into_iter().chain(cells).collect()
         };
         let right: Vec<usize> = (1..=classes.len()).collect();
         return output::table(&headings, &right, classes.iter().map(row).collect());

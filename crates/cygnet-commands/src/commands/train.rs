@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use cygnet::image::Splits;
 use cygnet::runtime::Level;
 use cygnet::train::{
     self, Callback, Ended, EpochReport, JsonLog, Metrics, Outcome, Recipe, RunFiles, RunInfo, Start, State,
-    StepReport, TensorBoard, TrainData, TrainError, TrainOptions, Trained, Trainer,
+    StepReport, TensorBoard, TrainData, TrainError, TrainOptions, Trained, Trainer, Watch,
 };
+use cygnet::weights::safetensors::write_whole;
 use cygnet::weights::{Cache, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,7 +25,8 @@ use crate::progress::Download;
 
 pub(crate) const TRAIN_HELP: &str = "\
 DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/;
-a .csv or .tsv of paths and labels; a .tar, .tar.gz or .tar.xz of such folders; or IDX files (MNIST).
+a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without;
+a .tar, .tar.gz or .tar.xz of such folders; or IDX files (MNIST).
 Without pictures for validation a share of each class is set aside.
 
 Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2,
@@ -33,7 +36,8 @@ GoogLeNet and Inception v3 learn with their auxiliary heads, which the model the
 start from random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume),
-NAME.log.jsonl (metrics), NAME.html (report). Ctrl-C finishes the step and saves.
+NAME.log.jsonl (metrics), NAME.html (report). Ctrl-C finishes the step and saves; --resume goes on,
+also with more --time after a run whose time was up.
 
 Examples:
   cygnet train photos/
@@ -49,9 +53,9 @@ pub(crate) struct Train {
     /// The labelled photos; with --print-recipe perhaps a model file
     #[arg(value_name = "DATA", required_unless_present = "print_recipe")]
     data: Option<PathBuf>,
-    /// Network of the zoo, perhaps with .TAG of its weights
-    #[arg(long, value_name = "ID[.TAG]", default_value = "mobilenet_v2")]
-    network: String,
+    /// Network of the zoo, perhaps with .TAG of its weights [default: mobilenet_v2]
+    #[arg(long, value_name = "ID[.TAG]")]
+    network: Option<String>,
     /// Weights to start from
     #[arg(long, value_name = "pretrained|scratch|FILE", default_value = "pretrained")]
     from: Start,
@@ -74,7 +78,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "S")]
     image: Option<usize>,
     /// Names all random numbers
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
     /// End after this time: 90s, 10m, 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -154,13 +158,17 @@ fn bytes(text: &str) -> Result<u64, &'static str> {
     number.map(|number| (number * unit) as u64).ok_or("give a size such as 500MB or 2GB")
 }
 
-/// A quarter of the machine's memory.
-fn quarter_of_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
-    total.map_or(1 << 30, |kilobytes: u64| kilobytes * 1024 / 4)
+/// The machine's memory, where the system tells it.
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    total?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Whether `name`, perhaps with a tag, stands for the network `id`.
+fn is_network(name: &str, id: &str) -> bool {
+    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
+    untagged.chain([name]).any(|name| cygnet::network(name).is_ok_and(|network| network.id == id))
 }
 
 impl Train {
@@ -198,17 +206,17 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         bail!("{}: a model file's name ends in .safetensors", args.out.display());
     }
     let state = if args.resume { Some(State::read(&files.state())?) } else { None };
-    if !args.resume && !args.overwrite {
-        if let Some(there) = [&files.model, &files.state()].into_iter().find(|path| path.exists()) {
-            bail!(
-                "{}: is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
-                there.display()
-            );
-        }
-        if let Some(folder) = args.out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir())
-        {
-            bail!("{}: no such folder", folder.display());
-        }
+    if !args.resume
+        && !args.overwrite
+        && let Some(there) = [&files.model, &files.state()].into_iter().find(|path| path.exists())
+    {
+        bail!(
+            "{}: is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
+            there.display()
+        );
+    }
+    if let Some(folder) = args.out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
+        bail!("{}: no such folder", folder.display());
     }
     let cache = Cache::from_env()?;
     let splits = Splits::open(data_path)?;
@@ -217,6 +225,12 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let (recipe, trainee) = match &state {
         Some(state) => {
             let recipe = state.recipe().clone();
+            let network = &state.record().network;
+            if let Some(name) = &args.network
+                && !is_network(name, network)
+            {
+                bail!("{}: its run trains {network}, not {name}", files.state().display());
+            }
             if args.recipe.is_some() || !args.settings().is_empty() {
                 let asked = args.compose(fitting)?;
                 if asked != recipe {
@@ -231,13 +245,19 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         None => {
             let recipe = args.compose(fitting)?;
             let mut download = Download::default();
-            let trainee = train::trainee(&args.network, &args.from, &labels, &recipe, &cache, &mut download)?;
+            let network = args.network.as_deref().unwrap_or("mobilenet_v2");
+            let trainee = train::trainee(network, &args.from, &labels, &recipe, &cache, &mut download)?;
+            if let (Some(name), Start::File(file)) = (&args.network, &args.from)
+                && !is_network(name, &trainee.id)
+            {
+                bail!("{}: is a {}, not {name}; leave out --network", file.display(), trainee.id);
+            }
             (recipe, trainee)
         }
     };
     let teacher = train::teacher(&trainee, &labels, &recipe, &cache, &mut Download::default())?;
 
-    let keep = args.cache.unwrap_or_else(quarter_of_memory);
+    let keep = args.cache.unwrap_or(memory().map_or(1 << 30, |bytes| bytes / 4));
     let bar = crate::progress::things(0, "looking at photos", "photos");
     let side = trainee.preprocess.size[0];
     let data = TrainData::new(splits, &recipe, side, keep, args.threads, |done, total| {
@@ -254,14 +274,26 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let name = data_path
         .file_name()
         .map_or_else(|| data_path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut screen = Screen::new(args.json, Arc::clone(&stop));
     let options = TrainOptions {
         level: Level::chosen().map_err(anyhow::Error::msg)?,
         out: Some(args.out.clone()),
         time: args.time,
         memory_bytes: args.memory,
+        machine_bytes: memory().unwrap_or(u64::MAX),
         keep_bytes: keep,
         save_every: Duration::from_secs_f64(args.save_every),
         dataset: format!("validation pictures of {name}"),
+        watch: Watch(Arc::new({
+            let bar = screen.bar.clone();
+            move |what, done, total| {
+                bar.set_prefix(what);
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_message(format!("{done}/{total} pictures"));
+            }
+        })),
         ..TrainOptions::new(args.threads)
     };
     let validation = Arc::clone(&data.validation);
@@ -274,17 +306,16 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         trainer = trainer.resume(state)?;
     }
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
+    let (asked, bar) = (Arc::clone(&stop), screen.bar.clone());
     ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
+        bar.suspend(|| anstream::eprintln!("finishing the step; Ctrl-C again ends at once"));
     })
     .context("cannot watch for Ctrl-C")?;
     let mut log = JsonLog::new(&files.log(), args.resume, 10)?;
     let mut board = if args.tensorboard { Some(TensorBoard::new(&files.events())?) } else { None };
-    let mut screen = Screen::new(args.json, Arc::clone(&stop));
     let mut watchers = Watchers(vec![&mut screen, &mut log]);
     watchers.0.extend(board.as_mut().map(|board| board as &mut dyn Callback));
     let outcome = trainer.run(&mut watchers);
@@ -301,8 +332,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let title = format!("{} on {name}", outcome.model.id);
     let facts = train::facts(&outcome, &counts)?;
     let html = train::report(&title, &facts, &outcome, &validation);
-    std::fs::write(files.report(), html)
-        .with_context(|| format!("{}: cannot write", files.report().display()))?;
+    write_whole(&files.report(), html.len() as u64, |file| file.write_all(html.as_bytes()))?;
     if args.json {
         let metrics = Metrics::of(&outcome.verdicts, labels.len());
         summary(&outcome, &files, Some(&metrics))?;
@@ -449,12 +479,12 @@ impl Callback for Screen {
         if info.parts > 1 {
             _ = write!(text, " in {} parts", info.parts);
         }
-        anstream::eprintln!("{}", styled(FAINT, &text));
-        self.bar.set_length(info.steps as u64);
+        self.bar.suspend(|| anstream::eprintln!("{}", styled(FAINT, &text)));
     }
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
         self.bar.set_prefix(format!("epoch {}/{}", report.epoch, report.epochs));
+        self.bar.set_length(report.steps as u64);
         self.bar.set_position(report.step as u64);
         let left = report.seconds * (1.0 - report.done) / report.done.max(1e-6);
         self.bar.set_message(format!(

@@ -115,8 +115,11 @@ fn labelled<'m>(path: &Path, members: &'m [Member], source: impl Fn(Range<u64>) 
         depth += 1;
     }
     let below = |member: &'m Member| member.path.get(depth..).unwrap_or_default();
-    let is_train =
-        |member: &'m Member| below(member).first().and_then(|name| Part::named(name)) == Some(Part::Train);
+    // A folder train without folders inside is the class of trains.
+    let is_train = |member: &'m Member| match below(member) {
+        [first, _, _, ..] => Part::named(first) == Some(Part::Train),
+        _ => false,
+    };
     let has_parts = members.iter().any(is_train);
     let mut found = Found::default();
     for member in members {

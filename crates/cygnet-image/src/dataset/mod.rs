@@ -191,10 +191,13 @@ struct Found {
 
 fn from_folder(path: &Path) -> Result<Found> {
     let folder = ClassFolder::open(path);
+    // A folder train without folders inside is the class of trains.
+    let is_train = |name: &String| {
+        Part::named(name) == Some(Part::Train)
+            && !matches!(ClassFolder::open(path.join(name)), Err(ImageError::NoClasses { .. }))
+    };
     let parts: Vec<(Part, PathBuf)> = match &folder {
-        Ok(ClassFolder { classes, .. })
-            if classes.iter().any(|class| Part::named(class) == Some(Part::Train)) =>
-        {
+        Ok(ClassFolder { classes, .. }) if classes.iter().any(is_train) => {
             classes.iter().filter_map(|class| Some((Part::named(class)?, path.join(class)))).collect()
         }
         _ => Vec::new(),
@@ -227,7 +230,8 @@ fn assemble(path: &Path, found: Found) -> Result<Splits> {
         return Err(ImageError::NoImages { pattern: path.display().to_string() });
     }
     if classes.iter().all(|class| Part::named(class).is_some()) {
-        let reason = format!("has {} but no folder train of pictures to learn from", classes.join(" and "));
+        let reason =
+            format!("has {} but no folder train with class folders to learn from", classes.join(" and "));
         return Err(ImageError::Dataset { path: path.to_owned(), reason });
     }
     let mut parts: [Vec<Sample>; 3] = Default::default();
