@@ -291,4 +291,10 @@ fn unreadable_files_and_pictures_in_both_parts_are_told() {
     assert!(output.status.success(), "{told}");
     assert!(told.contains("broken.png") && told.contains("left out"), "{told}");
     assert!(told.contains("2 pictures for validation or test are also trained on"), "{told}");
+    // Of a class whose photos all cannot be read the reason is told.
+    std::fs::create_dir_all(bench.path("parted/train/phone")).unwrap();
+    std::fs::write(bench.path("parted/train/phone/1.heic"), b"\0\0\0\x18ftypheic").unwrap();
+    let told = bench.refusal(&[&["train", "parted", "--out", "other.safetensors"][..], &SMALL].concat());
+    assert!(told.contains("no picture of class phone is left"), "{told}");
+    assert!(told.contains("1.heic: not a known image format; give JPEG"), "{told}");
 }

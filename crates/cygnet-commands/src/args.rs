@@ -57,13 +57,16 @@ Examples:
     /// Train a network on your own photos
     #[command(after_help = crate::commands::TRAIN_HELP)]
     Train(Box<crate::commands::Train>),
-    /// Measure accuracy on a folder with one folder of photos a class
+    /// Measure accuracy on labelled photos
     #[command(after_help = "\
-Class folders are named by label, WordNet id (n02099601) or index.
+DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of
+which the test pictures are taken, or else those for validation, or else all. Classes are named by
+label, WordNet id (n02099601) or index.
 
 Examples:
   cygnet eval --model mobilenet_v2 imagenet/val
-  cygnet eval --model mine.safetensors test/ --json")]
+  cygnet eval --model mine.safetensors test/ --json
+  cygnet eval --model mine.safetensors photos.tar.xz")]
     Eval(Eval),
     /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
     #[command(after_help = "\
@@ -167,8 +170,8 @@ pub(crate) struct Eval {
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-    /// Folder of class folders
-    #[arg(value_name = "DIR")]
+    /// The labelled photos
+    #[arg(value_name = "DATA")]
     pub(crate) folder: PathBuf,
 }
 

@@ -178,6 +178,11 @@ fn tables_are_read_with_and_without_headings() {
     let splits = Splits::open(folder.path().join("without.tsv")).unwrap();
     assert_eq!(splits.train.classes, ["9", "10"], "numbers are sorted as numbers");
     assert_eq!(decoded(&splits.train).len(), 2);
+    for text in ["\u{feff}path;label\r\nx/000.png;a, b\r\nx/001.png;c\r\n", "x/000.png;c\nx/001.png;a, b\n"] {
+        fs::write(folder.path().join("semicolons.csv"), text).unwrap();
+        let splits = Splits::open(folder.path().join("semicolons.csv")).unwrap();
+        assert_eq!((splits.train.classes, splits.train.samples.len()), (vec!["a, b".into(), "c".into()], 2));
+    }
 
     fs::write(folder.path().join("bad.csv"), "x/000.png,a\nx/001.png\n").unwrap();
     assert!(refusal(&folder.path().join("bad.csv")).contains("bad.csv: line 2 has no label"));

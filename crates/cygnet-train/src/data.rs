@@ -76,10 +76,8 @@ impl TrainData {
             unreadable.extend(survey.unreadable.drain(..).map(|(index, error)| {
                 let name = photos.samples()[index].name.clone();
                 let reason = error.to_string();
-                (
-                    name.clone(),
-                    reason.strip_prefix(&format!("{name}: ")).map_or(reason.clone(), str::to_owned),
-                )
+                let reason = reason.strip_prefix(&format!("{name}: ")).map_or(reason.clone(), str::to_owned);
+                (photos.samples()[index].class, (name, reason))
             }));
             let mut index = 0;
             survey.hashes.retain(|_| {
@@ -95,7 +93,10 @@ impl TrainData {
         let whole = Dataset { classes, samples: train.samples().to_vec() };
         let counts = whole.counts();
         if let Some(class) = counts.iter().position(|&count| count == 0) {
-            let what = format!("no picture of class {} is left to learn from", whole.classes[class]);
+            let mut what = format!("no picture of class {} is left to learn from", whole.classes[class]);
+            if let Some((_, (name, reason))) = unreadable.iter().find(|(of, _)| *of == class) {
+                what += &format!(" ({name}: {reason})");
+            }
             return Err(TrainError::TooFew { what });
         }
         let mut pairs = Vec::new();
@@ -118,7 +119,7 @@ impl TrainData {
             validation: Arc::new(validation),
             test: Arc::new(test),
             fingerprint,
-            unreadable,
+            unreadable: unreadable.into_iter().map(|(_, told)| told).collect(),
             duplicates: pairs,
         })
     }

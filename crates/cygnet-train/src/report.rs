@@ -104,27 +104,32 @@ fn plot(html: &mut String, title: &str, curves: &[Curve<'_>]) {
     let bounds = |of: fn(&(f64, f64)) -> f64| {
         let low = points().map(of).fold(f64::INFINITY, f64::min);
         let high = points().map(of).fold(f64::NEG_INFINITY, f64::max);
-        if low < high { (low, high) } else { (low - 0.5, low + 0.5) }
+        (low, high)
     };
     if points().next().is_none() {
         return;
     }
     let ((left, right), (low, high)) = (bounds(|p| p.0), bounds(|p| p.1));
-    let x = |value: f64| MARGIN[0] + (value - left) / (right - left) * (SIZE[0] - MARGIN[0] - MARGIN[1]);
-    let y =
-        |value: f64| SIZE[1] - MARGIN[3] - (value - low) / (high - low) * (SIZE[1] - MARGIN[2] - MARGIN[3]);
+    let share = |value: f64, low: f64, high: f64| if low < high { (value - low) / (high - low) } else { 0.5 };
+    let x = |value: f64| MARGIN[0] + share(value, left, right) * (SIZE[0] - MARGIN[0] - MARGIN[1]);
+    let y = |value: f64| SIZE[1] - MARGIN[3] - share(value, low, high) * (SIZE[1] - MARGIN[2] - MARGIN[3]);
+    let marks = |marks: &[f64]| {
+        let mut marks = marks.to_vec();
+        marks.dedup();
+        marks
+    };
     _ = write!(
         html,
         "<svg viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\">",
         SIZE[0], SIZE[1]
     );
     _ = write!(html, "<text x=\"{}\" y=\"14\">{}</text>", MARGIN[0], escape(title));
-    for value in [low, (low + high) / 2.0, high] {
+    for value in marks(&[low, (low + high) / 2.0, high]) {
         let (at, right) = (y(value), SIZE[0] - MARGIN[1]);
         _ = write!(html, "<path d=\"M{} {at:.1}H{right}\" stroke=\"#8884\"/>", MARGIN[0]);
-        _ = write!(html, "<text x=\"2\" y=\"{:.1}\">{}</text>", at + 4.0, short(value));
+        _ = write!(html, "<text x=\"2\" y=\"{:.1}\">{}</text>", at + 4.0, short(value, high - low));
     }
-    for value in [left, right] {
+    for value in marks(&[left, right]) {
         _ = write!(html, "<text x=\"{:.1}\" y=\"{}\">{value:.0}</text>", x(value) - 6.0, SIZE[1] - 6.0);
     }
     for (number, (name, colour, points)) in curves.iter().enumerate() {
@@ -148,14 +153,13 @@ fn plot(html: &mut String, title: &str, curves: &[Curve<'_>]) {
     html.push_str("</svg>");
 }
 
-/// A number in five characters or so.
-fn short(value: f64) -> String {
-    match value.abs() {
+/// A number in seven characters or so, told apart from others at half of `range`, which may be 0.
+fn short(value: f64, range: f64) -> String {
+    let range = if range > 0.0 { range } else { value.abs() };
+    match value.abs().max(range) {
         0.0 => "0".into(),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.1}"),
-        size if size >= 0.01 => format!("{value:.3}"),
-        _ => format!("{value:.0e}"),
+        size if size < 0.01 => format!("{value:.1e}"),
+        _ => format!("{value:.*}", (1.0 - range.log10()).ceil().clamp(0.0, 5.0) as usize),
     }
 }
 
@@ -253,4 +257,28 @@ fn classes(html: &mut String, metrics: &Metrics, labels: &[String]) {
         );
     }
     html.push_str("</table>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_tell_close_values_apart_and_stay_at_a_constant() {
+        let labels = |values: &[f64]| {
+            let points = values.iter().enumerate().map(|(i, &value)| (i as f64 + 1.0, value)).collect();
+            let mut html = String::new();
+            plot(&mut html, "loss", &[("", "#000", points)]);
+            let texts = html.split("<text x=\"2\"").skip(1);
+            let text = |part: &str| part[part.find('>').unwrap() + 1..part.find('<').unwrap()].to_owned();
+            texts.map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&[1.3906, 1.3851]), ["1.3851", "1.3879", "1.3906"]);
+        assert_eq!(labels(&[0.0, 100.0, 50.0]), ["0", "50", "100"]);
+        assert_eq!(labels(&[0.1, 0.01]), ["0.010", "0.055", "0.100"]);
+        assert_eq!(labels(&[1e-5, 5e-3]), ["1.0e-5", "2.5e-3", "5.0e-3"]);
+        assert_eq!(labels(&[0.0097]), ["9.7e-3"]);
+        assert_eq!(labels(&[0.02, 0.02, f64::NAN]), ["0.020"]);
+        assert_eq!(labels(&[0.0, 0.0]), ["0"]);
+    }
 }

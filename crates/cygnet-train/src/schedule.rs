@@ -17,7 +17,8 @@ pub enum ScheduleKind {
     /// `(1 − progress) ^ power` of the way from `final` to the peak.
     Polynomial,
     /// From `warmup_start` up to the peak at the share `peak_at` of the run and down to `final`, both along half cosines
-    /// (Smith and Topin 2017; PyTorch's `OneCycleLR`).
+    /// (Smith and Topin 2017; PyTorch's `OneCycleLR`, but that the end is reached after the last step, as by the other
+    /// shapes, where PyTorch reaches both peak and end a step earlier, and that momentum stays as it is).
     OneCycle,
 }
 
@@ -33,7 +34,8 @@ pub struct Schedule {
     pub warmup_start: f64,
     /// The last factor.
     pub r#final: f64,
-    /// Epochs between the steps of `step` and `exponential`, counted from the beginning of the run.
+    /// Epochs between the steps of `step` and `exponential`, counted from the beginning of the run as MnasNet's code
+    /// does (timm: `warmup_prefix=False`).
     pub every: f64,
     /// Factor of each step of `step` and `exponential`.
     pub gamma: f64,

@@ -245,6 +245,7 @@ pub fn facts(outcome: &Outcome, data: &[usize; 3]) -> Result<Vec<Fact>, Error> {
     }
     let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
     let best = outcome.best;
-    facts.push(("training", format!("{} epochs, best {best}, {seconds:.0} s of steps", history.len())));
+    let epochs = if history.len() == 1 { "1 epoch".into() } else { format!("{} epochs", history.len()) };
+    facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

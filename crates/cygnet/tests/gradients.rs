@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cygnet::runtime::PlanOptions;
 use cygnet::verify::{Executor, Outcome, verify};
+use serde_json::{Value, json};
 
 fn files() -> Vec<PathBuf> {
     let Some(folder) = cygnet_testing::shared("goldens/gradients") else { return Vec::new() };
@@ -28,4 +29,23 @@ fn losses_gradients_statistics_and_steps_are_those_of_the_references() {
     });
     let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.pass).collect();
     assert!(failed.is_empty(), "{} of {} fail: {failed:#?}", failed.len(), outcomes.len());
+}
+
+#[test]
+fn heads_learn_in_the_runs_whose_file_has_gradients_of_theirs() {
+    let mut golden: Value = serde_json::from_str(include_str!("heads/golden.json")).unwrap();
+    let is_head = |row: &&Value| row[0].as_str().unwrap().starts_with("aux");
+    let heads: Vec<Value> = golden["gradients"].as_array().unwrap().iter().filter(is_head).cloned().collect();
+    assert_eq!(
+        (heads.len(), golden["frozen_gradients"].as_array().unwrap().iter().find(is_head)),
+        (14, None)
+    );
+    // What has no part in a loss may also be written as gradients of zero.
+    let zero = |row: &Value| json!([row[0], 0.0, [0.0], 0.0, [0.0], 0.0, 0.0]);
+    golden["frozen_gradients"].as_array_mut().unwrap().extend(heads.iter().map(zero));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("golden.json");
+    std::fs::write(&path, golden.to_string()).unwrap();
+    let outcome = verify(&path, Executor::Runtime(PlanOptions::default()));
+    assert!(outcome.pass, "{outcome:?}");
 }

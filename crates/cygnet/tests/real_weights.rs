@@ -4,7 +4,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use cygnet::image::{DecodeLimits, Image, Resize};
+use cygnet::image::{Dataset, DecodeLimits, Image, Resize, Splits};
+use cygnet::train::{Metrics, Recipe, Start, TrainData, TrainOptions, Trainer, trainee};
+use cygnet::weights::Cache;
 use cygnet::{Classifier, Model, evaluate};
 
 fn softmax(scores: &[f64]) -> Vec<f64> {
@@ -136,4 +138,50 @@ fn a_published_file_is_known_by_its_hash_whatever_its_name() {
     let model = Model::open(&renamed).unwrap();
     assert_eq!((model.id.as_str(), model.licence.as_deref()), ("mobilenet_v2", Some("BSD-3-Clause")));
     assert_eq!(model.accuracy.unwrap().top1, 71.878);
+}
+
+/// 20 pictures of each of four classes to learn from, and as many others for the test.
+fn four_classes() -> Option<Splits> {
+    const CLASSES: [&str; 4] = ["automobile", "cat", "frog", "ship"];
+    let all = Splits::open(cygnet_testing::shared("data/cifar10-jpeg.tar.xz")?).unwrap();
+    let few = |all: Dataset| {
+        let of = |(number, name): (usize, &&str)| {
+            let class = all.classes.iter().position(|class| class == name).unwrap();
+            let of_class = all.samples.iter().filter(move |sample| sample.class == class).take(20).cloned();
+            of_class.map(move |mut sample| {
+                sample.class = number;
+                sample
+            })
+        };
+        let samples = CLASSES.iter().enumerate().flat_map(of).collect();
+        Dataset { classes: CLASSES.map(str::to_owned).to_vec(), samples }
+    };
+    Some(Splits { train: few(all.train), validation: None, test: all.validation.map(few) })
+}
+
+/// Percent of the test pictures that are named right after training.
+fn accuracy_after(splits: &Splits, start: &Start, recipe: &str, settings: &str) -> f64 {
+    let common = "image=64 batch=16 validation=0";
+    let settings: Vec<String> = common.split(' ').chain(settings.split(' ')).map(str::to_owned).collect();
+    let recipe = Recipe::compose(recipe, &settings).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path()).offline(true);
+    let threads = NonZeroUsize::new(2).unwrap();
+    let trainee = trainee("mobilenet_v2", start, &splits.train.classes, &recipe, &cache, &mut ()).unwrap();
+    let data = TrainData::new(splits.clone(), &recipe, 64, 1 << 24, threads, |_, _| ()).unwrap();
+    let outcome =
+        Trainer::new(trainee, data, recipe, TrainOptions::new(threads)).unwrap().run(&mut ()).unwrap();
+    assert_eq!(outcome.test_verdicts.len(), 80);
+    Metrics::of(&outcome.test_verdicts, 4).top1
+}
+
+#[test]
+fn a_pretrained_network_learns_four_classes_from_twenty_pictures_each() {
+    let Some(splits) = four_classes() else { return };
+    let pretrained = Start::File(cygnet_testing::shared("data/weights/mobilenet_v2-b0353104.pth").unwrap());
+    let head = accuracy_after(&splits, &pretrained, "head", "epochs=20");
+    let whole = accuracy_after(&splits, &pretrained, "finetune", "epochs=3");
+    let scratch = accuracy_after(&splits, &Start::Scratch, "scratch-small", "epochs=3 smallest_map=0");
+    // A guess is right in 25 %.
+    assert!(head > 70.0 && whole > 55.0 && scratch < head - 25.0, "{head} {whole} {scratch}");
 }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{ImageError, Result};
 
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+/// Names of pictures. The last five are of formats that are not decoded: such photos are told to be unreadable rather
+/// than passed over.
+const EXTENSIONS: [&str; 11] =
+    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "avif", "heic", "heif", "tif", "tiff"];
 
 /// A folder with one folder of pictures for each class.
 #[derive(Clone, Debug, PartialEq)]

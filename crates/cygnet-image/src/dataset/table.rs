@@ -1,5 +1,7 @@
 //! Tables of paths and labels.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
@@ -15,12 +17,12 @@ const PARTS: [&str; 3] = ["split", "part", "subset"];
 /// label and perhaps split.
 pub(super) fn read(path: &Path) -> Result<Found> {
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
-    let tabs = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    let delimiter = delimiter(path).map_err(|error| wrong(error.to_string()))?;
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .delimiter(if tabs { b'\t' } else { b',' })
+        .delimiter(delimiter)
         .from_path(path)
         .map_err(|error| wrong(error.to_string()))?;
     let mut rows = reader.records().peekable();
@@ -60,7 +62,11 @@ pub(super) fn read(path: &Path) -> Result<Found> {
         let line = row.position().map_or(number as u64 + 1, csv::Position::line);
         let field = |column: Option<usize>| column.and_then(|column| StringRecord::get(&row, column));
         let (Some(file), Some(label)) = (field(columns[0]), field(columns[1])) else {
-            let between = if tabs { "tab" } else { "comma" };
+            let between = match delimiter {
+                b'\t' => "tab",
+                b';' => "semicolon",
+                _ => "comma",
+            };
             return Err(wrong(format!("line {line} has no label; expected a path, a {between} and a label")));
         };
         if file.is_empty() || label.is_empty() {
@@ -77,4 +83,15 @@ pub(super) fn read(path: &Path) -> Result<Found> {
         found.pictures.push(Labelled { part, class, name, source: Source::File(file) });
     }
     Ok(found)
+}
+
+/// What stands between fields: a tab in a .tsv, else a comma, or the semicolon that spreadsheets write in its place where
+/// the comma is the decimal sign.
+fn delimiter(path: &Path) -> std::io::Result<u8> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv")) {
+        return Ok(b'\t');
+    }
+    let mut line = Vec::new();
+    BufReader::new(File::open(path)?.take(1 << 16)).read_until(b'\n', &mut line)?;
+    Ok(if line.contains(&b';') && !line.contains(&b',') { b';' } else { b',' })
 }

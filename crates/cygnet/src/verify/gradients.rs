@@ -215,14 +215,14 @@ impl Training {
         let plain = build(false)?;
         let body: HashSet<String> = names(&plain).into_iter().collect();
         let is_head = |name: &String| !body.contains(name);
-        // Heads train in a run whose gradients the file has.
+        // Heads train in a run whose file has gradients of theirs.
         let rows = if frozen { &golden.frozen_gradients } else { &golden.gradients };
         let (mut graph, mut trains_heads) = (plain, false);
         if let Ok(whole) = build(true) {
             let heads: HashSet<String> = names(&whole).into_iter().filter(is_head).collect();
             if golden.state_dict.iter().any(|row| heads.contains(row.name())) {
                 graph = whole;
-                trains_heads = rows.iter().any(|row| heads.contains(&row.0));
+                trains_heads = rows.iter().any(|row| heads.contains(&row.0) && row.3 > 0.0);
             }
         }
         let params =
