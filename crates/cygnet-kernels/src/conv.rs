@@ -62,6 +62,8 @@ impl Window {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tap {
     map: Map,
+    /// From the window's first row on the input to the tap's.
+    row: usize,
     /// From the start of an input row to the tap of output column 0; may lie in the halo.
     shift: isize,
     /// From an output column to the next.
@@ -190,6 +192,7 @@ impl Conv {
                         Some(last) if joins => last.len += map.channels,
                         _ => taps.push(Tap {
                             map,
+                            row: ky * window.dilation[0],
                             shift,
                             step: window.stride[1] * map.pixel,
                             len: map.channels,
@@ -383,10 +386,10 @@ impl Conv {
 }
 
 impl Tap {
-    /// Where the tap begins for an output column.
+    /// Where the tap begins for an output column, if the window's first row lies on row `top` of the input.
     #[inline(always)]
-    pub(crate) fn start(&self, y: usize, x: usize) -> isize {
-        (self.map.row_start(y) + x * self.step) as isize + self.shift
+    pub(crate) fn start(&self, top: usize, x: usize) -> isize {
+        (self.map.row_start(top.wrapping_add(self.row)) + x * self.step) as isize + self.shift
     }
 }
 

@@ -256,3 +256,15 @@ pub(crate) fn prefetch(p: *const f32) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;
 }
+
+/// The same in the first cache.
+#[inline(always)]
+pub(crate) fn prefetch_near(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; no address is wrong.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}

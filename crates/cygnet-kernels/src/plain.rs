@@ -1,10 +1,15 @@
 //! The other operators, pixel by pixel with channels in vectors.
 
+mod windows;
+
+use std::ops::Range;
+
+use windows::Windows;
+
 use crate::activation::Activation;
 use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
-use crate::reference::adaptive_window;
 use crate::unroll::{unroll, vectors};
 
 /// How two values become one.
@@ -144,13 +149,16 @@ impl PlainCall {
     ///
     /// # Safety
     /// As [`crate::conv::Conv::run`].
-    pub(crate) unsafe fn run(&self, arena: *mut f32, units: std::ops::Range<usize>) {
+    pub(crate) unsafe fn run(&self, arena: *mut f32, units: Range<usize>) {
         // SAFETY: the caller's promise.
         unsafe {
             match self.op {
                 Plain::GlobalMean => {
                     let channels = units.start * BLOCK..(units.end * BLOCK).min(self.output.channels);
                     self.level.run(Means { call: self, arena, channels });
+                }
+                Plain::Pool { .. } | Plain::AdaptiveMean => {
+                    self.level.run(Windows { call: self, arena, rows: units });
                 }
                 _ => self.level.run(Rows { call: self, arena, rows: units }),
             }
@@ -165,32 +173,58 @@ const BLOCK: usize = 64;
 struct Means<'a> {
     call: &'a PlainCall,
     arena: *mut f32,
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
 }
 
 impl Kernel for Means<'_> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let (input, output) = (&self.call.inputs[0], &self.call.output);
-        // SAFETY: the channels lie in both maps; loads and stores are of the first `lanes` lanes.
+        let output = &self.call.output;
+        let Range { start: mut c, end } = self.channels;
+        // SAFETY: the channels lie in both maps.
         unsafe {
-            if self.channels.start == 0 {
+            if c == 0 {
                 output.zero_halo(self.arena, 0, 0..output.channels);
             }
+            while c + 4 * I::LANES <= end {
+                self.vectors::<I, 4>(c, I::LANES);
+                c += 4 * I::LANES;
+            }
+            vectors!(I, end - c, |more, lanes| {
+                self.vectors::<I, 1>(c + more, lanes);
+            });
+        }
+    }
+}
+
+impl Means<'_> {
+    /// The means of `N` vectors of channels from `c` on, of each the first `lanes` lanes.
+    ///
+    /// # Safety
+    /// As [`PlainCall::run`]; the channels must lie in both maps.
+    #[inline(always)]
+    unsafe fn vectors<I: Isa, const N: usize>(&self, c: usize, lanes: usize) {
+        let input = &self.call.inputs[0];
+        // SAFETY: the caller's promise; loads and stores are of the first `lanes` lanes.
+        unsafe {
             let pixels = I::splat((input.height * input.width) as f32);
-            let out = at(self.arena, output, 0, 0);
-            vectors!(I, self.channels.len(), |c, lanes| {
-                let c = self.channels.start + c;
-                let mut total = I::splat(0.0);
-                for y in 0..input.height {
-                    let row = at(self.arena, input, y, 0);
-                    let mut sum = I::splat(0.0);
-                    for x in 0..input.width {
-                        sum = I::add(sum, I::load_first(row.add(x * input.pixel + c), lanes));
-                    }
-                    total = I::add(total, sum);
+            let mut totals = [I::splat(0.0); N];
+            for y in 0..input.height {
+                let mut from = at(self.arena, input, y, 0).add(c);
+                let mut sums = [I::splat(0.0); N];
+                for _ in 0..input.width {
+                    unroll!(V < N, {
+                        sums[V] = I::add(sums[V], I::load_first(from.add(V * I::LANES), lanes));
+                    });
+                    from = from.wrapping_add(input.pixel);
                 }
-                I::store_first(out.add(c), I::div(total, pixels), lanes);
+                unroll!(V < N, {
+                    totals[V] = I::add(totals[V], sums[V]);
+                });
+            }
+            let out = at(self.arena, &self.call.output, 0, 0).add(c);
+            unroll!(V < N, {
+                I::store_first(out.add(V * I::LANES), I::div(totals[V], pixels), lanes);
             });
         }
     }
@@ -199,7 +233,7 @@ impl Kernel for Means<'_> {
 struct Rows<'a> {
     call: &'a PlainCall,
     arena: *mut f32,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
 }
 
 impl Kernel for Rows<'_> {
@@ -347,16 +381,9 @@ impl PlainCall {
         unsafe {
             let out = at(arena, output, y, x);
             match &self.op {
-                Plain::Pool { pooling, window, end_pad } => {
-                    self.pool::<I>(arena, [y, x], *pooling, window, *end_pad);
+                Plain::GlobalMean | Plain::AdaptiveMean | Plain::Pool { .. } => {
+                    unreachable!("means and pooling have kernels of their own")
                 }
-                Plain::AdaptiveMean => {
-                    let rows = adaptive_window(y, output.height, input.height);
-                    let columns = adaptive_window(x, output.width, input.width);
-                    let divisor = rows.len() * columns.len();
-                    self.fold::<I>(arena, out, [rows, columns], Pooling::Mean { count_pad: false }, divisor);
-                }
-                Plain::GlobalMean => unreachable!("means have units of their own"),
                 Plain::Binary(binary, activation) => {
                     let place = |map: &Map| {
                         let clip = |i: usize, size: usize| if size == 1 { 0 } else { i };
@@ -405,73 +432,6 @@ impl PlainCall {
                     channels.iter().enumerate().for_each(|(c, &source)| *out.add(c) = *from.add(source));
                 }
             }
-        }
-    }
-
-    /// # Safety
-    /// As [`PlainCall::pixel`].
-    #[inline(always)]
-    unsafe fn pool<I: Isa>(
-        &self,
-        arena: *mut f32,
-        pixel: [usize; 2],
-        pooling: Pooling,
-        window: &Window,
-        end_pad: [usize; 2],
-    ) {
-        let (input, output) = (&self.inputs[0], &self.output);
-        let size = [input.height, input.width];
-        let [rows, columns] = std::array::from_fn(|axis| {
-            let start = pixel[axis] * window.stride[axis];
-            let before = window.pad[axis];
-            let end = (start + window.kernel[axis]).min(size[axis] + before + end_pad[axis]);
-            let clip = |i: usize| i.saturating_sub(before).min(size[axis]);
-            (clip(start)..clip(end), end.saturating_sub(start))
-        });
-        let divisor = match pooling {
-            Pooling::Mean { count_pad: true } => rows.1 * columns.1,
-            Pooling::Mean { count_pad: false } | Pooling::Max => rows.0.len() * columns.0.len(),
-        };
-        // SAFETY: the window is clipped to the input; the rest as the caller promises.
-        unsafe {
-            let out = at(arena, output, pixel[0], pixel[1]);
-            self.fold::<I>(arena, out, [rows.0, columns.0], pooling, divisor);
-        }
-    }
-
-    /// Folds the input's pixels in some rows and columns.
-    ///
-    /// # Safety
-    /// As [`PlainCall::pixel`]; the rows and columns must lie in the input.
-    #[inline(always)]
-    unsafe fn fold<I: Isa>(
-        &self,
-        arena: *mut f32,
-        out: *mut f32,
-        [rows, columns]: [std::ops::Range<usize>; 2],
-        pooling: Pooling,
-        divisor: usize,
-    ) {
-        let (input, output) = (&self.inputs[0], &self.output);
-        // SAFETY: the caller's promise.
-        unsafe {
-            let divisor = I::splat(divisor.max(1) as f32);
-            vectors!(I, output.channels, |c, lanes| {
-                let mut folded = I::splat(if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
-                for y in rows.clone() {
-                    for x in columns.clone() {
-                        let value = I::load_first(at(arena, input, y, x).add(c), lanes);
-                        folded = match pooling {
-                            Pooling::Max => I::max(folded, value),
-                            Pooling::Mean { .. } => I::add(folded, value),
-                        };
-                    }
-                }
-                if pooling != Pooling::Max {
-                    folded = I::div(folded, divisor);
-                }
-                I::store_first(out.add(c), folded, lanes);
-            });
         }
     }
 }
@@ -537,7 +497,7 @@ unsafe fn local_response_norm<I: Isa>(
 unsafe fn local_response(
     x: f32,
     from: *const f32,
-    window: std::ops::Range<usize>,
+    window: Range<usize>,
     size: usize,
     [alpha, beta, k]: [f32; 3],
 ) -> f32 {

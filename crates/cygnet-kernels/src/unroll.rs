@@ -14,14 +14,18 @@ macro_rules! unroll {
     };
 }
 
-/// The block for every vector of channels, with its first channel and its lanes.
+/// The block for every vector of channels, with its first channel and its lanes: once for whole vectors, once for the rest.
 macro_rules! vectors {
     ($isa:ident, $channels:expr, |$c:ident, $lanes:ident| $body:block) => {
         let (mut next, channels): (usize, usize) = (0, $channels);
-        while next < channels {
-            let ($c, $lanes) = (next, (channels - next).min($isa::LANES));
+        while next + $isa::LANES <= channels {
+            let ($c, $lanes) = (next, $isa::LANES);
             $body
             next += $isa::LANES;
+        }
+        if next < channels {
+            let ($c, $lanes) = (next, channels - next);
+            $body
         }
     };
 }

@@ -2,7 +2,7 @@
 
 use super::{Conv, Panel};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
+use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch, prefetch_near};
 use crate::unroll::unroll;
 
 /// Equal tiles that follow each other in an output row, for one panel of output channels.
@@ -89,6 +89,8 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         let Strip { conv, panel, arena, output, y, mut x, tiles, mut ahead, ahead_step } = self.0;
         let kys = conv.window.rows(y, conv.height);
         let top = conv.window.top(y);
+        let activation = conv.activation;
+        let out_step = conv.output.pixel;
         let last_lanes = if HALF { I::Half::LANES } else { I::LANES };
         let width = VECTORS * I::LANES + if HALF { I::Half::LANES } else { 0 };
         let last = panel.channels + last_lanes - width;
@@ -97,7 +99,16 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
         unsafe {
             let weights = conv.weights.as_ptr().add(panel.weights);
             let bias = conv.bias.as_ptr().add(panel.start);
-            let mut out = output.wrapping_add(conv.output.row_start(y) + x * conv.output.pixel + panel.start);
+            let taps = conv.taps.as_ptr();
+            let first = taps.add(*conv.rows.get_unchecked(kys.start));
+            let end = taps.add(*conv.rows.get_unchecked(kys.end));
+            let is_lone = first.wrapping_add(1) == end;
+            let (mut lone, lone_step) = if is_lone {
+                (arena.offset((*first).start(top, x)).cast_const(), (*first).step)
+            } else {
+                (std::ptr::null(), 0)
+            };
+            let mut out = output.wrapping_add(conv.output.row_start(y) + x * out_step + panel.start);
             let mut term = std::ptr::null::<f32>();
             let mut term_step = 0;
             if let Some(map) = &conv.residual {
@@ -108,63 +119,65 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                 let full = vectors::<I, VECTORS>(bias);
                 let mut tile = [full; PIXELS];
                 let mut half = [I::Half::load(bias.add(if HALF { VECTORS * I::LANES } else { 0 })); PIXELS];
-                for ky in kys.clone() {
-                    let y = top.wrapping_add(ky * conv.window.dilation[0]);
-                    let mut tap = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky));
-                    let end = conv.taps.as_ptr().add(*conv.rows.get_unchecked(ky + 1));
-                    while tap != end {
-                        let mut a = arena.offset((*tap).start(y, x)).cast_const();
-                        let mut b = weights.add((*tap).first * width);
-                        let step = (*tap).step;
-                        for _ in 0..(*tap).len {
-                            a = opaque(a);
-                            prefetch(ahead);
-                            ahead = ahead.wrapping_add(ahead_step);
-                            if HALF {
-                                let full = vectors::<I, VECTORS>(b);
-                                let weight = I::Half::load(b.add(VECTORS * I::LANES));
-                                // An input that is read once is a part of its multiply-add; two of them are faster than
-                                // an instruction of its own.
-                                let twin = opaque(a);
-                                unroll!(P < PIXELS, {
-                                    let x = I::splat(*a.add(P * step));
-                                    unroll!(V < VECTORS, {
-                                        tile[P][V] = I::fma(x, full[V], tile[P][V]);
-                                    });
-                                    let x = if VECTORS == 1 {
-                                        I::Half::splat(*twin.add(P * step))
-                                    } else {
-                                        I::half(x)
-                                    };
-                                    half[P] = I::Half::fma(x, weight, half[P]);
-                                });
-                            } else if PIXELS < VECTORS {
-                                let mut pixels = [I::splat(0.0); PIXELS];
-                                unroll!(P < PIXELS, {
-                                    pixels[P] = I::splat(*a.add(P * step));
-                                });
+                let mut tap = first;
+                while tap != end {
+                    let mut a = if is_lone { lone } else { arena.offset((*tap).start(top, x)).cast_const() };
+                    let mut b = weights.add((*tap).first * width);
+                    let step = (*tap).step;
+                    // Both ends of the next tile's inputs, as these may be many short runs far from each other.
+                    unroll!(P < PIXELS, {
+                        let next = a.wrapping_add((PIXELS + P) * step);
+                        prefetch_near(next);
+                        prefetch_near(next.wrapping_add((*tap).len).wrapping_sub(1));
+                    });
+                    for _ in 0..(*tap).len {
+                        a = opaque(a);
+                        prefetch(ahead);
+                        ahead = ahead.wrapping_add(ahead_step);
+                        if HALF {
+                            let full = vectors::<I, VECTORS>(b);
+                            let weight = I::Half::load(b.add(VECTORS * I::LANES));
+                            // An input that is read once is a part of its multiply-add; two of them are faster than
+                            // an instruction of its own.
+                            let twin = opaque(a);
+                            unroll!(P < PIXELS, {
+                                let x = I::splat(*a.add(P * step));
                                 unroll!(V < VECTORS, {
-                                    let weight = I::load(b.add(V * I::LANES));
-                                    unroll!(P < PIXELS, {
-                                        tile[P][V] = I::fma(pixels[P], weight, tile[P][V]);
-                                    });
-                                    in_order();
+                                    tile[P][V] = I::fma(x, full[V], tile[P][V]);
                                 });
-                            } else {
-                                let full = vectors::<I, VECTORS>(b);
+                                let x = if VECTORS == 1 {
+                                    I::Half::splat(*twin.add(P * step))
+                                } else {
+                                    I::half(x)
+                                };
+                                half[P] = I::Half::fma(x, weight, half[P]);
+                            });
+                        } else if PIXELS < VECTORS {
+                            let mut pixels = [I::splat(0.0); PIXELS];
+                            unroll!(P < PIXELS, {
+                                pixels[P] = I::splat(*a.add(P * step));
+                            });
+                            unroll!(V < VECTORS, {
+                                let weight = I::load(b.add(V * I::LANES));
                                 unroll!(P < PIXELS, {
-                                    let x = I::splat(*a.add(P * step));
-                                    unroll!(V < VECTORS, {
-                                        tile[P][V] = I::fma(x, full[V], tile[P][V]);
-                                    });
-                                    in_order();
+                                    tile[P][V] = I::fma(pixels[P], weight, tile[P][V]);
                                 });
-                            }
-                            a = a.add(1);
-                            b = b.add(width);
+                                in_order();
+                            });
+                        } else {
+                            let full = vectors::<I, VECTORS>(b);
+                            unroll!(P < PIXELS, {
+                                let x = I::splat(*a.add(P * step));
+                                unroll!(V < VECTORS, {
+                                    tile[P][V] = I::fma(x, full[V], tile[P][V]);
+                                });
+                                in_order();
+                            });
                         }
-                        tap = tap.add(1);
+                        a = a.add(1);
+                        b = b.add(width);
                     }
+                    tap = tap.add(1);
                 }
                 if !term.is_null() {
                     each_vector!(tile, half, |P, x, S, place| {
@@ -173,7 +186,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                     });
                     term = term.add(PIXELS * term_step);
                 }
-                match conv.activation {
+                match activation {
                     Activation::Clamp { low, high } if high == f32::INFINITY => {
                         each_vector!(tile, half, |P, x, S, _place| {
                             *x = S::<I>::at_least(*x, S::<I>::splat(low));
@@ -199,21 +212,21 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                     }
                     Activation::None | Activation::Sigmoid | Activation::Swish => {}
                 }
-                let step = conv.output.pixel;
                 if last == last_lanes {
                     each_vector!(tile, half, |P, x, S, place| {
-                        S::<I>::store(out.add(P * step + place), *x);
+                        S::<I>::store(out.add(P * out_step + place), *x);
                     });
                 } else {
                     each_vector!(tile, half, |P, x, S, place| {
                         if place + S::<I>::LANES < width {
-                            S::<I>::store(out.add(P * step + place), *x);
+                            S::<I>::store(out.add(P * out_step + place), *x);
                         } else {
-                            S::<I>::store_first(out.add(P * step + place), *x, last);
+                            S::<I>::store_first(out.add(P * out_step + place), *x, last);
                         }
                     });
                 }
-                out = out.add(PIXELS * step);
+                out = out.add(PIXELS * out_step);
+                lone = lone.wrapping_add(PIXELS * lone_step);
                 x += PIXELS;
             }
         }
