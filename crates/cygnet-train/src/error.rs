@@ -33,8 +33,8 @@ pub enum TrainError {
     },
     /// The plan would not fit into memory.
     #[error(
-        "{graph} with {batch} images a step needs {} MB, more than there may be; use fewer images a step, smaller ones, or a limit of memory that divides the step",
-        bytes.div_ceil(1 << 20)
+        "{graph} needs {} to learn from {batch} at a time, more than there may be; use fewer images a step, smaller ones, or a limit of memory that divides the step",
+        size(*bytes)
     )]
     Memory {
         /// Name of the graph.
@@ -46,7 +46,9 @@ pub enum TrainError {
     },
     /// Not even the smallest parts of a batch keep to the limit.
     #[error(
-        "{graph} with {batch} images at once needs {bytes} bytes, the limit is {limit}; raise it or use smaller images"
+        "{graph} needs {} to learn from {batch} at a time, the limit is {}; raise it or use smaller images",
+        size(*bytes),
+        size(*limit)
     )]
     MemoryLimit {
         /// Name of the graph.
@@ -135,4 +137,12 @@ pub enum TrainError {
     /// The CPU lacks the instruction set, or a step was made wrongly.
     #[error("{0}")]
     Program(String),
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000 {
+        format!("{:.1} kB", bytes as f64 / 1e3)
+    } else {
+        format!("{:.0} MB", bytes as f64 / 1e6)
+    }
 }

@@ -76,6 +76,15 @@ fn percent(part: f64, whole: f64) -> f64 {
 }
 
 impl Metrics {
+    /// "top-1 81.23 %, top-5 99.10 %"; top-5 says nothing among five classes or fewer.
+    #[must_use]
+    pub fn accuracy(&self) -> String {
+        match self.classes.len() {
+            0..=5 => format!("top-1 {:.2} %", self.top1),
+            _ => format!("top-1 {:.2} %, top-5 {:.2} %", self.top1, self.top5),
+        }
+    }
+
     /// Sums verdicts up.
     #[must_use]
     pub fn of(verdicts: &[Verdict], classes: usize) -> Metrics {

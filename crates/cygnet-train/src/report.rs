@@ -166,9 +166,11 @@ fn short(value: f64, range: f64) -> String {
 fn confusion(html: &mut String, metrics: &Metrics, labels: &[String]) {
     _ = write!(
         html,
-        "<h2>Confusion matrix</h2><p>Rows are right, columns are guessed. Top-1 {:.2} %, top-5 {:.2} %, calibration \
-         error {:.2} % over {} pictures.</p>",
-        metrics.top1, metrics.top5, metrics.calibration_error, metrics.images
+        "<h2>Confusion matrix</h2><p>Rows are right, columns are guessed. Over {} pictures {}, calibration error {:.2} \
+         %.</p>",
+        metrics.images,
+        metrics.accuracy(),
+        metrics.calibration_error
     );
     if labels.len() > MATRIX {
         _ = write!(html, "<p>Not drawn for {} classes; the pairs below say most of it.</p>", labels.len());

@@ -239,8 +239,7 @@ pub fn facts(outcome: &Outcome, data: &[usize; 3]) -> Result<Vec<Fact>, Error> {
     let classes = record.labels.len();
     for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
         if !verdicts.is_empty() {
-            let metrics = Metrics::of(verdicts, classes);
-            facts.push((name, format!("top-1 {:.2} %, top-5 {:.2} %", metrics.top1, metrics.top5)));
+            facts.push((name, Metrics::of(verdicts, classes).accuracy()));
         }
     }
     let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();

@@ -28,9 +28,13 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
         output::json(&result)?;
     } else {
         let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
-        let (top1, top5) = (top("top-1", result.top1), top("top-5", result.top5));
-        let calibration = top("calibration error", result.calibration_error);
-        output::line(&format!("{} images  {top1}  {top5}  {calibration}", result.images))?;
+        let mut figures = vec![format!("{} images", result.images), top("top-1", result.top1)];
+        // Among five classes or fewer it says nothing.
+        if result.labels.len() > 5 {
+            figures.push(top("top-5", result.top5));
+        }
+        figures.push(top("calibration error", result.calibration_error));
+        output::line(&figures.join("  "))?;
         confusion(&result)?;
     }
     output::rate(result.images, elapsed);

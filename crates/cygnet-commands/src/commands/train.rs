@@ -235,7 +235,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
                 let asked = args.compose(fitting)?;
                 if asked != recipe {
                     bail!(
-                        "{}: its run has another recipe than these options make; leave them out to go on with it",
+                        "{}: its run has another recipe than these options make; leave them out to go on with it, or begin another run --from its model",
                         files.state().display()
                     );
                 }
