@@ -47,7 +47,7 @@ pub enum Plain {
     },
     /// Mean over all pixels.
     GlobalMean,
-    /// Means over [windows that cover the map](adaptive_window), as many as the output has pixels.
+    /// Means over [windows that cover the map](crate::reference::adaptive_window), as many as the output has pixels.
     AdaptiveMean,
     /// Two inputs; dimensions of 1 are broadcast.
     Binary(Binary, Activation),

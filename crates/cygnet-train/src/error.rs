@@ -140,9 +140,6 @@ pub enum TrainError {
 }
 
 fn size(bytes: u64) -> String {
-    if bytes < 1_000_000 {
-        format!("{:.1} kB", bytes as f64 / 1e3)
-    } else {
-        format!("{:.0} MB", bytes as f64 / 1e6)
-    }
+    let kilobytes = bytes as f64 / 1024.0;
+    if kilobytes < 1024.0 { format!("{kilobytes:.1} KB") } else { format!("{:.0} MB", kilobytes / 1024.0) }
 }
