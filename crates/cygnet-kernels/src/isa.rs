@@ -245,25 +245,14 @@ pub(crate) fn in_order() {
     }
 }
 
-/// Asks for the cache line of an address, which need not be valid, in the second cache.
+/// Asks for the cache line of an address, which need not be valid, in the first or else the second cache.
 #[inline(always)]
-pub(crate) fn prefetch(p: *const f32) {
+pub(crate) fn prefetch<const CACHE: usize>(p: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; no address is wrong.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
-
-/// The same in the first cache.
-#[inline(always)]
-pub(crate) fn prefetch_near(p: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; no address is wrong.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if CACHE == 1 { _mm_prefetch::<_MM_HINT_T0>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;

@@ -257,7 +257,8 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     };
     let teacher = train::teacher(&trainee, &labels, &recipe, &cache, &mut Download::default())?;
 
-    let keep = args.cache.unwrap_or(memory().map_or(1 << 30, |bytes| bytes / 4));
+    let machine = memory();
+    let keep = args.cache.unwrap_or(machine.map_or(1 << 30, |bytes| bytes / 4));
     let bar = crate::progress::things(0, "looking at photos", "photos");
     let side = trainee.preprocess.size[0];
     let data = TrainData::new(splits, &recipe, side, keep, args.threads, |done, total| {
@@ -281,7 +282,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         out: Some(args.out.clone()),
         time: args.time,
         memory_bytes: args.memory,
-        machine_bytes: memory().unwrap_or(u64::MAX),
+        machine_bytes: machine.unwrap_or(u64::MAX),
         keep_bytes: keep,
         save_every: Duration::from_secs_f64(args.save_every),
         dataset: format!("validation pictures of {name}"),

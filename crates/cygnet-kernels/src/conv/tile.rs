@@ -2,7 +2,7 @@
 
 use super::{Conv, Panel};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch, prefetch_near};
+use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
 use crate::unroll::unroll;
 
 /// Equal tiles that follow each other in an output row, for one panel of output channels.
@@ -127,12 +127,12 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                     // Both ends of the next tile's inputs, as these may be many short runs far from each other.
                     unroll!(P < PIXELS, {
                         let next = a.wrapping_add((PIXELS + P) * step);
-                        prefetch_near(next);
-                        prefetch_near(next.wrapping_add((*tap).len).wrapping_sub(1));
+                        prefetch::<1>(next);
+                        prefetch::<1>(next.wrapping_add((*tap).len).wrapping_sub(1));
                     });
                     for _ in 0..(*tap).len {
                         a = opaque(a);
-                        prefetch(ahead);
+                        prefetch::<2>(ahead);
                         ahead = ahead.wrapping_add(ahead_step);
                         if HALF {
                             let full = vectors::<I, VECTORS>(b);

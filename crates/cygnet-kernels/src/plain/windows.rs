@@ -22,6 +22,11 @@ impl Kernel for Windows<'_> {
     unsafe fn run<I: Isa>(self) {
         let Windows { call, arena, rows } = self;
         let (input, output) = (&call.inputs[0], &call.output);
+        let (is_max, counts_pad) = match call.op {
+            Plain::Pool { pooling: Pooling::Max, .. } => (true, false),
+            Plain::Pool { pooling: Pooling::Mean { count_pad }, .. } => (false, count_pad),
+            _ => (false, false),
+        };
         for y in rows {
             let (rows, height) = call.extent(0, y);
             // SAFETY: rows and columns of a window are clipped to the input; the rest as the caller promises.
@@ -33,20 +38,14 @@ impl Kernel for Windows<'_> {
                 }
                 for x in 0..output.width {
                     let (columns, width) = call.extent(1, x);
-                    let (pooling, divisor) = match &call.op {
-                        Plain::Pool { pooling: Pooling::Mean { count_pad: true }, .. } => {
-                            (None, height * width)
-                        }
-                        Plain::Pool { pooling: Pooling::Max, .. } => (Some(Pooling::Max), 1),
-                        _ => (None, rows.len() * columns.len()),
-                    };
+                    let divisor = if counts_pad { height * width } else { rows.len() * columns.len() };
                     let window = Fold { call, arena, starts: &starts, rows: rows.clone(), columns, divisor };
                     let out = at(arena, output, y, x);
-                    match (pooling, window.columns.len()) {
-                        (Some(_), 3) => window.fold::<I, true, 3>(out),
-                        (Some(_), _) => window.fold::<I, true, 0>(out),
-                        (None, 3) => window.fold::<I, false, 3>(out),
-                        (None, _) => window.fold::<I, false, 0>(out),
+                    match (is_max, window.columns.len()) {
+                        (true, 3) => window.fold::<I, true, 3>(out),
+                        (true, _) => window.fold::<I, true, 0>(out),
+                        (false, 3) => window.fold::<I, false, 3>(out),
+                        (false, _) => window.fold::<I, false, 0>(out),
                     }
                 }
             }
