@@ -291,6 +291,16 @@ fn unreadable_files_and_pictures_in_both_parts_are_told() {
     assert!(output.status.success(), "{told}");
     assert!(told.contains("broken.png") && told.contains("left out"), "{told}");
     assert!(told.contains("2 pictures for validation or test are also trained on"), "{told}");
+    assert!(!told.contains("does not tell"), "{told}");
+    // A class without a picture for validation is told.
+    std::fs::remove_dir_all(bench.path("parted/val/right")).unwrap();
+    let output = bench.run(&[&["train", "parted", "--epochs", "1", "--overwrite"][..], &SMALL].concat());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.contains("no pictures of class right for validation; the accuracy does not tell of them"),
+        "{told}"
+    );
     // Of a class whose photos all cannot be read the reason is told.
     std::fs::create_dir_all(bench.path("parted/train/phone")).unwrap();
     std::fs::write(bench.path("parted/train/phone/1.heic"), b"\0\0\0\x18ftypheic").unwrap();

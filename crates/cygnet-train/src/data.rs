@@ -123,4 +123,12 @@ impl TrainData {
             duplicates: pairs,
         })
     }
+
+    /// The names of the classes that no picture for validation is of, in order.
+    #[must_use]
+    pub fn without_validation(&self) -> Vec<&str> {
+        let mut seen = vec![false; self.classes.len()];
+        self.validation.samples().iter().for_each(|sample| seen[sample.class] = true);
+        self.classes.iter().zip(seen).filter(|(_, seen)| !seen).map(|(name, _)| name.as_str()).collect()
+    }
 }

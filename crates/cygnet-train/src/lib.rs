@@ -30,7 +30,7 @@ pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
 pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
-pub use metrics::{ClassMetrics, Metrics, Verdict};
+pub use metrics::{ClassMetrics, Metrics, Verdict, top5_tells};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
 pub use recipe::{Balance, Distill, Recipe, Trained};
 pub use report::{Fact, report};

@@ -75,13 +75,20 @@ fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { 100.0 * part / whole } else { 0.0 }
 }
 
+/// Whether top-5 tells anything: among five classes or fewer it is always 100 %.
+#[must_use]
+pub fn top5_tells(classes: usize) -> bool {
+    classes > 5
+}
+
 impl Metrics {
-    /// "top-1 81.23 %, top-5 99.10 %"; top-5 says nothing among five classes or fewer.
+    /// "top-1 81.23 %, top-5 99.10 %", or without top-5 where it tells nothing.
     #[must_use]
     pub fn accuracy(&self) -> String {
-        match self.classes.len() {
-            0..=5 => format!("top-1 {:.2} %", self.top1),
-            _ => format!("top-1 {:.2} %, top-5 {:.2} %", self.top1, self.top5),
+        if top5_tells(self.classes.len()) {
+            format!("top-1 {:.2} %, top-5 {:.2} %", self.top1, self.top5)
+        } else {
+            format!("top-1 {:.2} %", self.top1)
         }
     }
 

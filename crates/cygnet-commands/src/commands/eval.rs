@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use cygnet::Evaluation;
+use cygnet::train::top5_tells;
 
 use crate::args::Eval;
 use crate::output::{self, STRONG, styled};
@@ -29,8 +30,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     } else {
         let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
         let mut figures = vec![format!("{} images", result.images), top("top-1", result.top1)];
-        // Among five classes or fewer it says nothing.
-        if result.labels.len() > 5 {
+        if top5_tells(result.labels.len()) {
             figures.push(top("top-5", result.top5));
         }
         figures.push(top("calibration error", result.calibration_error));

@@ -385,6 +385,18 @@ fn warn(data: &TrainData) {
         anstream::eprintln!(
             "{warning} no pictures for validation; the last weights will be kept, not the best"
         );
+        return;
+    }
+    let unseen = data.without_validation();
+    if let Some(first) = unseen.first() {
+        let more = match unseen.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} other classes"),
+        };
+        anstream::eprintln!(
+            "{warning} no pictures of class {}{more} for validation; the accuracy does not tell of them",
+            output::plain(first)
+        );
     }
 }
 
