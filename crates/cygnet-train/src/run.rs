@@ -130,6 +130,13 @@ impl<'t> Run<'t> {
         self.trainer.options.time.map_or(0.0, |time| self.seconds() / time.as_secs_f64().max(1e-9))
     }
 
+    /// The share of the run that lies behind after `step` of this epoch's `steps`, or of its time if that is more.
+    fn done(&self, step: usize, steps: usize) -> f64 {
+        let epochs = f64::from(self.trainer.recipe.epochs);
+        let by_steps = (self.progress.epoch as f64 + step as f64 / steps as f64) / epochs;
+        by_steps.max(self.time_share()).min(1.0)
+    }
+
     pub(crate) fn train(&mut self, callback: &mut dyn Callback) -> Result<Ended, TrainError> {
         let Trainer { data, recipe, options, .. } = self.trainer;
         let labels: Vec<usize> = data.train.samples().iter().map(|sample| sample.class).collect();
@@ -171,16 +178,13 @@ impl<'t> Run<'t> {
             let mut clock = Instant::now();
             for step in first..steps {
                 let Some(batch) = batches.next() else { break };
-                let by_steps = (epoch as f64 + step as f64 / steps as f64) / epochs as f64;
-                let done = by_steps.max(self.time_share()).min(1.0);
-                let at = done * epochs as f64;
+                let at = self.done(step, steps) * epochs as f64;
                 rate = recipe.optimizer.rate * scale * recipe.schedule.factor(at, epochs as f64);
                 self.step(batch?, rate)?;
                 self.progress.step = step + 1;
                 self.progress.sums.seconds += clock.elapsed().as_secs_f64();
                 clock = Instant::now();
                 let Sums { loss, right, images, seconds } = self.progress.sums;
-                let by_steps = (epoch as f64 + (step + 1) as f64 / steps as f64) / epochs as f64;
                 let report = StepReport {
                     epoch: epoch + 1,
                     epochs,
@@ -190,7 +194,7 @@ impl<'t> Run<'t> {
                     accuracy: 100.0 * right as f64 / images as f64,
                     rate,
                     images_per_s: images as f64 / seconds.max(1e-9),
-                    done: by_steps.max(self.time_share()).min(1.0),
+                    done: self.done(step + 1, steps),
                     seconds: self.seconds(),
                 };
                 if callback.step(&report).is_break() {

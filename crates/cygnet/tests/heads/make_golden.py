@@ -26,7 +26,8 @@ heads = []
 
 def build(*_):
     model = torchvision.models.get_model(MODEL, weights=None, init_weights=False, aux_logits=True)
-    return generate.Spec(model, (1, 3, 224, 224), f"torchvision {torchvision.__version__}")
+    version = torchvision.__version__.split("+")[0]
+    return generate.Spec(model.eval(), (1, 3, 224, 224), f"torchvision {version}")
 
 
 def logits_of(model, x):
