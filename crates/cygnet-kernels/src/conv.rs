@@ -313,8 +313,14 @@ impl Conv {
             *i == 0
         };
         for _ in units {
+            let Panel { start, channels, .. } = self.panels[panel];
             // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe { self.strip(arena, arena, y, strip, &self.panels[panel]) };
+            unsafe {
+                if strip == 0 && self.output.halo != [0, 0] {
+                    self.output.zero_halo(arena, y, start..start + channels);
+                }
+                self.strip(arena, arena, y, strip, &self.panels[panel]);
+            }
             if self.rows_first {
                 _ = next(&mut panel, panels) && next(&mut strip, strips) && next(&mut y, height);
             } else {
@@ -338,7 +344,6 @@ impl Conv {
     /// As [`Conv::run`]; `y` and `strip` must be within the output.
     #[inline(always)]
     unsafe fn strip(&self, arena: *mut f32, output: *mut f32, y: usize, strip: usize, panel: &Panel) {
-        let out = &self.output;
         let (size, more) = (self.pixels, self.larger);
         let tiles = strip * self.together..self.tiles.min((strip + 1) * self.together);
         let larger = tiles.start.min(more)..tiles.end.min(more);
@@ -346,9 +351,6 @@ impl Conv {
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
         // output row and the panel's channels lie in the output map.
         unsafe {
-            if tiles.start == 0 && out.halo != [0, 0] && output == arena {
-                out.zero_halo(output, y, panel.start..panel.start + panel.channels);
-            }
             let (ahead, ahead_step) = self.ahead(panel, y, &tiles);
             let first =
                 Strip { conv: self, panel, arena, output, y, x, tiles: larger.len(), ahead, ahead_step };

@@ -26,6 +26,9 @@ const BUILT_IN: [(&str, &str); 10] = [
     ("ghostnet", include_str!("../recipes/ghostnet.toml")),
 ];
 
+/// Every setting with its default and what it is, in the order and words in which recipes are printed.
+const SETTINGS: &str = include_str!("../recipes/settings.toml");
+
 /// Which part of the network learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -229,10 +232,29 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Its text form.
+    /// Its text form, with a comment at each setting.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        let whole = Table::try_from(self).unwrap_or_default();
+        let mut section = &whole;
+        let mut text = String::new();
+        for line in SETTINGS.lines() {
+            let name = line.trim_matches(['[', ']']);
+            if let Some(Value::Table(inner)) = whole.get(name) {
+                section = inner;
+            }
+            let setting = line.split_once(" = ").and_then(|(key, _)| Some((key, section.get(key)?)));
+            let line = match (setting, line.split_once(" # ")) {
+                (Some((key, value)), Some((_, comment))) => {
+                    format!("{:<26} # {comment}", format!("{key} = {value}"))
+                }
+                (Some((key, value)), None) => format!("{key} = {value}"),
+                (None, _) => line.to_owned(),
+            };
+            text += &line;
+            text.push('\n');
+        }
+        text
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -362,6 +384,16 @@ mod tests {
             let json = serde_json::to_string(&recipe).unwrap();
             assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
         }
+    }
+
+    #[test]
+    fn the_printed_form_has_every_setting_and_its_default() {
+        assert_eq!(toml::from_str::<Recipe>(SETTINGS).unwrap(), Recipe::default());
+        let [printed, whole] = [Recipe::default().to_toml(), toml::to_string(&Recipe::default()).unwrap()];
+        assert_eq!(printed.parse::<Table>().unwrap(), whole.parse::<Table>().unwrap());
+        let about = "Of two lines,\n# the second of which \"\"\" looks like more.".to_owned();
+        let odd = Recipe { about, ..Recipe::named("finetune").unwrap() };
+        assert_eq!(toml::from_str::<Recipe>(&odd.to_toml()).unwrap(), odd);
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(crate) struct Train {
     /// Also write TensorBoard's event files, to NAME.events/
     #[arg(long)]
     tensorboard: bool,
-    /// Print the recipe as TOML and do nothing else
+    /// Print the recipe as TOML, with what each setting does, and do nothing else
     #[arg(long)]
     print_recipe: bool,
     /// Print one JSON object an epoch, and one at the end
