@@ -49,8 +49,12 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    fn max_bytes(self) -> usize {
+    pub(crate) fn max_bytes(self) -> usize {
         self.max_pixels.saturating_mul(8).saturating_add(1 << 20)
+    }
+
+    pub(crate) fn too_long(self) -> ImageError {
+        ImageError::FileTooLong { max_bytes: self.max_bytes(), max_pixels: self.max_pixels }
     }
 
     fn check(self, width: usize, height: usize) -> Result<()> {
@@ -176,8 +180,7 @@ pub(crate) fn read_within(path: &Path, limits: DecodeLimits) -> Result<Vec<u8>> 
     let input = File::open(path).map_err(read)?;
     input.take((max_bytes as u64).saturating_add(1)).read_to_end(&mut data).map_err(read)?;
     if data.len() > max_bytes {
-        let reason = Box::new(ImageError::FileTooLong { max_bytes, max_pixels: limits.max_pixels });
-        return Err(ImageError::File { path: path.to_owned(), reason });
+        return Err(ImageError::File { path: path.to_owned(), reason: Box::new(limits.too_long()) });
     }
     Ok(data)
 }

@@ -114,6 +114,21 @@ fn archives_hold_what_the_folder_holds() {
 }
 
 #[test]
+fn what_is_too_long_for_a_picture_is_not_read_from_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = pictures("", &[("a", 1), ("b", 1)]);
+    files.insert("a/long.png".into(), vec![0; 2 << 20]);
+    let path = folder.path().join("a.tar");
+    fs::write(&path, tar(&files)).unwrap();
+    let train = Splits::open(&path).unwrap().train;
+    let limits = DecodeLimits { max_pixels: 12 * 12 };
+    let wrong: Vec<String> =
+        train.samples.iter().filter_map(|sample| Some(sample.decode(limits).err()?.to_string())).collect();
+    assert!(matches!(&wrong[..], [one] if one.contains("a.tar:a/long.png")), "{wrong:?}");
+    assert!(wrong[0].contains("144"), "{wrong:?}");
+}
+
+#[test]
 fn pictures_beside_the_class_folders_of_an_archive_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = pictures("photos/", &[("a", 2), ("b", 2)]);

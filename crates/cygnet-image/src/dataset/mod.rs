@@ -7,7 +7,7 @@ mod split;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -72,6 +72,9 @@ impl Sample {
         let failed = |source| ImageError::Read { path: self.name.clone().into(), source };
         match &self.source {
             Source::File(path) => read_within(path, limits).map(Cow::Owned),
+            Source::Part { length, .. } if *length > limits.max_bytes() as u64 => {
+                Err(ImageError::File { path: self.name.clone().into(), reason: Box::new(limits.too_long()) })
+            }
             Source::Part { file, offset, length } => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut bytes = Vec::new();
@@ -235,8 +238,9 @@ fn assemble(path: &Path, found: Found) -> Result<Splits> {
         return Err(ImageError::Dataset { path: path.to_owned(), reason });
     }
     let mut parts: [Vec<Sample>; 3] = Default::default();
+    let numbers: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     for Labelled { part, class, name, source } in found.pictures {
-        let class = classes.iter().position(|known| *known == class).unwrap_or_default();
+        let class = numbers.get(class.as_str()).copied().unwrap_or_default();
         parts[part as usize].push(Sample { name, class, source });
     }
     for part in &mut parts {
