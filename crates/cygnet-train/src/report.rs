@@ -7,6 +7,7 @@ use cygnet_image::{Image, Interpolation, Photos};
 
 use crate::callback::EpochReport;
 use crate::metrics::{Metrics, Verdict};
+use crate::recipe::Recipe;
 use crate::trainer::Outcome;
 
 /// Side of a thumbnail's longer side in pixels.
@@ -44,12 +45,12 @@ pub fn report(title: &str, facts: &[Fact], outcome: &Outcome, photos: &Photos) -
         mistakes(&mut html, &metrics, outcome, photos);
         classes(&mut html, &metrics, labels);
     }
-    if let Some(recipe) = &outcome.record.recipe {
-        let text = serde_json::to_string_pretty(recipe).unwrap_or_default();
+    let recipe = outcome.record.recipe.clone().map(serde_json::from_value::<Recipe>);
+    if let Some(Ok(recipe)) = recipe {
         _ = write!(
             html,
             "<h2>Recipe</h2><details><summary>Every setting</summary><pre>{}</pre></details>",
-            escape(&text)
+            escape(&recipe.to_toml())
         );
     }
     html.push_str("</body></html>\n");
