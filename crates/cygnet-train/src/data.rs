@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cygnet_image::{Crop, Dataset, Photos, Splits, duplicates};
+use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, duplicates};
 
 use crate::TrainError;
 use crate::recipe::Recipe;
@@ -127,8 +127,8 @@ impl TrainData {
     /// The names of the classes that no picture for validation is of, in order.
     #[must_use]
     pub fn without_validation(&self) -> Vec<&str> {
-        let mut seen = vec![false; self.classes.len()];
-        self.validation.samples().iter().for_each(|sample| seen[sample.class] = true);
-        self.classes.iter().zip(seen).filter(|(_, seen)| !seen).map(|(name, _)| name.as_str()).collect()
+        let counts = Sample::counts(self.validation.samples(), self.classes.len());
+        let unseen = self.classes.iter().zip(counts).filter(|(_, count)| *count == 0);
+        unseen.map(|(name, _)| name.as_str()).collect()
     }
 }

@@ -1,17 +1,25 @@
 //! Dividing and weighing classes.
 
-use super::Dataset;
+use super::{Dataset, Sample};
 use crate::rng::Rng;
+
+impl Sample {
+    /// Pictures of each of so many classes.
+    #[must_use]
+    pub fn counts(samples: &[Sample], classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for sample in samples {
+            counts[sample.class] += 1;
+        }
+        counts
+    }
+}
 
 impl Dataset {
     /// Pictures of each class.
     #[must_use]
     pub fn counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes.len()];
-        for sample in &self.samples {
-            counts[sample.class] += 1;
-        }
-        counts
+        Sample::counts(&self.samples, self.classes.len())
     }
 
     /// Takes about `fraction` of every class away for validation: at least one picture of a class that has two, at
