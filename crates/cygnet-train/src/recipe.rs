@@ -239,19 +239,15 @@ impl Recipe {
         let mut section = &whole;
         let mut text = String::new();
         for line in SETTINGS.lines() {
-            let name = line.trim_matches(['[', ']']);
-            if let Some(Value::Table(inner)) = whole.get(name) {
+            if let Some(Value::Table(inner)) = whole.get(line.trim_matches(['[', ']'])) {
                 section = inner;
             }
-            let setting = line.split_once(" = ").and_then(|(key, _)| Some((key, section.get(key)?)));
-            let line = match (setting, line.split_once(" # ")) {
-                (Some((key, value)), Some((_, comment))) => {
-                    format!("{:<26} # {comment}", format!("{key} = {value}"))
-                }
-                (Some((key, value)), None) => format!("{key} = {value}"),
-                (None, _) => line.to_owned(),
-            };
-            text += &line;
+            let (setting, comment) = line.split_once(" # ").unwrap_or((line, ""));
+            let key = setting.split_once(" = ").map(|(key, _)| key);
+            let value = key.and_then(|key| Some(format!("{key} = {}", section.get(key)?)));
+            let setting = value.as_deref().unwrap_or(setting);
+            text +=
+                &if comment.is_empty() { setting.to_owned() } else { format!("{setting:<26} # {comment}") };
             text.push('\n');
         }
         text
