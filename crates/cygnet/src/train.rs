@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use cygnet_graph::Graph;
+use cygnet_graph::{Graph, Op};
 use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
 use cygnet_runtime::Level;
 use cygnet_weights::{Cache, Numbers, Progress as Download};
@@ -40,18 +40,46 @@ impl FromStr for Start {
 /// Sides up to this are those of small pictures, such as CIFAR's.
 const SMALL: usize = 64;
 
-/// The recipe that fits when none is named: `finetune` for weights that were trained before, else by the pictures' size.
-///
-/// # Errors
-/// If the first picture cannot be read.
+/// A recipe of Cygnet's and what is changed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    /// The recipe's name.
+    pub recipe: &'static str,
+    /// Settings for [`Recipe::compose`].
+    pub settings: Vec<String>,
+}
+
+/// Without batch norm the layers' gradients differ too much for one rate of SGD; steps must not depend on their size.
+const WITHOUT_BATCH_NORM: [&str; 4] =
+    ["optimizer.kind=adamw", "optimizer.rate=0.001", "optimizer.rate_batch=0", "optimizer.weight_decay=0.01"];
+
+/// The recipe that fits when none is named: `finetune` for weights that were trained before, else by the size of the
+/// first picture that can be read, or by the size `image` that is asked for, and by the kind of network.
 #[must_use]
-pub fn fitting_recipe(start: &Start, splits: &Splits, image: Option<usize>) -> &'static str {
+pub fn fitting_recipe(
+    network: &str,
+    start: &Start,
+    splits: Option<&Splits>,
+    image: Option<usize>,
+) -> Fitting {
     if *start != Start::Scratch {
-        return "finetune";
+        return Fitting { recipe: "finetune", settings: Vec::new() };
     }
-    let first = splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok());
-    let side = image.or(first.map(|image| image.width.max(image.height)));
-    if side.is_some_and(|side| side <= SMALL) { "scratch-small" } else { "scratch" }
+    let decoded = |splits: &Splits| {
+        splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok())
+    };
+    let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
+    let small = side.filter(|&side| side <= SMALL);
+    let mut settings = Vec::new();
+    if let Some(side) = small {
+        settings.push(format!("image={}", if side <= 48 { 32 } else { 64 }));
+    }
+    let graph = crate::network(network).ok().and_then(|network| network.build().ok());
+    let is_normed = |graph: Graph| graph.nodes().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
+    if graph.is_some_and(|graph| !is_normed(graph)) {
+        settings.extend(WITHOUT_BATCH_NORM.map(str::to_owned));
+    }
+    Fitting { recipe: if small.is_some() { "scratch-small" } else { "scratch" }, settings }
 }
 
 /// A network for the classes `labels` and the recipe's image size, with weights to start from. The classifier is new

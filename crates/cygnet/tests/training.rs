@@ -4,22 +4,24 @@
 use std::num::NonZeroUsize;
 
 use cygnet::image::{Image, Rng, Splits};
-use cygnet::train::{Recipe, Start, TrainData, TrainOptions, Trainer, trainee};
+use cygnet::train::{
+    OptimizerKind, Recipe, Start, TrainData, TrainOptions, Trainer, fitting_recipe, trainee,
+};
 use cygnet::weights::Cache;
 use cygnet::zoo::Family;
 
-/// Pictures of two classes: red at the top, or red at the bottom.
-fn pictures(folder: &std::path::Path) {
+/// Square pictures of two classes: red at the top, or red at the bottom.
+fn pictures(folder: &std::path::Path, side: usize) {
     for class in ["bottom", "top"] {
         std::fs::create_dir_all(folder.join(class)).unwrap();
         for number in 0..16u64 {
             let mut rng = Rng::keyed(&[number, class.len() as u64]);
-            let mut pixels: Vec<u8> = (0..32 * 32 * 3).map(|_| rng.below(80) as u8).collect();
-            let from = if class == "top" { 0 } else { 16 };
-            for y in from..from + 16 {
-                (0..32).for_each(|x| pixels[(y * 32 + x) * 3] = 220);
+            let mut pixels: Vec<u8> = (0..side * side * 3).map(|_| rng.below(80) as u8).collect();
+            let from = if class == "top" { 0 } else { side / 2 };
+            for y in from..from + side / 2 {
+                (0..side).for_each(|x| pixels[(y * side + x) * 3] = 220);
             }
-            let png = Image::from_rgb(32, 32, pixels).unwrap().to_png().unwrap();
+            let png = Image::from_rgb(side, side, pixels).unwrap().to_png().unwrap();
             std::fs::write(folder.join(class).join(format!("{number}.png")), png).unwrap();
         }
     }
@@ -46,7 +48,7 @@ const NETWORKS: [(&str, Family, usize, u32, f64); 13] = [
 fn the_loss_of_every_family_falls_to_half_of_a_guess() {
     assert!(NETWORKS.iter().map(|(_, family, ..)| *family).eq(Family::ALL), "one network a family");
     let folder = tempfile::tempdir().unwrap();
-    pictures(folder.path());
+    pictures(folder.path(), 32);
     let threads = NonZeroUsize::new(2).unwrap();
     let cache = Cache::at(folder.path().join("cache")).offline(true);
     let mut failures = Vec::new();
@@ -82,4 +84,24 @@ fn the_loss_of_every_family_falls_to_half_of_a_guess() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn the_recipe_fits_the_start_the_pictures_and_the_network() {
+    let fitting = |network: &str, start: &Start, splits: Option<&Splits>, image: Option<usize>| {
+        let fitting = fitting_recipe(network, start, splits, image);
+        let recipe = Recipe::compose(fitting.recipe, &fitting.settings).unwrap();
+        (recipe.name, recipe.image, recipe.optimizer.kind)
+    };
+    for (side, name, image) in [(28, "scratch-small", 32), (64, "scratch-small", 64), (66, "scratch", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        pictures(folder.path(), side);
+        let splits = Splits::open(folder.path()).unwrap();
+        let fits = |network: &str, image| fitting(network, &Start::Scratch, Some(&splits), image);
+        assert_eq!(fits("mobilenet_v2", None), (name.into(), image, OptimizerKind::Sgd));
+        assert_eq!(fits("squeezenet1_1", None), (name.into(), image, OptimizerKind::Adamw));
+        assert_eq!(fits("mobilenet_v2", Some(224)).0, "scratch");
+        assert_eq!(fitting("squeezenet1_1", &Start::Pretrained, Some(&splits), None).0, "finetune");
+    }
+    assert_eq!(fitting("ghostnet", &Start::Scratch, None, None).0, "scratch");
 }

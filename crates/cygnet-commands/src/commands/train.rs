@@ -186,13 +186,20 @@ impl Train {
         settings
     }
 
-    fn compose(&self, fitting: &str) -> Result<Recipe, TrainError> {
-        let name = match (&self.recipe, self.train) {
-            (Some(name), _) => name,
-            (None, Some(Trained::Head)) => "head",
-            (None, _) => fitting,
-        };
-        Recipe::compose(name, &self.settings())
+    fn network(&self) -> &str {
+        self.network.as_deref().unwrap_or("mobilenet_v2")
+    }
+
+    /// The recipe that is asked for or fits, with all changes.
+    fn compose(&self, splits: Option<&Splits>) -> Result<Recipe, TrainError> {
+        match (&self.recipe, self.train) {
+            (Some(name), _) => Recipe::compose(name, &self.settings()),
+            (None, Some(Trained::Head)) => Recipe::compose("head", &self.settings()),
+            (None, _) => {
+                let fitting = train::fitting_recipe(self.network(), &self.from, splits, self.image);
+                Recipe::compose(fitting.recipe, &[fitting.settings, self.settings()].concat())
+            }
+        }
     }
 }
 
@@ -220,7 +227,6 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     }
     let cache = Cache::from_env()?;
     let splits = Splits::open(data_path)?;
-    let fitting = train::fitting_recipe(&args.from, &splits, args.image);
     let labels = splits.train.classes.clone();
     let (recipe, trainee) = match &state {
         Some(state) => {
@@ -232,7 +238,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
                 bail!("{}: its run trains {network}, not {name}", files.state().display());
             }
             if args.recipe.is_some() || !args.settings().is_empty() {
-                let asked = args.compose(fitting)?;
+                let asked = args.compose(Some(&splits))?;
                 if asked != recipe {
                     bail!(
                         "{}: its run has another recipe than these options make; leave them out to go on with it, or begin another run --from its model",
@@ -243,10 +249,10 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
             (recipe, train::trainee_of(state, &files.state())?)
         }
         None => {
-            let recipe = args.compose(fitting)?;
+            let recipe = args.compose(Some(&splits))?;
             let mut download = Download::default();
-            let network = args.network.as_deref().unwrap_or("mobilenet_v2");
-            let trainee = train::trainee(network, &args.from, &labels, &recipe, &cache, &mut download)?;
+            let trainee =
+                train::trainee(args.network(), &args.from, &labels, &recipe, &cache, &mut download)?;
             if let (Some(name), Start::File(file)) = (&args.network, &args.from)
                 && !is_network(name, &trainee.id)
             {
@@ -353,11 +359,8 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
             serde_json::from_value(recipe)
                 .with_context(|| format!("{}: its recipe is damaged", path.display()))?
         }
-        Some(path) if args.recipe.is_none() => {
-            args.compose(train::fitting_recipe(&args.from, &Splits::open(path)?, args.image))?
-        }
-        _ if args.from == Start::Scratch => args.compose("scratch")?,
-        _ => args.compose("finetune")?,
+        Some(path) if args.recipe.is_none() => args.compose(Some(&Splits::open(path)?))?,
+        _ => args.compose(None)?,
     };
     output::line(recipe.to_toml().trim_end())?;
     Ok(true)
