@@ -220,6 +220,17 @@ fn a_run_whose_time_was_up_goes_on_when_there_is_more() {
 }
 
 #[test]
+fn a_run_whose_network_decided_its_recipe_goes_on_without_its_name() {
+    let bench = Bench::new(8);
+    let args = ["train", "photos", "--from", "scratch", "--epochs", "1", "--out", "plain.safetensors"];
+    assert!(bench.run(&[&args[..], &["--network", "squeezenet1_1"]].concat()).status.success());
+    let recipe = bench.run(&["train", "--print-recipe", "plain.safetensors"]);
+    assert!(String::from_utf8_lossy(&recipe.stdout).contains("kind = \"adamw\""));
+    let resumed = bench.run(&[&args[..], &["--resume"]].concat());
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_what_to_do() {
     let bench = Bench::new(3);
     let none = bench.refusal(&["train", "photos"]);

@@ -54,7 +54,7 @@ const WITHOUT_BATCH_NORM: [&str; 4] =
     ["optimizer.kind=adamw", "optimizer.rate=0.001", "optimizer.rate_batch=0", "optimizer.weight_decay=0.01"];
 
 /// The recipe that fits when none is named: `finetune` for weights that were trained before, else by the size of the
-/// first picture that can be read, or by the size `image` that is asked for, and by the kind of network.
+/// first picture that can be read, or by the size `image` that the caller sets, and by the kind of network.
 #[must_use]
 pub fn fitting_recipe(
     network: &str,
@@ -71,7 +71,7 @@ pub fn fitting_recipe(
     let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
     let small = side.filter(|&side| side <= SMALL);
     let mut settings = Vec::new();
-    if let Some(side) = small {
+    if let (None, Some(side)) = (image, small) {
         settings.push(format!("image={}", if side <= 48 { 32 } else { 64 }));
     }
     let graph = crate::network(network).ok().and_then(|network| network.build().ok());

@@ -191,15 +191,17 @@ impl Train {
     }
 
     /// The recipe that is asked for or fits, with all changes.
-    fn compose(&self, splits: Option<&Splits>) -> Result<Recipe, TrainError> {
-        match (&self.recipe, self.train) {
-            (Some(name), _) => Recipe::compose(name, &self.settings()),
-            (None, Some(Trained::Head)) => Recipe::compose("head", &self.settings()),
+    fn compose(&self, network: &str, splits: Option<&Splits>) -> Result<Recipe, TrainError> {
+        let (name, mut settings) = match (&self.recipe, self.train) {
+            (Some(name), _) => (name.as_str(), Vec::new()),
+            (None, Some(Trained::Head)) => ("head", Vec::new()),
             (None, _) => {
-                let fitting = train::fitting_recipe(self.network(), &self.from, splits, self.image);
-                Recipe::compose(fitting.recipe, &[fitting.settings, self.settings()].concat())
+                let fitting = train::fitting_recipe(network, &self.from, splits, self.image);
+                (fitting.recipe, fitting.settings)
             }
-        }
+        };
+        settings.extend(self.settings());
+        Recipe::compose(name, &settings)
     }
 }
 
@@ -238,7 +240,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
                 bail!("{}: its run trains {network}, not {name}", files.state().display());
             }
             if args.recipe.is_some() || !args.settings().is_empty() {
-                let asked = args.compose(Some(&splits))?;
+                let asked = args.compose(network, Some(&splits))?;
                 if asked != recipe {
                     bail!(
                         "{}: its run has another recipe than these options make; leave them out to go on with it, or begin another run --from its model",
@@ -249,7 +251,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
             (recipe, train::trainee_of(state, &files.state())?)
         }
         None => {
-            let recipe = args.compose(Some(&splits))?;
+            let recipe = args.compose(args.network(), Some(&splits))?;
             let mut download = Download::default();
             let trainee =
                 train::trainee(args.network(), &args.from, &labels, &recipe, &cache, &mut download)?;
@@ -359,8 +361,8 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
             serde_json::from_value(recipe)
                 .with_context(|| format!("{}: its recipe is damaged", path.display()))?
         }
-        Some(path) if args.recipe.is_none() => args.compose(Some(&Splits::open(path)?))?,
-        _ => args.compose(None)?,
+        Some(path) if args.recipe.is_none() => args.compose(args.network(), Some(&Splits::open(path)?))?,
+        _ => args.compose(args.network(), None)?,
     };
     output::line(recipe.to_toml().trim_end())?;
     Ok(true)
