@@ -1,10 +1,17 @@
 //! What can be typed.
 
+mod limits;
+mod values;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Level;
+
+pub(crate) use limits::{GraphLimits, PictureLimits};
+pub(crate) use values::{BenchThreads, threads};
+use values::{bench_threads, seconds};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -115,6 +122,10 @@ pub(crate) struct Classify {
     /// Photos, folders, patterns, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) picture_limits: PictureLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -150,6 +161,8 @@ pub(crate) struct Show {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -173,6 +186,10 @@ pub(crate) struct Eval {
     /// The labelled photos
     #[arg(value_name = "DATA")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) picture_limits: PictureLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -189,6 +206,8 @@ pub(crate) struct Convert {
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -229,18 +248,8 @@ pub(crate) struct Bench {
     /// Networks of the zoo, perhaps with .TAG of their weights, or model files
     #[arg(required = true, value_name = "ID[.TAG]|FILE")]
     pub(crate) models: Vec<String>,
-}
-
-/// Threads of a benchmark; none: as many as pay.
-#[derive(Clone, Copy)]
-pub(crate) struct BenchThreads(pub(crate) Option<NonZeroUsize>);
-
-fn bench_threads(text: &str) -> Result<BenchThreads, &'static str> {
-    if text == "auto" {
-        Ok(BenchThreads(None))
-    } else {
-        threads(text).map(|threads| BenchThreads(Some(threads)))
-    }
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -257,11 +266,6 @@ pub(crate) enum BenchWeights {
     Random,
     /// The published ones
     Default,
-}
-
-fn seconds(text: &str) -> Result<f64, &'static str> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
-    seconds.ok_or("give seconds from 0 to 3600")
 }
 
 /// What runs a network.
@@ -287,11 +291,4 @@ pub(crate) struct Verify {
     /// Golden files
     #[arg(required = true, value_name = "FILE.json")]
     pub(crate) files: Vec<PathBuf>,
-}
-
-pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
-    if text == "auto" {
-        return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    }
-    text.parse().map_err(|_| "neither auto nor a number above 0")
 }
