@@ -67,11 +67,15 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Prints rows under headings; columns named in `right` hold numbers.
+/// Prints rows under headings. The first column is what rows are called and never cut, those named in `right` hold
+/// numbers, the others texts.
 pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let number = |i: usize| right.contains(&i);
-    let column = |i, heading| if number(i) { Column::number(heading) } else { Column::text(heading) };
-    let columns: Vec<Column> = headings.iter().enumerate().map(|(i, heading)| column(i, heading)).collect();
+    let column = |(i, heading)| match i {
+        0 => Column::word(heading),
+        _ if right.contains(&i) => Column::number(heading),
+        _ => Column::text(heading),
+    };
+    let columns: Vec<Column> = headings.iter().copied().enumerate().map(column).collect();
     table_of(&columns, rows)
 }
 
