@@ -154,8 +154,13 @@ fn nothing_is_cut_in_a_pipe() {
         let out = Run::of(command.output().unwrap()).out;
         assert!(out.contains(args.last().filter(|name| name.len() > 9).unwrap_or(&args[1])), "{out}");
     }
-    let out = bench.run(&["show", "inception_resnet_v2", "--layers"]).out;
+    let out = bench.run(&["show", "inception_resnet_v2", "--layers", "--plan"]).out;
     assert!(!out.contains('…'), "{out}");
+    let mut model = cygnet::Model::open(bench.path(MODEL[1])).unwrap();
+    model.labels = vec!["a very ".repeat(20) + "long label", "b".into()];
+    model.write(bench.path("long.safetensors")).unwrap();
+    let out = bench.run(&["classify", "-m", "long.safetensors", &long]).out;
+    assert!(out.contains(&model.labels[0]), "{out}");
 }
 
 #[test]

@@ -213,6 +213,38 @@ fn lines_fit_the_terminal() {
 }
 
 #[test]
+fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
+    let bench = Bench::new();
+    let graph = Graph::build("light", [3, 8, 8], |net, image| {
+        net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), 12)
+    });
+    let labels: Vec<String> = (0..12).map(|class| format!("class number {class} of a long name")).collect();
+    let brightness = (0..12).map(|class| 8.0 * f32::from(class as u8)).collect::<Vec<_>>();
+    let model = Model {
+        id: "light".into(),
+        graph: graph.unwrap(),
+        weights: vec![vec![1.0; 3].into(), brightness.into(), vec![0.0; 12].into()],
+        preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
+        labels: labels.clone(),
+        licence: None,
+        source: None,
+        accuracy: None,
+        recipe: None,
+    };
+    model.write(bench.path("twelve.safetensors")).unwrap();
+    for label in &labels {
+        bench.picture(&format!("val/{label}/1.bmp"), 250);
+    }
+    for columns in [40, 80, 100, 140] {
+        let command = bench.command(&["eval", "-q", "-m", "twelve.safetensors", "val"]);
+        let lines = lines(&on_terminal(command, columns));
+        let table = &lines[1..];
+        assert!(table.iter().all(|line| line.chars().count() <= columns.into()), "{columns}: {table:#?}");
+        assert_eq!(table[0].starts_with("right \\ guess"), columns >= 80, "{columns}: {table:#?}");
+    }
+}
+
+#[test]
 fn help_wraps_by_itself() {
     let bench = Bench::new();
     let commands = [

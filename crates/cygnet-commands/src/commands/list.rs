@@ -6,7 +6,7 @@ use cygnet::zoo::{Family, networks};
 use serde::Serialize;
 
 use crate::args::List;
-use crate::output::{self, count};
+use crate::output::{self, Column, count};
 
 #[derive(Serialize)]
 struct Line {
@@ -96,8 +96,16 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
             best.map_or_else(String::new, |top1| format!("{top1:.1}")),
         ]
     });
-    let headings = ["id", "family", "flavour", "params", "MACs", "side", "top-1"];
-    output::table(&headings, &[3, 4, 5, 6], rows.collect())?;
+    let columns = [
+        Column::word("id"),
+        Column::text("family").spare(),
+        Column::text("flavour"),
+        Column::number("params"),
+        Column::number("MACs"),
+        Column::number("side"),
+        Column::number("top-1"),
+    ];
+    output::table(&columns, rows.collect())?;
     Ok(true)
 }
 

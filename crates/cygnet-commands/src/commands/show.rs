@@ -353,7 +353,7 @@ fn print(line: &Line) -> anyhow::Result<()> {
             Column::number("params"),
             Column::number("MACs"),
         ];
-        output::table_of(&columns, rows.collect())?;
+        output::table(&columns, rows.collect())?;
     }
     line.plan.as_ref().map_or(Ok(()), print_plan)
 }

@@ -67,20 +67,8 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Prints rows under headings. The first column is what rows are called and never cut, those named in `right` hold
-/// numbers, the others texts.
-pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let column = |(i, heading)| match i {
-        0 => Column::word(heading),
-        _ if right.contains(&i) => Column::number(heading),
-        _ => Column::text(heading),
-    };
-    let columns: Vec<Column> = headings.iter().copied().enumerate().map(column).collect();
-    table_of(&columns, rows)
-}
-
-/// Prints rows, within the width of the terminal where there is one.
-pub(crate) fn table_of(columns: &[Column], rows: Vec<Vec<String>>) -> io::Result<()> {
+/// Prints rows under headings, within the width of the terminal where there is one.
+pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> io::Result<()> {
     let text = laid_out(columns, rows, width());
     line(&text)
 }
