@@ -77,7 +77,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
             bail!("{name}: neither a network nor a file");
         }
         _ => {
-            let model = Model::load(name, &Cache::from_env()?, &mut Download::default())?;
+            let model = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?;
             (model.id, model.graph, Some(model.weights))
         }
     };

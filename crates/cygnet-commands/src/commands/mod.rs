@@ -27,5 +27,5 @@ use crate::progress::Download;
 
 /// The model that an argument names, ready to classify.
 fn classifier(model: &str) -> anyhow::Result<Classifier> {
-    Ok(Classifier::new(Model::load(model, &Cache::from_env()?, &mut Download::default())?)?)
+    Ok(Classifier::new(Model::load_with(model, &Cache::from_env()?, &mut Download::default())?)?)
 }
