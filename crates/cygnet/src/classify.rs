@@ -129,9 +129,8 @@ impl Classifier {
         Ok(match body.output_shape()[..] {
             // A classifier that looks at every pixel averages afterwards; for one vector that is done before.
             [channels, height, width] if height * width > 1 => {
-                let mean = |map: &[f32]| {
-                    (map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64) as f32
-                };
+                let mean =
+                    |map: &[f32]| (map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64) as f32;
                 debug_assert_eq!(output.len(), channels * height * width);
                 output.chunks_exact(height * width).map(mean).collect()
             }

@@ -387,7 +387,9 @@ fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> 
         return Ok(());
     }
     let (count, [rows, columns]) = (preprocess.channels.count(), preprocess.size);
-    Err(format!("photos are prepared as {count}x{rows}x{columns} but the network reads {channels}x{height}x{width}"))
+    Err(format!(
+        "photos are prepared as {count}x{rows}x{columns} but the network reads {channels}x{height}x{width}"
+    ))
 }
 
 /// Fetches a network's published weights into the cache: the checkpoint that was named, or the default one.
