@@ -86,7 +86,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
         None if !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
-            let model = Model::load(name, &Cache::from_env()?, &mut Download::default())?;
+            let model = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?;
             (model.id, model.graph, Some(model.weights))
         }
     };

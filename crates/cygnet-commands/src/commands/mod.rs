@@ -35,7 +35,7 @@ use crate::progress::Download;
 /// The model that an argument names, ready to classify.
 fn classifier(model: &str) -> anyhow::Result<Classifier> {
     level()?;
-    Ok(Classifier::new(Model::load(model, &Cache::from_env()?, &mut Download::default())?)?)
+    Ok(Classifier::new(Model::load_with(model, &Cache::from_env()?, &mut Download::default())?)?)
 }
 
 /// What results call the model that an argument names: a network by its id, perhaps with the tag that was asked for, and

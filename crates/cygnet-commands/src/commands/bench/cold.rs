@@ -87,7 +87,7 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
     if args.weights == Some(BenchWeights::Random) {
         bail!("--cold loads weights from a file; leave out --weights random");
     }
-    let id = Model::load(name, &Cache::from_env()?, &mut Download::default())?.id;
+    let id = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?.id;
     let mut firsts: Vec<First> = Vec::new();
     let runs = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?.len();
     let firsts = firsts.split_off(firsts.len() - runs);
@@ -152,7 +152,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
         start = now;
         ms
     };
-    let model = Model::load(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
+    let model = Model::load_with(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
     let image = vec![0.5; graph.input_shape().iter().product()];
