@@ -34,6 +34,8 @@
 //!     source: None,
 //!     accuracy: None,
 //!     recipe: None,
+//!     training: None,
+//!     written_by: None,
 //! };
 //! let mut session = Session::automatic(model.plan()?)?;
 //! let (images, mut logits) = (vec![0.5; 4 * 3 * 32 * 32], vec![0.0; 4 * 10]);
