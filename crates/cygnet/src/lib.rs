@@ -52,6 +52,7 @@ mod classify;
 mod error;
 mod evaluate;
 mod model;
+mod optimised;
 mod parallel;
 pub mod train;
 pub mod verify;

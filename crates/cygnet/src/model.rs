@@ -324,6 +324,7 @@ impl Model {
     /// # Errors
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
+        crate::optimised::advise();
         Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
     }
 

@@ -82,8 +82,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
 {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let slots = VECTORS + HALF as usize;
-        if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
+        if const { PIXELS > I::TILE[VECTORS + HALF as usize - 1] || (HALF && !I::HALVES) } {
             return;
         }
         let Strip { conv, panel, arena, output, y, mut x, tiles, mut ahead, ahead_step } = self.0;
