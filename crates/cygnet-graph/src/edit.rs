@@ -55,7 +55,7 @@ impl Graph {
         let strides = self.cumulative_strides();
         let last = strides.iter().copied().max().unwrap_or(1);
         let mut kept = 1;
-        while side * kept < smallest_map * last && kept < last {
+        while side.saturating_mul(kept) < smallest_map.saturating_mul(last) && kept < last {
             kept *= 2;
         }
         let wide = |id: NodeId| strides[self.node(id).inputs[0].0] < kept;
@@ -101,8 +101,8 @@ impl Graph {
             let like = if node.op == Op::UpsampleLike { &node.inputs[1..] } else { &node.inputs[..] };
             let before = like.iter().map(|id| strides[id.0]).max().unwrap_or(1);
             strides.push(match &node.op {
-                Op::Conv(conv) => before * conv.stride[0],
-                Op::Pool(pool) => before * pool.stride[0],
+                Op::Conv(conv) => before.saturating_mul(conv.stride[0]),
+                Op::Pool(pool) => before.saturating_mul(pool.stride[0]),
                 Op::Input
                 | Op::BatchNorm(_)
                 | Op::Activation { .. }

@@ -83,6 +83,16 @@ pub enum Problem {
         /// The shape.
         shape: Vec<usize>,
     },
+    /// The graph comes from a file and asks for more than its reader allows.
+    #[error("{value} {what}, the limit is {limit}; a file that you trust may have more: {}", raised(what))]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much, so far.
+        value: u64,
+        /// How much there may be.
+        limit: u64,
+    },
     /// The wrong number of inputs.
     #[error("{op} takes {wanted} inputs, not {given}")]
     Inputs {
@@ -111,4 +121,9 @@ pub enum Problem {
     /// The JSON form is not a graph.
     #[error("not a graph: {0}")]
     Json(String),
+}
+
+/// How a limit is raised.
+fn raised(what: &str) -> &'static str {
+    if what == "multiply-accumulates" { "--max-macs raises it" } else { "`Limits` raise it" }
 }

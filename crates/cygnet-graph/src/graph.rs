@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildError, Conv, Op, Problem, shape};
+use crate::limits::{Tally, over};
+use crate::{BuildError, Conv, Limits, Op, Problem, shape};
 
 /// Position of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -235,6 +236,13 @@ impl Graph {
             .collect()
     }
 
+    /// Numbers of a node's parameters, running statistics too.
+    pub(crate) fn node_numbers(&self, id: NodeId) -> u64 {
+        let node = self.node(id);
+        let params = shape::params(&node.op, &self.input_shapes(node));
+        params.iter().map(|param| param.shape.iter().map(|&n| n as u64).product::<u64>()).sum()
+    }
+
     /// Every tensor the graph needs, in order of execution.
     #[must_use]
     pub fn params(&self) -> Vec<Param> {
@@ -297,12 +305,23 @@ impl Graph {
         Err(self.error("the output".into(), problem))
     }
 
-    /// Builds a graph from parts of unknown origin, checking everything a graph promises.
+    /// Builds a graph from parts, checking everything a graph promises.
     pub(crate) fn checked(
         name: String,
         input: [usize; 3],
         parts: impl IntoIterator<Item = (Op, Vec<NodeId>, String)>,
         ends: Ends,
+    ) -> Result<Graph, BuildError> {
+        Graph::checked_within(name, input, parts, ends, None)
+    }
+
+    /// As [`Graph::checked`]; the graph must also be within limits.
+    pub(crate) fn checked_within(
+        name: String,
+        input: [usize; 3],
+        parts: impl IntoIterator<Item = (Op, Vec<NodeId>, String)>,
+        ends: Ends,
+        limits: Option<&Limits>,
     ) -> Result<Graph, BuildError> {
         let image = Node { op: Op::Input, inputs: Vec::new(), path: String::new(), shape: input.to_vec() };
         let mut graph = Graph { name, nodes: vec![image], ends: Ends::default() };
@@ -315,8 +334,15 @@ impl Graph {
             let problem = Problem::TooLarge { op: "input", shape: input.to_vec() };
             return Err(graph.error("at the image".into(), problem));
         }
+        let mut tally = limits.map(|limits| Tally::new(&graph, limits)).transpose()?;
         for (op, inputs, path) in parts {
-            graph.push(op, inputs, path, &mut paths)?;
+            let id = graph.push(op, inputs, path, &mut paths)?;
+            tally.as_mut().map_or(Ok(()), |tally| tally.add(&graph, id))?;
+        }
+        if let Some(limits) = limits {
+            let count = ends.features.len() + ends.auxiliary.len();
+            let few = over("features and auxiliary outputs", count, limits.ends);
+            few.map_err(|problem| graph.error("the features".into(), problem))?;
         }
         graph.ended(ends)
     }
@@ -358,7 +384,6 @@ impl Graph {
         path: String,
         paths: &mut HashSet<String>,
     ) -> Result<NodeId, BuildError> {
-        let place = if path.is_empty() { self.place() } else { format!("at {path}") };
         let check = || {
             if op == Op::Input {
                 return Err(Problem::Inputs { op: "input", wanted: "to be the first node and", given: 0 });
@@ -378,7 +403,7 @@ impl Graph {
             }
             Ok(shape)
         };
-        let shape = check().map_err(|problem| self.error(place, problem))?;
+        let shape = check().map_err(|problem| self.error(self.place(&path, self.nodes.len()), problem))?;
         if !path.is_empty() {
             paths.insert(path.clone());
         }
@@ -386,8 +411,17 @@ impl Graph {
         Ok(NodeId(self.nodes.len() - 1))
     }
 
-    fn place(&self) -> String {
-        let last = self.nodes.iter().rev().find(|node| !node.path.is_empty());
+    /// Where a node is, for messages.
+    pub(crate) fn place_of(&self, id: NodeId) -> String {
+        self.place(&self.node(id).path, id.0)
+    }
+
+    /// Its path, or else the last one before node number `index`.
+    fn place(&self, path: &str, index: usize) -> String {
+        if !path.is_empty() {
+            return format!("at {path}");
+        }
+        let last = self.nodes[..index].iter().rev().find(|node| !node.path.is_empty());
         last.map_or_else(|| "at the image".into(), |node| format!("after {}", node.path))
     }
 

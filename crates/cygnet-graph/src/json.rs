@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::graph::Ends;
-use crate::{Auxiliary, Feature, Graph, NodeId, Op, Problem};
+use crate::{Auxiliary, BuildError, Feature, Graph, Limits, NodeId, Op, Problem};
 
 #[derive(Serialize, Deserialize)]
 struct GraphForm {
@@ -49,9 +49,15 @@ impl Serialize for Graph {
 impl<'de> Deserialize<'de> for Graph {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Graph, D::Error> {
         let form = GraphForm::deserialize(deserializer)?;
-        let parts = form.nodes.into_iter().map(|node| (node.op, node.inputs, node.path));
-        let ends = Ends { output: form.output, features: form.features, auxiliary: form.auxiliary };
-        Graph::checked(form.name, form.input, parts, ends).map_err(D::Error::custom)
+        form.graph(&Limits::default()).map_err(D::Error::custom)
+    }
+}
+
+impl GraphForm {
+    fn graph(self, limits: &Limits) -> Result<Graph, BuildError> {
+        let parts = self.nodes.into_iter().map(|node| (node.op, node.inputs, node.path));
+        let ends = Ends { output: self.output, features: self.features, auxiliary: self.auxiliary };
+        Graph::checked_within(self.name, self.input, parts, ends, Some(limits))
     }
 }
 
@@ -62,15 +68,25 @@ impl Graph {
         serde_json::to_value(self).expect("a graph has string keys and finite numbers only")
     }
 
-    /// Reads the JSON form and checks it as thoroughly as a graph that is built.
+    /// Reads the JSON form and checks it as thoroughly as a graph that is built, and that it is within the usual
+    /// [`Limits`].
     ///
     /// # Errors
     /// What is not as it must be, with its place.
-    pub fn from_json(json: &serde_json::Value) -> Result<Graph, crate::BuildError> {
-        Graph::deserialize(json).map_err(|error| crate::BuildError {
+    pub fn from_json(json: &serde_json::Value) -> Result<Graph, BuildError> {
+        Graph::from_json_within(json, &Limits::default())
+    }
+
+    /// As [`Graph::from_json`] with other limits.
+    ///
+    /// # Errors
+    /// What is not as it must be, with its place.
+    pub fn from_json_within(json: &serde_json::Value, limits: &Limits) -> Result<Graph, BuildError> {
+        let form = GraphForm::deserialize(json).map_err(|error| BuildError {
             graph: json.get("name").and_then(|name| name.as_str()).unwrap_or("graph").into(),
             place: "in its JSON form".into(),
             problem: Problem::Json(error.to_string()),
-        })
+        })?;
+        form.graph(limits)
     }
 }

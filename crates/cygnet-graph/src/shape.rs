@@ -7,6 +7,9 @@ use crate::{Conv, Op, Padding, Pool, Problem, Role};
 /// Largest number of elements of any value or parameter.
 pub const MAX_ELEMENTS: usize = 1 << 31;
 
+/// Kernels, strides, dilations and paddings are smaller.
+const WINDOW_LIMIT: usize = 1 << 16;
+
 /// Number of elements of a shape, `None` above [`MAX_ELEMENTS`].
 #[must_use]
 pub fn elements(shape: &[usize]) -> Option<usize> {
@@ -25,9 +28,10 @@ pub fn pad_amounts(
     match padding {
         Padding::Explicit { top, left, bottom, right } => [[top, bottom], [left, right]],
         Padding::Same => std::array::from_fn(|axis| {
-            let extent = dilation[axis] * (kernel[axis] - 1) + 1;
+            let extent = dilation[axis].saturating_mul(kernel[axis] - 1).saturating_add(1);
             let out = input[axis].div_ceil(stride[axis]);
-            let total = ((out - 1) * stride[axis] + extent).saturating_sub(input[axis]);
+            let reach = (out - 1).saturating_mul(stride[axis]).saturating_add(extent);
+            let total = reach.saturating_sub(input[axis]);
             [total / 2, total - total / 2]
         }),
     }
@@ -106,7 +110,7 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
             inputs[0].to_vec()
         }
         Op::LocalResponseNorm(norm) => {
-            setting("local_response_norm", "size", norm.size, norm.size > 0)?;
+            setting("local_response_norm", "size", norm.size, (1..WINDOW_LIMIT).contains(&norm.size))?;
             let finite = [norm.alpha, norm.beta, norm.k].iter().all(|constant| constant.is_finite());
             setting("local_response_norm", "constants", format!("{norm:?}"), finite)?;
             map(op, inputs[0])?.to_vec()
@@ -199,8 +203,7 @@ fn window(
     stride: [usize; 2],
     dilation: [usize; 2],
 ) -> Result<(), Problem> {
-    const LIMIT: usize = 1 << 16;
-    let sane = |n: usize| (1..LIMIT).contains(&n);
+    let sane = |n: usize| (1..WINDOW_LIMIT).contains(&n);
     setting(op, "kernel", format!("{kernel:?}"), kernel.into_iter().all(sane))?;
     setting(op, "stride", format!("{stride:?}"), stride.into_iter().all(sane))?;
     setting(op, "dilation", format!("{dilation:?}"), dilation.into_iter().all(sane))
@@ -210,7 +213,7 @@ fn padding_is_sane(op: &'static str, padding: Padding) -> Result<(), Problem> {
     match padding {
         Padding::Same => Ok(()),
         Padding::Explicit { top, left, bottom, right } => {
-            let sane = [top, left, bottom, right].into_iter().all(|n| n < 1 << 16);
+            let sane = [top, left, bottom, right].into_iter().all(|n| n < WINDOW_LIMIT);
             setting(op, "padding", format!("{:?}", [top, left, bottom, right]), sane)
         }
     }
@@ -228,11 +231,11 @@ fn conv_shape(conv: &Conv, [channels, height, width]: [usize; 3]) -> Result<Vec<
     padding_is_sane(op, padding)?;
     let input = [height, width];
     let pads = pad_amounts(padding, input, kernel, stride, dilation);
-    let extent = [dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1];
+    let extent = [0, 1].map(|axis| dilation[axis].saturating_mul(kernel[axis] - 1).saturating_add(1));
+    let padded = padded(op, [channels, height, width], pads)?;
     let mut shape = vec![out];
     for axis in 0..2 {
-        let padded = input[axis] + pads[axis][0] + pads[axis][1];
-        let room = padded.checked_sub(extent[axis]).ok_or_else(|| Problem::WindowTooLarge {
+        let room = padded[axis].checked_sub(extent[axis]).ok_or_else(|| Problem::WindowTooLarge {
             op,
             kernel: extent,
             shape: vec![channels, height, width],
@@ -252,13 +255,16 @@ fn pool_shape(
     padding_is_sane(op, padding)?;
     let input = [height, width];
     let pads = pad_amounts(padding, input, kernel, stride, [1, 1]);
+    let padded = padded(op, [channels, height, width], pads)?;
     let mut shape = vec![channels];
     for axis in 0..2 {
         let [before, after] = pads[axis];
         setting(op, "padding", before.max(after), before.max(after) < kernel[axis])?;
-        let room = (input[axis] + before + after)
-            .checked_sub(kernel[axis])
-            .ok_or_else(|| Problem::WindowTooLarge { op, kernel, shape: vec![channels, height, width] })?;
+        let room = padded[axis].checked_sub(kernel[axis]).ok_or_else(|| Problem::WindowTooLarge {
+            op,
+            kernel,
+            shape: vec![channels, height, width],
+        })?;
         let mut out = room / stride[axis] + 1;
         if ceil && !room.is_multiple_of(stride[axis]) && out * stride[axis] < input[axis] + before {
             out += 1;
@@ -266,6 +272,20 @@ fn pool_shape(
         shape.push(out);
     }
     Ok(shape)
+}
+
+/// Height and width of a map with its padding, which has as many elements as a value may have at most.
+fn padded(
+    op: &'static str,
+    [channels, height, width]: [usize; 3],
+    pads: [[usize; 2]; 2],
+) -> Result<[usize; 2], Problem> {
+    let [rows, columns] = pads.map(|[before, after]| before.saturating_add(after));
+    let padded = [channels, height.saturating_add(rows), width.saturating_add(columns)];
+    match elements(&padded) {
+        Some(_) => Ok([padded[1], padded[2]]),
+        None => Err(Problem::TooLarge { op, shape: padded.to_vec() }),
+    }
 }
 
 /// Shapes aligned at the channel: `[c]` stands for `[c, 1, 1]`.
@@ -288,7 +308,7 @@ fn concat_shape(inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         if next.len() != shape.len() || next[1..] != shape[1..] {
             return Err(Problem::Differ { op: "concat", left: shape, right: next.to_vec() });
         }
-        shape[0] += next[0];
+        shape[0] = shape[0].saturating_add(next[0]);
     }
     Ok(shape)
 }
