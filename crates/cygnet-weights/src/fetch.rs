@@ -24,7 +24,7 @@ use std::{
 use self::part::Part;
 use crate::owned;
 
-pub use self::address::is_url;
+pub use self::address::{is_url, shown as shown_url};
 pub use self::artifact::{Artifact, Source};
 pub use self::error::{AttemptError, FetchError};
 

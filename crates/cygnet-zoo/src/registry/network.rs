@@ -34,6 +34,12 @@ impl Network {
         Spec { image, classes, width: self.width, ..Spec::new(self.id.clone()) }
     }
 
+    /// What it was called: its id, or `source/name`.
+    #[must_use]
+    pub fn called(&self) -> String {
+        self.name.map_or_else(|| self.id.clone(), |name| format!("{}/{}", name.source, name.name))
+    }
+
     /// Whose network it is: of the source that was named, or of the row's flavour.
     #[must_use]
     pub fn source(&self) -> &'static str {
@@ -46,11 +52,13 @@ impl Network {
         checkpoint.source.unwrap_or(self.row.flavour)
     }
 
-    /// The same network as a source means it, by the first name that the source has for it.
+    /// The same network as a source means it, if the source has a name for it.
     #[must_use]
     pub fn of(&self, source: &str) -> Network {
-        let name = self.names().iter().find(|name| name.source == source);
-        Network { name, keys: name.and_then(|name| name.keys), checkpoint: None, ..self.clone() }
+        match self.names().iter().find(|name| name.source == source) {
+            Some(name) => Network { name: Some(name), keys: name.keys, checkpoint: None, ..self.clone() },
+            None => self.clone(),
+        }
     }
 
     /// Height and width of the images of the checkpoint that was named, or of the row.
