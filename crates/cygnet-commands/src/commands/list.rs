@@ -5,7 +5,7 @@ use cygnet::zoo::{Checkpoint, Family, Network, networks};
 use serde::Serialize;
 
 use crate::args::List;
-use crate::output::{self, Column, count, table_of};
+use crate::output::{self, Column, count};
 
 #[derive(Serialize)]
 struct Line {
@@ -165,7 +165,7 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
         Column::text("default weights"),
         Column::word("of").spare(),
     ];
-    table_of(&columns, lines.iter().map(row).collect())
+    output::table(&columns, lines.iter().map(row).collect())
 }
 
 fn csv(lines: &[Line]) -> anyhow::Result<()> {
@@ -257,7 +257,7 @@ fn weights(args: &List, lines: &[Line]) -> anyhow::Result<()> {
         Column::word("hash").spare(),
         Column::word("licence").spare(),
     ];
-    table_of(&columns, all.map(row).collect())?;
+    output::table(&columns, all.map(row).collect())?;
     output::talk(
         "*: not its network's default; hash: how much of a file's SHA-256 is published to check it by",
     );
