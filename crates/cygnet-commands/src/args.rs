@@ -98,6 +98,9 @@ pub(crate) struct List {
     /// Only this family, e.g. mobilenetv2
     #[arg(long, value_name = "FAMILY")]
     pub(crate) family: Option<String>,
+    /// List the weights that can be had: from where, how accurate, and by how much of a hash they are checked
+    #[arg(long)]
+    pub(crate) weights: bool,
     /// Print one JSON object a network
     #[arg(long)]
     pub(crate) json: bool,

