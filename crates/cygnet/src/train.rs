@@ -12,7 +12,7 @@ use cygnet_weights::{Cache, Numbers, Progress as Download};
 pub use cygnet_train::*;
 
 use crate::model::Heads;
-use crate::{Error, Model, bench, network, preprocess};
+use crate::{Error, Model, bench, local, network, preprocess};
 
 /// Weights to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Start {
     Pretrained,
     /// Random ones.
     Scratch,
-    /// A model file or a checkpoint of the network.
+    /// A model file or a checkpoint of the network, or the address of one.
     File(PathBuf),
 }
 
@@ -106,12 +106,15 @@ pub fn trainee(
                 other => Error::NoStart { reason: other.to_string() },
             })?
         }
-        Start::File(path) => Model::convert_with(path, None, None, heads).or_else(|error| match error {
-            Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
-                Model::convert_with(path, Some(name), None, heads)
-            }
-            other => Err(other),
-        })?,
+        Start::File(path) => {
+            let path = &local(path, cache, progress)?;
+            Model::convert_with(path, None, None, heads).or_else(|error| match error {
+                Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
+                    Model::convert_with(path, Some(name), None, heads)
+                }
+                other => Err(other),
+            })?
+        }
         Start::Scratch => {
             let network = network(name)?;
             let side = network.side();
