@@ -40,8 +40,9 @@ impl Cache {
             return Ok(true);
         }
         let hash = File::open(path).and_then(part::hash_of).map_err(failed)?;
-        // Where little of a hash is published, the file must also be the one that was fetched.
-        if artifact.has_hash(&hash) && noted.is_none_or(|noted| noted.hash == hash) {
+        // Where not all of a hash is published, the file must also be the one that was fetched.
+        let is_same = artifact.is_pinned() || noted.is_none_or(|noted| noted.hash == hash);
+        if artifact.has_hash(&hash) && is_same {
             self.remember(path, artifact, &hash);
             return Ok(true);
         }
