@@ -90,6 +90,8 @@ fn hostile_model() -> Model {
         source: Some(hostile()),
         accuracy: None,
         recipe: Some(serde_json::json!({ HOSTILE: HOSTILE })),
+        training: None,
+        written_by: None,
     }
 }
 
@@ -230,6 +232,8 @@ fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
         source: None,
         accuracy: None,
         recipe: None,
+        training: None,
+        written_by: None,
     };
     model.write(bench.path("twelve.safetensors")).unwrap();
     for label in &labels {

@@ -207,7 +207,7 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
-    line.checkpoints = network.checkpoints().iter().map(|checkpoint| checkpoint.tag.into()).collect();
+    line.checkpoints = network.choices().map(|checkpoint| checkpoint.tag.into()).collect();
     Ok(line)
 }
 

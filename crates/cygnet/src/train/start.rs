@@ -9,7 +9,7 @@ use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
 use crate::model::Heads;
-use crate::{Error, Model, network, preprocess, pull};
+use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Start {
     Pretrained,
     /// Random ones.
     Scratch,
-    /// A model file or a checkpoint of the network.
+    /// A model file or a checkpoint of the network, or the address of one.
     File(PathBuf),
 }
 
@@ -117,6 +117,7 @@ pub fn trainee(
             model
         }
         Start::File(path) => {
+            let path = &local(path, cache, progress)?;
             let model = Model::convert_with(path, None, None, heads).or_else(|error| match error {
                 Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
                     Model::convert_with(path, Some(name), None, heads)
