@@ -254,8 +254,8 @@ impl State {
         let progress = &mut self.progress;
         let begun = progress.epoch + u64::from(progress.step > 0);
         if u64::from(epochs) < begun {
-            let value = format!("{epochs}, but {begun} are done or begun");
-            return Err(TrainError::Setting { what: "epochs", value, wanted: "as many or more" });
+            let reason = format!("{begun} epochs are done or begun; give as many or more");
+            return Err(TrainError::Recipe { place: format!("epochs={epochs}"), reason });
         }
         if epochs > progress.recipe.epochs {
             progress.ended = progress.ended.filter(|ended| !matches!(ended, Ended::Finished | Ended::Early));

@@ -92,7 +92,8 @@ svg .line.a{stroke:var(--a)}svg .line.b{stroke:var(--b)}svg .line.c{stroke:var(-
 .bars{display:grid;grid-template-columns:minmax(4rem,max-content) 1fr max-content;gap:.15rem .7rem;max-width:40rem}\
 .bars>span:nth-child(3n+1){max-width:9rem}.bars i{display:block;height:.8rem;margin-top:.3rem;background:var(--a);border-radius:2px}\
 .m td{padding:.2rem .35rem;text-align:center;font-size:12px;border:1px solid var(--line)}.m th{font-size:12px;font-weight:normal}\
-.m thead th{writing-mode:vertical-rl;padding:.3rem 0}.row{display:flex;flex-wrap:wrap;gap:.7rem}\
+.m thead th{writing-mode:vertical-rl;padding:.3rem 0}.m tbody span{max-width:8rem}.m thead span{max-height:8rem}\
+.m span{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.row{display:flex;flex-wrap:wrap;gap:.7rem}\
 figure{margin:0;width:128px}figure img{width:128px;height:128px;object-fit:contain;display:block}\
 figure img.small{image-rendering:pixelated}figcaption{font-size:12px;line-height:1.25;padding-top:.2rem}\
 pre{font-size:13px;background:#8881;border-radius:4px;padding:.5rem .7rem;white-space:pre-wrap;margin:.4rem 0}\
@@ -171,11 +172,12 @@ fn confusion(html: &mut String, metrics: &Metrics, labels: &[String]) {
         return;
     }
     html.push_str("<div class=\"wide\"><table class=\"m\"><thead><tr><th></th>");
-    labels.iter().for_each(|label| _ = write!(html, "<th>{}</th>", escape(label)));
-    html.push_str("</tr></thead>");
+    let name = |label: &str| format!("<th title=\"{0}\"><span>{0}</span></th>", escape(label));
+    labels.iter().for_each(|label| *html += &name(label));
+    html.push_str("</tr></thead><tbody>");
     for (class, row) in metrics.confusion.iter().enumerate() {
         let own: u32 = row.iter().sum();
-        _ = write!(html, "<tr><th>{}</th>", escape(&labels[class]));
+        _ = write!(html, "<tr>{}", name(&labels[class]));
         for (guess, &count) in row.iter().enumerate() {
             let share = if own == 0 { 0.0 } else { f64::from(count) / f64::from(own) };
             let colour = if class == guess { "44,160,44" } else { "214,39,40" };
@@ -184,7 +186,7 @@ fn confusion(html: &mut String, metrics: &Metrics, labels: &[String]) {
         }
         html.push_str("</tr>");
     }
-    html.push_str("</table></div>");
+    html.push_str("</tbody></table></div>");
 }
 
 fn classes(html: &mut String, metrics: &Metrics, labels: &[String]) {

@@ -130,12 +130,17 @@ fn nearest<'n>(typed: &str, names: impl Iterator<Item = &'n str>) -> String {
 fn check_names(place: &str, changes: &Table) -> Result<(), TrainError> {
     fn unknown(prefix: &str, changes: &Table, known: &Table) -> Option<String> {
         changes.iter().find_map(|(key, value)| match (known.get(key), value) {
-            (None, _) => Some(format!("{prefix}{key}")),
+            (None, value) => Some(format!("{prefix}{key}{}", first(value))),
             (Some(Value::Table(known)), Value::Table(changes)) => {
                 unknown(&format!("{prefix}{key}."), changes, known)
             }
             (Some(_), _) => None,
         })
+    }
+    /// The way to the first setting in a table.
+    fn first(value: &Value) -> String {
+        let entry = value.as_table().and_then(|table| table.iter().next());
+        entry.map_or_else(String::new, |(key, value)| format!(".{key}{}", first(value)))
     }
     let known = table_of(&Recipe::default());
     let Some(name) = unknown("", changes, &known) else { return Ok(()) };
@@ -259,6 +264,8 @@ mod tests {
         assert!(misspelt.contains("did you mean finetune?"), "{misspelt}");
         let misspelt = refusal("finetune", "optimizer.ratte=1");
         assert!(misspelt.contains("no setting optimizer.ratte; did you mean optimizer.rate?"), "{misspelt}");
+        let misspelt = refusal("finetune", "optimzer.rate=1");
+        assert!(misspelt.contains("no setting optimzer.rate; did you mean optimizer.rate?"), "{misspelt}");
         assert!(refusal("finetune", "weight_decay=1").contains("did you mean optimizer.weight_decay?"));
         assert!(refusal("finetune", "name.x=1").contains("invalid type"));
         assert!(refusal("finetune", "optimizer.rate=fast").contains("fast"));

@@ -90,7 +90,10 @@ fn plot(html: &mut String, title: &str, curves: &[Curve<'_>], best: Option<u64>)
         let side = if at > centre { "end" } else { "start" };
         let text = if at > centre { at - 4.0 } else { at + 4.0 };
         _ = write!(html, "<path class=\"best\" d=\"M{at:.1} {top}V{bottom}\"/>");
-        let height = top + 10.0;
+        // Beside the end of a rising curve there is room below, and above that of a falling one.
+        let ends = curves.last().and_then(|(_, _, points)| Some((points.first()?.1, points.last()?.1)));
+        let is_rising = ends.is_some_and(|(first, last)| first < last);
+        let height = if is_rising { bottom - 6.0 } else { top + 10.0 };
         _ = write!(html, "<text class=\"{side}\" x=\"{text:.1}\" y=\"{height}\">best</text>");
     }
     for (number, (name, colour, points)) in curves.iter().enumerate() {
