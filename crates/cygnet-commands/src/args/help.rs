@@ -63,9 +63,8 @@ GoogLeNet and Inception v3 learn with their auxiliary heads, which the model the
 random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
-(metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; \
---resume goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the \
-new length.
+(metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; --resume \
+goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the new length.
 
 Examples:
   cygnet train photos/

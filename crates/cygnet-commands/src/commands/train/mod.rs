@@ -18,7 +18,7 @@ use cygnet::weights::ModelFile;
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
 use crate::args::threads;
-use crate::output::{self, FAINT, GOOD, STRONG, styled};
+use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
 use crate::progress::Download;
 
 #[derive(Args)]
@@ -27,10 +27,8 @@ pub(crate) struct Train {
     #[arg(value_name = "DATA", required_unless_present = "print_recipe")]
     data: Option<PathBuf>,
     /// Network of the zoo, perhaps with .TAG of its weights [default: mobilenet_v2]
-    #[arg(long, value_name = "ID[.TAG]")]
+    #[arg(short, long, value_name = "ID[.TAG]")]
     network: Option<String>,
-    #[arg(long, hide = true, value_name = "ID[.TAG]", value_parser = not_model)]
-    model: Option<String>,
     /// Weights to start from
     #[arg(long, value_name = "pretrained|scratch|FILE", default_value = "pretrained")]
     from: Start,
@@ -44,10 +42,10 @@ pub(crate) struct Train {
     #[arg(long, value_name = "all|last-N|head")]
     train: Option<Trained>,
     /// Passes over the photos
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     epochs: Option<u32>,
     /// Photos a step
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     batch: Option<usize>,
     /// Height and width of the network's image
     #[arg(long, value_name = "S")]
@@ -65,7 +63,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     cache: Option<u64>,
     /// Threads; their number does not change the result
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     threads: NonZeroUsize,
     /// The model file to write [default: model.safetensors, or the next free of model-2.safetensors and so on]
     #[arg(short, long, value_name = "FILE")]
@@ -94,11 +92,6 @@ pub(crate) struct Train {
 fn command_line() -> String {
     let words = std::env::args_os().skip(1).map(|word| shell_word(&word.to_string_lossy()));
     std::iter::once("cygnet".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
-}
-
-/// The network to train is no model yet.
-fn not_model(_: &str) -> Result<String, &'static str> {
-    Err("did you mean --network ID, the network to train, or --from FILE, the weights to start from?")
 }
 
 impl Train {
@@ -162,10 +155,10 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     screen.clear();
     let prepared = prepared?;
     for warning in prepared.warnings() {
-        output::warning(&output::plain(&warning));
+        output::warning(&warning);
     }
     for note in prepared.notes() {
-        output::talk(&styled(FAINT, &output::plain(note)));
+        output::talk(&styled(FAINT, &plain(note)));
     }
     stop.finish_steps(screen.bar());
     let run = prepared.run(&mut screen);
@@ -174,7 +167,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let run = run?;
     if run.outcome.ended == Ended::Interrupted {
         let out = shell_word(&files.model.display().to_string());
-        output::talk(&format!("stopped and saved; go on with --resume --out {out}"));
+        output::talk(&plain(&format!("stopped and saved; go on with --resume --out {out}")));
         if args.json {
             summary(&run, &files, None)?;
         }
@@ -236,9 +229,9 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
     for (name, value) in &run.facts {
-        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), output::plain(value)))?;
+        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), plain(value)))?;
     }
-    output::line(&format!("{}  report {}", files.model.display(), files.report().display()))?;
+    output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
     let model = shell_word(&files.model.display().to_string());
-    output::line(&format!("use it: cygnet classify --model {model} photo.jpg"))
+    output::line(&plain(&format!("use it: cygnet classify --model {model} photo.jpg")))
 }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::stop::Stop;
 use crate::output::{self, FAINT, GOOD, styled};
+use crate::progress::shown;
 
 /// The progress bar, a line an epoch, and the wish to stop.
 pub(super) struct Screen {
@@ -20,7 +21,7 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(json: bool, stop: Stop) -> Screen {
-        let bar = ProgressBar::new(0);
+        let bar = shown(Some(0));
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:10} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
