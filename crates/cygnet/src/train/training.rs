@@ -296,7 +296,11 @@ impl Training {
             (Some(name), _) => (name.as_str(), Vec::new()),
             (None, Some(Trained::Head)) => ("head", Vec::new()),
             (None, _) => {
-                let fitting = fitting_recipe_of(Some(&graph), &self.start(), splits, self.image);
+                // A network of one's own keeps its size.
+                let own = matches!(self.subject, Subject::Own { .. }).then(|| graph.input_shape()[1]);
+                let image = self.image.or(own);
+                let mut fitting = fitting_recipe_of(Some(&graph), &self.start(), splits, image);
+                fitting.settings.extend(own.map(|_| "image=0".into()));
                 (fitting.recipe, fitting.settings)
             }
         };
