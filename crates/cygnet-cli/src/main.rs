@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cygnet_commands::main()
+    cygnet_commands::main(option_env!("CYGNET_COMMIT"))
 }

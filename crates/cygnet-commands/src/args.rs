@@ -1,120 +1,96 @@
 //! What can be typed.
 
+mod help;
+mod limits;
+mod parse;
+mod values;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Level;
 
+pub(crate) use limits::{GraphLimits, PictureLimits};
+pub(crate) use parse::{command, parse};
+pub(crate) use values::{BenchThreads, threads};
+use values::{bench_threads, seconds};
+
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
-#[command(name = "cygnet", version, max_term_width = 100, after_help = ENVIRONMENT)]
+#[command(name = "cygnet", version, max_term_width = 100, after_help = help::CYGNET)]
 pub(crate) struct Cli {
+    /// Say nothing but results, errors and warnings
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-const ENVIRONMENT: &str = "\
-Environment:
-  CYGNET_CACHE    folder of fetched weights (default: cygnet in the user's cache folder)
-  CYGNET_MIRROR   folders or URLs with weights by file name, tried first; separated by ;
-  CYGNET_OFFLINE  1: never use the network
-  CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
-  HTTPS_PROXY     proxy for downloads
-  NO_COLOR        no colours
-
-Exit codes: 0 all went well, 1 something failed, 2 the command line is wrong.";
-
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Name what is in photos
-    #[command(after_help = "\
-Examples:
-  cygnet classify photo.jpg
-  cygnet classify --model ghostnet_100 --top 3 photos/ 'more/*.png'
-  cygnet classify --json - < photo.jpg")]
+    #[command(after_help = help::CLASSIFY, visible_alias = "predict")]
     Classify(Classify),
     /// List the networks of the zoo
-    #[command(after_help = "\
-Examples:
-  cygnet list --family mobilenetv3
-  cygnet list --json | jq -r 'select(.macs < 1e8) | .id'")]
+    #[command(after_help = help::LIST)]
     List(List),
-    /// Show a network: size, cost, input, stages, layers
-    #[command(after_help = "\
-Examples:
-  cygnet show mobilenet_v2
-  cygnet show mobilenet_v2_0.6 --image 160 --layers
-  cygnet show shufflenet_v2_x1_0 --plan
-  cygnet show model.safetensors --json")]
+    /// Show a network or model: size, cost, input, stages, layers, where it comes from
+    #[command(after_help = help::SHOW)]
     Show(Show),
     /// Fetch a network's published weights into the cache and print the file's path
-    #[command(after_help = "\
-Examples:
-  cygnet pull mobilenet_v2
-  cygnet pull timm/mobilenetv2_100.ra_in1k")]
+    #[command(after_help = help::PULL)]
     Pull(Pull),
     /// Train a network on your own photos
-    #[command(after_help = crate::commands::TRAIN_HELP)]
+    #[command(after_help = help::TRAIN)]
     Train(Box<crate::commands::Train>),
     /// Measure accuracy on labelled photos
-    #[command(after_help = "\
-DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of
-which the test pictures are taken, or else those for validation, or else all. Classes are named by
-label, WordNet id (n02099601) or index.
-
-Examples:
-  cygnet eval --model mobilenet_v2 imagenet/val
-  cygnet eval --model mine.safetensors test/ --json
-  cygnet eval --model mine.safetensors photos.tar.xz")]
+    #[command(after_help = help::EVAL)]
     Eval(Eval),
     /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
-    #[command(after_help = "\
-Examples:
-  cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
-  cygnet convert mine.pth mine.safetensors --network shufflenet_v2_x1_0
-  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10")]
+    #[command(after_help = help::CONVERT)]
     Convert(Convert),
     /// Time networks on this machine
-    #[command(after_help = "\
-Examples:
-  cygnet bench mobilenet_v2 ghostnet_100
-  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json
-  cygnet bench mobilenet_v2 --threads 2 --batch 8
-  cygnet bench mobilenet_v2 --layers
-  cygnet bench model.safetensors --cold")]
+    #[command(after_help = help::BENCH)]
     Bench(Bench),
     /// List the kernels, the instruction sets they are compiled for, and which are used
-    #[command(after_help = "\
-Examples:
-  cygnet kernels --json
-  CYGNET_ISA=avx2 cygnet kernels")]
+    #[command(after_help = help::KERNELS)]
     Kernels(Kernels),
     /// Check networks against golden files of their reference implementations
-    #[command(after_help = "\
-Examples:
-  cygnet verify goldens/inference/*.json
-  CYGNET_ISA=scalar cygnet verify --fast goldens/inference/*.json")]
+    #[command(after_help = help::VERIFY)]
     Verify(Verify),
+    /// Print what completes command lines in a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(Completions),
+    /// Print a manual page, or write all of them
+    #[command(after_help = help::MAN)]
+    Man(Man),
 }
 
 #[derive(Args)]
 pub(crate) struct Classify {
     /// Network of the zoo, perhaps with .TAG of its weights, or a model file
-    #[arg(long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
+    #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// How many guesses to show
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) top: u16,
     /// Threads, each with a photo at a time; auto: one a core
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     pub(crate) threads: NonZeroUsize,
     /// Print one JSON object a photo
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values, a line a guess
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// Photos, folders, patterns, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) picture_limits: PictureLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -125,6 +101,9 @@ pub(crate) struct List {
     /// Print one JSON object a network
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values, a line a network
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 #[derive(Args)]
@@ -142,7 +121,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "N")]
     pub(crate) in_channels: Option<usize>,
     /// Show every layer
-    #[arg(long)]
+    #[arg(short, long)]
     pub(crate) layers: bool,
     /// Show what the runtime makes of it: every step with the nodes it computes and the rules that joined them
     #[arg(long)]
@@ -150,6 +129,11 @@ pub(crate) struct Show {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the layers as comma-separated values
+    #[arg(long, conflicts_with = "json", conflicts_with = "plan")]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -162,17 +146,24 @@ pub(crate) struct Pull {
 #[derive(Args)]
 pub(crate) struct Eval {
     /// Network of the zoo, perhaps with .TAG of its weights, or a model file
-    #[arg(long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
+    #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// Threads, each with a photo at a time; auto: one a core
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     pub(crate) threads: NonZeroUsize,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values: a line a class, then one for all, whose name is empty
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// The labelled photos
     #[arg(value_name = "DATA")]
     pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) picture_limits: PictureLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -184,11 +175,13 @@ pub(crate) struct Convert {
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
     /// The checkpoint's network, if its tensors do not tell, perhaps with the .TAG of published weights
-    #[arg(long, value_name = "ID[.TAG]")]
+    #[arg(short, long, value_name = "ID[.TAG]")]
     pub(crate) network: Option<String>,
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -197,10 +190,10 @@ pub(crate) struct Bench {
     #[arg(long, value_enum)]
     pub(crate) weights: Option<BenchWeights>,
     /// Threads; auto: as many as pay
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = bench_threads)]
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = bench_threads)]
     pub(crate) threads: BenchThreads,
     /// Images a run
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) batch: u16,
     /// Height and width of the image
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
@@ -226,21 +219,14 @@ pub(crate) struct Bench {
     /// Print one JSON object a network, or a step
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values, a line a network, or a step
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// Networks of the zoo, perhaps with .TAG of their weights, or model files
     #[arg(required = true, value_name = "ID[.TAG]|FILE")]
     pub(crate) models: Vec<String>,
-}
-
-/// Threads of a benchmark; none: as many as pay.
-#[derive(Clone, Copy)]
-pub(crate) struct BenchThreads(pub(crate) Option<NonZeroUsize>);
-
-fn bench_threads(text: &str) -> Result<BenchThreads, &'static str> {
-    if text == "auto" {
-        Ok(BenchThreads(None))
-    } else {
-        threads(text).map(|threads| BenchThreads(Some(threads)))
-    }
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }
 
 #[derive(Args)]
@@ -259,11 +245,6 @@ pub(crate) enum BenchWeights {
     Default,
 }
 
-fn seconds(text: &str) -> Result<f64, &'static str> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
-    seconds.ok_or("give seconds from 0 to 3600")
-}
-
 /// What runs a network.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Executor {
@@ -271,6 +252,26 @@ pub(crate) enum Executor {
     Reference,
     /// The fast runtime
     Runtime,
+}
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+pub(crate) struct Man {
+    /// The command whose page is printed; without one the page of cygnet
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub(crate) page: Option<String>,
+    /// Write the pages of all commands to this folder
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace pages that are there already
+    #[arg(long, requires = "out")]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Args)]
@@ -287,11 +288,4 @@ pub(crate) struct Verify {
     /// Golden files
     #[arg(required = true, value_name = "FILE.json")]
     pub(crate) files: Vec<PathBuf>,
-}
-
-pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
-    if text == "auto" {
-        return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    }
-    text.parse().map_err(|_| "neither auto nor a number above 0")
 }

@@ -8,14 +8,18 @@ mod progress;
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use args::Command;
 
-use args::{Cli, Command};
-
-/// Does what this process's arguments say. Its output and errors are those of the process.
+/// Does what this process's arguments say. Its output and errors are those of the process. `commit` names the source
+/// that it was built from, where that is known.
 #[must_use]
-pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+pub fn main(commit: Option<&str>) -> ExitCode {
+    let cli = match args::parse(commit) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    output::be_quiet(cli.quiet);
+    let done = match cli.command {
         Command::Classify(args) => commands::classify(&args),
         Command::List(args) => commands::list(&args),
         Command::Show(args) => commands::show(&args),
@@ -26,14 +30,18 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => commands::bench(&args),
         Command::Kernels(args) => commands::kernels(&args),
         Command::Verify(args) => commands::verify(&args),
+        Command::Completions(args) => commands::completions(&args),
+        Command::Man(args) => commands::man(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let text: Vec<String> = error.to_string().lines().map(output::plain).collect();
-            anstream::eprintln!("{} {}", output::styled(output::BAD, "error:"), text.join("\n"));
+            output::error(&output::chain(error.as_ref()));
+            if let Some(hinted) = error.downcast_ref::<output::Hinted>() {
+                output::hint(&hinted.hint);
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,15 +1,23 @@
-//! Standard output: tables for people, JSON lines for scripts.
+//! What people and scripts see. Standard output is data: tables and lines for people, JSON lines or CSV for scripts.
+//! Standard error is talk.
+//!
+//! Names and texts from files, folders and the network are foreign: [`plain`] takes from them what would steer a
+//! terminal. What is printed passes [`guarded`] besides, which lets through no control but this program's own colours.
 
-use std::io::{self, Write};
+mod table;
+mod text;
+
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table};
-
 use serde::Serialize;
 
-/// How wide tables may be.
-pub(crate) const COLUMNS: usize = 100;
+pub(crate) use table::{Column, table, table_of};
+pub(crate) use text::{bar, count, end_of, escaped, guarded, plain, shape, start_of, wrapped};
 
 /// For headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -22,78 +30,136 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// For what went wrong.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 
+/// Every style that [`styled`] is given.
+const STYLES: [Style; 5] = [STRONG, FAINT, BAR, GOOD, BAD];
+
+/// Columns of lines that are wrapped where no terminal shows them.
+const COLUMNS: usize = 100;
+
+/// The fewest columns that lines are laid out for.
+const FEWEST: usize = 40;
+
+static QUIET: OnceLock<bool> = OnceLock::new();
+
+/// Makes this process say nothing but data, errors and warnings.
+pub(crate) fn be_quiet(quiet: bool) {
+    QUIET.get_or_init(|| quiet);
+}
+
+/// Whether only data, errors and warnings are wanted.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.get().copied().unwrap_or(false)
+}
+
+/// Columns of the terminal that shows standard output; none in a pipe or file, where nothing is cut.
+pub(crate) fn width() -> Option<usize> {
+    let out = io::stdout();
+    out.is_terminal().then(|| columns_of(terminal_size::terminal_size_of(out)))
+}
+
+/// Columns of the terminal that shows standard error; none in a pipe or file.
+pub(crate) fn talk_width() -> Option<usize> {
+    let err = io::stderr();
+    err.is_terminal().then(|| columns_of(terminal_size::terminal_size_of(err)))
+}
+
+fn columns_of(size: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    size.map(|(width, _)| width.0.into()).or_else(told).unwrap_or(80).max(FEWEST)
+}
+
+/// Columns within which lines on standard output are wrapped.
+pub(crate) fn columns() -> usize {
+    width().unwrap_or(COLUMNS)
+}
+
 /// `text` in `style`; colours are removed where the output has none.
 pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Text from a file or a folder without characters that would steer a terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Prints a line.
+/// Prints a line, or several.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{text}")
+    writeln!(anstream::stdout(), "{}", guarded(text))
 }
 
 /// Prints one JSON object as a line.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    line(&serde_json::to_string(value)?)
+    line(&escaped(&serde_json::to_string(value)?))
+}
+
+/// Prints a record of comma-separated values. What would steer a terminal stays in a pipe or file.
+pub(crate) fn csv<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(fields)?;
+    let record = writer.into_inner().map_err(|error| error.into_error())?;
+    if io::stdout().is_terminal() {
+        return line(&plain(String::from_utf8_lossy(&record).trim_end()));
+    }
+    io::stdout().lock().write_all(&record)
+}
+
+/// Says something on standard error, unless nothing is to be said. That nobody listens is no error.
+pub(crate) fn talk(text: &str) {
+    if !is_quiet() {
+        say(text);
+    }
+}
+
+/// Tells an error on standard error.
+pub(crate) fn error(text: &str) {
+    say(&format!("{} {}", styled(BAD, "error:"), paragraphs(text)));
+}
+
+/// Tells on standard error what to do about an error.
+pub(crate) fn hint(text: &str) {
+    say(&format!("{} {}", styled(GOOD, "hint:"), paragraphs(text)));
+}
+
+fn say(text: &str) {
+    _ = writeln!(anstream::stderr(), "{}", guarded(text));
+}
+
+/// Foreign text of several lines, the first of which follows a word: the others are indented, so that none looks like
+/// the start of a message.
+fn paragraphs(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n  ")
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Hinted {
+    /// What is wrong.
+    pub(crate) problem: String,
+    /// What to do.
+    pub(crate) hint: String,
+}
+
+impl Display for Hinted {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl Error for Hinted {}
+
+/// An error with its causes, each once: `a: b: c`.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text = format!("{text}: {why}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Says on standard error how fast images were classified.
 pub(crate) fn rate(images: usize, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
     let text = format!("{images} images in {seconds:.1} s, {:.1} images/s", images as f64 / seconds);
-    anstream::eprintln!("{}", styled(FAINT, &text));
-}
-
-/// Prints rows under headings; columns named in `right` hold numbers.
-pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(headings).add_rows(rows);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(COLUMNS as u16);
-    for (i, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if right.contains(&i) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    line(&table.lines().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
-}
-
-/// A count with a unit prefix and three digits: `3.50 M`.
-pub(crate) fn count(n: u64) -> String {
-    let (value, unit) = match n {
-        0..1_000 => return n.to_string(),
-        1_000..1_000_000 => (n as f64 / 1e3, "k"),
-        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
-        _ => (n as f64 / 1e9, "G"),
-    };
-    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.decimals$} {unit}")
-}
-
-/// A shape as `3x224x224`.
-pub(crate) fn shape(dims: &[usize]) -> String {
-    dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
-}
-
-/// The end of a name of more than `width` characters: it tells more than the start.
-pub(crate) fn end_of(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    if length <= width {
-        return name.into();
-    }
-    std::iter::once('…').chain(name.chars().skip(length + 1 - width)).collect()
-}
-
-/// A bar of `width` characters filled to `share`.
-pub(crate) fn bar(share: f32, width: usize) -> String {
-    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = (share.clamp(0.0, 1.0) * (width * 8) as f32).round() as usize;
-    let bar = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
-    let empty = width - bar.chars().count();
-    format!("{}{}", styled(BAR, &bar), " ".repeat(empty))
+    talk(&styled(FAINT, &text));
 }

@@ -3,12 +3,26 @@
 use std::borrow::Cow;
 
 use cygnet::weights::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output::{self, end_of, plain};
+
+/// Columns of a bar and the numbers behind it.
+const BAR: usize = 64;
+
+/// A bar that is not drawn where nobody looks, where the terminal cannot, or where nothing is to be said.
+pub(crate) fn shown(total: Option<u64>) -> ProgressBar {
+    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    if output::is_quiet() || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}
 
 fn bar(total: Option<u64>, message: impl Into<Cow<'static, str>>, counts: &str) -> ProgressBar {
-    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_message(message);
+    let bar = shown(total).with_message(message);
     let template = match total {
-        Some(_) => format!("{{msg}} {{bar:30}} {counts} {{eta}}"),
+        Some(_) => format!("{{msg}} {{bar:24}} {counts} {{eta}}"),
         None => format!("{{spinner}} {{msg}} {counts}"),
     };
     if let Ok(style) = ProgressStyle::with_template(&template) {
@@ -31,7 +45,8 @@ pub(crate) struct Download {
 impl Progress for Download {
     fn start(&mut self, total: Option<u64>, what: &str) {
         self.finish();
-        self.bar = Some(bar(total, what.to_owned(), "{bytes} {bytes_per_sec}"));
+        let room = output::talk_width().map_or(usize::MAX, |columns| columns.saturating_sub(BAR).max(12));
+        self.bar = Some(bar(total, end_of(&plain(what), room), "{bytes} {bytes_per_sec}"));
     }
 
     fn advance(&mut self, bytes: u64) {
@@ -42,8 +57,8 @@ impl Progress for Download {
 
     fn message(&mut self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| output::talk(&plain(text))),
+            None => output::talk(&plain(text)),
         }
     }
 

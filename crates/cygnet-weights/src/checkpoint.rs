@@ -7,20 +7,29 @@ use std::{
     path::Path,
 };
 
-use crate::{Tensors, WeightsError, deep_compression, pth, safetensors, tensor::Bytes};
+use crate::{
+    Tensors, WeightsError, class_names, deep_compression, json, pruned, pth, safetensors, shards,
+    state::{self, StateDict},
+    tensor::Bytes,
+};
 
 /// What is in a file of tensors.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// The tensors in the order of the file, without a `module.` common to all names.
+    /// The tensors in the order of the file. Those that PyTorch prunes (`weight_orig` and `weight_mask`) are the product
+    /// (`weight`).
     pub tensors: Tensors,
     /// Text that came with them: safetensors metadata, or numbers and texts beside a state dict.
     pub metadata: BTreeMap<String, String>,
     /// The file's format.
     pub format: Format,
-    /// The key under which a PyTorch file holds the tensors, for instance `state_dict`; none if they are the
-    /// whole file.
+    /// The key under which a PyTorch file holds the tensors, for instance `state_dict`, with dots between levels, or the
+    /// start of their names that was asked for; none if they are the whole file.
     pub taken_key: Option<String>,
+    /// Other keys of a PyTorch file that hold tensors, for instance `model_ema`.
+    pub other_keys: Vec<String>,
+    /// The names of classes beside the tensors, in the order of classes.
+    pub class_names: Option<Vec<String>>,
 }
 
 /// A format that [`open`] reads.
@@ -38,15 +47,50 @@ pub enum Format {
     DeepCompression,
 }
 
-/// Opens the file at `path`. On Unix its tensors lie in a map of the file: another file may be renamed to its place, as
+/// Opens the file at `path`, which may also be the index (`model.safetensors.index.json`) of a checkpoint in parts. On
+/// Unix its tensors lie in a map of the file: another file may be renamed to its place, as
 /// Cygnet writes files, but while the tensors are used nobody may write into it. Their numbers would change, and the
 /// process ends with a bus error if the file is shortened.
 ///
 /// # Errors
 /// Names the file and what is damaged, refused or not supported.
 pub fn open(path: impl AsRef<Path>) -> Result<Checkpoint, WeightsError> {
-    let path = path.as_ref();
-    read_file(path).and_then(parse_bytes).map_err(|error| error.in_file(path))
+    open_with(path.as_ref(), None)
+}
+
+/// As [`open`], with the tensors under one key: a dotted path such as `model_ema.module` through the dicts of a PyTorch
+/// file, or the start of names; both may follow each other.
+///
+/// # Errors
+/// See [`open`]; where the key leads to no tensors, those that do are named.
+pub fn open_key(path: impl AsRef<Path>, key: &str) -> Result<Checkpoint, WeightsError> {
+    open_with(path.as_ref(), Some(key))
+}
+
+fn open_with(path: &Path, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
+    let opened = read_file(path).and_then(|bytes| match shard(path) {
+        Some(shard) => Err(shard),
+        None if shards::is_index(&bytes) => {
+            shards::read(path, &bytes).and_then(|whole| whole.under_some(key))
+        }
+        None => parse_bytes(bytes, key),
+    });
+    opened.map_err(|error| error.in_file(path))
+}
+
+/// Opens a file that an index names.
+pub(crate) fn open_part(path: &Path) -> Result<Checkpoint, WeightsError> {
+    read_file(path).and_then(|bytes| parse_bytes(bytes, None)).map_err(|error| error.in_file(path))
+}
+
+/// Says that the file is one of several, if its name does: `model-00001-of-00002.safetensors`.
+fn shard(path: &Path) -> Option<WeightsError> {
+    let extension = path.extension()?.to_str()?;
+    let (rest, parts) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
+    let (name, part) = rest.rsplit_once('-')?;
+    let number = |digits: &str| digits.parse().ok().filter(|_| digits.len() == 5);
+    let (part, parts) = (number(part)?, number(parts).filter(|&parts| parts > 1)?);
+    Some(WeightsError::Shard { part, parts, index: format!("{name}.{extension}.index.json") })
 }
 
 /// The bytes of a regular file, mapped if possible; anything else has no size that could be trusted.
@@ -70,26 +114,27 @@ pub(crate) fn read_file(path: &Path) -> Result<Bytes, WeightsError> {
 /// # Errors
 /// See [`open`].
 pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
-    parse_bytes(bytes.into())
+    parse_bytes(bytes.into(), None)
 }
 
-fn parse_bytes(bytes: Bytes) -> Result<Checkpoint, WeightsError> {
+fn parse_bytes(bytes: Bytes, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
     let header_fits =
         bytes.first_chunk().is_some_and(|&length| u64::from_le_bytes(length) < bytes.len() as u64);
     match &bytes[..] {
         [_, _, _, _, _, _, _, _, b'{', ..] if header_fits || bytes[0] != 0x80 => {
             let (tensors, metadata) = safetensors::parse_bytes(&bytes)?;
-            Ok(Checkpoint { tensors, metadata, format: Format::Safetensors, taken_key: None })
+            let names = class_names::KEYS.iter().find_map(|&key| {
+                class_names::of_json(&json::unique(metadata.get(key)?.as_bytes()).ok()?)
+            });
+            Checkpoint::whole(tensors, Format::Safetensors, metadata, names).under_some(key)
         }
-        file if deep_compression::recognises(file) => Ok(Checkpoint {
-            tensors: deep_compression::parse(file)?,
-            metadata: BTreeMap::new(),
-            format: Format::DeepCompression,
-            taken_key: None,
-        }),
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(&bytes)?, Format::TorchZip)),
+        file if deep_compression::recognises(file) => {
+            let tensors = deep_compression::parse(file)?;
+            Checkpoint::whole(tensors, Format::DeepCompression, BTreeMap::new(), None).under_some(key)
+        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Checkpoint::of(pth::parse_zip(&bytes, key)?, Format::TorchZip)),
         [0x80, 2..=5, ..] => {
-            let (state, torch) = pth::parse_pickle(&bytes)?;
+            let (state, torch) = pth::parse_pickle(&bytes, key)?;
             Ok(Checkpoint::of(state, if torch { Format::TorchLegacy } else { Format::Pickle }))
         }
         other => Err(WeightsError::UnknownFormat { looks_like: looks_like(other) }),
@@ -97,9 +142,40 @@ fn parse_bytes(bytes: Bytes) -> Result<Checkpoint, WeightsError> {
 }
 
 impl Checkpoint {
-    fn of(state: pth::StateDict, format: Format) -> Checkpoint {
-        let pth::StateDict { tensors, metadata, taken_key } = state;
-        Checkpoint { tensors, metadata, format, taken_key }
+    fn of(state: StateDict, format: Format) -> Checkpoint {
+        let StateDict { tensors, metadata, taken_key, other_keys, class_names } = state;
+        let tensors = pruned::multiplied(tensors);
+        Checkpoint { tensors, metadata, format, taken_key, other_keys, class_names }
+    }
+
+    fn whole(
+        tensors: Tensors,
+        format: Format,
+        metadata: BTreeMap<String, String>,
+        class_names: Option<Vec<String>>,
+    ) -> Checkpoint {
+        let (taken_key, other_keys) = (None, Vec::new());
+        Checkpoint::of(StateDict { tensors, metadata, taken_key, other_keys, class_names }, format)
+    }
+
+    fn under_some(self, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
+        match key {
+            Some(key) => self.under(key),
+            None => Ok(self),
+        }
+    }
+
+    /// The tensors whose names start with `key`, without it.
+    fn under(mut self, key: &str) -> Result<Checkpoint, WeightsError> {
+        let is_within = |name: &String| state::within(name, key).is_some();
+        if !self.tensors.keys().any(is_within) {
+            let known = state::first_parts(self.tensors.keys().map(String::as_str));
+            return Err(WeightsError::UnknownKey { key: key.into(), known });
+        }
+        self.tensors.retain(|name, _| is_within(name));
+        self.tensors = self.tensors.into_iter().map(|(name, tensor)| (name[key.len() + 1..].to_owned(), tensor)).collect();
+        self.taken_key = Some(key.into());
+        Ok(self)
     }
 }
 

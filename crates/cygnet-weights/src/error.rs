@@ -112,7 +112,7 @@ pub enum WeightsError {
         reason: &'static str,
     },
     /// The file ends early.
-    #[error("the file is cut off: {what} needs {needed} bytes, {left} are left")]
+    #[error("the file is cut off: {what} needs {needed} bytes, {left} are left; download or copy it again")]
     Truncated {
         /// What was being read.
         what: &'static str,
@@ -135,6 +135,20 @@ pub enum WeightsError {
         /// What there is instead.
         found: String,
     },
+    /// Tensors were to be taken from under a key that holds none.
+    #[error("holds no tensors under {key}; {}", keys(known))]
+    UnknownKey {
+        /// What was asked for.
+        key: String,
+        /// Keys that hold some.
+        known: Vec<String>,
+    },
+    /// The zip archive has no end.
+    #[error(
+        "the file is cut off or damaged: the directory that ends a PyTorch archive is missing; download or copy \
+         it again"
+    )]
+    NoDirectory,
     /// The zip archive is damaged.
     #[error("damaged archive: {entry}: {source}")]
     Zip {
@@ -158,6 +172,31 @@ pub enum WeightsError {
         found: u64,
         /// Bytes needed.
         needed: u64,
+    },
+    /// A JSON document is not valid.
+    #[error("damaged JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A file does not tell the names of classes.
+    #[error("{reason}; give one name a line, or a JSON list of names, or a JSON object of names and indices")]
+    ClassNames {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The file is one of several that together hold the tensors.
+    #[error("is part {part} of {parts}; give {index}, which names all parts")]
+    Shard {
+        /// Its number.
+        part: u32,
+        /// How many there are.
+        parts: u32,
+        /// Name of the index beside it.
+        index: String,
+    },
+    /// An index of files that together hold the tensors is not right.
+    #[error("the index of a checkpoint in parts: {reason}")]
+    Index {
+        /// What is wrong.
+        reason: String,
     },
     /// A size beyond what an honest file has.
     #[error("{what}: {size} bytes are over the limit of {limit}; refused as a decompression bomb")]
@@ -189,6 +228,10 @@ pub enum WeightsError {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+fn keys(known: &[String]) -> String {
+    if known.is_empty() { "there are no keys to choose from".into() } else { format!("there are {}", known.join(", ")) }
 }
 
 impl WeightsError {

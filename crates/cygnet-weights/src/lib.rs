@@ -5,21 +5,28 @@
 //! [`Cache::fetch`] brings published files to this machine. Nothing that is read is ever executed, and no
 //! claim of a file about its own size is believed before memory is taken.
 
+mod archive;
 mod checkpoint;
+mod class_names;
 mod deep_compression;
 mod error;
 mod fetch;
+mod json;
 mod matching;
 mod model_file;
 mod pickle;
+mod pruned;
 mod pth;
 pub mod safetensors;
+mod shards;
+mod state;
 mod tensor;
 
-pub use checkpoint::{Checkpoint, Format, open, parse};
+pub use checkpoint::{Checkpoint, Format, open, open_key, parse};
+pub use class_names::read_class_names;
 pub use error::WeightsError;
 pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, sha256_of};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file};
-pub use pth::{AVERAGE_KEYS, STATE_KEYS};
+pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Numbers, Tensor, Tensors};

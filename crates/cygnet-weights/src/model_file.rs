@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     Tensors, WeightsError,
+    json::unique_field,
     safetensors::{self, Metadata},
 };
 
@@ -33,8 +34,10 @@ pub struct ModelRecord {
     /// Registry id, for instance `mobilenet_v2`.
     pub network: String,
     /// The graph in JSON form.
+    #[serde(deserialize_with = "unique_field")]
     pub graph: Value,
     /// Size, resize rule, crop, interpolation, mean, deviation, channel order, in JSON form.
+    #[serde(deserialize_with = "unique_field")]
     pub preprocess: Value,
     /// Name of each class; empty if unknown.
     #[serde(default)]

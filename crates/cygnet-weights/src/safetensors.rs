@@ -5,22 +5,27 @@
 //! each stays aligned), hence equal content gives equal bytes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
+    fmt,
     fs::File,
     io::{self, Write},
     path::Path,
 };
 
-use safetensors::tensor::{Dtype as FileDtype, Metadata as Header};
+use indexmap::IndexMap;
+use safetensors::tensor::{Dtype as FileDtype, Metadata as Header, TensorInfo};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::checkpoint::read_file;
-use crate::{Dtype, Tensor, Tensors, WeightsError, tensor::Bytes};
+use crate::{Dtype, Tensor, Tensors, WeightsError, json::twice, tensor::Bytes};
 
 /// Free text of a safetensors file.
 pub type Metadata = BTreeMap<String, String>;
 
 const LENGTH_BYTES: usize = 8;
+/// Most bytes of a header, as in the reference implementation of the format.
+const MAX_HEADER_BYTES: usize = 100_000_000;
 
 const DTYPES: [(Dtype, FileDtype); 10] = [
     (Dtype::F32, FileDtype::F32),
@@ -63,7 +68,12 @@ pub(crate) fn parse_bytes(bytes: &Bytes) -> Result<(Tensors, Metadata), WeightsE
     let Some(start) = start.filter(|&start| start <= file) else {
         return Err(WeightsError::HeaderLength { header, file: file as u64 });
     };
-    let header: Header = serde_json::from_slice(&bytes[LENGTH_BYTES..start]).map_err(WeightsError::Header)?;
+    if start - LENGTH_BYTES > MAX_HEADER_BYTES {
+        let (what, size, limit) = ("the header".into(), start as u64, MAX_HEADER_BYTES as u64);
+        return Err(WeightsError::TooLarge { what, size, limit });
+    }
+    let UniqueHeader(header) =
+        serde_json::from_slice(&bytes[LENGTH_BYTES..start]).map_err(WeightsError::Header)?;
     if header.data_len() != file - start {
         return Err(WeightsError::DataLength {
             described: header.data_len() as u64,
@@ -85,6 +95,75 @@ pub(crate) fn parse_bytes(bytes: &Bytes) -> Result<(Tensors, Metadata), WeightsE
         tensors.insert(name, Tensor::over(info.shape.clone(), dtype, data)?);
     }
     Ok((tensors, metadata))
+}
+
+/// A header that has every key once.
+struct UniqueHeader(Header);
+
+impl<'de> Deserialize<'de> for UniqueHeader {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UniqueHeader, D::Error> {
+        deserializer.deserialize_map(HeaderFields)
+    }
+}
+
+struct HeaderFields;
+
+impl<'de> Visitor<'de> for HeaderFields {
+    type Value = UniqueHeader;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<UniqueHeader, A::Error> {
+        let mut metadata = None;
+        let mut tensors = IndexMap::<String, TensorInfo>::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == "__metadata__" {
+                let UniqueTexts(texts) = fields.next_value()?;
+                if metadata.replace(texts).is_some() {
+                    return Err(A::Error::custom(twice(&name)));
+                }
+            } else if tensors.contains_key(&name) {
+                return Err(A::Error::custom(twice(&name)));
+            } else {
+                tensors.insert(name, fields.next_value()?);
+            }
+        }
+        tensors.sort_by_key(|_, info| info.data_offsets);
+        let header = Header::new(metadata, tensors.into_iter().collect()).map_err(A::Error::custom)?;
+        Ok(UniqueHeader(header))
+    }
+}
+
+/// Texts that have every key once.
+struct UniqueTexts(HashMap<String, String>);
+
+impl<'de> Deserialize<'de> for UniqueTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UniqueTexts, D::Error> {
+        deserializer.deserialize_map(TextFields)
+    }
+}
+
+struct TextFields;
+
+impl<'de> Visitor<'de> for TextFields {
+    type Value = UniqueTexts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<UniqueTexts, A::Error> {
+        let mut texts = HashMap::new();
+        while let Some((key, text)) = fields.next_entry::<String, String>()? {
+            if texts.contains_key(&key) {
+                return Err(A::Error::custom(twice(&key)));
+            }
+            texts.insert(key, text);
+        }
+        Ok(UniqueTexts(texts))
+    }
 }
 
 /// Writes `tensors` and `metadata` to `path`, atomically: the target is replaced when all is on disk, and

@@ -1,18 +1,19 @@
-//! Photos to labelled guesses.
+//! Photos to labelled guesses, embeddings and feature maps.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
-use cygnet_runtime::{Plan, Session};
+use cygnet_runtime::{Level, PlanOptions, RunError};
 use serde::Serialize;
 
 use crate::parallel::in_order;
+use crate::sessions::Sessions;
 use crate::{Error, Model};
 
 /// Largest number of bytes of an image file.
@@ -22,10 +23,25 @@ const FILE_LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct Classifier {
     model: Model,
-    plan: Arc<Plan>,
-    /// Sessions that no thread uses now.
-    idle: Mutex<Vec<Session>>,
+    whole: Sessions,
+    /// The network up to its classifier, planned when first asked for.
+    body: OnceLock<Sessions>,
+    /// The network with its features kept, planned when first asked for.
+    stages: OnceLock<Sessions>,
     limits: DecodeLimits,
+}
+
+/// A stage's feature map of a photo.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FeatureMap {
+    /// The stage's path in the tree of parameters.
+    pub name: String,
+    /// How many times smaller than the image it is.
+    pub stride: usize,
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+    /// Its numbers, row-major.
+    pub values: Vec<f32>,
 }
 
 /// A class with its probability.
@@ -64,13 +80,17 @@ impl Classifier {
     ///
     /// # Errors
     /// If its weights do not fit its graph, or `CYGNET_ISA` names no instruction set.
-    pub fn new(mut model: Model) -> Result<Classifier, Error> {
-        let plan = model.plan()?;
-        model.weights = Vec::new();
-        Ok(Classifier { model, plan, idle: Mutex::default(), limits: DecodeLimits::default() })
+    pub fn new(model: Model) -> Result<Classifier, Error> {
+        Ok(Classifier {
+            whole: Sessions::new(model.plan()?),
+            body: OnceLock::new(),
+            stages: OnceLock::new(),
+            limits: DecodeLimits::default(),
+            model,
+        })
     }
 
-    /// The model, whose weights have moved into the executor.
+    /// The model.
     #[must_use]
     pub fn model(&self) -> &Model {
         &self.model
@@ -81,13 +101,73 @@ impl Classifier {
     /// # Errors
     /// If the tensor has the wrong size.
     pub fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
-        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = lock().pop();
-        let mut session = idle.unwrap_or_else(|| Session::new(Arc::clone(&self.plan)));
-        let mut logits = vec![0.0; session.outputs()];
-        session.run(input, &mut logits)?;
-        lock().push(session);
-        Ok(logits)
+        Ok(self.whole.run(input)?)
+    }
+
+    /// What the network makes of a photo before its classifier: one vector, the same length for every photo. Photos that
+    /// look alike to the network have vectors that point in like directions (cosine similarity).
+    ///
+    /// # Errors
+    /// If the file is no readable image, or the network has no classifier.
+    pub fn embed(&self, path: impl AsRef<Path>) -> Result<Vec<f32>, Error> {
+        self.embed_image(&Image::open_within(path, self.limits)?)
+    }
+
+    /// As [`Classifier::embed`], of a decoded photo.
+    ///
+    /// # Errors
+    /// If it cannot be brought to the network's size, or the network has no classifier.
+    pub fn embed_image(&self, image: &Image) -> Result<Vec<f32>, Error> {
+        let body = match self.body.get() {
+            Some(body) => body,
+            None => {
+                let body = Sessions::new(self.model.body()?.plan()?);
+                self.body.get_or_init(|| body)
+            }
+        };
+        let output = body.run(&self.model.preprocess.apply(image)?)?;
+        Ok(match body.output_shape()[..] {
+            // A classifier that looks at every pixel averages afterwards; for one vector that is done before.
+            [channels, height, width] if height * width > 1 => {
+                let mean =
+                    |map: &[f32]| (map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64) as f32;
+                debug_assert_eq!(output.len(), channels * height * width);
+                output.chunks_exact(height * width).map(mean).collect()
+            }
+            _ => output,
+        })
+    }
+
+    /// The feature maps of a photo: one for each stride at which the network looks at it, the finest first.
+    ///
+    /// # Errors
+    /// If the file is no readable image.
+    pub fn features(&self, path: impl AsRef<Path>) -> Result<Vec<FeatureMap>, Error> {
+        self.features_image(&Image::open_within(path, self.limits)?)
+    }
+
+    /// As [`Classifier::features`], of a decoded photo.
+    ///
+    /// # Errors
+    /// If it cannot be brought to the network's size.
+    pub fn features_image(&self, image: &Image) -> Result<Vec<FeatureMap>, Error> {
+        let stages = match self.stages.get() {
+            Some(stages) => stages,
+            None => {
+                let level = Level::chosen().map_err(RunError::Plan)?;
+                let options = PlanOptions { features: true, ..level.into() };
+                let stages = Sessions::new(self.model.plan_with(options)?);
+                self.stages.get_or_init(|| stages)
+            }
+        };
+        let values = stages.run_features(&self.model.preprocess.apply(image)?)?;
+        let map = |feature: &cygnet_runtime::PlanFeature| FeatureMap {
+            name: feature.name.clone(),
+            stride: feature.stride,
+            shape: feature.shape,
+            values: values[feature.range.clone()].to_vec(),
+        };
+        Ok(stages.plan().features().iter().map(map).collect())
     }
 
     /// Classifies image files on up to `threads` threads, each a whole photo at a time. `each` is called on the

@@ -1,17 +1,17 @@
 //! Lightweight vision networks in Rust: every family in one zoo, equal to its references, on any photo.
 //!
 //! ```no_run
-//! use cygnet::{Classifier, Model, weights::Cache};
+//! use cygnet::{Classifier, Model};
 //!
-//! let model = Model::pretrained("mobilenet_v2", None, &Cache::from_env()?, &mut ())?;
-//! let classifier = Classifier::new(model)?;
-//! for guess in classifier.classify(&std::fs::read("photo.jpg")?, 5)?.top {
+//! let classifier = Classifier::new(Model::load("mobilenet_v2")?)?;
+//! for guess in classifier.classify_file("photo.jpg", 5)?.top {
 //!     println!("{:5.1} %  {}", 100.0 * guess.probability, guess.label);
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), cygnet::Error>(())
 //! ```
 //!
-//! [`Classifier`] takes photos. Whoever has tensors plans a model once ([`Model::plan`]) and gives each thread a
+//! [`Classifier`] takes photos, and also gives what the network sees in them ([`Classifier::embed`],
+//! [`Classifier::features`]). Whoever has tensors plans a model once ([`Model::plan`]) and gives each thread a
 //! [`Session`](runtime::Session), which writes into buffers of its caller, works on one image with several threads or on
 //! a batch with an image a thread, and returns features of every stage.
 //!
@@ -24,17 +24,8 @@
 //!     let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
 //!     net.at("fc").linear(x.global_avg_pool(), 10)
 //! })?;
-//! let model = Model {
-//!     id: "tiny".into(),
-//!     weights: random_weights(&graph),
-//!     graph,
-//!     preprocess: Preprocess::imagenet(32, 0.875, Interpolation::Bilinear),
-//!     labels: Vec::new(),
-//!     licence: None,
-//!     source: None,
-//!     accuracy: None,
-//!     recipe: None,
-//! };
+//! let weights = random_weights(&graph);
+//! let model = Model::new(graph, weights, Preprocess::imagenet(32, 0.875, Interpolation::Bilinear))?;
 //! let mut session = Session::automatic(model.plan()?)?;
 //! let (images, mut logits) = (vec![0.5; 4 * 3 * 32 * 32], vec![0.0; 4 * 10]);
 //! session.run_batch(&images, &mut logits)?;
@@ -53,10 +44,11 @@ mod error;
 mod evaluate;
 mod model;
 mod parallel;
+mod sessions;
 pub mod train;
 pub mod verify;
 
-pub use classify::{Answer, Classifier, Guess, Timings};
+pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use error::Error;
 pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, network, preprocess, pull};

@@ -8,7 +8,7 @@ use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
-    Naming, Progress, Source, Tensor, Tensors, fit, is_model_file, naming_by_execution, sha256_of,
+    Naming, Numbers, Progress, Source, Tensor, Tensors, fit, is_model_file, naming_by_execution, sha256_of,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -114,12 +114,53 @@ fn exact(x: f32) -> f64 {
 }
 
 impl Model {
+    /// A model of a graph with its parameters, in the order of [`Graph::params`]: of a network of one's own, for example.
+    /// Its id is the graph's name; labels and all that tells of its origin are empty.
+    ///
+    /// # Errors
+    /// If the parameters do not fit the graph, or photos are prepared for another input than the graph's.
+    pub fn new(graph: Graph, weights: FileWeights, preprocess: Preprocess) -> Result<Model, Error> {
+        let params = graph.params();
+        let fits = |(param, values): (&cygnet_graph::Param, &Numbers)| {
+            param.shape.iter().product::<usize>() == values.len()
+        };
+        let wrong = |reason: String| Error::Record { path: graph.name().into(), reason };
+        if params.len() != weights.len() {
+            return Err(wrong(format!("{} parameters for the {} of its graph", weights.len(), params.len())));
+        }
+        if let Some((param, values)) = params.iter().zip(&weights).find(|pair| !fits(*pair)) {
+            let shape = &param.shape;
+            return Err(wrong(format!("{} numbers for {}, which is {shape:?}", values.len(), param.name)));
+        }
+        check_prepared(&preprocess, &graph).map_err(wrong)?;
+        Ok(Model {
+            id: graph.name().into(),
+            graph,
+            weights,
+            preprocess,
+            labels: Vec::new(),
+            licence: None,
+            source: None,
+            accuracy: None,
+            recipe: None,
+        })
+    }
+
     /// Loads what `what` names: a file, or a network of the zoo with its published weights, perhaps with `.tag`. A
-    /// network's name means the network even where a file without extension has that name.
+    /// network's name means the network even where a file without extension has that name. Weights are kept in the
+    /// folder that `CYGNET_CACHE` names, or the user's cache folder.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn load(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
+    pub fn load(what: &str) -> Result<Model, Error> {
+        Model::load_with(what, &Cache::from_env()?, &mut ())
+    }
+
+    /// As [`Model::load`], with a cache of the caller's, who is told of downloads.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load_with(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -148,16 +189,7 @@ impl Model {
         let preprocess: Preprocess = serde_json::from_value(record.preprocess)
             .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
         preprocess.check()?;
-        let [channels, height, width] = graph.input_shape();
-        if (preprocess.channels.count(), preprocess.size) != (channels, [height, width]) {
-            return Err(wrong(format!(
-                "photos are prepared as {}x{}x{} but the network reads {:?}",
-                preprocess.channels.count(),
-                preprocess.size[0],
-                preprocess.size[1],
-                graph.input_shape()
-            )));
-        }
+        check_prepared(&preprocess, &graph).map_err(wrong)?;
         let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
             return Err(wrong(format!(
                 "its output is {:?}, not one number a class",
@@ -302,9 +334,9 @@ impl Model {
     /// ```no_run
     /// use std::sync::Arc;
     /// use cygnet::runtime::Session;
-    /// use cygnet::{Model, weights::Cache};
+    /// use cygnet::Model;
     ///
-    /// let model = Model::load("mobilenet_v2", &Cache::from_env()?, &mut ())?;
+    /// let model = Model::load("mobilenet_v2")?;
     /// let mut session = Session::automatic(model.plan()?)?;
     /// // Photos of another size take another plan, but no other file.
     /// let mut large = Session::automatic(model.with_image_size(320, 320)?.plan()?)?;
@@ -327,11 +359,37 @@ impl Model {
         Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
     }
 
+    /// The network up to its classifier, whose output is what the classifier reads, as a model.
+    ///
+    /// # Errors
+    /// If the last layer with parameters is no convolution or linear layer.
+    pub(crate) fn body(&self) -> Result<Model, Error> {
+        let (body, _) = self.graph.body_and_head()?;
+        let own: Vec<String> = body.params().into_iter().map(|param| param.name).collect();
+        let all = self.graph.params();
+        let named: std::collections::HashMap<&str, &Numbers> =
+            all.iter().map(|param| param.name.as_str()).zip(&self.weights).collect();
+        let weights = own.iter().filter_map(|name| named.get(name.as_str()).map(|&of| of.clone())).collect();
+        Ok(Model { graph: body, weights, labels: Vec::new(), ..self.clone() })
+    }
+
     /// The label of a class, or its number if labels are unknown.
     #[must_use]
     pub fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
+}
+
+/// Whether photos are prepared for a graph's input.
+fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> {
+    let [channels, height, width] = graph.input_shape();
+    if (preprocess.channels.count(), preprocess.size) == (channels, [height, width]) {
+        return Ok(());
+    }
+    let (count, [rows, columns]) = (preprocess.channels.count(), preprocess.size);
+    Err(format!(
+        "photos are prepared as {count}x{rows}x{columns} but the network reads {channels}x{height}x{width}"
+    ))
 }
 
 /// Fetches a network's published weights into the cache: the checkpoint that was named, or the default one.

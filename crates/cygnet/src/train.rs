@@ -223,7 +223,7 @@ pub fn teacher(
     if name.is_empty() {
         return Ok(None);
     }
-    let model = Model::load(name, cache, progress)?;
+    let model = Model::load_with(name, cache, progress)?;
     if model.labels != labels {
         let reason = "is for other classes than the pictures'; a teacher must know the same".into();
         return Err(Error::Record { path: name.into(), reason });

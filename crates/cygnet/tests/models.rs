@@ -87,7 +87,7 @@ fn a_record_that_contradicts_itself_is_refused() {
     let labels = refused(Model { labels: vec!["one".into()], ..model(5) });
     assert!(labels.ends_with("1 labels for 5 classes"), "{labels}");
     let size = refused(Model { preprocess: Preprocess::torchvision(32, 40), ..model(5) });
-    assert!(size.contains("prepared as 3x32x32 but the network reads [3, 16, 16]"), "{size}");
+    assert!(size.contains("prepared as 3x32x32 but the network reads 3x16x16"), "{size}");
     let mut preprocess = model(5).preprocess;
     preprocess.std[1] = 0.0;
     assert!(refused(Model { preprocess, ..model(5) }).contains("std"));
@@ -294,6 +294,58 @@ fn an_output_that_is_no_probability_is_an_error() {
         error,
         "the output of tiny is not finite; its weights are damaged or not those of this network"
     );
+}
+
+#[test]
+fn an_embedding_is_what_the_classifier_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("photo.png");
+    let pixels = (0..20 * 18 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    let picture = cygnet::image::Image::from_rgb(20, 18, pixels).unwrap();
+    std::fs::write(&path, picture.to_png().unwrap()).unwrap();
+    let model = model(5);
+    let [.., weight, bias] = &model.weights[..] else { unreachable!() };
+    let (weight, bias) = (weight.to_vec(), bias.to_vec());
+    let classifier = Classifier::new(model).unwrap();
+    let embedding = classifier.embed(&path).unwrap();
+    assert_eq!(embedding.len(), 4);
+    let logits = classifier.logits(&classifier.model().preprocess.apply(&picture).unwrap()).unwrap();
+    for (row, (logit, bias)) in weight.chunks_exact(4).zip(logits.iter().zip(&bias)) {
+        let again = row.iter().zip(&embedding).map(|(w, x)| w * x).sum::<f32>() + bias;
+        assert!((logit - again).abs() < 1e-5, "{logit} {again}");
+    }
+}
+
+#[test]
+fn a_classifier_over_pixels_has_the_embedding_of_their_mean() {
+    let network = cygnet::network("squeezenet1_1").unwrap();
+    let graph = network.build().unwrap().resized(64, 64).unwrap();
+    let weights = cygnet::bench::random_weights(&graph);
+    let preprocess = cygnet::preprocess(&network.preset(), graph.input_shape());
+    let classifier = Classifier::new(Model::new(graph, weights, preprocess).unwrap()).unwrap();
+    let picture = cygnet::image::Image::from_rgb(64, 64, vec![77; 64 * 64 * 3]).unwrap();
+    assert_eq!(classifier.embed_image(&picture).unwrap().len(), 512);
+    let maps = classifier.features_image(&picture).unwrap();
+    let strides: Vec<usize> = maps.iter().map(|map| map.stride).collect();
+    assert!(strides.is_sorted() && strides.len() > 2, "{strides:?}");
+    assert!(maps.iter().all(|map| map.values.len() == map.shape.iter().product::<usize>()));
+}
+
+#[test]
+fn a_model_of_ones_own_graph_must_fit_it() {
+    let (graph, preprocess) = (tiny(5), model(5).preprocess);
+    let made = Model::new(graph.clone(), weights(&graph), preprocess.clone()).unwrap();
+    assert_eq!((made.id.as_str(), made.labels.len()), ("tiny", 0));
+    let mut short = weights(&graph);
+    short.pop();
+    let refused = |weights, preprocess: &Preprocess| {
+        Model::new(graph.clone(), weights, preprocess.clone()).unwrap_err().to_string()
+    };
+    assert!(refused(short.clone(), &preprocess).contains("parameters for the"));
+    short.push(vec![0.0; 1].into());
+    assert!(refused(short, &preprocess).contains("fc.bias"));
+    let other = preprocess.resized(32, 32).unwrap();
+    assert!(refused(weights(&graph), &other).contains("the network reads 3x16x16"));
 }
 
 #[test]

@@ -3,15 +3,14 @@ mod cold;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use cygnet::Model;
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
-use cygnet::runtime::{Level, PlanOptions};
+use cygnet::runtime::PlanOptions;
 use cygnet::weights::{Cache, FileWeights};
-use cygnet::{Model, network};
 
 use crate::args::{Bench, BenchWeights};
-use crate::output::{self, count, end_of, shape};
+use crate::output::{self, Column, count, plain, shape};
 use crate::progress::{self, Download};
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
@@ -26,24 +25,37 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
     };
     let bar = progress::things(args.models.len() as u64, "timing", "networks");
     let (mut timings, mut colds) = (Vec::new(), Vec::new());
+    if args.csv {
+        let fields: &[&str] = match (args.layers, args.cold) {
+            (true, _) => &STEP_FIELDS,
+            (_, true) => &cold::FIELDS,
+            _ => &TIMING_FIELDS,
+        };
+        output::csv(fields)?;
+    }
+    let lines = args.json || args.csv;
     for name in &args.models {
         if args.cold {
             let cold = cold::cold(args, name, options)?;
-            if args.json {
-                bar.suspend(|| output::json(&cold))?;
+            if lines {
+                bar.suspend(|| if args.json { output::json(&cold) } else { output::csv(cold.fields()) })?;
             }
             colds.push(cold);
         } else {
             let (id, graph, weights) = subject(args, name)?;
             if args.layers {
                 let steps = bench_steps(&id, &graph, &weights, options)?;
-                bar.suspend(|| {
-                    if args.json { steps.iter().try_for_each(output::json) } else { print_steps(&id, &steps) }
+                bar.suspend(|| match (args.json, args.csv) {
+                    (true, _) => steps.iter().try_for_each(output::json),
+                    (_, true) => steps.iter().try_for_each(|step| output::csv(step_fields(step))),
+                    _ => print_steps(&id, &steps),
                 })?;
             } else {
                 let timing = time(&id, &graph, &weights, options)?;
-                if args.json {
-                    bar.suspend(|| output::json(&timing))?;
+                if lines {
+                    bar.suspend(|| {
+                        if args.json { output::json(&timing) } else { output::csv(timing_fields(&timing)) }
+                    })?;
                 }
                 timings.push(timing);
             }
@@ -51,7 +63,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if !args.json {
+    if !lines {
         print(&timings)?;
         cold::print(&colds)?;
     }
@@ -59,7 +71,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
 }
 
 fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
-    let chosen = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
+    let chosen = super::level()?;
     Ok(PlanOptions {
         level: args.isa.map_or(chosen, |cap| cap.min(chosen)),
         strict: args.strict,
@@ -67,23 +79,20 @@ fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
     })
 }
 
-/// What a name stands for: an id, a graph and weights.
+/// What a name stands for: what results call it, a graph and weights.
 fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeights)> {
     let is_published = args.weights == Some(BenchWeights::Default);
     let (id, graph, weights) = match cygnet::zoo::find(name) {
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
-        None if !std::path::Path::new(name).is_file() => {
-            network(name)?;
-            bail!("{name}: neither a network nor a file");
-        }
+        None if !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
-            let model = Model::load(name, &Cache::from_env()?, &mut Download::default())?;
+            let model = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?;
             (model.id, model.graph, Some(model.weights))
         }
     };
     let graph = resized(args, graph)?;
     let weights = weights.unwrap_or_else(|| random_weights(&graph));
-    Ok((id, graph, weights))
+    Ok((super::name_of(name, &id), graph, weights))
 }
 
 fn resized(args: &Bench, graph: Graph) -> anyhow::Result<Graph> {
@@ -99,13 +108,101 @@ fn ms(ms: f64) -> String {
     format!("{ms:.decimals$}")
 }
 
+const TIMING_FIELDS: [&str; 16] = [
+    "model",
+    "version",
+    "precision",
+    "threads",
+    "batch",
+    "isa",
+    "strict",
+    "runs",
+    "median_ms",
+    "min_ms",
+    "p95_ms",
+    "images_per_s",
+    "gmacs_per_s",
+    "percent_of_peak",
+    "arena_bytes",
+    "weight_bytes",
+];
+
+fn timing_fields(t: &Timing) -> [String; 16] {
+    [
+        t.model.clone(),
+        t.version.into(),
+        t.precision.into(),
+        t.threads.to_string(),
+        t.batch.to_string(),
+        t.isa.into(),
+        t.strict.to_string(),
+        t.runs.to_string(),
+        t.median_ms.to_string(),
+        t.min_ms.to_string(),
+        t.p95_ms.to_string(),
+        t.images_per_s.to_string(),
+        t.gmacs_per_s.to_string(),
+        t.percent_of_peak.to_string(),
+        t.arena_bytes.to_string(),
+        t.weight_bytes.to_string(),
+    ]
+}
+
+const STEP_FIELDS: [&str; 15] = [
+    "model",
+    "threads",
+    "step",
+    "kernel",
+    "node",
+    "output",
+    "ms",
+    "percent",
+    "macs",
+    "bytes",
+    "gflops",
+    "percent_of_peak",
+    "gbytes_per_s",
+    "bound",
+    "percent_of_bound",
+];
+
+fn step_fields(step: &StepTiming) -> [String; 15] {
+    [
+        step.model.clone(),
+        step.threads.to_string(),
+        step.step.to_string(),
+        step.kernel.clone(),
+        step.node.clone(),
+        shape(&step.output),
+        step.ms.to_string(),
+        step.percent.to_string(),
+        step.macs.to_string(),
+        step.bytes.to_string(),
+        step.gflops.to_string(),
+        step.percent_of_peak.to_string(),
+        step.gbytes_per_s.to_string(),
+        step.bound.into(),
+        step.percent_of_bound.to_string(),
+    ]
+}
+
 fn print(timings: &[Timing]) -> std::io::Result<()> {
     let Some(first) = timings.first() else { return Ok(()) };
-    let headings =
-        ["network", "threads", "ms", "min ms", "p95 ms", "images/s", "GMAC/s", "% peak", "arena", "weights"];
+    let columns = [
+        Column::name("network"),
+        Column::number("threads"),
+        Column::number("ms"),
+        Column::number("min ms"),
+        Column::number("p95 ms"),
+        Column::number("images/s"),
+        Column::number("GMAC/s"),
+        Column::number("% peak"),
+        Column::number("arena").spare(),
+        Column::number("weights").spare(),
+    ];
     let row = |t: &Timing| {
         vec![
-            end_of(&t.model, 20),
+            plain(&t.model),
             t.threads.to_string(),
             ms(t.median_ms),
             ms(t.min_ms),
@@ -117,7 +214,7 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
             format!("{}B", count(t.weight_bytes as u64)),
         ]
     };
-    output::table(&headings, &[1, 2, 3, 4, 5, 6, 7, 8, 9], timings.iter().map(row).collect())?;
+    output::table_of(&columns, timings.iter().map(row).collect())?;
     let images =
         if first.batch == 1 { "one image a run".into() } else { format!("{} images a run", first.batch) };
     let peak = timings.iter().map(|timing| timing.peak_gflops).fold(0.0, f64::max);
@@ -139,10 +236,6 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
             None => groups.push(vec![step]),
         }
     }
-    let widest =
-        |of: fn(&StepTiming) -> String| steps.iter().map(|step| of(step).chars().count()).max().unwrap_or(0);
-    let taken = 64 + widest(|step| step.kernel.clone()) + widest(|step| shape(&step.output));
-    let room = output::COLUMNS.saturating_sub(taken).max(6);
     let row = |group: &Vec<&StepTiming>| {
         let first = group[0];
         let sum = |of: fn(&StepTiming) -> f64| group.iter().map(|step| of(step)).sum::<f64>();
@@ -154,7 +247,7 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
         vec![
             first.kernel.clone(),
             shape(&first.output),
-            end_of(&output::plain(&first.node), room),
+            plain(&first.node),
             times,
             format!("{:.3}", sum(|step| step.ms)),
             format!("{:.1}", sum(|step| step.percent)),
@@ -164,13 +257,25 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
             mean(|step| step.percent_of_bound),
         ]
     };
-    let headings = ["kernel", "output", "node", "", "ms", "% time", "GFLOP/s", "% peak", "bound", "% bound"];
-    output::table(&headings, &[1, 4, 5, 6, 7, 9], groups.iter().map(row).collect())?;
+    let columns = [
+        Column::text("kernel"),
+        Column::number("output"),
+        Column::name("node"),
+        Column::word(""),
+        Column::number("ms"),
+        Column::number("% time"),
+        Column::number("GFLOP/s").spare(),
+        Column::number("% peak").spare(),
+        Column::word("bound"),
+        Column::number("% bound"),
+    ];
+    output::table_of(&columns, groups.iter().map(row).collect())?;
     let ms: f64 = steps.iter().map(|step| step.ms).sum();
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{id}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {:.0} GFLOP/s; its second-level cache: {:.0} GB/s",
+        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {:.0} GFLOP/s; its second-level cache: {:.0} GB/s",
+        plain(id),
         steps.len(),
         count(macs),
         if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },

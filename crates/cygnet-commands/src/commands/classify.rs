@@ -3,12 +3,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cygnet::image::collect_images;
-use cygnet::{Answer, Classifier};
+use cygnet::{Answer, Classifier, Error};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::Classify;
-use crate::output::{self, FAINT, STRONG, styled};
+use crate::output::{self, FAINT, STRONG, end_of, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
@@ -16,18 +16,21 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     let mut photos = Vec::new();
+    if args.csv {
+        output::csv(["path", "rank", "index", "label", "probability", "error"])?;
+    }
     for path in &args.paths {
         if path.as_os_str() == "-" {
             report.files(&mut photos)?;
             let answer = classifier.classify_from(io::stdin().lock(), args.top.into());
-            report.answer("-", answer.map_err(|problem| format!("standard input: {problem}")))?;
+            report.answer("-", &answer)?;
             continue;
         }
         match collect_images([path]) {
             Ok(found) => photos.extend(found),
             Err(problem) => {
                 report.files(&mut photos)?;
-                report.complain(&problem.to_string());
+                report.failure(&path.to_string_lossy(), &problem)?;
             }
         }
     }
@@ -43,6 +46,8 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
 struct Report<'a> {
     args: &'a Classify,
     classifier: &'a Classifier,
+    /// What results call the model.
+    model: String,
     bar: ProgressBar,
     images: usize,
     good: bool,
@@ -56,12 +61,19 @@ struct Line<'a> {
     answer: &'a Answer,
 }
 
+#[derive(Serialize)]
+struct Failure<'a> {
+    path: &'a str,
+    error: &'a str,
+}
+
 impl<'a> Report<'a> {
     fn new(args: &'a Classify, classifier: &'a Classifier) -> Self {
         let answers_show = io::stdout().is_terminal();
         let bar =
             if answers_show { ProgressBar::hidden() } else { progress::things(0, "classifying", "images") };
-        Report { args, classifier, bar, images: 0, good: true }
+        let model = super::name_of(&args.model, &classifier.model().id);
+        Report { args, classifier, model, bar, images: 0, good: true }
     }
 
     /// Classifies the photos and forgets them.
@@ -69,7 +81,7 @@ impl<'a> Report<'a> {
         let Classify { top, threads, .. } = *self.args;
         self.bar.inc_length(photos.len() as u64);
         self.classifier.classify_files(photos, top.into(), threads, |photo, answer| {
-            self.answer(&photo.to_string_lossy(), answer.map_err(|problem| problem.to_string()))?;
+            self.answer(&photo.to_string_lossy(), &answer)?;
             self.bar.inc(1);
             Ok::<_, io::Error>(())
         })?;
@@ -78,36 +90,61 @@ impl<'a> Report<'a> {
     }
 
     /// Prints what a photo shows; a photo that cannot be read is reported and does not end the rest.
-    fn answer(&mut self, path: &str, answer: Result<Answer, String>) -> io::Result<()> {
-        match answer {
-            Ok(answer) => {
-                self.images += 1;
-                if self.args.json {
-                    output::json(&Line { path, model: &self.classifier.model().id, answer: &answer })
-                } else {
-                    print(path, &answer)
-                }
-            }
-            Err(problem) => {
-                self.complain(&problem);
-                Ok(())
-            }
+    fn answer(&mut self, path: &str, answer: &Result<Answer, Error>) -> io::Result<()> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(problem) => return self.failure(path, problem),
+        };
+        self.images += 1;
+        if self.args.json {
+            return output::json(&Line { path, model: &self.model, answer });
         }
+        if self.args.csv {
+            return answer.top.iter().enumerate().try_for_each(|(i, guess)| {
+                let [rank, index, probability] =
+                    [(i + 1).to_string(), guess.index.to_string(), guess.probability.to_string()];
+                output::csv([path, &rank, &index, &guess.label, &probability, ""])
+            });
+        }
+        print(path, answer)
     }
 
-    fn complain(&mut self, problem: &str) {
+    /// Tells what is wrong with a photo, for scripts also as a line.
+    fn failure(&mut self, path: &str, problem: &(impl std::error::Error + 'static)) -> io::Result<()> {
         self.good = false;
-        self.bar.suspend(|| anstream::eprintln!("{} {problem}", styled(output::BAD, "error:")));
+        let text = output::chain(problem);
+        let error = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text);
+        let place = if path == "-" { "standard input" } else { path };
+        self.bar.suspend(|| output::error(&format!("{place}: {error}")));
+        if self.args.json {
+            return output::json(&Failure { path, error });
+        }
+        if self.args.csv {
+            return output::csv([path, "", "", "", "", error]);
+        }
+        Ok(())
     }
 }
+
+/// Columns before the label of a guess.
+const BEFORE_LABEL: usize = 37;
+
+/// Columns of labels where nothing limits them.
+const LABEL: usize = 60;
 
 fn print(path: &str, answer: &Answer) -> io::Result<()> {
     let ms = &answer.ms;
     let times = format!("decode {:.1} ms, prepare {:.1} ms, infer {:.1} ms", ms.decode, ms.prepare, ms.infer);
-    output::line(&format!("{}  {}", styled(STRONG, &output::plain(path)), styled(FAINT, &times)))?;
+    let mut name = plain(path);
+    let mut room = LABEL;
+    if let Some(columns) = output::width() {
+        name = end_of(&name, columns.saturating_sub(times.len() + 2));
+        room = columns.saturating_sub(BEFORE_LABEL);
+    }
+    output::line(&format!("{}  {}", styled(STRONG, &name), styled(FAINT, &times)))?;
     for guess in &answer.top {
         let percent = 100.0 * guess.probability;
-        let label: String = output::plain(&guess.label).chars().take(60).collect();
+        let label = start_of(&plain(&guess.label), room);
         output::line(&format!("  {percent:5.1} %  {}  {label}", output::bar(guess.probability, 24)))?;
     }
     Ok(())

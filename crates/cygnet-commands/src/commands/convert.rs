@@ -16,7 +16,8 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let classes = args.classes.map(|classes| classes as usize);
     let model = Model::convert(&args.input, args.network.as_deref(), classes)?;
     model.write(&args.output)?;
-    eprintln!("{}: {} with {} classes", args.output.display(), model.id, model.graph.classes());
+    let text = format!("{}: {} with {} classes", args.output.display(), model.id, model.graph.classes());
+    output::talk(&output::plain(&text));
     Ok(true)
 }
 

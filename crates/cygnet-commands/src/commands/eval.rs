@@ -1,13 +1,16 @@
 use std::time::Instant;
 
+use anyhow::Context;
 use cygnet::Evaluation;
 use cygnet::train::top5_tells;
+use serde::Serialize;
 
 use crate::args::Eval;
-use crate::output::{self, STRONG, styled};
+use crate::output::{self, Column, STRONG, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
+    std::fs::metadata(&args.folder).with_context(|| args.folder.display().to_string())?;
     let classifier = super::classifier(&args.model)?;
     let bar = progress::things(0, "evaluating", "images");
     let start = Instant::now();
@@ -19,14 +22,13 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     let elapsed = start.elapsed();
     let result = result?;
     for (path, problem) in &result.unreadable {
-        anstream::eprintln!(
-            "{} {}: {problem}",
-            styled(output::BAD, "error:"),
-            output::plain(&path.to_string_lossy())
-        );
+        output::error(&format!("{}: {problem}", path.display()));
     }
     if args.json {
-        output::json(&result)?;
+        let model = super::name_of(&args.model, &classifier.model().id);
+        output::json(&Line { model, result: &result })?;
+    } else if args.csv {
+        csv(&result)?;
     } else {
         let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
         let mut figures = vec![format!("{} images", result.images), top("top-1", result.top1)];
@@ -41,8 +43,32 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     Ok(result.unreadable.is_empty())
 }
 
-/// The most classes whose matrix fits the width.
+#[derive(Serialize)]
+struct Line<'a> {
+    model: String,
+    #[serde(flatten)]
+    result: &'a Evaluation,
+}
+
+/// A line a class, then one for all.
+fn csv(result: &Evaluation) -> std::io::Result<()> {
+    output::csv(["class", "images", "precision", "recall", "top1", "top5", "loss", "calibration_error"])?;
+    for (label, class) in result.labels.iter().zip(&result.classes) {
+        let [images, precision, recall] =
+            [class.images.to_string(), class.precision.to_string(), class.recall.to_string()];
+        output::csv([label, &images, &precision, &recall, "", "", "", ""])?;
+    }
+    let images = result.images.to_string();
+    let [top1, top5, loss, calibration] =
+        [result.top1, result.top5, result.loss, result.calibration_error].map(|figure| figure.to_string());
+    output::csv(["", &images, "", "", &top1, &top5, &loss, &calibration])
+}
+
+/// The most classes whose matrix is shown.
 const MATRIX: usize = 12;
+
+/// Columns of the name of a row of the matrix.
+const ROW: usize = 16;
 
 /// The confusion matrix of few classes; of many the most frequent mistakes.
 fn confusion(result: &Evaluation) -> std::io::Result<()> {
@@ -51,26 +77,26 @@ fn confusion(result: &Evaluation) -> std::io::Result<()> {
             || result.confusion.iter().any(|row| row[*class] > 0)
     };
     let classes: Vec<usize> = (0..result.confusion.len()).filter(seen).collect();
-    if !classes.is_empty() && classes.len() <= MATRIX {
-        let begin = |class: usize, length| {
-            output::plain(&result.labels[class].chars().take(length).collect::<String>())
-        };
-        let mut headings = vec!["right \\ guess".to_owned()];
-        headings.extend(classes.iter().map(|class| begin(*class, 6)));
-        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let label = |class: usize| plain(&result.labels[class]);
+    let most = classes.iter().flat_map(|class| &result.confusion[*class]).max().copied().unwrap_or(0);
+    let digits = most.to_string().len();
+    let room = output::columns().saturating_sub(ROW) / classes.len().max(1);
+    if !classes.is_empty() && classes.len() <= MATRIX && room >= digits.max(3) + 2 {
+        let columns: Vec<String> =
+            classes.iter().map(|class| start_of(&label(*class), (room - 2).min(6))).collect();
+        let mut headings = vec![Column::text("right \\ guess")];
+        headings.extend(columns.iter().map(|column| Column::number(column)));
         let cell = |count: u32| if count == 0 { "·".to_owned() } else { count.to_string() };
         let row = |class: &usize| {
             let cells = classes.iter().map(|guess| cell(result.confusion[*class][*guess]));
-            [begin(*class, 16)].into_iter().chain(cells).collect()
+            [start_of(&label(*class), ROW)].into_iter().chain(cells).collect()
         };
-        let right: Vec<usize> = (1..=classes.len()).collect();
-        return output::table(&headings, &right, classes.iter().map(row).collect());
+        return output::table_of(&headings, classes.iter().map(row).collect());
     }
     if result.confused.is_empty() {
         return Ok(());
     }
-    let row = |pair: &cygnet::Confused| {
-        vec![output::plain(&pair.class), output::plain(&pair.guess), pair.count.to_string()]
-    };
-    output::table(&["right", "guess", "photos"], &[2], result.confused.iter().map(row).collect())
+    let row = |pair: &cygnet::Confused| vec![plain(&pair.class), plain(&pair.guess), pair.count.to_string()];
+    let headings = [Column::text("right"), Column::text("guess"), Column::number("photos")];
+    output::table_of(&headings, result.confused.iter().map(row).collect())
 }

@@ -1,9 +1,8 @@
-use anyhow::Context;
 use cygnet::runtime::{KernelRow, Level, kernels as rows};
 use serde::Serialize;
 
 use crate::args::Kernels;
-use crate::output;
+use crate::output::{self, Column};
 
 #[derive(Serialize)]
 struct Line {
@@ -16,7 +15,7 @@ struct Line {
 }
 
 pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
-    let chosen = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
+    let chosen = super::level()?;
     let line = |row: KernelRow| Line {
         kernel: row.kernel,
         isa: row.level.name(),
@@ -43,8 +42,15 @@ pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
             yes(line.used, "yes"),
         ]
     };
-    let headings = ["kernel", "isa", "lanes", "pixels x 1-4 vectors", "supported", "used"];
-    output::table(&headings, &[2, 3], lines.iter().map(row).collect())?;
+    let columns = [
+        Column::word("kernel"),
+        Column::word("isa"),
+        Column::number("lanes"),
+        Column::number("pixels x 1-4 vectors"),
+        Column::word("supported"),
+        Column::word("used"),
+    ];
+    output::table_of(&columns, lines.iter().map(row).collect())?;
     let best = Level::best();
     let why = match std::env::var("CYGNET_ISA") {
         Ok(cap) if !cap.is_empty() => format!("CYGNET_ISA={cap}, this CPU's best is {}", best.name()),

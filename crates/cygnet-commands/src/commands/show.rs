@@ -5,11 +5,12 @@ use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
+use cygnet::weights::Accuracy;
 use cygnet::zoo::Spec;
 use serde::Serialize;
 
 use crate::args::Show;
-use crate::output::{self, STRONG, count, shape, styled};
+use crate::output::{self, Column, STRONG, count, plain, shape, styled, wrapped};
 
 #[derive(Serialize)]
 struct Line {
@@ -28,14 +29,68 @@ struct Line {
     features: Vec<Feature>,
     aliases: Vec<String>,
     checkpoints: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    licence: Option<String>,
+    /// What only a model file tells.
+    #[serde(flatten)]
+    card: Option<Card>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<Layer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Planned>,
+}
+
+/// Where a model comes from and what it can.
+#[derive(Serialize)]
+struct Card {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licence: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<Accuracy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<serde_json::Value>,
+}
+
+impl Card {
+    fn of(model: Model) -> Card {
+        Card {
+            source: model.source,
+            licence: model.licence,
+            labels: model.labels,
+            accuracy: model.accuracy,
+            recipe: model.recipe,
+        }
+    }
+
+    /// Its lines for people.
+    fn print(&self) -> std::io::Result<()> {
+        if let Some(accuracy) = &self.accuracy {
+            let Accuracy { dataset, top1, top5 } = accuracy;
+            let top5 = if cygnet::train::top5_tells(self.labels.len()) {
+                format!(", top-5 {top5:.2} %")
+            } else {
+                String::new()
+            };
+            list("accuracy", &[format!("top-1 {top1:.2} %{top5}"), format!("on {dataset}")])?;
+        }
+        list("labels", &self.labels)?;
+        list("recipe", &self.recipe.as_ref().map_or_else(Vec::new, settings))?;
+        for (name, value) in [("source", &self.source), ("licence", &self.licence)] {
+            list(name, value.as_slice())?;
+        }
+        Ok(())
+    }
+}
+
+/// The plain settings of a recipe.
+fn settings(recipe: &serde_json::Value) -> Vec<String> {
+    let settings = recipe.as_object().into_iter().flatten();
+    settings
+        .filter(|(_, value)| !value.is_object() && !value.is_array())
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect()
 }
 
 #[derive(Serialize)]
@@ -87,16 +142,38 @@ pub(crate) fn show(args: &Show) -> anyhow::Result<bool> {
     let line = describe(args)?;
     if args.json {
         output::json(&line)?;
+    } else if args.csv {
+        csv(line.layers.as_deref().unwrap_or_default())?;
     } else {
         print(&line)?;
     }
     Ok(true)
 }
 
+/// A line a layer.
+fn csv(layers: &[Layer]) -> std::io::Result<()> {
+    output::csv([
+        "layer",
+        "operator",
+        "output",
+        "params",
+        "macs",
+        "activations",
+        "bytes_read",
+        "bytes_written",
+    ])?;
+    layers.iter().try_for_each(|layer| {
+        let Cost { params, macs, activations, bytes_read, bytes_written } = layer.cost;
+        let numbers = [params, macs, activations, bytes_read, bytes_written].map(|n| n.to_string());
+        let texts = [layer.path.clone(), layer.op.clone(), shape(&layer.output)];
+        output::csv(texts.into_iter().chain(numbers))
+    })
+}
+
 fn describe(args: &Show) -> anyhow::Result<Line> {
     let Some(network) = cygnet::zoo::find(&args.network).filter(|_| !names_a_file(&args.network)) else {
-        if !Path::new(&args.network).is_file() {
-            cygnet::network(&args.network)?;
+        if !Path::new(&args.network).exists() {
+            return Err(super::unknown(&args.network));
         }
         return describe_file(args);
     };
@@ -132,8 +209,8 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
         model.preprocess.size = [side, side];
     }
     let row = cygnet::zoo::find(&model.id).map(|network| network.row);
-    let mut line = line(model.id, &model.graph, model.preprocess, args)?;
-    (line.source, line.licence) = (model.source, model.licence);
+    let mut line = line(model.id.clone(), &model.graph, model.preprocess.clone(), args)?;
+    line.card = Some(Card::of(model));
     line.family = row.map(|row| format!("{:?}", row.family));
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
@@ -194,29 +271,23 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyho
         features: graph.features().iter().map(feature).collect(),
         aliases: Vec::new(),
         checkpoints: Vec::new(),
-        source: None,
-        licence: None,
-        layers: args.layers.then(|| graph.iter().map(layer).collect()),
+        card: None,
+        layers: (args.layers || args.csv).then(|| graph.iter().map(layer).collect()),
         plan: args.plan.then(|| planned(graph)).transpose()?,
     })
 }
 
-/// How wide what stands behind a name may be.
-const WIDTH: usize = 87;
+/// Columns before what stands behind a name.
+const NAME: usize = 13;
 
 fn row(name: &str, value: &str) -> std::io::Result<()> {
-    output::line(&format!("{name:<12} {}", output::plain(value)))
+    output::line(&format!("{name:<12} {}", plain(value)))
 }
 
 /// Prints as many values in a line as fit.
 fn list(name: &str, values: &[String]) -> std::io::Result<()> {
-    let mut lines: Vec<String> = Vec::new();
-    for value in values {
-        match lines.last_mut().filter(|line| line.chars().count() + 2 + value.chars().count() <= WIDTH) {
-            Some(line) => *line += &format!("  {value}"),
-            None => lines.push(value.clone()),
-        }
-    }
+    let values: Vec<String> = values.iter().map(|value| plain(value)).collect();
+    let lines = wrapped(&values, output::columns() - NAME);
     lines.iter().enumerate().try_for_each(|(i, line)| row(if i == 0 { name } else { "" }, line))
 }
 
@@ -243,7 +314,7 @@ fn preparation(preprocess: &Preprocess) -> Vec<String> {
 fn print(line: &Line) -> anyhow::Result<()> {
     let family = line.family.iter().cloned().chain(line.flavour.map(|flavour| format!("{flavour} flavour")));
     let family = family.collect::<Vec<_>>().join(", ");
-    output::line(&format!("{}  {family}", styled(STRONG, &output::plain(&line.id))))?;
+    output::line(&format!("{}  {family}", styled(STRONG, &plain(&line.id))))?;
     row("params", &count(line.params))?;
     row("MACs", &count(line.macs))?;
     row("activations", &count(line.activations))?;
@@ -256,34 +327,41 @@ fn print(line: &Line) -> anyhow::Result<()> {
     list("features", &line.features.iter().map(stage).collect::<Vec<_>>())?;
     list("aliases", &line.aliases)?;
     list("weights", &line.checkpoints)?;
-    for (name, value) in [("source", &line.source), ("licence", &line.licence)] {
-        if let Some(value) = value {
-            row(name, value)?;
-        }
+    if let Some(card) = &line.card {
+        card.print()?;
     }
     if let Some(layers) = &line.layers {
         let rows = layers.iter().map(|layer| {
-            let mut row = vec![output::plain(&layer.path), layer.op.clone(), shape(&layer.output)];
+            let mut row = vec![plain(&layer.path), layer.op.clone(), shape(&layer.output)];
             row.extend(
                 [layer.cost.params, layer.cost.macs].map(|n| if n == 0 { String::new() } else { count(n) }),
             );
             row
         });
         output::line("")?;
-        output::table(&["layer", "operator", "output", "params", "MACs"], &[2, 3, 4], rows.collect())?;
+        let columns = [
+            Column::name("layer"),
+            Column::text("operator"),
+            Column::number("output"),
+            Column::number("params"),
+            Column::number("MACs"),
+        ];
+        output::table_of(&columns, rows.collect())?;
     }
     line.plan.as_ref().map_or(Ok(()), print_plan)
 }
 
 fn print_plan(plan: &Planned) -> anyhow::Result<()> {
-    let lines = plan.steps.iter().map(|step| {
-        [step.kernel.clone(), shape(&step.output), output::plain(&step.name), rules(&step.nodes)]
-    });
+    let lines = plan
+        .steps
+        .iter()
+        .map(|step| [step.kernel.clone(), shape(&step.output), plain(&step.name), rules(&step.nodes)]);
     let headings = ["kernel", "output", "node", "rules"].map(String::from);
     let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
-    let room = output::COLUMNS.saturating_sub(kernel + output + rules + 6);
+    let room =
+        output::width().map_or(usize::MAX, |columns| columns.saturating_sub(kernel + output + rules + 6));
     let width = name.min(room.max(9));
     let start = kernel + output + width + 6;
     output::line("")?;
@@ -291,7 +369,7 @@ fn print_plan(plan: &Planned) -> anyhow::Result<()> {
         let name = output::end_of(name, width);
         let mut line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  ");
         for (i, rule) in rules.split_inclusive(", ").enumerate() {
-            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > output::COLUMNS {
+            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > output::columns() {
                 output::line(line.trim_end())?;
                 line = " ".repeat(start);
             }

@@ -23,31 +23,6 @@ use crate::args::threads;
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 use crate::progress::Download;
 
-pub(crate) const TRAIN_HELP: &str = "\
-DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/;
-a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without;
-a .tar, .tar.gz or .tar.xz of such folders; or IDX files (MNIST).
-Without pictures for validation a share of each class is set aside.
-
-Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2,
-mobilenet_v3, shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
-
-GoogLeNet and Inception v3 learn with their auxiliary heads, which the model then lacks, where these
-start from random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
-
-Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume),
-NAME.log.jsonl (metrics), NAME.html (report). Ctrl-C finishes the step and saves; --resume goes on,
-also with more --time after a run whose time was up.
-
-Examples:
-  cygnet train photos/
-  cygnet train photos/ --train head --out birds.safetensors
-  cygnet train photos/ --network ghostnet_100 --time 30m
-  cygnet train cifar10.tar.xz --network shufflenet_v2_x1_0 --from scratch --epochs 20
-  cygnet train photos/ --recipe finetune --set optimizer.rate=0.003 --set mix.mixup=0.2
-  cygnet train --recipe finetune --print-recipe > mine.toml
-  cygnet train --print-recipe model.safetensors";
-
 #[derive(Args)]
 pub(crate) struct Train {
     /// The labelled photos; with --print-recipe perhaps a model file

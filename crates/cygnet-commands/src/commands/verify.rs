@@ -1,16 +1,15 @@
-use anyhow::Context;
-use cygnet::runtime::{Level, PlanOptions};
+use cygnet::runtime::PlanOptions;
 use cygnet::verify::{self, Outcome, verify as check};
 
 use crate::args::{Executor, Verify};
-use crate::output::{self, BAD, GOOD, styled};
+use crate::output::{self, BAD, GOOD, end_of, plain, styled};
 use crate::progress;
 
 pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
     let executor = match args.executor {
         Executor::Reference => verify::Executor::Reference,
         Executor::Runtime => {
-            let level = Level::chosen().map_err(anyhow::Error::msg).context("CYGNET_ISA")?;
+            let level = super::level()?;
             verify::Executor::Runtime(PlanOptions { level, strict: !args.fast, features: false })
         }
     };
@@ -23,15 +22,20 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
         bar.suspend(|| if args.json { output::json(&outcome) } else { print(&outcome) })?;
     }
     bar.finish_and_clear();
-    eprintln!("{passed} of {} pass", args.files.len());
+    output::talk(&format!("{passed} of {} pass", args.files.len()));
     Ok(passed == args.files.len())
 }
 
 fn print(outcome: &Outcome) -> std::io::Result<()> {
     let verdict = if outcome.pass { styled(GOOD, "pass") } else { styled(BAD, "FAIL") };
-    let name = output::plain(&outcome.file);
     let difference = outcome.max_rel_diff.map_or_else(|| "       ".into(), |diff| format!("{diff:7.1e}"));
     let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
-    let why = layer.chain(outcome.error.clone()).collect::<Vec<_>>().join("  ");
+    let why = layer.chain(outcome.error.clone()).map(|text| plain(&text)).collect::<Vec<_>>().join("  ");
+    let name = plain(&outcome.file);
+    let name =
+        output::width().map_or(name.clone(), |columns| end_of(&name, columns.saturating_sub(BEFORE_NAME)));
     output::line(format!("{verdict}  {difference}  {name}  {why}").trim_end())
 }
+
+/// Columns before the name of a file.
+const BEFORE_NAME: usize = 15;

@@ -15,7 +15,7 @@ use cygnet::weights::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Bench, BenchWeights};
-use crate::output;
+use crate::output::{self, Column};
 use crate::progress::Download;
 
 /// What the new process says.
@@ -48,11 +48,46 @@ pub(super) struct Cold {
     peak_rss_bytes: u64,
 }
 
+pub(super) const FIELDS: [&str; 12] = [
+    "model",
+    "threads",
+    "isa",
+    "strict",
+    "runs",
+    "median_ms",
+    "min_ms",
+    "p95_ms",
+    "load_ms",
+    "plan_ms",
+    "run_ms",
+    "peak_rss_bytes",
+];
+
+impl Cold {
+    /// Its values, in the order of [`FIELDS`].
+    pub(super) fn fields(&self) -> [String; 12] {
+        [
+            self.model.clone(),
+            self.threads.map_or_else(String::new, |threads| threads.to_string()),
+            self.isa.into(),
+            self.strict.to_string(),
+            self.runs.to_string(),
+            self.median_ms.to_string(),
+            self.min_ms.to_string(),
+            self.p95_ms.to_string(),
+            self.load_ms.to_string(),
+            self.plan_ms.to_string(),
+            self.run_ms.to_string(),
+            self.peak_rss_bytes.to_string(),
+        ]
+    }
+}
+
 pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::Result<Cold> {
     if args.weights == Some(BenchWeights::Random) {
         bail!("--cold loads weights from a file; leave out --weights random");
     }
-    let id = Model::load(name, &Cache::from_env()?, &mut Download::default())?.id;
+    let id = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?.id;
     let mut firsts: Vec<First> = Vec::new();
     let runs = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?.len();
     let firsts = firsts.split_off(firsts.len() - runs);
@@ -64,7 +99,7 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
     let median = |of: fn(&First) -> f64| quantile(&sorted(of), 0.5);
     let times = sorted(|first| first.cold_ms);
     Ok(Cold {
-        model: id,
+        model: crate::commands::name_of(name, &id),
         threads: options.threads,
         isa: options.plan.level.name(),
         strict: options.plan.strict,
@@ -117,7 +152,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
         start = now;
         ms
     };
-    let model = Model::load(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
+    let model = Model::load_with(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
     let image = vec![0.5; graph.input_shape().iter().product()];
@@ -146,26 +181,26 @@ pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
     if colds.is_empty() {
         return Ok(());
     }
-    let headings = [
-        "network",
-        "isa",
-        "cold ms",
-        "min ms",
-        "p95 ms",
-        "start",
-        "load",
-        "plan",
-        "first run",
-        "peak RSS MB",
+    let columns = [
+        Column::name("network"),
+        Column::word("isa"),
+        Column::number("cold ms"),
+        Column::number("min ms"),
+        Column::number("p95 ms"),
+        Column::number("start"),
+        Column::number("load"),
+        Column::number("plan"),
+        Column::number("first run"),
+        Column::number("peak RSS MB"),
     ];
     let row = |cold: &Cold| {
         let start = cold.median_ms - cold.load_ms - cold.plan_ms - cold.run_ms;
         let parts =
             [cold.median_ms, cold.min_ms, cold.p95_ms, start, cold.load_ms, cold.plan_ms, cold.run_ms];
-        let mut row = vec![output::end_of(&cold.model, 22), cold.isa.into()];
+        let mut row = vec![output::plain(&cold.model), cold.isa.into()];
         row.extend(parts.map(|ms| format!("{ms:.1}")));
         row.push(format!("{:.1}", cold.peak_rss_bytes as f64 / 1e6));
         row
     };
-    output::table(&headings, &[2, 3, 4, 5, 6, 7, 8, 9], colds.iter().map(row).collect())
+    output::table_of(&columns, colds.iter().map(row).collect())
 }

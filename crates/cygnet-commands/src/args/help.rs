@@ -1,0 +1,119 @@
+//! What stands below the options in the help of each command. Paragraphs are one line each, which is wrapped where it is
+//! shown; lines of examples and tables keep to 80 columns.
+
+pub(super) const CYGNET: &str = "\
+Environment:
+  CYGNET_CACHE    folder of fetched weights (else cygnet in the user's cache)
+  CYGNET_MIRROR   folders or URLs with weights by file name, tried first;
+                  separated by ;
+  CYGNET_OFFLINE  1: never use the network
+  CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
+  HTTPS_PROXY     proxy for downloads
+  NO_COLOR        no colours; CLICOLOR_FORCE=1: colours in pipes too
+
+Results go to standard output, everything else to standard error. On a terminal tables fit its width; in pipes \
+and files nothing is cut.
+
+Exit codes:
+  0    all went well
+  1    something failed, or some of many things: standard error says which
+  2    the command line is wrong
+  130  training was interrupted; its state is saved";
+
+pub(super) const CLASSIFY: &str = "\
+Examples:
+  cygnet classify photo.jpg
+  cygnet classify -m ghostnet_100 -k 3 photos/ 'more/*.png'
+  cygnet classify --json - < photo.jpg
+  cygnet classify --csv photos/ > guesses.csv
+
+A photo that cannot be read does not end the rest: with --json its line is {\"path\": …, \"error\": …}, with --csv \
+its line has an error, and the exit code is 1.";
+
+pub(super) const LIST: &str = "\
+Examples:
+  cygnet list --family mobilenetv3
+  cygnet list --json | jq -r 'select(.macs < 1e8) | .id'";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  cygnet show mobilenet_v2
+  cygnet show mobilenet_v2_0.6 --image 160 --layers
+  cygnet show shufflenet_v2_x1_0 --plan
+  cygnet show model.safetensors --json
+  cygnet show mobilenet_v2 --csv > layers.csv";
+
+pub(super) const PULL: &str = "\
+Examples:
+  cygnet pull mobilenet_v2
+  cygnet pull timm/mobilenetv2_100.ra_in1k";
+
+pub(super) const TRAIN: &str = "\
+DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/; a .csv or \
+.tsv of paths and labels, with headings (path, label, perhaps split) or without; a .tar, .tar.gz or .tar.xz of such \
+folders; or IDX files (MNIST). Without pictures for validation a share of each class is set aside.
+
+Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2, mobilenet_v3, \
+shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
+
+GoogLeNet and Inception v3 learn with their auxiliary heads, which the model then lacks, where these start from \
+random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
+
+Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
+(metrics), NAME.html (report). Ctrl-C finishes the step and saves; --resume goes on, also with more --time after a \
+run whose time was up.
+
+Examples:
+  cygnet train photos/
+  cygnet train photos/ --train head --out birds.safetensors
+  cygnet train photos/ --network ghostnet_100 --time 30m
+  cygnet train cifar10.tar.xz --network shufflenet_v2 --from scratch
+  cygnet train photos/ --recipe finetune --set mix.mixup=0.2
+  cygnet train --recipe finetune --print-recipe > mine.toml
+  cygnet train --print-recipe model.safetensors";
+
+pub(super) const EVAL: &str = "\
+DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of which the test \
+pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \
+or index.
+
+Examples:
+  cygnet eval -m mobilenet_v2 imagenet/val
+  cygnet eval -m mine.safetensors test/ --json
+  cygnet eval -m mine.safetensors photos.tar.xz";
+
+pub(super) const CONVERT: &str = "\
+Examples:
+  cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
+  cygnet convert mine.pth mine.safetensors -n shufflenet_v2_x1_0
+  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10";
+
+pub(super) const BENCH: &str = "\
+Examples:
+  cygnet bench mobilenet_v2 ghostnet_100
+  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json
+  cygnet bench mobilenet_v2 -j 2 --batch 8
+  cygnet bench mobilenet_v2 --layers
+  cygnet bench model.safetensors --cold";
+
+pub(super) const KERNELS: &str = "\
+Examples:
+  cygnet kernels --json
+  CYGNET_ISA=avx2 cygnet kernels";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  cygnet verify goldens/inference/*.json
+  CYGNET_ISA=scalar cygnet verify --fast goldens/inference/*.json";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  cygnet completions bash > ~/.local/share/bash-completion/completions/cygnet
+  cygnet completions zsh > ~/.zfunc/_cygnet
+  cygnet completions fish > ~/.config/fish/completions/cygnet.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  cygnet man | man -l -
+  cygnet man classify | man -l -
+  cygnet man --out ~/.local/share/man/man1";

@@ -1,0 +1,21 @@
+//! Limits on what a file may ask for, which options raise.
+
+use clap::Args;
+
+use super::values::quantity;
+
+/// Limits on pictures.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct PictureLimits {
+    /// Most pixels of a picture, such as 500M; larger ones are refused
+    #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
+    pub(crate) max_pixels: Option<u64>,
+}
+
+/// Limits on the network in a model file.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct GraphLimits {
+    /// Most multiply-accumulates of a model file's network, such as 2T; larger ones are refused
+    #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
+    pub(crate) max_macs: Option<u64>,
+}

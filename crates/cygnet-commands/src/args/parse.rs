@@ -1,0 +1,82 @@
+//! From a command line to what it asks for, or to what is wrong with it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
+use cygnet::runtime::Level;
+
+use super::Cli;
+use crate::output::{self, plain};
+
+/// What others call an option, and what it is called here; the first that a command has is proposed.
+const SYNONYMS: [(&str, &[&str]); 16] = [
+    ("--model", &["--network"]),
+    ("--network", &["--model"]),
+    ("--weights", &["--model", "--from"]),
+    ("--arch", &["--network", "--model"]),
+    ("--topk", &["--top"]),
+    ("--workers", &["--threads"]),
+    ("--jobs", &["--threads"]),
+    ("--imgsz", &["--image"]),
+    ("--img-size", &["--image"]),
+    ("--size", &["--image"]),
+    ("--batch-size", &["--batch"]),
+    ("--num-classes", &["--classes"]),
+    ("--output", &["--out"]),
+    ("--force", &["--overwrite"]),
+    ("--pretrained", &["--from", "--weights"]),
+    ("--silent", &["--quiet"]),
+];
+
+/// The command with its options; `commit` is what it was built from.
+pub(crate) fn command(commit: Option<&str>) -> clap::Command {
+    let version = env!("CARGO_PKG_VERSION");
+    let built = commit.map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"));
+    let used = Level::chosen().unwrap_or_else(|_| Level::best()).name();
+    let sets = Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
+    let long = format!("{built}\ninstruction set: {used}, of {sets}");
+    Cli::command().long_version(&*long.leak())
+}
+
+/// What this process's arguments ask for, or, once it is told what is wrong with them, the code to exit with. Help and
+/// version are told likewise.
+pub(crate) fn parse(commit: Option<&str>) -> Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut command = command(commit);
+    let matches = command.try_get_matches_from_mut(&arguments);
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
+        advise(&mut error, &command, &arguments);
+        if arguments.iter().map(|argument| argument.to_string_lossy()).all(|text| plain(&text) == text) {
+            _ = error.print();
+        } else {
+            let text = error.render().to_string();
+            output::error(text.trim_start_matches("error: ").trim_end());
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// Adds what an option that others have is called here.
+fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsString]) {
+    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some() {
+        return;
+    }
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return };
+    let called = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument));
+    let (Some(called), Some((_, names))) = (called, SYNONYMS.iter().find(|(name, _)| name == typed)) else {
+        return;
+    };
+    let has =
+        |name: &&&str| called.get_arguments().any(|argument| argument.get_long() == name.strip_prefix("--"));
+    let takes_networks =
+        called.get_positionals().any(|argument| ["network", "models"].contains(&argument.get_id().as_str()));
+    if let Some(name) = names.iter().find(has) {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String((*name).into()));
+    } else if takes_networks && ["--model", "--network", "--arch", "--weights"].contains(&typed.as_str()) {
+        let advice =
+            format!("networks are named without an option: cygnet {} mobilenet_v2", called.get_name());
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
+    }
+}

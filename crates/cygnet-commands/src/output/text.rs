@@ -1,0 +1,138 @@
+//! Texts: what is safe to print, what fits, how numbers are written.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::{BAR, STYLES, styled};
+
+/// Whether a character steers a terminal or the order in which text is read, or cannot be seen.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Foreign text without characters that steer: control characters, those that turn the direction of reading, and
+/// those that cannot be seen become U+FFFD.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text in which nothing steers but ends of lines and the program's own styles.
+pub(crate) fn guarded(text: &str) -> String {
+    if !text.chars().any(|c| c != '\n' && steers(c)) {
+        return text.to_owned();
+    }
+    let marks: Vec<String> = STYLES
+        .iter()
+        .flat_map(|style| [style.render().to_string(), style.render_reset().to_string()])
+        .collect();
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = match marks.iter().find(|mark| !mark.is_empty() && rest.starts_with(mark.as_str())) {
+            Some(mark) => {
+                safe.push_str(mark);
+                mark.len()
+            }
+            None => {
+                safe.push(if c != '\n' && steers(c) { '\u{fffd}' } else { c });
+                c.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    safe
+}
+
+/// JSON text in which what steers is written as escapes: it means the same.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// A count with a unit prefix and three digits: `3.50 M`.
+pub(crate) fn count(n: u64) -> String {
+    let (value, unit) = match n {
+        0..1_000 => return n.to_string(),
+        1_000..1_000_000 => (n as f64 / 1e3, "k"),
+        1_000_000..1_000_000_000 => (n as f64 / 1e6, "M"),
+        _ => (n as f64 / 1e9, "G"),
+    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// A shape as `3x224x224`.
+pub(crate) fn shape(dims: &[usize]) -> String {
+    dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// The start of a text that is wider than `width` columns.
+pub(crate) fn start_of(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.into();
+    }
+    let mut kept: String = fitting(text.chars(), width).collect();
+    kept.push('…');
+    kept
+}
+
+/// The end of a name that is wider than `width` columns: it tells more than the start.
+pub(crate) fn end_of(name: &str, width: usize) -> String {
+    if name.width() <= width {
+        return name.into();
+    }
+    let mut kept: Vec<char> = fitting(name.chars().rev(), width).collect();
+    kept.push('…');
+    kept.into_iter().rev().collect()
+}
+
+/// The characters that fit `width` columns beside a sign that there are more.
+fn fitting(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
+    let mut taken = 1;
+    chars.take_while(move |c| {
+        taken += c.width().unwrap_or(0);
+        taken <= width
+    })
+}
+
+/// Values in lines of at most `width` columns, as many in each as fit; one that is wider than a line fills several.
+pub(crate) fn wrapped(values: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for value in values {
+        if let Some(line) = lines.last_mut().filter(|line| line.width() + 2 + value.width() <= width) {
+            *line += &format!("  {value}");
+            continue;
+        }
+        let mut line = String::new();
+        for c in value.chars() {
+            if line.width() + c.width().unwrap_or(0) > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            line.push(c);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// A bar of `width` characters filled to `share`.
+pub(crate) fn bar(share: f32, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (share.clamp(0.0, 1.0) * (width * 8) as f32).round() as usize;
+    let bar = format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8]);
+    let empty = width - bar.chars().count();
+    format!("{}{}", styled(BAR, &bar), " ".repeat(empty))
+}
