@@ -37,6 +37,8 @@ fn checked_out() -> Option<String> {
     if let Some(commit) = watched(&git.join(branch)) {
         return Some(commit.trim().to_owned());
     }
+    // The log grows with each commit, also when a branch of its own file comes to be.
+    watched(&git.join("logs/HEAD"));
     let packed = watched(&git.join("packed-refs"))?;
     packed.lines().find_map(|line| line.strip_suffix(branch)).map(|commit| commit.trim().to_owned())
 }

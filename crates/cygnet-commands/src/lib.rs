@@ -1,4 +1,5 @@
-//! The command `cygnet`: parse, call, print.
+//! The command `cygnet`: parse, call, print. All that is printed goes through `output`.
+#![warn(clippy::print_stderr, clippy::disallowed_macros)]
 
 mod args;
 mod commands;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-pub(crate) use table::{Column, table, table_of};
+pub(crate) use table::{Column, table};
 pub(crate) use text::{bar, count, end_of, escaped, guarded, plain, shape, start_of, wrapped};
 
 /// For headings and names.
@@ -104,6 +104,11 @@ pub(crate) fn talk(text: &str) {
     if !is_quiet() {
         say(text);
     }
+}
+
+/// Warns on standard error.
+pub(crate) fn warning(text: &str) {
+    say(&format!("{} {}", styled(BAD, "warning:"), paragraphs(text)));
 }
 
 /// Tells an error on standard error.

@@ -214,7 +214,7 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
             format!("{}B", count(t.weight_bytes as u64)),
         ]
     };
-    output::table_of(&columns, timings.iter().map(row).collect())?;
+    output::table(&columns, timings.iter().map(row).collect())?;
     let images =
         if first.batch == 1 { "one image a run".into() } else { format!("{} images a run", first.batch) };
     let peak = timings.iter().map(|timing| timing.peak_gflops).fold(0.0, f64::max);
@@ -269,7 +269,7 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
         Column::word("bound"),
         Column::number("% bound"),
     ];
-    output::table_of(&columns, groups.iter().map(row).collect())?;
+    output::table(&columns, groups.iter().map(row).collect())?;
     let ms: f64 = steps.iter().map(|step| step.ms).sum();
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };

@@ -129,14 +129,11 @@ impl<'a> Report<'a> {
 /// Columns before the label of a guess.
 const BEFORE_LABEL: usize = 37;
 
-/// Columns of labels where nothing limits them.
-const LABEL: usize = 60;
-
 fn print(path: &str, answer: &Answer) -> io::Result<()> {
     let ms = &answer.ms;
     let times = format!("decode {:.1} ms, prepare {:.1} ms, infer {:.1} ms", ms.decode, ms.prepare, ms.infer);
     let mut name = plain(path);
-    let mut room = LABEL;
+    let mut room = usize::MAX;
     if let Some(columns) = output::width() {
         name = end_of(&name, columns.saturating_sub(times.len() + 2));
         room = columns.saturating_sub(BEFORE_LABEL);

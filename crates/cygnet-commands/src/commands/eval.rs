@@ -91,12 +91,12 @@ fn confusion(result: &Evaluation) -> std::io::Result<()> {
             let cells = classes.iter().map(|guess| cell(result.confusion[*class][*guess]));
             [start_of(&label(*class), ROW)].into_iter().chain(cells).collect()
         };
-        return output::table_of(&headings, classes.iter().map(row).collect());
+        return output::table(&headings, classes.iter().map(row).collect());
     }
     if result.confused.is_empty() {
         return Ok(());
     }
     let row = |pair: &cygnet::Confused| vec![plain(&pair.class), plain(&pair.guess), pair.count.to_string()];
     let headings = [Column::text("right"), Column::text("guess"), Column::number("photos")];
-    output::table_of(&headings, result.confused.iter().map(row).collect())
+    output::table(&headings, result.confused.iter().map(row).collect())
 }

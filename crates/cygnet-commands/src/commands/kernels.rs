@@ -50,7 +50,7 @@ pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
         Column::word("supported"),
         Column::word("used"),
     ];
-    output::table_of(&columns, lines.iter().map(row).collect())?;
+    output::table(&columns, lines.iter().map(row).collect())?;
     let best = Level::best();
     let why = match std::env::var("CYGNET_ISA") {
         Ok(cap) if !cap.is_empty() => format!("CYGNET_ISA={cap}, this CPU's best is {}", best.name()),

@@ -1,9 +1,12 @@
+use std::cmp::Ordering;
+use std::io;
+
 use anyhow::bail;
 use cygnet::zoo::{Family, networks};
 use serde::Serialize;
 
 use crate::args::List;
-use crate::output::{self, count};
+use crate::output::{self, Column, count};
 
 #[derive(Serialize)]
 struct Line {
@@ -78,6 +81,9 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
     if args.json {
         return lines.iter().try_for_each(output::json).map(|()| true).map_err(Into::into);
     }
+    if args.csv {
+        return csv(&lines).map(|()| true).map_err(Into::into);
+    }
     let rows = lines.into_iter().map(|line| {
         let best = line.checkpoints.iter().filter_map(|weights| weights.top1).reduce(f32::max);
         vec![
@@ -90,7 +96,46 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
             best.map_or_else(String::new, |top1| format!("{top1:.1}")),
         ]
     });
-    let headings = ["id", "family", "flavour", "params", "MACs", "side", "top-1"];
-    output::table(&headings, &[3, 4, 5, 6], rows.collect())?;
+    let columns = [
+        Column::word("id"),
+        Column::text("family").spare(),
+        Column::text("flavour"),
+        Column::number("params"),
+        Column::number("MACs"),
+        Column::number("side"),
+        Column::number("top-1"),
+    ];
+    output::table(&columns, rows.collect())?;
     Ok(true)
+}
+
+fn csv(lines: &[Line]) -> io::Result<()> {
+    output::csv([
+        "id",
+        "family",
+        "flavour",
+        "params",
+        "macs",
+        "activations",
+        "side",
+        "weights",
+        "top1",
+        "top5",
+    ])?;
+    lines.iter().try_for_each(|line| {
+        let best =
+            line.checkpoints.iter().max_by(|a, b| a.top1.partial_cmp(&b.top1).unwrap_or(Ordering::Equal));
+        let figure = |of: fn(&Weights) -> Option<f32>| {
+            best.and_then(of).map_or_else(String::new, |top| top.to_string())
+        };
+        let numbers = [line.params, line.macs, line.activations].map(|number| number.to_string());
+        let texts = [line.id.clone(), line.family.clone(), line.flavour.into()];
+        let rest = [
+            line.input[1].to_string(),
+            best.map_or_else(String::new, |weights| weights.tag.into()),
+            figure(|weights| weights.top1),
+            figure(|weights| weights.top5),
+        ];
+        output::csv(texts.into_iter().chain(numbers).chain(rest))
+    })
 }

@@ -60,6 +60,6 @@ fn name(command: &clap::Command) -> &str {
 
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    Page::new(command.clone().name(name(command).to_owned().leak() as &str)).render(&mut text)?;
+    Page::new(command.clone()).render(&mut text)?;
     Ok(text)
 }

@@ -75,7 +75,11 @@ impl Card {
             };
             list("accuracy", &[format!("top-1 {top1:.2} %{top5}"), format!("on {dataset}")])?;
         }
-        list("labels", &self.labels)?;
+        let mut labels = self.labels[..self.labels.len().min(LABELS)].to_vec();
+        if self.labels.len() > LABELS {
+            labels.push(format!("and {} more, which --json tells", self.labels.len() - LABELS));
+        }
+        list("labels", &labels)?;
         list("recipe", &self.recipe.as_ref().map_or_else(Vec::new, settings))?;
         for (name, value) in [("source", &self.source), ("licence", &self.licence)] {
             list(name, value.as_slice())?;
@@ -83,6 +87,9 @@ impl Card {
         Ok(())
     }
 }
+
+/// The most labels that people are shown.
+const LABELS: usize = 20;
 
 /// The plain settings of a recipe.
 fn settings(recipe: &serde_json::Value) -> Vec<String> {
@@ -346,7 +353,7 @@ fn print(line: &Line) -> anyhow::Result<()> {
             Column::number("params"),
             Column::number("MACs"),
         ];
-        output::table_of(&columns, rows.collect())?;
+        output::table(&columns, rows.collect())?;
     }
     line.plan.as_ref().map_or(Ok(()), print_plan)
 }
@@ -360,8 +367,8 @@ fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
-    let room =
-        output::width().map_or(usize::MAX, |columns| columns.saturating_sub(kernel + output + rules + 6));
+    let wide = output::width().unwrap_or(usize::MAX);
+    let room = wide.saturating_sub(kernel + output + rules + 6);
     let width = name.min(room.max(9));
     let start = kernel + output + width + 6;
     output::line("")?;
@@ -369,7 +376,7 @@ fn print_plan(plan: &Planned) -> anyhow::Result<()> {
         let name = output::end_of(name, width);
         let mut line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  ");
         for (i, rule) in rules.split_inclusive(", ").enumerate() {
-            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > output::columns() {
+            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > wide {
                 output::line(line.trim_end())?;
                 line = " ".repeat(start);
             }

@@ -252,7 +252,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let data = data?;
     warn(&data);
     if let Some(reason) = &trainee.without_heads {
-        anstream::eprintln!("auxiliary heads are left out: {reason}");
+        output::talk(&format!("auxiliary heads are left out: {reason}"));
     }
 
     let name = data_path
@@ -295,7 +295,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        bar.suspend(|| anstream::eprintln!("finishing the step; Ctrl-C again ends at once"));
+        bar.suspend(|| output::talk("finishing the step; Ctrl-C again ends at once"));
     })
     .context("cannot watch for Ctrl-C")?;
     let mut log = JsonLog::new(&files.log(), args.resume, 10)?;
@@ -307,7 +307,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let outcome = outcome?;
 
     if outcome.ended == Ended::Interrupted {
-        anstream::eprintln!("stopped and saved; go on with --resume");
+        output::talk("stopped and saved; go on with --resume");
         if args.json {
             summary(&outcome, &files, None)?;
         }
@@ -345,26 +345,23 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
 
 fn warn(data: &TrainData) {
     const MOST: usize = 20;
-    let warning = styled(output::BAD, "warning:");
     for (name, reason) in data.unreadable.iter().take(MOST) {
-        anstream::eprintln!("{warning} {}: {reason}; left out", output::plain(name));
+        output::warning(&format!("{name}: {reason}; left out"));
     }
     if data.unreadable.len() > MOST {
-        anstream::eprintln!("{warning} {} more files cannot be read; left out", data.unreadable.len() - MOST);
+        output::warning(&format!("{} more files cannot be read; left out", data.unreadable.len() - MOST));
     }
     if let Some((theirs, ours)) = data.duplicates.first() {
-        anstream::eprintln!(
-            "{warning} {} pictures for validation or test are also trained on, which flatters the accuracy: {} is {}{}",
+        output::warning(&format!(
+            "{} pictures for validation or test are also trained on, which flatters the accuracy: {} is {}{}",
             data.duplicates.len(),
-            output::plain(theirs),
-            output::plain(ours),
+            theirs,
+            ours,
             if data.duplicates.len() > 1 { ", and so on" } else { "" }
-        );
+        ));
     }
     if data.validation.samples().is_empty() {
-        anstream::eprintln!(
-            "{warning} no pictures for validation; the last weights will be kept, not the best"
-        );
+        output::warning("no pictures for validation; the last weights will be kept, not the best");
         return;
     }
     let unseen = data.without_validation();
@@ -373,10 +370,10 @@ fn warn(data: &TrainData) {
             0 => String::new(),
             more => format!(" and {more} other classes"),
         };
-        anstream::eprintln!(
-            "{warning} no pictures of class {}{more} for validation; the accuracy does not tell of them",
-            output::plain(first)
-        );
+        output::warning(&format!(
+            "no pictures of class {}{more} for validation; the accuracy does not tell of them",
+            first
+        ));
     }
 }
 
@@ -404,9 +401,9 @@ fn tell(outcome: &Outcome, files: &RunFiles, facts: &[(String, String)]) -> std:
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), outcome.best))?;
     for (name, value) in facts {
-        output::line(&format!("  {}  {value}", styled(STRONG, &format!("{name:<20}"))))?;
+        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), output::plain(value)))?;
     }
-    output::line(&format!("{}  report {}", files.model.display(), files.report().display()))
+    output::line(&output::plain(&format!("{}  report {}", files.model.display(), files.report().display())))
 }
 
 /// Tells several.
@@ -437,7 +434,7 @@ struct Screen {
 
 impl Screen {
     fn new(json: bool, stop: Arc<AtomicBool>) -> Screen {
-        let bar = ProgressBar::new(0);
+        let bar = crate::progress::shown(Some(0));
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:20} {msg}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
@@ -472,7 +469,7 @@ impl Callback for Screen {
         if info.parts > 1 {
             _ = write!(text, " in {} parts", info.parts);
         }
-        self.bar.suspend(|| anstream::eprintln!("{}", styled(FAINT, &text)));
+        self.bar.suspend(|| output::talk(&styled(FAINT, &text)));
     }
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
@@ -514,7 +511,7 @@ impl Callback for Screen {
         if report.best {
             _ = write!(text, "  {}", styled(GOOD, "best"));
         }
-        self.bar.suspend(|| anstream::eprintln!("{text}"));
+        self.bar.suspend(|| output::talk(&text));
         Ok(())
     }
 }

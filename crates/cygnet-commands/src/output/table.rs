@@ -67,16 +67,8 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Prints rows under headings; columns named in `right` hold numbers.
-pub(crate) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let number = |i: usize| right.contains(&i);
-    let column = |i, heading| if number(i) { Column::number(heading) } else { Column::text(heading) };
-    let columns: Vec<Column> = headings.iter().enumerate().map(|(i, heading)| column(i, heading)).collect();
-    table_of(&columns, rows)
-}
-
-/// Prints rows, within the width of the terminal where there is one.
-pub(crate) fn table_of(columns: &[Column], rows: Vec<Vec<String>>) -> io::Result<()> {
+/// Prints rows under headings, within the width of the terminal where there is one.
+pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> io::Result<()> {
     let text = laid_out(columns, rows, width());
     line(&text)
 }

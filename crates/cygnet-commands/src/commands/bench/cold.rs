@@ -202,5 +202,5 @@ pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
         row.push(format!("{:.1}", cold.peak_rss_bytes as f64 / 1e6));
         row
     };
-    output::table_of(&columns, colds.iter().map(row).collect())
+    output::table(&columns, colds.iter().map(row).collect())
 }
