@@ -91,6 +91,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
         }
     };
     let graph = resized(args, graph)?;
+    super::note_small(name, &graph);
     let weights = weights.unwrap_or_else(|| random_weights(&graph));
     Ok((super::name_of(name, &id), graph, weights))
 }
