@@ -44,7 +44,9 @@ impl<'a> Archive<'a> {
         let zip = match ZipArchive::with_config(config, reader) {
             Ok(zip) => zip,
             Err(_) if unread.get() == 0 => {
-                return Err(WeightsError::Archive { reason: "its directory is larger than any checkpoint's" });
+                return Err(WeightsError::Archive {
+                    reason: "its directory is larger than any checkpoint's",
+                });
             }
             Err(ZipError::InvalidArchive(_)) if !has_end(file) => return Err(WeightsError::NoDirectory),
             Err(source) => return Err(damaged(source)),

@@ -123,9 +123,9 @@ fn parse_bytes(bytes: Bytes, key: Option<&str>) -> Result<Checkpoint, WeightsErr
     match &bytes[..] {
         [_, _, _, _, _, _, _, _, b'{', ..] if header_fits || bytes[0] != 0x80 => {
             let (tensors, metadata) = safetensors::parse_bytes(&bytes)?;
-            let names = class_names::KEYS.iter().find_map(|&key| {
-                class_names::of_json(&json::unique(metadata.get(key)?.as_bytes()).ok()?)
-            });
+            let names = class_names::KEYS
+                .iter()
+                .find_map(|&key| class_names::of_json(&json::unique(metadata.get(key)?.as_bytes()).ok()?));
             Checkpoint::whole(tensors, Format::Safetensors, metadata, names).under_some(key)
         }
         file if deep_compression::recognises(file) => {
@@ -173,7 +173,11 @@ impl Checkpoint {
             return Err(WeightsError::UnknownKey { key: key.into(), known });
         }
         self.tensors.retain(|name, _| is_within(name));
-        self.tensors = self.tensors.into_iter().map(|(name, tensor)| (name[key.len() + 1..].to_owned(), tensor)).collect();
+        self.tensors = self
+            .tensors
+            .into_iter()
+            .map(|(name, tensor)| (name[key.len() + 1..].to_owned(), tensor))
+            .collect();
         self.taken_key = Some(key.into());
         Ok(self)
     }

@@ -45,7 +45,9 @@ fn parse(bytes: &[u8]) -> Result<Vec<String>, WeightsError> {
         let value = json::unique(text.as_bytes()).map_err(WeightsError::Json)?;
         match of_json(&value) {
             Some(names) => names,
-            None => return wrong("is neither a list of names nor a table of names and the indices from 0 on"),
+            None => {
+                return wrong("is neither a list of names nor a table of names and the indices from 0 on");
+            }
         }
     } else {
         text.trim_end().lines().map(|line| line.trim().to_owned()).collect()

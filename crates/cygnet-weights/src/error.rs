@@ -231,7 +231,11 @@ pub enum WeightsError {
 }
 
 fn keys(known: &[String]) -> String {
-    if known.is_empty() { "there are no keys to choose from".into() } else { format!("there are {}", known.join(", ")) }
+    if known.is_empty() {
+        "there are no keys to choose from".into()
+    } else {
+        format!("there are {}", known.join(", "))
+    }
 }
 
 impl WeightsError {

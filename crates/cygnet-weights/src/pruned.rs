@@ -10,7 +10,8 @@ pub(crate) fn multiplied(tensors: Tensors) -> Tensors {
         let stem = name.strip_suffix(own)?;
         let other = tensors.get(&format!("{stem}{other}"))?;
         let product = format!("{stem}");
-        (!tensors.contains_key(&product) && other.shape() == tensors[name].shape()).then_some((product, other))
+        (!tensors.contains_key(&product) && other.shape() == tensors[name].shape())
+            .then_some((product, other))
     };
     let [own, other] = PARTS;
     if !tensors.keys().any(|name| sibling(name, [own, other]).is_some()) {
@@ -20,7 +21,10 @@ pub(crate) fn multiplied(tensors: Tensors) -> Tensors {
         if let Some((name, mask)) = sibling(name, [own, other]) {
             let values: Vec<f32> =
                 tensor.to_f32().iter().zip(&*mask.to_f32()).map(|(value, mask)| value * mask).collect();
-            return Some((name, Tensor::from_f32(tensor.shape(), &values).unwrap_or_else(|_| tensor.clone())));
+            return Some((
+                name,
+                Tensor::from_f32(tensor.shape(), &values).unwrap_or_else(|_| tensor.clone()),
+            ));
         }
         sibling(name, [other, own]).is_none().then(|| (name.clone(), tensor.clone()))
     };

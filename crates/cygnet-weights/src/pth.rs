@@ -201,4 +201,3 @@ fn read_view(view: &View, storage: &Bytes, budget: &mut usize) -> Result<Tensor,
     }
     over(data.into())
 }
-

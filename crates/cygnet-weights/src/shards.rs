@@ -15,7 +15,9 @@ const MAX_PARTS: usize = 1000;
 
 /// Whether these are the bytes of an index, and no safetensors file whose length starts with the same byte.
 pub(crate) fn is_index(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&b'{') && bytes.len() <= MAX_INDEX_BYTES && bytes.trim_ascii_end().last() == Some(&b'}')
+    bytes.first() == Some(&b'{')
+        && bytes.len() <= MAX_INDEX_BYTES
+        && bytes.trim_ascii_end().last() == Some(&b'}')
 }
 
 /// Reads the parts that the index at `path` names.

@@ -124,7 +124,8 @@ impl<'a: 'k, 'b: 'k, 'k> Choice<'a, 'b, 'k> {
                 let rest = if own == key { "" } else { within(key, own)? };
                 is_dict.then_some((own.len(), rest, value))
             };
-            let Some((length, rest, value)) = entries.iter().filter_map(step).max_by_key(|step| step.0) else {
+            let Some((length, rest, value)) = entries.iter().filter_map(step).max_by_key(|step| step.0)
+            else {
                 break;
             };
             self.keys.push(&key[..length]);
@@ -324,13 +325,18 @@ pub(crate) fn class_names(pickle: &Pickle<'_>) -> Option<Vec<String>> {
             for wanted in names::KEYS {
                 let hit = entries.iter().rev().find(|&&(key, _)| pickle.text(key) == Some(wanted));
                 let Some(&(_, value)) = hit else { continue };
-                let length = pickle.entries(value).map_or(0, <[_]>::len).max(pickle.items(value).map_or(0, <[_]>::len));
+                let length = pickle
+                    .entries(value)
+                    .map_or(0, <[_]>::len)
+                    .max(pickle.items(value).map_or(0, <[_]>::len));
                 left = left.checked_sub(length)?;
                 if let Some(names) = names_in(pickle, value) {
                     return Some(names);
                 }
             }
-            next.extend(entries.iter().map(|&(_, value)| value).filter(|&value| pickle.entries(value).is_some()));
+            next.extend(
+                entries.iter().map(|&(_, value)| value).filter(|&value| pickle.entries(value).is_some()),
+            );
         }
         level = next;
     }

@@ -49,6 +49,7 @@
 
 pub mod bench;
 mod classify;
+mod convert;
 mod error;
 mod evaluate;
 mod model;
@@ -57,6 +58,7 @@ pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, Guess, Timings};
+pub use convert::{Conversion, Converted};
 pub use error::Error;
 pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, network, preprocess, pull};

@@ -11,7 +11,7 @@ use cygnet_weights::{Cache, Numbers, Progress as Download};
 
 pub use cygnet_train::*;
 
-use crate::model::Heads;
+use crate::convert::Heads;
 use crate::{Error, Model, bench, network, preprocess};
 
 /// Weights to start from.

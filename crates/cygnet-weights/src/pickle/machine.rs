@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, mem::size_of, ops::Range};
 
-use super::{
-    EMPTY_TUPLE, FALSE, Id, MAX_STACK, MAX_VALUE_BYTES, NONE, Node, Pickle, TRUE,
-};
+use super::{EMPTY_TUPLE, FALSE, Id, MAX_STACK, MAX_VALUE_BYTES, NONE, Node, Pickle, TRUE};
 use crate::WeightsError;
 
 /// How much longer than its content a list may be while it grows.
@@ -395,7 +393,9 @@ fn held_bytes(node: &Node) -> usize {
         Node::Tuple(items) | Node::List(items) => size_of_val(&items[..]),
         Node::Dict(entries) | Node::Object(entries) => size_of_val(&entries[..]),
         Node::Decoded(bytes) => bytes.len(),
-        Node::View(view) => size_of_val(&**view) + size_of_val(&view.shape[..]) + size_of_val(&view.strides[..]),
+        Node::View(view) => {
+            size_of_val(&**view) + size_of_val(&view.shape[..]) + size_of_val(&view.strides[..])
+        }
         Node::None
         | Node::Bool(_)
         | Node::Int(_)

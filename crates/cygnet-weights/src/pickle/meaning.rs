@@ -27,12 +27,62 @@ pub(crate) enum Global {
 
 /// Modules of Python that run code, open files or connections: a checkpoint never names what is in them.
 const RUN_CODE: [&str; 56] = [
-    "__builtin__", "_ctypes", "_operator", "_pickle", "_posixsubprocess", "_thread", "asyncio", "bdb", "builtins",
-    "cPickle", "cProfile", "cffi", "code", "codeop", "commands", "concurrent", "ctypes", "dill", "distutils",
-    "doctest", "ensurepip", "fileinput", "ftplib", "gc", "http", "imp", "importlib", "inspect", "io", "joblib",
-    "linecache", "marshal", "multiprocessing", "nt", "operator", "os", "pdb", "pickle", "pip", "pkgutil",
-    "platform", "popen2", "posix", "profile", "pty", "runpy", "setuptools", "shutil", "smtplib", "socket",
-    "subprocess", "sys", "threading", "timeit", "urllib", "webbrowser",
+    "__builtin__",
+    "_ctypes",
+    "_operator",
+    "_pickle",
+    "_posixsubprocess",
+    "_thread",
+    "asyncio",
+    "bdb",
+    "builtins",
+    "cPickle",
+    "cProfile",
+    "cffi",
+    "code",
+    "codeop",
+    "commands",
+    "concurrent",
+    "ctypes",
+    "dill",
+    "distutils",
+    "doctest",
+    "ensurepip",
+    "fileinput",
+    "ftplib",
+    "gc",
+    "http",
+    "imp",
+    "importlib",
+    "inspect",
+    "io",
+    "joblib",
+    "linecache",
+    "marshal",
+    "multiprocessing",
+    "nt",
+    "operator",
+    "os",
+    "pdb",
+    "pickle",
+    "pip",
+    "pkgutil",
+    "platform",
+    "popen2",
+    "posix",
+    "profile",
+    "pty",
+    "runpy",
+    "setuptools",
+    "shutil",
+    "smtplib",
+    "socket",
+    "subprocess",
+    "sys",
+    "threading",
+    "timeit",
+    "urllib",
+    "webbrowser",
 ];
 /// Modules that networks are made of.
 const NETWORKS: [&str; 5] = ["torch.nn", "torch.fx", "torch.jit", "torchvision.models", "__torch__"];
@@ -89,14 +139,19 @@ impl Global {
 /// The element types and memory formats of PyTorch.
 fn is_torch_constant(name: &str) -> bool {
     let letters = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-    matches!(letters, "float" | "bfloat" | "int" | "uint" | "complex" | "qint" | "quint" | "bool" | "half" | "long")
-        || matches!(name, "strided" | "contiguous_format" | "channels_last" | "preserve_format" | "sparse_coo")
+    matches!(
+        letters,
+        "float" | "bfloat" | "int" | "uint" | "complex" | "qint" | "quint" | "bool" | "half" | "long"
+    ) || matches!(name, "strided" | "contiguous_format" | "channels_last" | "preserve_format" | "sparse_coo")
 }
 
 /// Whether the name is that of a NumPy class in small letters.
 fn is_numpy_scalar(name: &str) -> bool {
     let letters = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-    matches!(letters, "float" | "int" | "uint" | "complex" | "bool" | "str" | "bytes" | "object" | "longlong" | "intc")
+    matches!(
+        letters,
+        "float" | "int" | "uint" | "complex" | "bool" | "str" | "bytes" | "object" | "longlong" | "intc"
+    )
 }
 
 /// Whether the name is, by Python's convention, that of a class.
@@ -109,7 +164,9 @@ impl Machine<'_> {
     pub(super) fn global(&mut self, module: &str, name: &str) -> Result<(), WeightsError> {
         let shortened = |text: &str| text.chars().take(80).collect::<String>();
         let full = || format!("{}.{}", shortened(module), shortened(name));
-        let within = |root: &str| module.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let within = |root: &str| {
+            module.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         let global = match Global::known(module, name) {
             Some(global) => global,
             None if NETWORKS.into_iter().any(within) => {
@@ -118,7 +175,9 @@ impl Machine<'_> {
             }
             None if module == "torch._utils" && name.starts_with("_rebuild") => self.foreign(full())?,
             None if RUN_CODE.into_iter().any(within)
-                || (["torch", "numpy"].into_iter().any(within) && !is_class(name) && !is_numpy_scalar(name))
+                || (["torch", "numpy"].into_iter().any(within)
+                    && !is_class(name)
+                    && !is_numpy_scalar(name))
                 || (module == "torch" && name.ends_with("Storage")) =>
             {
                 return Err(WeightsError::RefusedGlobal { global: full() });
@@ -156,7 +215,8 @@ impl Machine<'_> {
             (Global::Foreign(name), _) => {
                 let name = &self.foreign[name];
                 if name.starts_with("torch._utils._rebuild") {
-                    return self.fail("a sparse, quantised or otherwise unusual tensor, which cygnet does not read");
+                    return self
+                        .fail("a sparse, quantised or otherwise unusual tensor, which cygnet does not read");
                 }
                 if !is_class(name) {
                     return Err(WeightsError::RefusedGlobal { global: name.clone() });
@@ -228,7 +288,8 @@ impl Machine<'_> {
         let Node::Storage(Storage { dtype, .. }) = self.pickle.nodes[storage] else { return None };
         let (shape, strides) = (self.pickle.sizes(shape)?, self.pickle.sizes(strides)?);
         let offset = self.pickle.index(offset)?;
-        (shape.len() == strides.len()).then(|| Node::View(Box::new(View { storage, dtype, offset, shape, strides })))
+        (shape.len() == strides.len())
+            .then(|| Node::View(Box::new(View { storage, dtype, offset, shape, strides })))
     }
 
     fn array_of(&self, data: Id, dtype: Id, shape: Id, column_major: bool) -> Option<Node> {
@@ -274,7 +335,9 @@ impl Machine<'_> {
                 self.charge(size_of_val(&entries[..]))?;
                 Node::Object(entries)
             }
-            (Node::Dict(_) | Node::List(_) | Node::Tuple(_) | Node::View(_) | Node::NumpyDtype(_), _) => return Ok(()),
+            (Node::Dict(_) | Node::List(_) | Node::Tuple(_) | Node::View(_) | Node::NumpyDtype(_), _) => {
+                return Ok(());
+            }
             _ => return self.fail("state for something that has none"),
         };
         self.pickle.nodes[top] = node;
