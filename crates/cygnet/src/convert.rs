@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::Graph;
 use cygnet_image::Preprocess;
 use cygnet_weights::{
-    Accuracy, Checkpoint, FileWeights, Head, Located, Mismatch, ModelRecord, Naming, Tensors, fit,
+    Accuracy, Checkpoint, FileWeights, Format, Head, Located, Mismatch, ModelRecord, Naming, Tensors, fit,
     is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
 };
-use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
 use crate::model::{exact, network, preprocess};
@@ -110,11 +109,24 @@ impl Conversion {
         let published = published_as(path)
             .filter(|published| named.as_ref().is_none_or(|named| named.id == published.id));
         let proven = published.as_ref().and_then(|published| published.checkpoint);
+        let mut told_by_name = None;
         let network = match named {
             Some(named) => Network { checkpoint: named.checkpoint.or(proven), ..named },
-            None => published.map_or_else(|| recognise(path, checkpoint), Ok)?,
+            None => {
+                let (network, others) = published
+                    .map_or_else(|| recognise(path, checkpoint), |network| Ok((network, Vec::new())))?;
+                if !others.is_empty() {
+                    told_by_name = Some(format!(
+                        "it is taken for {}, whose names these are, not for {} with the same shapes: --network chooses",
+                        network.id,
+                        others.join(", ")
+                    ));
+                }
+                network
+            }
         };
         let mut converted = from_checkpoint(path, checkpoint, &network, proven, self.classes, heads)?;
+        converted.notes.extend(told_by_name);
         let taken = checkpoint.taken_key.as_deref().unwrap_or_default();
         if !checkpoint.other_keys.is_empty() {
             let others = checkpoint.other_keys.join(", ");
@@ -203,21 +215,30 @@ fn published_as(path: &Path) -> Option<Network> {
 }
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-fn namings(network: &Network, graph: &Graph) -> Vec<Naming> {
-    let maps = std::iter::once(&SAME_KEYS).chain(network.key_maps());
+fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
     let naming = |map: &'static KeyMap| Naming {
         key: Box::new(move |name| map.key(name)),
         channels_last: map.channels_last,
         prefix: String::new(),
     };
-    maps.map(naming).chain([naming_by_execution(graph)]).collect()
+    let sources = network.key_maps().into_iter().map(|map| (Some(map), naming(map)));
+    std::iter::once((None, Naming::own()))
+        .chain(sources)
+        .chain([(None, naming_by_execution(graph))])
+        .collect()
 }
 
-/// The one network whose tensors these are. Of several, those count that name their tensors so, before those that other
-/// sources name so; of equal graphs the first of the zoo.
-fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
+/// The network of the tensors of a file in the format of Deep Compression.
+const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
+
+/// The one network whose tensors these are, and those of the same names and shapes that it was told from: a network
+/// whose sources all use other names is not meant by its own. Of equal graphs the first of the zoo counts.
+fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network, Vec<String>), Error> {
+    if checkpoint.format == Format::DeepCompression {
+        return Ok((network(DEEP_COMPRESSION)?, Vec::new()));
+    }
     let tensors = &checkpoint.tensors;
-    let mut found: Vec<(usize, Network, Graph)> = Vec::new();
+    let mut found: Vec<(bool, Network, Graph)> = Vec::new();
     for network in cygnet_zoo::networks() {
         let Ok(plain) = network.build() else { continue };
         let fits = |naming: Naming| {
@@ -226,21 +247,26 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
             naming.covers(&plain, tensors)
                 && graph.is_ok_and(|graph| fit(&graph, tensors, &naming, Head::Keep).is_ok())
         };
-        if let Some(rank) = namings(&network, &plain).into_iter().position(fits) {
-            found.push((rank, network, plain));
+        let mut namings = namings(&network, &plain).into_iter();
+        if namings.next().is_some_and(|(_, own)| fits(own)) {
+            found.push((uses_own_names(&network), network, plain));
+        } else if namings.any(|(_, naming)| fits(naming)) {
+            found.push((true, network, plain));
         }
     }
-    let best = found.iter().map(|(rank, ..)| usize::from(*rank > 0)).min();
-    found.retain(|(rank, ..)| Some(usize::from(*rank > 0)) == best);
+    let is_told = found.iter().any(|(used, ..)| *used);
     let mut distinct: Vec<(Network, Graph)> = Vec::new();
-    for (_, network, graph) in found {
-        if !distinct.iter().any(|(_, other)| same(other, &graph)) {
+    let mut others = Vec::new();
+    for (used, network, graph) in found {
+        if is_told && !used {
+            others.push(network.id);
+        } else if !distinct.iter().any(|(_, other)| is_same(other, &graph)) {
             distinct.push((network, graph));
         }
     }
     match distinct.len() {
         0 => Err(Error::Unrecognised { path: path.into() }),
-        1 => Ok(distinct.remove(0).0),
+        1 => Ok((distinct.remove(0).0, others)),
         _ => Err(Error::Ambiguous {
             path: path.into(),
             ids: distinct.into_iter().map(|(network, _)| network.id).collect(),
@@ -248,8 +274,18 @@ fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
     }
 }
 
+/// Whether some source names the tensors of a network as Cygnet does, at any width, or no source is known.
+fn uses_own_names(network: &Network) -> bool {
+    let variants = network.row.variants.iter();
+    let mut keys = variants.flat_map(|variant| {
+        let names = variant.names.iter().map(|name| name.keys);
+        names.chain(variant.checkpoints.iter().map(|checkpoint| checkpoint.keys))
+    });
+    keys.clone().next().is_none() || keys.any(|keys| keys.is_none())
+}
+
 /// Whether two graphs compute the same, by whatever names.
-fn same(a: &Graph, b: &Graph) -> bool {
+fn is_same(a: &Graph, b: &Graph) -> bool {
     let nodes = |graph: &Graph| {
         graph.nodes().iter().map(|node| (node.op.clone(), node.inputs.clone())).collect::<Vec<_>>()
     };
@@ -295,7 +331,7 @@ pub(crate) fn from_checkpoint(
         Heads::KeepIfThere => Some(network.build_with_heads()?),
     };
     let mut best: Option<Mismatch> = None;
-    for naming in namings(network, &plain) {
+    for (map, naming) in namings(network, &plain) {
         let built = whole.as_ref().filter(|whole| naming.covers(whole, tensors)).unwrap_or(&plain);
         let located = locate(built, tensors, naming);
         let graph = graph_for(built, tensors, &located.naming, classes)?;
@@ -303,6 +339,10 @@ pub(crate) fn from_checkpoint(
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
                 let notes = notes(checkpoint, &located);
+                // Names that tell the source tell how it prepares photos.
+                let source =
+                    map.and_then(|map| network.checkpoints().iter().find(|file| file.keys == Some(map)));
+                let network = &Network { checkpoint: network.checkpoint.or(source), ..network.clone() };
                 return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
             }
             Err(mismatch) => {
