@@ -20,7 +20,8 @@ fn keep(target: &str, name: &str, bytes: &[u8]) {
 
 fn main() {
     let picture = RgbImage::from_fn(12, 9, |x, y| Rgb([x as u8 * 20, y as u8 * 25, (x * y) as u8]));
-    let pictures = [DynamicImage::ImageRgb8(picture.clone()), DynamicImage::ImageRgb8(picture).to_luma8().into()];
+    let pictures =
+        [DynamicImage::ImageRgb8(picture.clone()), DynamicImage::ImageRgb8(picture).to_luma8().into()];
     for (picture, kind) in pictures.iter().zip(["colour", "grey"]) {
         let formats =
             [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp];
@@ -34,7 +35,10 @@ fn main() {
     }
 
     let graph = Graph::build("seed", [3, 8, 8], |net, image| {
-        let x = net.at("stem.bn").batch_norm(net.at("stem.conv").conv(image, Conv::new(4, 3).stride(2))).hard_swish();
+        let x = net
+            .at("stem.bn")
+            .batch_norm(net.at("stem.conv").conv(image, Conv::new(4, 3).stride(2)))
+            .hard_swish();
         let [left, right] = net.at("stem").feature(x).halves();
         let y = net.at("dw").depthwise(left, Conv::new(0, 3)).relu6();
         let x = right.concat(&[y]).channel_shuffle(2).pool(Pool::max(3, 2).pad(1).ceil());
@@ -63,10 +67,15 @@ fn main() {
     for (name, _) in Recipe::built_in() {
         keep("recipe", name, Recipe::named(name).unwrap().to_toml().as_bytes());
     }
-    keep("recipe", "settings", b"base = \"cifar\"\nepochs = 3\n---\noptimizer.rate=0.1\naugment.crop=padded\n");
+    keep(
+        "recipe",
+        "settings",
+        b"base = \"cifar\"\nepochs = 3\n---\noptimizer.rate=0.1\naugment.crop=padded\n",
+    );
 
     for number in 0..24u32 {
-        let byte = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(number.wrapping_mul(40_503)) >> 11) as u8;
+        let byte =
+            |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(number.wrapping_mul(40_503)) >> 11) as u8;
         keep("networks", &number.to_string(), &(0..20 + 8 * number).map(byte).collect::<Vec<u8>>());
     }
 }

@@ -11,7 +11,7 @@ use cygnet_weights::{Cache, Numbers, Progress as Download};
 
 pub use cygnet_train::*;
 
-use crate::model::Heads;
+use crate::convert::Heads;
 use crate::{Error, Model, bench, network, preprocess};
 
 /// Weights to start from.
@@ -195,7 +195,7 @@ fn prepared(mut preprocess: Preprocess, native: usize, side: usize, recipe: &Rec
 pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
-    let graph = Graph::from_json(&record.graph)?;
+    let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;
     Ok(Trainee {
         id: record.network.clone(),
         weights: state.weights(path, &graph)?,

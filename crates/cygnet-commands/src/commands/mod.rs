@@ -30,13 +30,20 @@ use cygnet::runtime::Level;
 use cygnet::weights::Cache;
 use cygnet::{Classifier, Model};
 
+use crate::args::GraphLimits;
 use crate::output::{self, Hinted};
 use crate::progress::Download;
 
 /// The model that an argument names, ready to classify.
-fn classifier(model: &str) -> anyhow::Result<Classifier> {
+fn classifier(model: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
     level()?;
-    Ok(Classifier::new(Model::load_with(model, &Cache::from_env()?, &mut Download::default())?)?)
+    Ok(Classifier::new(load(model, limits)?)?)
+}
+
+/// The model that an argument names.
+fn load(model: &str, limits: GraphLimits) -> anyhow::Result<Model> {
+    let (cache, mut progress) = (Cache::from_env()?, Download::default());
+    Ok(Model::load_within(model, &limits.limits(), &cache, &mut progress)?)
 }
 
 /// What results call the model that an argument names: a network by its id, perhaps with the tag that was asked for, and

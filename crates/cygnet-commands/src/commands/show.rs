@@ -1,12 +1,12 @@
 use std::path::Path;
 
 use anyhow::bail;
-use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::Accuracy;
 use cygnet::zoo::Spec;
+use cygnet::{Conversion, Model};
 use serde::Serialize;
 
 use crate::args::Show;
@@ -212,7 +212,9 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     if args.in_channels.is_some() {
         bail!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
     }
-    let mut model = Model::convert(&args.network, None, args.classes)?;
+    let limits = args.graph_limits.limits();
+    let conversion = Conversion { classes: args.classes, limits, ..Conversion::default() };
+    let mut model = conversion.run(&args.network)?.model;
     if let Some(side) = args.image {
         model = model.with_image_size(side, side)?;
     }
