@@ -22,7 +22,7 @@ mod schedule;
 mod task;
 mod trainer;
 
-pub use callback::{Callback, Ended, EpochReport, RunInfo, StepReport, Watch};
+pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, RunFiles, State};
 pub use data::TrainData;
 pub use distil::Teacher;
@@ -32,7 +32,7 @@ pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict, top5_tells};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
-pub use recipe::{Balance, Distill, Recipe, Trained};
-pub use report::{Fact, report};
+pub use recipe::{Balance, Difference, Distill, Recipe, Trained};
+pub use report::{Fact, Page, report, shell_word};
 pub use schedule::{Schedule, ScheduleKind};
 pub use trainer::{Outcome, TrainOptions, Trainee, Trainer};

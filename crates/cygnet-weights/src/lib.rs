@@ -29,6 +29,6 @@ pub use error::WeightsError;
 pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, sha256_of};
 pub use locating::{Located, locate};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
-pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file};
+pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file};
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Numbers, Tensor, Tensors};

@@ -202,6 +202,8 @@ fn from_file(
         source: record.source,
         accuracy: record.accuracy.filter(|_| !renewed),
         recipe: record.recipe,
+        training: record.training,
+        written_by: Some(record.written_by),
     })
 }
 
@@ -395,6 +397,8 @@ fn describe(
             top5: exact(published.accuracy[1]),
         }),
         recipe: None,
+        training: None,
+        written_by: None,
         graph,
         weights,
     }

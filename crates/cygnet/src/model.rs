@@ -8,7 +8,7 @@ use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, FileWeights, MODEL_FORMAT, ModelFile, ModelRecord, Numbers, Progress, Source,
-    Tensor, Tensors,
+    Tensor, Tensors, TrainingRecord,
 };
 use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};
@@ -37,6 +37,10 @@ pub struct Model {
     pub accuracy: Option<Accuracy>,
     /// How they were trained, if Cygnet trained them: a [`Recipe`](crate::train::Recipe) in JSON form.
     pub recipe: Option<serde_json::Value>,
+    /// What they were trained from and on, if Cygnet trained them.
+    pub training: Option<TrainingRecord>,
+    /// Program and version that wrote the file, if it is a model file.
+    pub written_by: Option<String>,
 }
 
 /// Resolves the name of a network, or says which names are near.
@@ -131,6 +135,8 @@ impl Model {
             source: None,
             accuracy: None,
             recipe: None,
+            training: None,
+            written_by: None,
         })
     }
 
@@ -257,6 +263,7 @@ impl Model {
             source: self.source.clone(),
             accuracy: self.accuracy.clone(),
             recipe: self.recipe.clone(),
+            training: self.training.clone(),
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(ModelFile { record, tensors }.write(path)?)

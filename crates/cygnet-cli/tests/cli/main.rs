@@ -79,6 +79,8 @@ impl Bench {
             source: None,
             accuracy: None,
             recipe: None,
+            training: None,
+            written_by: None,
         };
         model.write(self.path("light.safetensors")).unwrap();
         self

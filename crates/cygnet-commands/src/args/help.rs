@@ -60,15 +60,17 @@ GoogLeNet and Inception v3 learn with their auxiliary heads, which the model the
 random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
-(metrics), NAME.html (report). Ctrl-C finishes the step and saves; --resume goes on, also with more --time after a \
-run whose time was up.
+(metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; \
+--resume goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the \
+new length.
 
 Examples:
   cygnet train photos/
-  cygnet train photos/ --train head --out birds.safetensors
+  cygnet train photos/ --train head -o birds.safetensors
   cygnet train photos/ --network ghostnet_100 --time 30m
   cygnet train cifar10.tar.xz --network shufflenet_v2 --from scratch
   cygnet train photos/ --recipe finetune --set mix.mixup=0.2
+  cygnet train photos/ --resume --epochs 40
   cygnet train --recipe finetune --print-recipe > mine.toml
   cygnet train --print-recipe model.safetensors";
 

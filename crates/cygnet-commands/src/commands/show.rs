@@ -91,13 +91,23 @@ impl Card {
 /// The most labels that people are shown.
 const LABELS: usize = 20;
 
-/// The plain settings of a recipe.
+/// What people are told of a recipe; `cygnet train --print-recipe FILE` tells all.
 fn settings(recipe: &serde_json::Value) -> Vec<String> {
-    let settings = recipe.as_object().into_iter().flatten();
-    settings
-        .filter(|(_, value)| !value.is_object() && !value.is_array())
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect()
+    const TOLD: [(&str, &str); 8] = [
+        ("/name", ""),
+        ("/epochs", "epochs "),
+        ("/batch", "batch "),
+        ("/image", "image "),
+        ("/optimizer/kind", ""),
+        ("/optimizer/rate", "rate "),
+        ("/train", "learns: "),
+        ("/seed", "seed "),
+    ];
+    let told = |(place, name): (&str, &str)| match recipe.pointer(place)? {
+        serde_json::Value::String(text) => Some(format!("{name}{text}")),
+        other => Some(format!("{name}{other}")),
+    };
+    TOLD.into_iter().filter_map(told).collect()
 }
 
 #[derive(Serialize)]
