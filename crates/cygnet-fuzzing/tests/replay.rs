@@ -38,3 +38,24 @@ fn the_kept_files_are_small() {
     let all: u64 = sizes.sum();
     assert!(all <= MOST, "{all} bytes");
 }
+
+/// `CYGNET_CASES` networks, or a few: those from `CYGNET_FIRST_CASE` on.
+#[test]
+fn networks_of_random_bytes_compute_what_they_mean() {
+    let number =
+        |name: &str, usual: u64| std::env::var(name).ok().map_or(usual, |text| text.parse().unwrap());
+    let first = number("CYGNET_FIRST_CASE", 0);
+    for case in first..first + number("CYGNET_CASES", 100) {
+        let mut state = case.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut byte = || {
+            // Steele, Lea and Flood's SplitMix64.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8
+        };
+        let count = 12 + usize::from(byte());
+        let bytes: Vec<u8> = (0..count).map(|_| byte()).collect();
+        let run = std::panic::catch_unwind(|| cygnet_fuzzing::run("networks", &bytes));
+        assert!(run.is_ok(), "case {case} fails: {bytes:?}");
+    }
+}
