@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use cygnet_graph::Op;
 use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::{Level, PlanOptions, RunError};
 use cygnet_weights::{Cache, shown_url};
@@ -249,7 +248,7 @@ impl Classifier {
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(Error::NotFinite { id: self.model.id.clone() });
         }
-        if self.model.graph.node(self.model.graph.output()).op != Op::Softmax {
+        if !self.model.graph.gives_probabilities() {
             let classes = scores.len();
             cygnet_runtime::softmax(&mut scores, classes);
         }

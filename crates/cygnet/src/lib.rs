@@ -50,6 +50,7 @@
 
 pub mod bench;
 mod classify;
+mod convert;
 mod error;
 mod evaluate;
 mod model;
@@ -61,6 +62,7 @@ pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
+pub use convert::{Conversion, Converted};
 pub use error::Error;
 pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, local, network, preprocess, pull};

@@ -90,7 +90,8 @@ pub(super) const CONVERT: &str = "\
 Examples:
   cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
   cygnet convert mine.pth mine.safetensors -n shufflenet_v2_x1_0
-  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10";
+  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10
+  cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt";
 
 pub(super) const BENCH: &str = "\
 Examples:

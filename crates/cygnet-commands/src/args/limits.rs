@@ -1,6 +1,7 @@
 //! Limits on what a file may ask for, which options raise.
 
 use clap::Args;
+use cygnet::graph::Limits;
 
 use super::values::quantity;
 
@@ -18,4 +19,12 @@ pub(crate) struct GraphLimits {
     /// Most multiply-accumulates of a model file's network, such as 2T; larger ones are refused
     #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
     pub(crate) max_macs: Option<u64>,
+}
+
+impl GraphLimits {
+    /// What the network in a model file may ask for.
+    pub(crate) fn limits(self) -> Limits {
+        let usual = Limits::default();
+        Limits { macs: self.max_macs.unwrap_or(usual.macs), ..usual }
+    }
 }

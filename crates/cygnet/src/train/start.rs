@@ -8,7 +8,7 @@ use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
-use crate::model::Heads;
+use crate::convert::Heads;
 use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
@@ -252,7 +252,7 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
     crate::optimised::advise();
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
-    let graph = Graph::from_json(&record.graph)?;
+    let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;
     Ok(Trainee {
         id: record.network.clone(),
         weights: state.weights(path, &graph)?,
