@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cygnet_graph::{Graph, Op};
-use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
+use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_runtime::Level;
 use cygnet_weights::{Cache, Numbers, Progress as Download};
 
@@ -65,9 +65,8 @@ pub fn fitting_recipe(
     if *start != Start::Scratch {
         return Fitting { recipe: "finetune", settings: Vec::new() };
     }
-    let decoded = |splits: &Splits| {
-        splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok())
-    };
+    let decoded =
+        |splits: &Splits| splits.train.samples.iter().find_map(|sample| sample.decode(splits.limits).ok());
     let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
     let small = side.filter(|&side| side <= SMALL);
     let mut settings = Vec::new();

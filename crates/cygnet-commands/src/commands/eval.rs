@@ -18,6 +18,9 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     bar.finish_and_clear();
     let elapsed = start.elapsed();
     let result = result?;
+    for note in &result.notes {
+        anstream::eprintln!("{} {}", styled(STRONG, "note:"), output::plain(note));
+    }
     for (path, problem) in &result.unreadable {
         anstream::eprintln!(
             "{} {}: {problem}",

@@ -229,6 +229,9 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     }
     let cache = Cache::from_env()?;
     let splits = Splits::open(data_path)?;
+    for note in &splits.notes {
+        anstream::eprintln!("{} {}", styled(STRONG, "note:"), output::plain(note));
+    }
     let labels = splits.train.classes.clone();
     let (recipe, trainee) = match &state {
         Some(state) => {
@@ -384,6 +387,15 @@ fn warn(data: &TrainData) {
             output::plain(theirs),
             output::plain(ours),
             if data.duplicates.len() > 1 { ", and so on" } else { "" }
+        );
+    }
+    if let Some((one, other)) = data.contradictions.first() {
+        anstream::eprintln!(
+            "{warning} {} pictures are of two classes, which cannot be learnt: {} is {}{}",
+            data.contradictions.len(),
+            output::plain(one),
+            output::plain(other),
+            if data.contradictions.len() > 1 { ", and so on" } else { "" }
         );
     }
     if data.validation.samples().is_empty() {
