@@ -61,12 +61,12 @@ Examples:
     #[command(after_help = "\
 DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of
 which the test pictures are taken, or else those for validation, or else all. Classes are named by
-label, WordNet id (n02099601) or index.
+label, WordNet id (n02099601) or, unless labels are numbers, index.
 
 Examples:
   cygnet eval --model mobilenet_v2 imagenet/val
   cygnet eval --model mine.safetensors test/ --json
-  cygnet eval --model mine.safetensors photos.tar.xz")]
+  cygnet eval --model mine.safetensors photos.zip")]
     Eval(Eval),
     /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
     #[command(after_help = "\
@@ -109,6 +109,9 @@ pub(crate) struct Classify {
     /// Threads, each with a photo at a time; auto: one a core
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     pub(crate) threads: NonZeroUsize,
+    /// Most pixels of a photo that is decoded, such as 500M; larger ones are refused
+    #[arg(long, value_name = "N", default_value = "256M", value_parser = pixels)]
+    pub(crate) max_pixels: usize,
     /// Print one JSON object a photo
     #[arg(long)]
     pub(crate) json: bool,
@@ -167,6 +170,9 @@ pub(crate) struct Eval {
     /// Threads, each with a photo at a time; auto: one a core
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     pub(crate) threads: NonZeroUsize,
+    /// Most pixels of a photo that is decoded, such as 500M; larger ones are refused
+    #[arg(long, value_name = "N", default_value = "256M", value_parser = pixels)]
+    pub(crate) max_pixels: usize,
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -294,4 +300,19 @@ pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
         return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     }
     text.parse().map_err(|_| "neither auto nor a number above 0")
+}
+
+/// A number of pixels, perhaps in thousands (k), millions (M) or thousand millions (G).
+pub(crate) fn pixels(text: &str) -> Result<usize, &'static str> {
+    const WRONG: &str = "give a number of pixels such as 500M";
+    let number = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
+    let unit = match &text[number.len()..] {
+        "" => 1.0,
+        "k" | "K" => 1e3,
+        "m" | "M" => 1e6,
+        "g" | "G" => 1e9,
+        _ => return Err(WRONG),
+    };
+    let pixels = number.parse::<f64>().map_err(|_| WRONG)? * unit;
+    if (1.0..=1e12).contains(&pixels) { Ok(pixels as usize) } else { Err(WRONG) }
 }

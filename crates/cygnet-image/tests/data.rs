@@ -466,7 +466,7 @@ fn what_has_classes_that_train_lacks_is_opened_to_evaluate() {
     write(folder.path(), &files);
     assert!(refusal(folder.path()).contains("class c has pictures for validation but none"));
     let splits = Splits::open_any(folder.path()).unwrap();
-    assert_eq!(splits.validation.unwrap().counts(), [1, 0, 1]);
+    assert_eq!(splits.test.unwrap().counts(), [1, 0, 1]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::output::{self, FAINT, STRONG, styled};
 use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
-    let classifier = super::classifier(&args.model)?;
+    let classifier = super::classifier(&args.model, args.max_pixels)?;
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     let mut photos = Vec::new();

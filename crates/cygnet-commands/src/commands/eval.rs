@@ -8,7 +8,7 @@ use crate::output::{self, STRONG, styled};
 use crate::progress;
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
-    let classifier = super::classifier(&args.model)?;
+    let classifier = super::classifier(&args.model, args.max_pixels)?;
     let bar = progress::things(0, "evaluating", "images");
     let start = Instant::now();
     let result = cygnet::evaluate(&classifier, &args.folder, args.threads, |done, total| {

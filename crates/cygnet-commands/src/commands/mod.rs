@@ -20,12 +20,14 @@ pub(crate) use show::show;
 pub(crate) use train::{TRAIN_HELP, Train, train};
 pub(crate) use verify::verify;
 
+use cygnet::image::DecodeLimits;
 use cygnet::weights::Cache;
 use cygnet::{Classifier, Model};
 
 use crate::progress::Download;
 
-/// The model that an argument names, ready to classify.
-fn classifier(model: &str) -> anyhow::Result<Classifier> {
-    Ok(Classifier::new(Model::load(model, &Cache::from_env()?, &mut Download::default())?)?)
+/// The model that an argument names, ready to classify photos of up to so many pixels.
+fn classifier(model: &str, max_pixels: usize) -> anyhow::Result<Classifier> {
+    let model = Model::load(model, &Cache::from_env()?, &mut Download::default())?;
+    Ok(Classifier::new(model)?.within(DecodeLimits { max_pixels }))
 }

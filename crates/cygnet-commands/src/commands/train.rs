@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use cygnet::image::Splits;
+use cygnet::image::{DecodeLimits, Splits};
 use cygnet::runtime::Level;
 use cygnet::train::{
     self, Callback, Ended, EpochReport, JsonLog, Metrics, Outcome, Recipe, RunFiles, RunInfo, Start, State,
@@ -19,14 +19,15 @@ use cygnet::weights::safetensors::write_whole;
 use cygnet::weights::{Cache, ModelFile};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::threads;
+use crate::args::{pixels, threads};
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 use crate::progress::Download;
 
 pub(crate) const TRAIN_HELP: &str = "\
-DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/;
-a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without;
-a .tar, .tar.gz or .tar.xz of such folders; or IDX files (MNIST).
+DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/
+(also training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain
+or compressed (.gz, .xz, .bz2, .zst); a .csv or .tsv of paths and labels, with headings (path, label,
+perhaps split) or without; or IDX files (MNIST).
 Without pictures for validation a share of each class is set aside.
 
 Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2,
@@ -89,6 +90,9 @@ pub(crate) struct Train {
     /// Most memory for decoded photos [default: a quarter of this machine's]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     cache: Option<u64>,
+    /// Most pixels of a photo that is decoded, such as 500M; larger ones are left out
+    #[arg(long, value_name = "N", default_value = "256M", value_parser = pixels)]
+    max_pixels: usize,
     /// Threads; their number does not change the result
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     threads: NonZeroUsize,
@@ -228,7 +232,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
         bail!("{}: no such folder", folder.display());
     }
     let cache = Cache::from_env()?;
-    let splits = Splits::open(data_path)?;
+    let splits = Splits::open(data_path)?.within(DecodeLimits { max_pixels: args.max_pixels });
     for note in &splits.notes {
         anstream::eprintln!("{} {}", styled(STRONG, "note:"), output::plain(note));
     }

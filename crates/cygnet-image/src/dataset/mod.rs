@@ -149,7 +149,7 @@ impl Splits {
     /// class, a class that only validation has.
     pub fn open(path: impl AsRef<Path>) -> Result<Splits> {
         let path = path.as_ref();
-        let splits = Splits::open_any(path)?;
+        let mut splits = Splits::open_any(path)?;
         let classes = &splits.train.classes;
         let named: Vec<&str> =
             splits.classes_with_pictures().into_iter().map(|class| classes[class].as_str()).collect();
@@ -172,6 +172,9 @@ impl Splits {
             } else {
                 ImageError::EmptyClass { path, class }
             });
+        }
+        if splits.validation.is_none() {
+            splits.validation = splits.test.take();
         }
         Ok(splits)
     }
@@ -200,6 +203,12 @@ impl Splits {
             });
         }
         Ok(numbered(found))
+    }
+
+    /// The same with other limits on what is decoded.
+    #[must_use]
+    pub fn within(self, limits: DecodeLimits) -> Splits {
+        Splits { limits, ..self }
     }
 
     fn parts(&self) -> impl Iterator<Item = (&'static str, &Dataset)> {
@@ -252,9 +261,6 @@ fn numbered(found: Found) -> Splits {
     let classes: Vec<String> = classes.iter().map(|class| class.to_string()).collect();
     let [train, validation, test] = parts.map(|samples| Dataset { classes: classes.clone(), samples });
     let some = |part: Dataset| (!part.samples.is_empty()).then_some(part);
-    let (validation, test) = match (some(validation), some(test)) {
-        (None, test) => (test, None),
-        both => both,
-    };
+    let (validation, test) = (some(validation), some(test));
     Splits { train, validation, test, notes: found.notes, limits: DecodeLimits::default() }
 }
