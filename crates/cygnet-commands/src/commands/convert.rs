@@ -34,7 +34,7 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     }
     model.write(out)?;
     for note in notes {
-        output::talk(&format!("{} {}", output::styled(output::FAINT, "note:"), output::plain(&note)));
+        output::note(&note);
     }
     let done = format!("{}: {} with {} classes", out.display(), model.id, model.graph.classes());
     output::talk(&output::plain(&done));
