@@ -185,15 +185,15 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
     let training = args.training(Some(&files)).watch(screen.watch());
-    let prepared = training.prepare(&mut Download::default());
-    screen.clear();
-    let prepared = prepared?;
-    for warning in prepared.warnings() {
-        anstream::eprintln!("{} {}", styled(output::BAD, "warning:"), output::plain(&warning));
-    }
-    for note in prepared.notes() {
-        anstream::eprintln!("{}", styled(FAINT, &output::plain(note)));
-    }
+    let prepared = training.prepare(&mut Download::default()).inspect_err(|_| screen.clear())?;
+    screen.bar().suspend(|| {
+        for warning in prepared.warnings() {
+            anstream::eprintln!("{} {}", styled(output::BAD, "warning:"), output::plain(&warning));
+        }
+        for note in prepared.notes() {
+            anstream::eprintln!("{}", styled(FAINT, &output::plain(note)));
+        }
+    });
     stop.finish_steps(screen.bar());
     let run = prepared.run(&mut screen);
     stop.at_once();

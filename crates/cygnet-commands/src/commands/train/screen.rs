@@ -46,7 +46,6 @@ impl Screen {
     /// Takes the bar away.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
-        self.bar.reset();
     }
 }
 
