@@ -210,9 +210,8 @@ fn fitted(mut trainee: Trainee, recipe: &Recipe) -> Result<Trainee, Error> {
         && now < before
     {
         trainee.notes.push(format!(
-            "{}: the first strides are 1, so that {side}-pixel pictures shrink {now} times, not {before}: \
-             smallest_map={} asks for a last map of as many rows (0: strides stay)",
-            trainee.id, recipe.smallest_map
+            "early strides become 1 (smallest_map={}): pictures shrink {now} times, not {before}",
+            recipe.smallest_map
         ));
     }
     trainee.graph = graph;

@@ -154,15 +154,11 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
     let training = args.training(Some(&files)).watch(screen.watch());
-    let prepared = training.prepare(&mut Download::default());
-    screen.clear();
-    let prepared = prepared?;
-    for warning in prepared.warnings() {
-        output::warning(&warning);
-    }
-    for note in prepared.notes() {
-        output::talk(&styled(FAINT, &plain(note)));
-    }
+    let prepared = training.prepare(&mut Download::default()).inspect_err(|_| screen.clear())?;
+    screen.bar().suspend(|| {
+        prepared.warnings().iter().for_each(|warning| output::warning(warning));
+        prepared.notes().iter().for_each(|note| output::note(note));
+    });
     stop.finish_steps(screen.bar());
     let run = prepared.run(&mut screen);
     stop.at_once();
