@@ -18,7 +18,7 @@ use cygnet::weights::ModelFile;
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
 use crate::args::threads;
-use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
+use crate::output::{self, FAINT, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
 #[derive(Args)]
@@ -147,19 +147,16 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     if args.print_recipe {
         return print_recipe(args);
     }
+    super::level()?;
     let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
     let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
     let training = args.training(Some(&files)).watch(screen.watch());
-    let prepared = training.prepare(&mut Download::default());
-    screen.clear();
-    let prepared = prepared?;
-    for warning in prepared.warnings() {
-        output::warning(&warning);
-    }
-    for note in prepared.notes() {
-        output::talk(&styled(FAINT, &plain(note)));
-    }
+    let prepared = training.prepare(&mut Download::default()).inspect_err(|_| screen.clear())?;
+    screen.bar().suspend(|| {
+        prepared.warnings().iter().for_each(|warning| output::warning(warning));
+        prepared.notes().iter().for_each(|note| output::talk(&styled(FAINT, &plain(note))));
+    });
     stop.finish_steps(screen.bar());
     let run = prepared.run(&mut screen);
     stop.at_once();
@@ -220,6 +217,9 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
     }))
 }
 
+/// Columns before a fact.
+const FACT: usize = 24;
+
 fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     let ended = match run.outcome.ended {
         Ended::Finished => "all epochs are done",
@@ -229,7 +229,12 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
     for (name, value) in &run.facts {
-        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), plain(value)))?;
+        let words: Vec<String> = value.split(' ').map(plain).collect();
+        let room = output::width().map_or(usize::MAX, |columns| columns - FACT);
+        for (i, line) in wrapped(&words, 1, room).iter().enumerate() {
+            let name = format!("{:<20}", if i == 0 { name } else { "" });
+            output::line(&format!("  {}  {line}", styled(STRONG, &name)))?;
+        }
     }
     output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
     let model = shell_word(&files.model.display().to_string());

@@ -44,10 +44,9 @@ impl Screen {
         }))
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away for good.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
-        self.bar.reset();
     }
 }
 
