@@ -69,7 +69,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Classify {
-    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address
     #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// How many guesses to show
@@ -84,7 +84,7 @@ pub(crate) struct Classify {
     /// Print comma-separated values, a line a guess
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Photos, folders, patterns, or - for standard input
+    /// Photos, folders, patterns, https addresses, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -98,6 +98,9 @@ pub(crate) struct List {
     /// Only this family, e.g. mobilenetv2
     #[arg(long, value_name = "FAMILY")]
     pub(crate) family: Option<String>,
+    /// List the weights that can be had: from where, how accurate, and by how much of a hash they are checked
+    #[arg(long)]
+    pub(crate) weights: bool,
     /// Print one JSON object a network
     #[arg(long)]
     pub(crate) json: bool,
@@ -145,7 +148,7 @@ pub(crate) struct Pull {
 
 #[derive(Args)]
 pub(crate) struct Eval {
-    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address
     #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// Threads, each with a photo at a time; auto: one a core
@@ -168,7 +171,7 @@ pub(crate) struct Eval {
 
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// The checkpoint
+    /// The checkpoint, or its https address
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// The model file to write
@@ -180,6 +183,15 @@ pub(crate) struct Convert {
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
+    /// Where in the checkpoint the weights are, e.g. model_ema or state_dict.teacher
+    #[arg(long, value_name = "KEY")]
+    pub(crate) weights_key: Option<String>,
+    /// Names of the classes, if not those in the checkpoint: one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
 }
@@ -222,7 +234,7 @@ pub(crate) struct Bench {
     /// Print comma-separated values, a line a network, or a step
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Networks of the zoo, perhaps with .TAG of their weights, or model files
+    /// Networks of the zoo, perhaps with .TAG of their weights, or model files or their https addresses
     #[arg(required = true, value_name = "ID[.TAG]|FILE")]
     pub(crate) models: Vec<String>,
     #[command(flatten)]

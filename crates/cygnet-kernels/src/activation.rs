@@ -55,23 +55,23 @@ impl Activation {
             match self {
                 Activation::Clamp { low, high } if high == f32::INFINITY => {
                     let low = I::splat(low);
-                    unroll!(P < N, {
+                    unroll!(P < N, at most 7, {
                         x[P] = I::at_least(x[P], low);
                     });
                 }
                 Activation::Clamp { low, high } => {
                     let (low, high) = (I::splat(low), I::splat(high));
-                    unroll!(P < N, {
+                    unroll!(P < N, at most 7, {
                         x[P] = I::at_most(I::at_least(x[P], low), high);
                     });
                 }
                 Activation::HardSwish => {
-                    unroll!(P < N, {
+                    unroll!(P < N, at most 7, {
                         x[P] = Activation::HardSwish.hard::<I>(x[P]);
                     });
                 }
                 sigmoid @ Activation::HardSigmoid { .. } => {
-                    unroll!(P < N, {
+                    unroll!(P < N, at most 7, {
                         x[P] = sigmoid.hard::<I>(x[P]);
                     });
                 }

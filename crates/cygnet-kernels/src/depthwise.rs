@@ -270,7 +270,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
                     let mut from = self.rows[$ky].wrapping_add(column);
                     let mut taps = self.weights.add($ky * WIDTH * self.padded + c);
                     let mut weights = [sums[0]; WIDTH];
-                    unroll!(K < WIDTH, {
+                    unroll!(K < WIDTH, at most 7, {
                         if K > 0 {
                             taps = opaque(taps.wrapping_add(self.padded));
                         }
@@ -282,7 +282,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
                             in_order();
                         }
                         let value = I::load(from);
-                        unroll!(P < N, {
+                        unroll!(P < N, at most 7, {
                             if C >= P * STRIDE && C < P * STRIDE + WIDTH {
                                 sums[P] = I::fma(value, weights[C - P * STRIDE], sums[P]);
                             }
@@ -302,11 +302,11 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
             self.activation.cheap::<I, N>(&mut sums);
             let (out, step) = (self.output.add(x * self.output_step + c), self.output_step);
             if lanes == I::LANES {
-                unroll!(P < N, {
+                unroll!(P < N, at most 7, {
                     I::store(out.add(P * step), sums[P]);
                 });
             } else {
-                unroll!(P < N, {
+                unroll!(P < N, at most 7, {
                     I::store_first(out.add(P * step), sums[P], lanes);
                 });
             }

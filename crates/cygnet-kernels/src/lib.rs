@@ -30,3 +30,6 @@ pub use pair::Pair;
 pub use plain::{Binary, Plain, PlainCall, Pooling};
 pub use program::{Arena, Call, Program};
 pub use winograd::Winograd;
+
+/// Whether kernels are compiled with optimisation. Without it they compute the same numbers, many times slower.
+pub const OPTIMISED: bool = !cfg!(rolled);

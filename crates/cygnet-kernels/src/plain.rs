@@ -213,17 +213,17 @@ impl Means<'_> {
                 let mut from = at(self.arena, input, y, 0).add(c);
                 let mut sums = [I::splat(0.0); N];
                 for _ in 0..input.width {
-                    unroll!(V < N, {
+                    unroll!(V < N, at most 4, {
                         sums[V] = I::add(sums[V], I::load_first(from.add(V * I::LANES), lanes));
                     });
                     from = from.wrapping_add(input.pixel);
                 }
-                unroll!(V < N, {
+                unroll!(V < N, at most 4, {
                     totals[V] = I::add(totals[V], sums[V]);
                 });
             }
             let out = at(self.arena, &self.call.output, 0, 0).add(c);
-            unroll!(V < N, {
+            unroll!(V < N, at most 4, {
                 I::store_first(out.add(V * I::LANES), I::div(totals[V], pixels), lanes);
             });
         }
@@ -352,12 +352,12 @@ impl PlainCall {
             let gates = at(arena, &self.inputs[1], 0, 0).add(c);
             let (mut from, mut out) = (at(arena, input, y, 0).add(c), at(arena, output, y, 0).add(c));
             let mut gate = [I::splat(0.0); N];
-            unroll!(G < N, {
+            unroll!(G < N, at most 4, {
                 gate[G] = I::load_first(gates.add(G * I::LANES), lanes);
             });
             if lanes == I::LANES {
                 for _ in 0..width {
-                    unroll!(G < N, {
+                    unroll!(G < N, at most 4, {
                         I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
                     });
                     (from, out) = (from.add(from_step), out.add(out_step));

@@ -1,16 +1,42 @@
 //! Loops of kernels as macros: what a closure does is compiled without the instructions of the set around it, unless it
 //! happens to be inlined first.
 
-/// Repeats the block with `i` from 0 up to the constant `n`, at most 17, without a loop: arrays indexed by it stay in registers.
+/// Repeats the block with `i` from 0 up to the constant `n`, at most 17 or what is said, without a loop: arrays indexed by
+/// it stay in registers. Numbers from `n` on are left out before code is generated for them.
+#[cfg(not(rolled))]
 macro_rules! unroll {
-    ($i:ident < $n:expr, $body:block) => {
-        $crate::unroll::unroll!(@ $i, $n, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    ($i:ident < $n:expr, at most 4, $body:block) => {
+        $crate::unroll::unroll!(@ $i, $n, $body, 4: 0 1 2 3)
     };
-    (@ $i:ident, $n:expr, $body:block, $($k:literal)*) => {
-        $(if $k < $n {
-            const $i: usize = $k;
+    ($i:ident < $n:expr, at most 7, $body:block) => {
+        $crate::unroll::unroll!(@ $i, $n, $body, 7: 0 1 2 3 4 5 6)
+    };
+    ($i:ident < $n:expr, $body:block) => {
+        $crate::unroll::unroll!(@ $i, $n, $body, 17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+    };
+    (@ $i:ident, $n:expr, $body:block, $most:literal: $($k:literal)*) => {
+        const { assert!($n <= $most) };
+        $(
+            #[allow(unconditional_panic)]
+            if const { $k < $n } {
+                const $i: usize = $k;
+                $body
+            }
+        )*
+    };
+}
+
+/// Repeats the block with `i` from 0 up to the constant `n`: the loop, where registers are nobody's concern.
+#[cfg(rolled)]
+macro_rules! unroll {
+    ($i:ident < $n:expr, $(at most $most:literal,)? $body:block) => {
+        let mut next = 0;
+        while next < const { $n } {
+            #[allow(non_snake_case)]
+            let $i: usize = next;
             $body
-        })*
+            next += 1;
+        }
     };
 }
 

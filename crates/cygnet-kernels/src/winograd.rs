@@ -305,25 +305,25 @@ impl Kernel for Inputs<'_> {
                     for (j, is_on) in on_column.into_iter().enumerate() {
                         let mut d = [I::splat(0.0); IN];
                         if is_on {
-                            unroll!(K < IN, {
+                            unroll!(K < IN, at most 7, {
                                 if on_row[K] {
                                     d[K] = I::load(rows[K].wrapping_add(j * input.pixel + c));
                                 }
                             });
                         }
                         let d = input_1d::<I>(d);
-                        unroll!(K < IN, {
+                        unroll!(K < IN, at most 7, {
                             *between.add(K * IN + j) = d[K];
                         });
                     }
                     let mut to = out.add(c);
                     for k in 0..IN {
                         let mut d = [I::splat(0.0); IN];
-                        unroll!(J < IN, {
+                        unroll!(J < IN, at most 7, {
                             d[J] = *between.add(k * IN + J);
                         });
                         let d = input_1d::<I>(d);
-                        unroll!(J < IN, {
+                        unroll!(J < IN, at most 7, {
                             I::store(to, d[J]);
                             to = to.wrapping_add(op.places[0]);
                         });
@@ -365,34 +365,34 @@ impl Kernel for Outputs<'_> {
                     let bias = I::load(op.bias.as_ptr().add(c));
                     for j in 0..IN {
                         let mut m = [bias; IN];
-                        unroll!(K < IN, {
+                        unroll!(K < IN, at most 7, {
                             m[K] = I::load(from.add((K * IN + j) * op.places[1] + c));
                         });
                         let m = output_1d::<I>(m);
-                        unroll!(K < OUT, {
+                        unroll!(K < OUT, at most 4, {
                             *between.add(K * IN + j) = m[K];
                         });
                     }
                     for k in 0..rows {
                         let mut m = [bias; IN];
-                        unroll!(J < IN, {
+                        unroll!(J < IN, at most 7, {
                             m[J] = *between.add(k * IN + J);
                         });
                         let mut row = output_1d::<I>(m);
                         let start = output.row_start(top + k) + left * output.pixel + c;
-                        unroll!(J < OUT, {
+                        unroll!(J < OUT, at most 4, {
                             row[J] = I::add(row[J], bias);
                         });
                         if let Some(map) = &op.residual {
                             let term = arena.add(map.row_start(top + k) + left * map.pixel + c);
-                            unroll!(J < OUT, {
+                            unroll!(J < OUT, at most 4, {
                                 if J < columns {
                                     row[J] = I::add(row[J], I::load_first(term.add(J * map.pixel), lanes));
                                 }
                             });
                         }
                         op.activation.cheap::<I, OUT>(&mut row);
-                        unroll!(J < OUT, {
+                        unroll!(J < OUT, at most 4, {
                             if J < columns {
                                 I::store_first(arena.add(start + J * output.pixel), row[J], lanes);
                             }

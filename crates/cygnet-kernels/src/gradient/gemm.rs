@@ -124,7 +124,7 @@ impl Tile<'_> {
 impl<const R: usize, const V: usize, const CLOSE: bool> Kernel for Sized<'_, '_, R, V, CLOSE> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
-        if R > I::TILE[V - 1] {
+        if const { R > I::TILE[V - 1] } {
             return;
         }
         let t = self.0;

@@ -118,7 +118,7 @@ impl Fold<'_> {
                             take!();
                         }
                     } else {
-                        unroll!(_X < COLUMNS, {
+                        unroll!(_X < COLUMNS, at most 4, {
                             take!();
                         });
                     }

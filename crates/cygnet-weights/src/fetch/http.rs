@@ -1,7 +1,9 @@
 //! A download that resumes. A machine without a way to the server gives up within the connect timeout.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::ring::default_provider;
 use ureq::{
@@ -10,10 +12,14 @@ use ureq::{
     tls::{RootCerts, TlsConfig},
 };
 
-use super::{Artifact, AttemptError, Cache, Failure, Progress, part::Part};
+use super::{Artifact, AttemptError, Cache, Failure, Progress, address, part::Part};
 
 /// Most times that a broken transfer is taken up again.
 const MAX_RESUMES: usize = 3;
+/// Most addresses that one may lead to in turn.
+const MAX_REDIRECTS: u32 = 5;
+/// How long a photo or a page of an index may take.
+const READ_LIMIT: Duration = Duration::from_secs(120);
 
 impl Cache {
     pub(super) fn download(
@@ -23,8 +29,13 @@ impl Cache {
         path: &Path,
         progress: &mut dyn Progress,
     ) -> Result<String, Failure> {
-        let agent = self.agent();
-        let mut part = Part::resume(self.beside(artifact, "part"), artifact)?;
+        let agent = self.agent(url);
+        let part_path = self.beside(artifact, "part");
+        // Two halves of different files are only told apart by a hash.
+        let mut part = match artifact.sha256 {
+            "" => Part::create(part_path, artifact)?,
+            _ => Part::resume(part_path, artifact)?,
+        };
         let mut resumes = 0;
         loop {
             let start = part.length();
@@ -44,7 +55,7 @@ impl Cache {
                     if part.length() > start && resumes < MAX_RESUMES && !timed_out(&error) =>
                 {
                     resumes += 1;
-                    progress.message(&format!("{url}: {error}; resuming"));
+                    progress.message(&format!("{}: {error}; resuming", address::shown(url)));
                 }
                 Err(failure) => {
                     part.leave();
@@ -54,7 +65,26 @@ impl Cache {
         }
     }
 
-    fn agent(&self) -> Agent {
+    /// At most `limit` bytes at an address.
+    pub(super) fn read(&self, url: &str, limit: u64) -> Result<Vec<u8>, AttemptError> {
+        let request = self.agent(url).get(url).config().timeout_global(Some(READ_LIMIT)).build();
+        // An index answers in JSON if it can; photos are what they are.
+        let accepted = "application/vnd.pypi.simple.v1+json, image/*;q=0.9, */*;q=0.5";
+        let mut response = request.header(header::ACCEPT, accepted).call().map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(AttemptError::Status(response.status().as_u16()));
+        }
+        let too_long = |found| AttemptError::TooLong { limit, found };
+        if let Some(found) = response.body().content_length().filter(|&length| length > limit) {
+            return Err(too_long(found));
+        }
+        let mut bytes = Vec::new();
+        let body = response.body_mut().as_reader();
+        body.take(limit + 1).read_to_end(&mut bytes).map_err(AttemptError::Interrupted)?;
+        if bytes.len() as u64 > limit { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+    }
+
+    fn agent(&self, url: &str) -> Agent {
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
@@ -63,6 +93,9 @@ impl Cache {
             .tls_config(tls)
             .user_agent(concat!("cygnet/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
+            .max_redirects(MAX_REDIRECTS)
+            // What begins encrypted is not led elsewhere.
+            .https_only(url.starts_with("https:"))
             .timeout_resolve(Some(self.connect_timeout))
             .timeout_connect(Some(self.connect_timeout))
             .timeout_recv_response(Some(self.stall_timeout))
@@ -85,7 +118,7 @@ fn transfer(
     if start > 0 {
         request = request.header(header::RANGE, format!("bytes={start}-"));
     }
-    let mut response = request.call().map_err(|error| AttemptError::Http(Box::new(error)))?;
+    let mut response = request.call().map_err(failed)?;
     match response.status() {
         StatusCode::PARTIAL_CONTENT if start > 0 && range_start(response.headers()) == Some(start) => {}
         StatusCode::OK => {
@@ -103,7 +136,14 @@ fn transfer(
     if let Some(total) = total {
         part.expect(total)?;
     }
-    part.pull(&mut response.body_mut().as_reader(), total, url, progress)
+    part.pull(&mut response.body_mut().as_reader(), total, &address::shown(url), progress)
+}
+
+fn failed(error: ureq::Error) -> AttemptError {
+    match error {
+        ureq::Error::RequireHttpsOnly(url) => AttemptError::Unencrypted { url },
+        other => AttemptError::Http(Box::new(other)),
+    }
 }
 
 /// The first byte of `Content-Range: bytes first-last/total`.

@@ -9,9 +9,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{Artifact, AttemptError, Failure, FetchError, Progress};
+use crate::owned;
 
 /// Most bytes of a file whose size is not published.
-const MAX_BYTES: u64 = 4 << 30;
+pub(super) const MAX_BYTES: u64 = 4 << 30;
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) struct Part<'a> {
@@ -25,7 +26,7 @@ pub(super) struct Part<'a> {
 impl<'a> Part<'a> {
     /// An empty part.
     pub(super) fn create(path: PathBuf, artifact: &'a Artifact<'a>) -> Result<Part<'a>, FetchError> {
-        match File::create(&path) {
+        match owned::create(&path) {
             Ok(file) => Ok(Part { artifact, path, file, hasher: Sha256::new(), length: 0 }),
             Err(source) => Err(FetchError::Cache { path, action: "create", source }),
         }
@@ -33,8 +34,7 @@ impl<'a> Part<'a> {
 
     /// The part that an earlier transfer left, or an empty one.
     pub(super) fn resume(path: PathBuf, artifact: &'a Artifact<'a>) -> Result<Part<'a>, FetchError> {
-        let left = File::options().read(true).append(true).open(&path);
-        let Ok(mut file) = left else { return Part::create(path, artifact) };
+        let Ok(mut file) = owned::reopen(&path) else { return Part::create(path, artifact) };
         let mut hasher = Sha256::new();
         match hash_into(&mut hasher, &mut file) {
             Ok(length) if length <= artifact.size.unwrap_or(MAX_BYTES) => {
@@ -56,9 +56,11 @@ impl<'a> Part<'a> {
 
     /// Refuses a transfer that would end at another size than published.
     pub(super) fn expect(&self, total: u64) -> Result<(), AttemptError> {
-        let expected = self.artifact.size.unwrap_or(MAX_BYTES);
-        let fits = if self.artifact.size.is_some() { total == expected } else { total <= expected };
-        if fits { Ok(()) } else { Err(AttemptError::WrongSize { expected, found: total }) }
+        match self.artifact.size {
+            Some(expected) if total != expected => Err(AttemptError::WrongSize { expected, found: total }),
+            None if total > MAX_BYTES => Err(AttemptError::TooLong { limit: MAX_BYTES, found: total }),
+            _ => Ok(()),
+        }
     }
 
     /// Appends all of `content`. On a failed write the part is removed, else it stays for the next try.
@@ -89,7 +91,11 @@ impl<'a> Part<'a> {
             let length = self.length + read as u64;
             if length > limit {
                 let _ = fs::remove_file(&self.path);
-                return Err(AttemptError::WrongSize { expected: limit, found: length }.into());
+                return Err(match self.artifact.size {
+                    Some(expected) => AttemptError::WrongSize { expected, found: length },
+                    None => AttemptError::TooLong { limit, found: length },
+                }
+                .into());
             }
             self.file.write_all(&chunk[..read]).map_err(|source| self.unwritable(source))?;
             self.hasher.update(&chunk[..read]);
@@ -159,6 +165,6 @@ fn hash_into(hasher: &mut Sha256, content: &mut impl Read) -> io::Result<u64> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

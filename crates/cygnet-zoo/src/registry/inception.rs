@@ -76,22 +76,13 @@ pub(super) const ROWS: &[Row] = &[
             &[
                 Name::same("torchvision", "inception_v3"),
                 Name::same("timm", "inception_v3"),
-                Name::same("timm", "tf_inception_v3"),
-                Name::same("timm", "adv_inception_v3"),
-                Name::same("timm", "gluon_inception_v3"),
+                Name::same("timm", "tf_inception_v3").tag("tf_in1k"),
+                Name::same("timm", "adv_inception_v3").tag("tf_adv_in1k"),
+                Name::same("timm", "gluon_inception_v3").tag("gluon_in1k"),
                 Name::mapped("inceptionv3", &PYTORCHCV_V3),
             ],
             &[
                 INCEPTION_V3,
-                timm_checkpoint!("inception_v3", "gluon_in1k", [78.806, 94.372])
-                    .preset(Preset::TIMM_BICUBIC)
-                    .recipe("converted from GluonCV"),
-                timm_checkpoint!("inception_v3", "tf_in1k", [77.866, 93.644])
-                    .preset(Preset::TIMM_INCEPTION)
-                    .recipe("converted from TF-Slim"),
-                timm_checkpoint!("inception_v3", "tf_adv_in1k", [77.598, 93.726])
-                    .preset(Preset::TIMM_INCEPTION)
-                    .recipe("adversarial training, converted from TensorFlow"),
                 Checkpoint::new(
                     "tv_in1k",
                     "inception_v3_google-1a9a5a14.pth",
@@ -100,8 +91,18 @@ pub(super) const ROWS: &[Row] = &[
                     "BSD-3-Clause",
                     [77.472, 93.468],
                 )
+                .source("timm")
                 .preset(Preset::TIMM_INCEPTION)
                 .recipe("converted from TensorFlow"),
+                timm_checkpoint!("inception_v3", "tf_in1k", [77.866, 93.644])
+                    .preset(Preset::TIMM_INCEPTION)
+                    .recipe("converted from TF-Slim"),
+                timm_checkpoint!("inception_v3", "tf_adv_in1k", [77.598, 93.726])
+                    .preset(Preset::TIMM_INCEPTION)
+                    .recipe("adversarial training, converted from TensorFlow"),
+                timm_checkpoint!("inception_v3", "gluon_in1k", [78.806, 94.372])
+                    .preset(Preset::TIMM_BICUBIC)
+                    .recipe("converted from GluonCV"),
             ],
         )],
     )
@@ -153,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[
                 Name::same("timm", "inception_resnet_v2"),
-                Name::same("timm", "ens_adv_inception_resnet_v2"),
+                Name::same("timm", "ens_adv_inception_resnet_v2").tag("tf_ens_adv_in1k"),
                 Name::mapped("inceptionresnetv2", &PYTORCHCV_RESNET_V2),
             ],
             &[

