@@ -18,7 +18,7 @@ use cygnet::weights::ModelFile;
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
 use crate::args::{PictureLimits, threads};
-use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
+use crate::output::{self, FAINT, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
 #[derive(Args)]
@@ -150,6 +150,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     if args.print_recipe {
         return print_recipe(args);
     }
+    super::level()?;
     let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
     let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
@@ -219,6 +220,9 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
     }))
 }
 
+/// Columns before a fact.
+const FACT: usize = 24;
+
 fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     let ended = match run.outcome.ended {
         Ended::Finished => "all epochs are done",
@@ -228,7 +232,12 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
     for (name, value) in &run.facts {
-        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), plain(value)))?;
+        let words: Vec<String> = value.split(' ').map(plain).collect();
+        let room = output::width().map_or(usize::MAX, |columns| columns - FACT);
+        for (i, line) in wrapped(&words, 1, room).iter().enumerate() {
+            let name = format!("{:<20}", if i == 0 { name } else { "" });
+            output::line(&format!("  {}  {line}", styled(STRONG, &name)))?;
+        }
     }
     output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
     let model = shell_word(&files.model.display().to_string());

@@ -44,7 +44,7 @@ impl Screen {
         }))
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away for good.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }
