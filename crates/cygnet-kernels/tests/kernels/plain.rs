@@ -36,11 +36,10 @@ fn check(
     want: &[f64],
     terms: usize,
 ) {
-    let mut memory = Memory::default();
+    let (mut memory, gaps) = (Memory::default(), gaps.whole());
     let early = len(output).is_multiple_of(2).then(|| memory.map(output, [0, 0], gaps));
-    let whole = Gaps { ring: None, ..gaps };
     let maps: Vec<Map> =
-        inputs.iter().map(|(x, shape)| memory.input(*shape, [0, 0], whole, |i| x[i])).collect();
+        inputs.iter().map(|(x, shape)| memory.input(*shape, [0, 0], gaps, |i| x[i])).collect();
     let out = early.unwrap_or_else(|| memory.map(output, [0, 0], gaps));
     let finite = |x: &&f32| x.is_finite();
     let largest =
@@ -400,21 +399,6 @@ fn pools_and_enlargement_of_nothing_are_refused() {
             PlainCall::new(level, op.clone(), vec![empty], Map::dense(0, [4, 1, 1]))
         });
         assert!(made.is_err(), "{op:?} has no answer for an image without pixels");
-    }
-}
-
-#[test]
-fn rings_keep_the_last_rows() {
-    for ring in [1, 2, 4] {
-        let gaps = Gaps { ring: Some(ring), ..GAPS };
-        let size = [6, 5, 4];
-        let x = wide(len(size), 31);
-        check_each(&Plain::Activation(Activation::HardSwish), &x, size, gaps, |_, x| {
-            activate(Activation::HardSwish, x)
-        });
-        POOLINGS.iter().for_each(|&pooling| {
-            check_pool(pooling, &pool_shape([6, 9, 5], 3, 2, [1, 1], false), gaps, &[]);
-        });
     }
 }
 
