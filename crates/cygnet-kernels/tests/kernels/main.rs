@@ -17,6 +17,7 @@
 //! that see it, and of an infinity these may become anything.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod activation;
 mod case;
 mod conv;
 mod depthwise;
