@@ -4,7 +4,11 @@ use crate::isa::Isa;
 use crate::unroll::unroll;
 
 /// An element-wise function. NaN stays NaN; an infinity becomes the limit, but for hard-swish, whose formula is NaN at
-/// -∞ and whose result is infinite where `6 x` is.
+/// -∞ and whose result is infinite where `6 x` is, and for sigmoid and swish at -∞.
+///
+/// Sigmoid and swish stay below -88 what they are there, where the next smaller results would be no longer normal numbers:
+/// 6.1e-39 and -5.4e-37 in place of what is nearer to 0. Units in the last place are those of the exact result, and of the
+/// least normal number for results below it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `x`.
@@ -29,11 +33,14 @@ pub enum Activation {
     },
     /// `x * clamp(x + 3, 0, 6) / 6`.
     HardSwish,
-    /// `1 / (1 + e^-x)`.
+    /// `1 / (1 + e^-x)`, within 4 units in the last place from -88 on. Its derivative is off by 1e-7 at most.
     Sigmoid,
-    /// `x / (1 + e^-x)`.
+    /// `x / (1 + e^-x)`, within 5 units in the last place from -88 on. Its derivative is off by 1e-6 at most.
     Swish,
 }
+
+/// Where sigmoid and swish become constant: a factor of the sigmoid must stop there too, as the sigmoid is not 0.
+pub(crate) const SATURATION: f32 = -88.0;
 
 impl Activation {
     /// `max(x, 0)`.
@@ -110,8 +117,7 @@ impl Activation {
         unsafe {
             match self {
                 Activation::Sigmoid => sigmoid::<I>(x),
-                // The sigmoid saturates above 0, which the largest numbers would show.
-                Activation::Swish => I::mul(I::at_least(x, I::splat(-88.0)), sigmoid::<I>(x)),
+                Activation::Swish => I::mul(I::at_least(x, I::splat(SATURATION)), sigmoid::<I>(x)),
                 _ => {
                     let mut x = [x];
                     self.cheap::<I, 1>(&mut x);
@@ -122,7 +128,7 @@ impl Activation {
     }
 }
 
-/// `1 / (1 + e^-x)`, within 4 units in the last place; saturates to 0 and 1.
+/// `1 / (1 + e^-x)`; saturates at [`SATURATION`], above 0, and at 1.
 #[inline(always)]
 unsafe fn sigmoid<I: Isa>(x: I::V) -> I::V {
     // SAFETY: the caller's promise.

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 use crate::isa::Level;
-use crate::map::Map;
+use crate::map::{Map, macs, product};
 use crate::memory::{Store, Weights};
+use crate::window::{Window, check_reach};
 use tile::Strip;
 
 /// A part of a convolution's input: a map and, for each of its channels, the weight's input channel that reads it.
@@ -18,44 +19,6 @@ pub struct Part {
     pub map: Map,
     /// The weight's input channel of each.
     pub channels: Vec<usize>,
-}
-
-/// How a window slides. Pairs are rows and columns.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Size.
-    pub kernel: [usize; 2],
-    /// Step.
-    pub stride: [usize; 2],
-    /// Distance of taps.
-    pub dilation: [usize; 2],
-    /// Rows above and columns to the left.
-    pub pad: [usize; 2],
-}
-
-impl Window {
-    /// One pixel.
-    pub const POINT: Window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0, 0] };
-
-    /// The image's row where the window of output row `y` begins, wrapping below 0.
-    #[inline(always)]
-    pub(crate) fn top(&self, y: usize) -> usize {
-        (y * self.stride[0]).wrapping_sub(self.pad[0])
-    }
-
-    /// The rows `ky` of the window at output row `y` that lie on an image of `height` rows.
-    pub(crate) fn rows(&self, y: usize, height: usize) -> Range<usize> {
-        let ([kernel, _], [stride, _], [dilation, _], [pad, _]) =
-            (self.kernel, self.stride, self.dilation, self.pad);
-        let start = y * stride;
-        let (above, below) = (pad.saturating_sub(start), (height + pad).saturating_sub(start));
-        if dilation == 1 {
-            let first = above.min(kernel);
-            return first..below.clamp(first, kernel);
-        }
-        let first = above.div_ceil(dilation).min(kernel);
-        first..below.div_ceil(dilation).clamp(first, kernel)
-    }
 }
 
 /// Input channels that follow each other in memory, for one or several columns of the window.
@@ -158,7 +121,11 @@ impl Conv {
     ) -> Conv {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
         let [kh, kw] = window.kernel;
-        assert_eq!(data.weight.len(), output.channels * data.inputs * kh * kw);
+        assert_eq!(Some(data.weight.len()), product(&[output.channels, data.inputs, kh, kw]));
+        match parts {
+            [] => window.assert(&Map::dense(0, [0, 0, 0]), &output),
+            _ => parts.iter().for_each(|part| check_reach(&window, &part.map, &output)),
+        }
         assert_eq!([data.bias.len(), data.scale.len()], [output.channels; 2]);
         let level = store.level();
         let flat = |map: &Map| map.is_flat() && map.halo == [0, 0];
@@ -241,7 +208,7 @@ impl Conv {
     }
 
     pub(crate) fn macs(&self) -> u64 {
-        (self.output.height * self.output.width * self.output.channels * self.depth) as u64
+        macs(&[self.output.height, self.output.width, self.output.channels, self.depth])
     }
 
     /// Maps it reads.
@@ -393,13 +360,6 @@ impl Tap {
     pub(crate) fn start(&self, top: usize, x: usize) -> isize {
         (self.map.row_start(top.wrapping_add(self.row)) + x * self.step) as isize + self.shift
     }
-}
-
-/// Checks that the window stays within rows and halo at every output column.
-pub(crate) fn check_reach(window: &Window, input: &Map, output: &Map) {
-    let reach = (output.width.max(1) - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1];
-    assert!(window.pad[1] <= input.halo[0], "the window starts before the halo");
-    assert!(reach < input.width + window.pad[1] + input.halo[1], "the window ends after the halo");
 }
 
 /// Half cycles until a multiply-add's sum can be added to.

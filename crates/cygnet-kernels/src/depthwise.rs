@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::conv::{Window, check_reach};
 use crate::isa::{Isa, Kernel, Level, in_order, opaque};
-use crate::map::Map;
+use crate::map::{Map, macs, product};
 use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
+use crate::window::{Window, check_reach};
 
 /// A depthwise convolution with bias and activation.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ impl Depthwise {
         activation: Activation,
     ) -> Depthwise {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
-        let taps = window.kernel[0] * window.kernel[1];
-        assert_eq!(weight.len(), output.channels * taps);
+        let taps = product(&window.kernel).expect("a window's taps can be counted");
+        assert_eq!(Some(weight.len()), product(&[output.channels, taps]));
         assert_eq!((bias.len(), input.channels), (output.channels, output.channels));
         check_reach(&window, &input, &output);
         let level = store.level();
@@ -59,7 +59,7 @@ impl Depthwise {
 
     pub(crate) fn macs(&self) -> u64 {
         let [rows, columns] = self.window.kernel;
-        (self.output.height * self.output.width * self.output.channels * rows * columns) as u64
+        macs(&[self.output.height, self.output.width, self.output.channels, rows, columns])
     }
 
     pub(crate) fn reads(&self) -> Map {
@@ -239,29 +239,32 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
     /// As [`Sweep::row`]; the outputs must lie in the row.
     #[inline(always)]
     unsafe fn columns<I: Isa, const N: usize>(&self, x: usize) {
-        let Range { start: mut c, end } = self.channels;
+        let Range { start, end } = self.channels;
+        let mut c = start;
+        // The last vector begins earlier than it could where that makes it whole: no lane is one of other channels, which
+        // another thread may be writing.
         // SAFETY: the caller's promise.
         unsafe {
-            while c + I::LANES <= end {
-                self.block::<I, N>(x, c, I::LANES);
+            while c < end {
+                if I::HALVES && c + I::Half::LANES >= end && start + I::Half::LANES <= end {
+                    self.block::<I::Half, N, true>(x, end - I::Half::LANES, I::Half::LANES);
+                } else if start + I::LANES <= end {
+                    self.block::<I, N, true>(x, c.min(end - I::LANES), I::LANES);
+                } else {
+                    self.block::<I, N, false>(x, c, end - c);
+                }
                 c += I::LANES;
-            }
-            if I::HALVES && c < end && c + I::Half::LANES >= end {
-                self.block::<I::Half, N>(x, c, end - c);
-            } else if c < end {
-                self.block::<I, N>(x, c, end - c);
             }
         }
     }
 
     /// # Safety
-    /// As [`Sweep::row`]; the outputs must lie in the row.
+    /// As [`Sweep::row`]; the outputs must lie in the row, and all lanes in the channels if they are a `WHOLE` vector.
     #[inline(always)]
-    unsafe fn block<I: Isa, const N: usize>(&self, x: usize, c: usize, lanes: usize) {
+    unsafe fn block<I: Isa, const N: usize, const WHOLE: bool>(&self, x: usize, c: usize, lanes: usize) {
         let step = self.step;
         // SAFETY: the window's rows are clipped to the image, columns lie within it and its halo; weights and bias are padded
-        // to whole vectors; loads of the last vector may reach past the channels, never past the arena, which ends with a
-        // vector to spare.
+        // to whole vectors.
         unsafe {
             let mut sums = [I::load(self.bias.add(c)); N];
             let column = x * STRIDE * step + c;
@@ -281,7 +284,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
                             from = opaque(from.wrapping_add(step));
                             in_order();
                         }
-                        let value = I::load(from);
+                        let value = if WHOLE { I::load(from) } else { I::load_first(from, lanes) };
                         unroll!(P < N, at most 7, {
                             if C >= P * STRIDE && C < P * STRIDE + WIDTH {
                                 sums[P] = I::fma(value, weights[C - P * STRIDE], sums[P]);
@@ -301,7 +304,7 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
             }
             self.activation.cheap::<I, N>(&mut sums);
             let (out, step) = (self.output.add(x * self.output_step + c), self.output_step);
-            if lanes == I::LANES {
+            if WHOLE {
                 unroll!(P < N, at most 7, {
                     I::store(out.add(P * step), sums[P]);
                 });
@@ -319,23 +322,27 @@ impl Kernel for Any<'_> {
     unsafe fn run<I: Isa>(self) {
         let Depthwise { window, input, output, weights, bias, activation, .. } = self.0.op;
         let (padded, [_, kw], dilation) = (bias.len(), window.kernel, window.dilation);
-        // SAFETY: as in `Blocks::block`.
+        let Range { start, end } = self.0.channels;
+        let is_whole = start + I::LANES <= end;
+        // SAFETY: as in `Blocks::block`; vectors lie in the channels as in `Blocks::columns`.
         unsafe {
             self.0.zero_halo();
             for x in 0..output.width {
                 let out = self.0.output.add(output.row_start(self.0.y) + x * output.pixel);
-                for c in self.0.channels.clone().step_by(I::LANES) {
+                for c in (start..end).step_by(I::LANES) {
+                    let c = if is_whole { c.min(end - I::LANES) } else { c };
                     let mut sum = [I::load(bias.as_ptr().add(c))];
                     for ky in self.0.kys.clone() {
                         let from = self.0.start(ky).wrapping_add(x * window.stride[1] * input.pixel + c);
                         let weights = weights.as_ptr().add(ky * kw * padded + c);
                         for kx in 0..kw {
-                            let value = I::load(from.add(kx * dilation[1] * input.pixel));
+                            let from = from.wrapping_add(kx * dilation[1] * input.pixel);
+                            let value = if is_whole { I::load(from) } else { I::load_first(from, end - c) };
                             sum[0] = I::fma(value, I::load(weights.add(kx * padded)), sum[0]);
                         }
                     }
                     activation.cheap::<I, 1>(&mut sum);
-                    I::store_first(out.add(c), sum[0], self.0.channels.end - c);
+                    I::store_first(out.add(c), sum[0], end - c);
                 }
             }
         }

@@ -18,10 +18,11 @@ pub mod probe;
 mod program;
 pub mod reference;
 mod unroll;
+mod window;
 mod winograd;
 
 pub use activation::Activation;
-pub use conv::{Conv, ConvWeights, Part, Window};
+pub use conv::{Conv, ConvWeights, Part};
 pub use depthwise::Depthwise;
 pub use isa::Level;
 pub use map::Map;
@@ -29,6 +30,7 @@ pub use memory::Store;
 pub use pair::Pair;
 pub use plain::{Binary, Plain, PlainCall, Pooling};
 pub use program::{Arena, Call, Program};
+pub use window::Window;
 pub use winograd::Winograd;
 
 /// Whether kernels are compiled with optimisation. Without it they compute the same numbers, many times slower.

@@ -23,7 +23,7 @@ pub struct Map {
     pub row: usize,
     /// Columns of zeros kept before the first and after the last column, for windows that reach over the edge.
     pub halo: [usize; 2],
-    /// Rows that are kept; row `y` takes the place of row `y - ring`.
+    /// Rows that are kept; row `y` takes the place of row `y - ring`. All of them in a map that a call writes.
     pub ring: usize,
 }
 
@@ -48,24 +48,69 @@ impl Map {
         self.offset + if y < self.ring { y } else { y % self.ring } * self.row
     }
 
-    /// The first f32 it may touch, and the one after the last; none if the halo starts before the arena.
+    /// The first f32 it may touch, and the one after the last; none if the halo starts before the arena or a place is no
+    /// number.
     #[must_use]
     pub fn extent(&self) -> Option<Range<usize>> {
+        let bounds = self.bounds()?;
+        let is_empty = self.height == 0 || self.channels == 0 || self.ring == 0 || self.columns()? == 0;
+        Some(if is_empty { bounds.start..bounds.start } else { bounds })
+    }
+
+    /// What the places of its rows and columns lie within, of an empty map those of its first pixel.
+    fn bounds(&self) -> Option<Range<usize>> {
         let start = self.offset.checked_sub(self.halo[0].checked_mul(self.pixel)?)?;
-        let columns = self.width.checked_add(self.halo[1])?;
-        if self.height == 0 || self.channels == 0 || self.ring == 0 || self.halo[0] == 0 && columns == 0 {
-            return Some(start..start);
-        }
-        let rows = (self.height.min(self.ring) - 1).checked_mul(self.row)?;
-        let columns = columns.saturating_sub(1).checked_mul(self.pixel)?;
+        let last = |count: usize, step: usize| count.saturating_sub(1).checked_mul(step);
+        let rows = last(self.height.min(self.ring), self.row)?;
+        let columns = last(self.width.checked_add(self.halo[1])?, self.pixel)?;
         let end = self.offset.checked_add(rows)?.checked_add(columns)?.checked_add(self.channels)?;
         Some(start..end)
     }
 
+    /// Columns with those of the halo.
+    fn columns(&self) -> Option<usize> {
+        self.width.checked_add(self.halo[0])?.checked_add(self.halo[1])
+    }
+
+    /// Checks that every place of it and its halo lies in an arena of so many numbers, and that it has no more pixels than
+    /// that. Then neither its number of elements nor a place wraps, nor does a small multiple of a stride.
+    pub(crate) fn check(&self, arena: usize) -> Result<(), String> {
+        if self.bounds().is_none_or(|bounds| bounds.end > arena) {
+            return Err(format!("leaves the arena of {arena} numbers: {self:?}"));
+        }
+        if self.ring == 0 && self.height > 0 {
+            return Err(format!("keeps none of its rows: {self:?}"));
+        }
+        let pixels = product(&[self.height.max(1), self.width.max(1)]);
+        let elements = pixels.and_then(|pixels| pixels.checked_mul(self.channels));
+        let is_large = pixels.is_none_or(|n| n > arena.max(PIXELS)) || elements.is_none_or(|n| n > FAR);
+        if is_large || self.pixel.max(self.row) > FAR {
+            return Err(format!("is larger than its arena: {self:?}"));
+        }
+        Ok(())
+    }
+
+    /// Checks that no two of its elements and halos share a place, so that threads may write them at once.
+    pub(crate) fn check_written(&self) -> Result<(), String> {
+        let span = self.columns().and_then(|columns| match columns {
+            0 => Some(0),
+            _ => (columns - 1).checked_mul(self.pixel)?.checked_add(self.channels),
+        });
+        let pixels_meet = self.pixel < self.channels && self.columns().is_none_or(|columns| columns > 1);
+        let rows_meet = self.height > 1 && span.is_none_or(|span| self.row < span);
+        if pixels_meet || rows_meet || self.ring < self.height {
+            return Err(format!("has elements that share a place: {self:?}"));
+        }
+        Ok(())
+    }
+
     /// Whether the two have no number in common, as far as that can be told: they lie apart, or are different channels of
-    /// pixels that are as far from each other.
+    /// pixels that are as far from each other. Both must be [checked](Map::check).
     pub(crate) fn is_apart(&self, other: &Map) -> bool {
         let (Some(a), Some(b)) = (self.extent(), other.extent()) else { return false };
+        if a.is_empty() || b.is_empty() {
+            return true;
+        }
         let pixel = self.pixel;
         let is_grid = |map: &Map| map.pixel == pixel && (map.height == 1 || map.row.is_multiple_of(pixel));
         let meet = |a: &Map, b: &Map| (b.offset % pixel + pixel - a.offset % pixel) % pixel < a.channels;
@@ -76,10 +121,13 @@ impl Map {
     /// Whether its pixels follow each other at one distance, across rows too.
     #[must_use]
     pub fn is_flat(&self) -> bool {
-        self.ring >= self.height && (self.height == 1 || self.row == self.width * self.pixel)
+        let follows = self.width.checked_mul(self.pixel) == Some(self.row);
+        self.ring >= self.height
+            && (self.height == 1 || follows)
+            && self.height.checked_mul(self.width).is_some()
     }
 
-    /// The same pixels as one row, of a flat map.
+    /// The same pixels as one row, of a [flat](Map::is_flat) map.
     pub(crate) fn flat(self) -> Map {
         Map { height: 1, width: self.height * self.width, ring: 1, ..self }
     }
@@ -89,12 +137,54 @@ impl Map {
     /// # Safety
     /// `memory` must hold the row and its halo, for this thread to write.
     pub(crate) unsafe fn zero_halo(&self, memory: *mut f32, y: usize, channels: Range<usize>) {
+        for side in [Side::Left, Side::Right] {
+            // SAFETY: the caller's promise.
+            unsafe { self.zero_side(memory, y, channels.clone(), side) };
+        }
+    }
+
+    /// Writes zeros on one side of the channels of a row.
+    ///
+    /// # Safety
+    /// `memory` must hold the row and its halo, the side for this thread to write.
+    pub(crate) unsafe fn zero_side(&self, memory: *mut f32, y: usize, channels: Range<usize>, side: Side) {
         let row = memory.wrapping_add(self.row_start(y) + channels.start);
-        let left = (0..self.halo[0]).map(|column| row.wrapping_sub((column + 1) * self.pixel));
-        let right = (0..self.halo[1]).map(|column| row.wrapping_add((self.width + column) * self.pixel));
-        for pixel in left.chain(right) {
+        let columns = match side {
+            Side::Left => 0..self.halo[0],
+            Side::Right => self.width..self.width + self.halo[1],
+        };
+        for column in columns {
+            let pixel = match side {
+                Side::Left => row.wrapping_sub((column + 1) * self.pixel),
+                Side::Right => row.wrapping_add(column * self.pixel),
+            };
             // SAFETY: the halo belongs to the map, whose row is the caller's.
             unsafe { pixel.write_bytes(0, channels.len()) };
         }
     }
+}
+
+/// A side of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Before the first column.
+    Left,
+    /// After the last column.
+    Right,
+}
+
+/// Pixels that a map may have however small its arena is: some are empty, or the same number many times.
+const PIXELS: usize = 1 << 16;
+
+/// The largest stride and number of elements, of which a kernel may take small multiples.
+pub(crate) const FAR: usize = isize::MAX as usize >> 5;
+
+/// The product of some sizes, unless it wraps.
+pub(crate) fn product(sizes: &[usize]) -> Option<usize> {
+    sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
+}
+
+/// Multiply-accumulates of so many sizes; the most there can be where that wraps.
+pub(crate) fn macs(sizes: &[usize]) -> u64 {
+    sizes.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }

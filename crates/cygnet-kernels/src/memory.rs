@@ -26,6 +26,9 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
+/// Numbers at most that a thread works in by itself.
+pub(crate) const SCRATCH: usize = 1 << 31;
+
 /// Bytes of a large page.
 const LARGE_PAGE: usize = 2 << 20;
 
@@ -57,8 +60,11 @@ impl Pages {
 
 impl Memory {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// If that is more than can be addressed.
     pub(crate) fn zeros(len: usize) -> Memory {
-        let bytes = len * size_of::<f32>();
+        let bytes = len.checked_mul(size_of::<f32>()).expect("memory can be addressed");
         let pages = if bytes >= PAGES_FROM_BYTES { Pages::zeros(bytes) } else { None };
         let lines = || Block::Lines(vec![Line([0.0; LINE]); len.div_ceil(LINE)]);
         Memory { block: pages.map_or_else(lines, Block::Pages), len }

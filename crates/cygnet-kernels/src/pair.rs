@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
-use crate::map::Map;
+use crate::map::{FAR, Map};
 
 /// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
 /// second needs them.
@@ -22,28 +22,33 @@ impl Pair {
     /// Joins two convolutions; where the map between them lies no longer matters.
     ///
     /// # Panics
-    /// If the first's output has not the size of the second's input, or the first joined its rows to one.
+    /// If the two are made for different instruction sets, the first's output has not the size of the second's input, the
+    /// first joined its rows to one, or the rows between have no size.
     #[must_use]
     pub fn new(mut dense: Conv, mut depthwise: Depthwise) -> Pair {
+        assert_eq!(dense.level(), depthwise.level());
         let (from, to) = (dense.writes(), depthwise.reads());
         assert_eq!([from.height, from.width, from.channels], [to.height, to.width, to.channels]);
         let window = depthwise.window();
-        let rows = (window.kernel[0] - 1) * window.dilation[0] + 1;
+        let rows = ((window.kernel[0] - 1) * window.dilation[0] + 1).min(to.height).max(1);
         let pixel = dense.panel_width();
         let halo = to.halo;
-        let row = (halo[0] + to.width + halo[1]) * pixel;
-        let map = Map { offset: halo[0] * pixel, pixel, row, halo, ring: rows.max(1), ..to };
+        let columns = halo[0].checked_add(to.width).and_then(|columns| columns.checked_add(halo[1]));
+        let row = columns.and_then(|columns| columns.checked_mul(pixel)).unwrap_or(usize::MAX);
+        let ring = rows.checked_mul(row).filter(|&numbers| numbers <= FAR);
+        let ring = ring.expect("the rows between two convolutions can be counted");
+        let map = Map { offset: halo[0] * pixel, pixel, row, halo, ring: rows, ..to };
         dense.set_output(map);
         depthwise.set_input(map);
-        Pair { dense, depthwise, ring: rows * row }
+        Pair { dense, depthwise, ring }
     }
 
     pub(crate) fn level(&self) -> Level {
-        self.dense.level().max(self.depthwise.level())
+        self.dense.level()
     }
 
     pub(crate) fn macs(&self) -> u64 {
-        self.dense.macs() + self.depthwise.macs()
+        self.dense.macs().saturating_add(self.depthwise.macs())
     }
 
     pub(crate) fn reads(&self) -> impl Iterator<Item = Map> {

@@ -7,10 +7,10 @@ use std::ops::Range;
 use windows::Windows;
 
 use crate::activation::Activation;
-use crate::conv::Window;
 use crate::isa::{Isa, Kernel, Level};
 use crate::map::Map;
 use crate::unroll::{unroll, vectors};
+use crate::window::Window;
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +114,30 @@ impl PlainCall {
                 assert_eq!(size(x), size(&output));
                 assert!(scale.len() == x.channels && shift.len() == x.channels);
             }
-            Plain::Activation(_) | Plain::Softmax | Plain::LocalResponseNorm { .. } => {
+            Plain::Activation(_) | Plain::Softmax => assert_eq!(size(x), size(&output)),
+            Plain::LocalResponseNorm { size: channels, .. } => {
                 assert_eq!(size(x), size(&output));
+                assert!(*channels > 0, "a window has channels");
             }
-            Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean | Plain::AdaptiveMean => {
-                assert_eq!(x.channels, output.channels);
-                assert!(x.height > 0 && x.width > 0);
+            Plain::Pool { window, end_pad, .. } => {
+                window.assert(x, &output);
+                let padded =
+                    |size: usize, axis: usize| size.checked_add(window.pad[axis])?.checked_add(end_pad[axis]);
+                assert!(padded(x.height, 0).is_some() && padded(x.width, 1).is_some(), "padding wraps");
             }
+            Plain::GlobalMean => assert_eq!([output.height, output.width], [1, 1]),
+            Plain::Upsample | Plain::AdaptiveMean => {
+                let scaled = |from: usize, to: usize| from.checked_add(1)?.checked_mul(to.checked_add(1)?);
+                let is_scaled =
+                    scaled(x.height, output.height).is_some() && scaled(x.width, output.width).is_some();
+                assert!(is_scaled, "sizes wrap");
+            }
+        }
+        let reads_a_window =
+            matches!(op, Plain::Pool { .. } | Plain::Upsample | Plain::GlobalMean | Plain::AdaptiveMean);
+        if reads_a_window {
+            assert_eq!(x.channels, output.channels);
+            assert!(x.height > 0 && x.width > 0);
         }
         PlainCall { level, op, inputs, output }
     }
@@ -360,13 +377,13 @@ impl PlainCall {
                     unroll!(G < N, at most 4, {
                         I::store(out.add(G * I::LANES), I::mul(I::load(from.add(G * I::LANES)), gate[G]));
                     });
-                    (from, out) = (from.add(from_step), out.add(out_step));
+                    (from, out) = (from.wrapping_add(from_step), out.wrapping_add(out_step));
                 }
                 return;
             }
             for _ in 0..width {
                 I::store_first(out, I::mul(I::load_first(from, lanes), gate[0]), lanes);
-                (from, out) = (from.add(from_step), out.add(out_step));
+                (from, out) = (from.wrapping_add(from_step), out.wrapping_add(out_step));
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
@@ -156,6 +157,12 @@ impl<'a> Worker<'a> {
             shared.yield_until_met(meeting);
         }
     }
+}
+
+/// What part `index` of `parts` does of `0..total`: `total * index / parts` and what follows, without the product.
+pub(crate) fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
+    let start = |index: usize| total / parts * index + total % parts * index / parts;
+    start(index)..start(index + 1)
 }
 
 /// A run's function. The lifetime is that of the call of [`Pool::run`].

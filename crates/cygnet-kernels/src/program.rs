@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::isa::Level;
-use crate::map::Map;
-use crate::memory::Memory;
+use crate::map::{FAR, Map, product};
+use crate::memory::{Memory, SCRATCH};
 use crate::pair::Pair;
 use crate::plain::PlainCall;
-use crate::pool::Pool;
+use crate::pool::{Pool, share};
 use crate::winograd::Winograd;
 
 /// One step of a [`Program`].
@@ -131,6 +131,8 @@ impl Call {
 pub struct Program {
     calls: Vec<Call>,
     image: Vec<Map>,
+    /// Rows of all planes of the image.
+    rows: usize,
     arena: usize,
     /// Numbers from one thread's own memory to the next one's.
     scratch: usize,
@@ -156,49 +158,55 @@ impl Shared {
 // SAFETY: whoever uses the address says why threads do not get in each other's way.
 unsafe impl Sync for Shared {}
 
-/// Numbers after the arena's end that loads of whole vectors may read.
+/// Numbers after those of a thread's own memory that loads of whole vectors may read.
 const SLACK: usize = 16;
 
 impl Program {
-    /// Checks that every map lies within `arena` f32s, and that no call reads where it writes. `image` has one map of one channel for each plane of the image.
+    /// Checks calls over an arena of `arena` f32s. `image` has one map of one channel for each plane of the image.
+    ///
+    /// Constructors of calls check that their maps fit each other, their windows and their weights; this checks what lies
+    /// where, which all that is `unsafe` in a call relies on:
+    /// - every place of every map and its halo lies in the arena, and no size, stride or product of them wraps;
+    /// - no two elements of a map that is written share a place, so that the parts of a call may run at once;
+    /// - no call reads a number that it writes, and no two planes of the image share one;
+    /// - the CPU has the instruction set of every call.
     ///
     /// # Errors
-    /// Which call does not fit, or that the CPU lacks an instruction set.
+    /// Which call does not fit and why, or that the CPU lacks an instruction set.
     pub fn new(level: Level, image: Vec<Map>, calls: Vec<Call>, arena: usize) -> Result<Program, String> {
         if !level.is_supported() {
             return Err(format!("this CPU has no {}", level.name()));
         }
-        let fits = |map: &Map| {
-            map.extent().is_some_and(|extent| extent.end <= arena) && (map.ring > 0 || map.height == 0)
-        };
-        for (i, call) in calls.iter().enumerate() {
-            if let Some(map) = call.reads().iter().chain([&call.writes()]).find(|map| !fits(map)) {
-                return Err(format!("call {i} leaves the arena of {arena} numbers: {map:?}"));
-            }
+        if arena > FAR {
+            return Err(format!("an arena of {arena} numbers is too large"));
         }
         for (i, call) in calls.iter().enumerate() {
-            let writes = call.writes();
-            if let Some(map) = call.reads().iter().find(|map| !map.is_apart(&writes)) {
-                return Err(format!("call {i} reads {map:?} while it writes {writes:?}"));
+            let of_call = |problem: String| format!("call {i}: {problem}");
+            let (reads, writes) = (call.reads(), call.writes());
+            for map in reads.iter().chain([&writes]) {
+                map.check(arena).map_err(of_call)?;
+            }
+            writes.check_written().map_err(of_call)?;
+            if let Some(map) = reads.iter().find(|map| !map.is_apart(&writes)) {
+                return Err(of_call(format!("reads {map:?} while it writes {writes:?}")));
             }
             if !call.level().is_supported() {
-                return Err(format!("call {i} needs {}, which this CPU lacks", call.level().name()));
+                return Err(of_call(format!("needs {}, which this CPU lacks", call.level().name())));
             }
         }
-        match image.iter().find(|map| !fits(map) || map.channels != 1 || map.pixel != 1) {
-            Some(map) => Err(format!("the image has no place: {map:?}")),
-            None => {
-                let most = calls.iter().map(Call::scratch).max().unwrap_or(0);
-                let scratch = if most > 0 { (most + SLACK).next_multiple_of(SLACK) } else { 0 };
-                Ok(Program { calls, image, arena, scratch })
-            }
+        let rows = check_image(&image, arena)?;
+        let most = calls.iter().map(Call::scratch).max().unwrap_or(0);
+        if most > SCRATCH {
+            return Err(format!("scratch memory of {most} numbers is too large"));
         }
+        let scratch = if most > 0 { (most + SLACK).next_multiple_of(SLACK) } else { 0 };
+        Ok(Program { calls, image, rows, arena, scratch })
     }
 
     /// Memory for one run at a time.
     #[must_use]
     pub fn arena(&self) -> Arena {
-        Arena { values: Memory::zeros(self.arena + SLACK), scratch: Memory::zeros(self.scratch) }
+        Arena { values: Memory::zeros(self.arena), scratch: Memory::zeros(self.scratch) }
     }
 
     /// Bytes of [`Program::arena`].
@@ -221,7 +229,7 @@ impl Program {
         self.check(arena, image);
         let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
         // SAFETY: `check` compared the sizes.
-        unsafe { self.import(values, image, 0..self.image.iter().map(|map| map.height).sum()) };
+        unsafe { self.import(values, image, 0..self.rows) };
         for call in &self.calls {
             // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
             unsafe { call.run(values, scratch, 0..call.units()) }
@@ -259,19 +267,15 @@ impl Program {
     /// Runs all calls on the pool's threads; the first calls `after` when the image has its place and after each call.
     fn team(&self, pool: &mut Pool, arena: &mut Arena, image: &[f32], after: impl Fn(Option<usize>) + Sync) {
         self.check(arena, image);
-        let wanted = self.scratch * pool.threads();
+        let wanted = self.scratch.checked_mul(pool.threads()).expect("memory can be addressed");
         if arena.scratch.len() < wanted {
             arena.scratch = Memory::zeros(wanted);
         }
         let memory = Shared(arena.values.as_mut_ptr());
         let own = Shared(arena.scratch.as_mut_ptr());
-        let rows = self.image.iter().map(|map| map.height).sum();
         pool.run(|worker| {
             let scratch = own.get().wrapping_add(worker.index() * self.scratch);
-            let part = |units: usize| {
-                let start = |index| units * index / worker.count();
-                start(worker.index())..start(worker.index() + 1)
-            };
+            let part = |units: usize| share(units, worker.count(), worker.index());
             let meet = |call| {
                 worker.barrier();
                 if worker.index() == 0 {
@@ -279,7 +283,7 @@ impl Program {
                 }
             };
             // SAFETY: `check` compared the sizes; threads write different rows.
-            unsafe { self.import(memory.get(), image, part(rows)) };
+            unsafe { self.import(memory.get(), image, part(self.rows)) };
             meet(None);
             for (i, call) in self.calls.iter().enumerate() {
                 // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
@@ -296,7 +300,7 @@ impl Program {
     }
 
     fn check(&self, arena: &Arena, image: &[f32]) {
-        assert_eq!(arena.values.len(), self.arena + SLACK);
+        assert_eq!(arena.values.len(), self.arena);
         assert!(arena.scratch.len() >= self.scratch);
         assert_eq!(image.len(), self.image.iter().map(|map| map.height * map.width).sum::<usize>());
     }
@@ -322,6 +326,25 @@ impl Program {
             (image, first) = (rest, first + map.height);
         }
     }
+}
+
+/// Checks where the image goes; the rows of all its planes.
+fn check_image(image: &[Map], arena: usize) -> Result<usize, String> {
+    let (mut rows, mut pixels) = (0usize, 0usize);
+    for (i, map) in image.iter().enumerate() {
+        let of_plane = |problem: String| format!("plane {i} of the image: {problem}");
+        map.check(arena).and_then(|()| map.check_written()).map_err(of_plane)?;
+        if [map.channels, map.pixel] != [1, 1] {
+            return Err(of_plane(format!("is none of one channel without gaps: {map:?}")));
+        }
+        if let Some(other) = image[..i].iter().find(|other| !other.is_apart(map)) {
+            return Err(of_plane(format!("shares numbers with another: {map:?}, {other:?}")));
+        }
+        let size = product(&[map.height, map.width]);
+        let sum = || Some((rows.checked_add(map.height)?, pixels.checked_add(size?)?));
+        (rows, pixels) = sum().ok_or_else(|| of_plane("is too large".into()))?;
+    }
+    Ok(rows)
 }
 
 impl Arena {

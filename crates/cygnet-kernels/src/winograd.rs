@@ -9,11 +9,12 @@
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::conv::{Conv, ConvWeights, Part, Window};
+use crate::conv::{Conv, ConvWeights, Part};
 use crate::isa::{Isa, Kernel, Level, opaque};
-use crate::map::Map;
+use crate::map::{Map, Side, macs, product};
 use crate::memory::{Store, Weights};
 use crate::unroll::unroll;
+use crate::window::Window;
 
 /// Outputs of a tile, along an axis.
 const OUT: usize = 4;
@@ -90,13 +91,13 @@ impl Winograd {
         let input = part.map;
         let (level, inputs, outputs) = (store.level(), input.channels, output.channels);
         assert_eq!([part.channels.len(), data.bias.len(), data.scale.len()], [inputs, outputs, outputs]);
-        assert_eq!(data.weight.len(), outputs * data.inputs * 9);
+        assert_eq!(Some(data.weight.len()), product(&[outputs, data.inputs, 9]));
         if let Some(map) = residual {
             let size = |map: Map| [map.height, map.width, map.channels];
             assert_eq!(size(map), size(output));
         }
         let tiles = [output.height.div_ceil(OUT), output.width.div_ceil(OUT)];
-        let all = tiles[0] * tiles[1];
+        let all = product(&tiles).expect("the tiles of the output can be counted");
         let pixels = [inputs, outputs].map(|channels| channels.next_multiple_of(level.lanes()));
         let each = PRODUCTS * (pixels[0] + pixels[1]) * size_of::<f32>();
         let blocks = all.div_ceil((BLOCK_BYTES / each).clamp(4, 32)).max(1);
@@ -145,7 +146,7 @@ impl Winograd {
 
     /// Those of the convolution that it computes, not its products.
     pub(crate) fn macs(&self) -> u64 {
-        (9 * self.output.height * self.output.width * self.output.channels * self.input.channels) as u64
+        macs(&[9, self.output.height, self.output.width, self.output.channels, self.input.channels])
     }
 
     pub(crate) fn reads(&self) -> impl Iterator<Item = Map> {
@@ -281,6 +282,24 @@ struct Inputs<'a> {
 impl Kernel for Inputs<'_> {
     #[inline(always)]
     unsafe fn run<I: Isa>(self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.op.input.channels >= I::LANES {
+                self.transform::<I, true>();
+            } else {
+                self.transform::<I, false>();
+            }
+        }
+    }
+}
+
+impl Inputs<'_> {
+    /// Transforms the tiles, of `WHOLE` vectors of channels or of fewer channels than a vector has.
+    ///
+    /// # Safety
+    /// As [`Winograd::run`].
+    #[inline(always)]
+    unsafe fn transform<I: Isa, const WHOLE: bool>(self) {
         let Inputs { op, arena, scratch, tiles } = self;
         let input = &op.input;
         let pixel = op.products[0].input_pixel();
@@ -297,17 +316,23 @@ impl Kernel for Inputs<'_> {
                 let start = if on_row[i] { input.row_start(top.wrapping_add(i)) } else { input.offset };
                 arena.wrapping_add(start).wrapping_offset((left as isize).wrapping_mul(input.pixel as isize))
             });
-            // SAFETY: only pixels of the image are read, in whole vectors that may reach past its channels, never past the
-            // arena, which ends with a vector to spare; the transformed tile has whole vectors in the thread's memory.
+            // SAFETY: only channels of pixels of the image are read, as the last whole vector ends with them; the transformed
+            // tile has whole vectors in the thread's memory.
             unsafe {
                 let out = scratch.add(index * pixel);
                 for c in (0..input.channels).step_by(I::LANES) {
+                    let c = if WHOLE { c.min(input.channels - I::LANES) } else { c };
                     for (j, is_on) in on_column.into_iter().enumerate() {
                         let mut d = [I::splat(0.0); IN];
                         if is_on {
                             unroll!(K < IN, at most 7, {
                                 if on_row[K] {
-                                    d[K] = I::load(rows[K].wrapping_add(j * input.pixel + c));
+                                    let from = rows[K].wrapping_add(j * input.pixel + c);
+                                    d[K] = if WHOLE {
+                                        I::load(from)
+                                    } else {
+                                        I::load_first(from, input.channels)
+                                    };
                                 }
                             });
                         }
@@ -399,9 +424,11 @@ impl Kernel for Outputs<'_> {
                         });
                     }
                 }
-                if tile % op.tiles[1] == 0 || left + columns == output.width {
+                // Tiles of a row may be different threads', so each clears its own side.
+                let sides = [(Side::Left, left == 0), (Side::Right, left + columns == output.width)];
+                for (side, _) in sides.into_iter().filter(|(_, is_there)| *is_there) {
                     for y in top..top + rows {
-                        output.zero_halo(arena, y, channels.clone());
+                        output.zero_side(arena, y, channels.clone(), side);
                     }
                 }
             }

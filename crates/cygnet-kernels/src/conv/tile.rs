@@ -183,7 +183,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                         let lanes = if place + S::<I>::LANES < width { S::<I>::LANES } else { last };
                         *x = S::<I>::add(*x, S::<I>::load_first(term.add(P * term_step + place), lanes));
                     });
-                    term = term.add(PIXELS * term_step);
+                    term = term.wrapping_add(PIXELS * term_step);
                 }
                 match activation {
                     Activation::Clamp { low, high } if high == f32::INFINITY => {
@@ -224,7 +224,7 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                         }
                     });
                 }
-                out = out.add(PIXELS * out_step);
+                out = out.wrapping_add(PIXELS * out_step);
                 lone = lone.wrapping_add(PIXELS * lone_step);
                 x += PIXELS;
             }

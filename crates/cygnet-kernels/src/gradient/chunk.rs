@@ -1,7 +1,7 @@
 //! What is done to a few rows of channels while they are in cache: loading, statistics, masks.
 
 use super::{Source, View};
-use crate::activation::Activation;
+use crate::activation::{Activation, SATURATION};
 use crate::isa::{Isa, Kernel, Level};
 
 /// Rows of channels in memory: channel `c` of row `i` is at `at + i * stride + c`.
@@ -200,7 +200,8 @@ pub(super) unsafe fn differentiate<I: Isa, const V: usize>(
                 for j in 0..V {
                     let one = I::splat(1.0);
                     let s = Activation::Sigmoid.apply::<I>(x[j]);
-                    g[j] = I::mul(g[j], I::mul(s, I::fma(x[j], I::sub(one, s), one)));
+                    let x = I::at_least(x[j], I::splat(SATURATION));
+                    g[j] = I::mul(g[j], I::mul(s, I::fma(x, I::sub(one, s), one)));
                 }
             }
         }

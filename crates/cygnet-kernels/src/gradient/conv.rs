@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::area::{Area, Touches};
 use super::chunk::{self, Blocks, Rows};
 use super::gemm::{Product, Start, panel_width};
 use super::program::{Limits, Memory, Work};
-use super::{Gradient, Sink, Source, View, share};
+use super::{Gradient, Sink, Source, View, reaches, share, size};
 use crate::activation::Activation;
 use crate::isa::{Isa, Kernel, Level};
+use crate::map::FAR;
 
 /// A convolution's window and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,28 +94,41 @@ impl Conv {
     }
 }
 
+/// Whether a convolution can be between two sound views.
 fn geometry_fits(geometry: &Geometry, input: &View, output: &View) -> bool {
     let sane = |n: usize| (1..1 << 20).contains(&n);
+    let axis = |i: usize| [geometry.kernel[i], geometry.stride[i], geometry.dilation[i], geometry.pad[i]];
     geometry.kernel.into_iter().chain(geometry.stride).chain(geometry.dilation).all(sane)
         && geometry.groups > 0
         && input.channels.is_multiple_of(geometry.groups)
         && output.channels.is_multiple_of(geometry.groups)
+        && size(&[input.channels, geometry.taps()]) <= FAR >> 8
+        && output.channels <= FAR >> 8
         && input.images == output.images
+        && reaches(axis(0), input.height, output.height)
+        && reaches(axis(1), input.width, output.width)
         && (!geometry.is_point() || (input.height, input.width) == (output.height, output.width))
 }
 
 impl Work for Conv {
     fn fits(&self, limits: &Limits<'_>) -> bool {
-        let (groups, out) = (self.geometry.groups, self.output.channels);
-        let width = panel_width(limits.level);
-        self.source.fits(limits.arena)
-            && self.output.fits(limits.arena)
+        let out = self.output.channels;
+        self.source.is_sound()
+            && self.output.is_sound()
             && geometry_fits(&self.geometry, &self.source.view, &self.output)
-            && limits.range(self.packed, groups * (out / groups).next_multiple_of(width) * self.inner())
             && self.bias.is_none_or(|bias| limits.param(bias, out))
-            && self.moments.is_none_or(|[at, spacing]| {
-                spacing >= out && limits.range(at, Conv::row_blocks(&self.output) * 2 * spacing)
-            })
+            && self.moments.is_none_or(|[_, spacing]| spacing >= out)
+    }
+
+    fn touches(&self, level: Level) -> Touches {
+        let (groups, out) = (self.geometry.groups, self.output.channels);
+        let columns = (out / groups).next_multiple_of(panel_width(level));
+        let packed = Area::flat(self.packed, size(&[groups, columns, self.inner()]));
+        let blocks = Conv::row_blocks(&self.output);
+        let moments = self.moments.map(|[at, spacing]| Area::pairs(at, blocks, out, spacing));
+        Touches::default()
+            .reads(self.source.areas().chain([packed]))
+            .writes([self.output.into()].into_iter().chain(moments))
     }
 
     fn tasks(&self) -> usize {
@@ -140,7 +155,12 @@ impl Work for Conv {
             return;
         }
         let rows = share(self.output.rows(), blocks, block);
-        let input = Input { source: &self.source, geometry: &self.geometry, output: &self.output };
+        let input = Input {
+            source: &self.source,
+            geometry: &self.geometry,
+            output: &self.output,
+            is_direct: self.is_direct(),
+        };
         let step = piece(if self.geometry.is_point() { self.source.view.channels } else { self.inner() });
         let mut first = rows.start;
         while first < rows.end {
@@ -195,6 +215,8 @@ struct Input<'a> {
     source: &'a Source,
     geometry: &'a Geometry,
     output: &'a View,
+    /// Whether rows are read where they lie.
+    is_direct: bool,
 }
 
 impl Input<'_> {
@@ -215,7 +237,7 @@ impl Input<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             if self.geometry.is_point() {
-                if self.source.is_plain() {
+                if self.is_direct {
                     let rows = Rows::of(memory.arena, view, first);
                     return Rows { at: rows.at.add(group * channels), ..rows };
                 }
@@ -428,6 +450,9 @@ pub struct ConvBackward {
     pub sink: Sink,
 }
 
+/// Lanes of the longest vector.
+const VECTOR: usize = 16;
+
 /// Largest number of elements of all segments' partial weights, where more than two segments would exceed it.
 const PARTIALS: usize = 4 << 20;
 
@@ -435,7 +460,7 @@ impl ConvBackward {
     /// Segments of the batch, whose sums are added in order.
     #[must_use]
     pub fn segments(source: &Source, out: &View, geometry: &Geometry) -> usize {
-        let weight = out.channels * source.view.channels / geometry.groups * geometry.taps();
+        let weight = size(&[out.channels, source.view.channels / geometry.groups, geometry.taps()]);
         let most = (PARTIALS / weight.max(1)).clamp(2, 8);
         let units = if geometry.is_point() { out.rows() } else { out.images };
         (out.rows() / 64).clamp(1, most).min(units)
@@ -492,32 +517,48 @@ impl ConvBackward {
     fn is_sinking(&self) -> bool {
         self.sink != Sink::None
     }
+
+    /// What it writes.
+    fn written(&self) -> Touches {
+        let (out, segments) = (self.gradient.view(), self.count());
+        let each = size(&[out.channels, self.inner()]).saturating_add(out.channels);
+        let partials = (!ConvBackward::is_immediate(&self.source, &out, &self.geometry))
+            .then(|| Area::flat(self.partials, size(&[segments, each])));
+        Touches::default().writes(self.sink.areas(&self.source, segments).chain(partials))
+    }
+
+    /// Whether the input's rows are read where they lie: in whole vectors, which must not reach what is written.
+    fn is_direct(&self) -> bool {
+        let reach = if self.inner().is_multiple_of(VECTOR) { 0 } else { VECTOR - 1 };
+        let rows = Area::from(self.source.view).widened(reach);
+        self.geometry.is_point() && self.source.is_plain() && self.written().leaves_alone(&rows)
+    }
 }
 
 impl Work for ConvBackward {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let out = self.gradient.view();
-        let (groups, segments) = (self.geometry.groups, self.count());
-        let width = panel_width(limits.level);
-        let size = out.channels * self.inner();
-        self.source.fits(limits.arena)
-            && self.gradient.fits(limits.arena)
+        let weight_fits = |weight: usize| limits.param(weight, size(&[out.channels, self.inner()]));
+        self.source.is_sound()
+            && self.gradient.is_sound()
             && geometry_fits(&self.geometry, &self.source.view, &out)
-            && self.sink.fits(&self.source, segments, limits.arena)
+            && self.sink.fits(&self.source)
             && self.unpacked.is_none_or(|weight| {
-                limits.param(weight, size)
+                weight_fits(weight)
                     && ConvBackward::reads_weight(self.inner(), &self.geometry, limits.level)
             })
-            && (!self.is_sinking()
-                || self.unpacked.is_some()
-                || limits.range(
-                    self.packed,
-                    groups * self.inner().next_multiple_of(width) * (out.channels / groups),
-                ))
-            && self.weight.is_none_or(|weight| limits.param(weight, size))
+            && self.weight.is_none_or(weight_fits)
             && self.bias.is_none_or(|bias| limits.param(bias, out.channels))
-            && (ConvBackward::is_immediate(&self.source, &out, &self.geometry)
-                || limits.range(self.partials, segments * (size + out.channels)))
+            // Tasks share the elements of each, not of both together.
+            && (self.weight.is_none() || self.weight != self.bias)
+    }
+
+    fn touches(&self, level: Level) -> Touches {
+        let (out, groups) = (self.gradient.view(), self.geometry.groups);
+        let columns = self.inner().next_multiple_of(panel_width(level));
+        let packed = (self.is_sinking() && self.unpacked.is_none())
+            .then(|| Area::flat(self.packed, size(&[groups, columns, out.channels / groups])));
+        self.written().reads(self.source.areas().chain(self.gradient.areas()).chain(packed))
     }
 
     fn tasks(&self) -> usize {
@@ -528,7 +569,7 @@ impl Work for ConvBackward {
         let gradient =
             if matches!(self.gradient, Gradient::Plain(_)) { 0 } else { self.gradient.view().channels };
         let is_point = self.geometry.is_point();
-        let input = if is_point && self.source.is_plain() { 0 } else { self.wide() };
+        let input = if self.is_direct() { 0 } else { self.wide() };
         let unfolded = if is_point { 0 } else { self.wide() };
         let spread = |n: usize| if n == 0 { 0 } else { spread(n) };
         self.piece() * (spread(gradient) + spread(input) + spread(unfolded)) + 64
@@ -546,7 +587,8 @@ impl Work for ConvBackward {
         let (out, inner) = (view.channels / groups, self.inner());
         let (rows, is_point) = (self.rows(segment), self.geometry.is_point());
         let immediate = ConvBackward::is_immediate(&self.source, &view, &self.geometry);
-        let input = Input { source: &self.source, geometry: &self.geometry, output: &view };
+        let is_direct = self.is_direct();
+        let input = Input { source: &self.source, geometry: &self.geometry, output: &view, is_direct };
         let parts = self.column_blocks();
         // SAFETY: `fits` checked the views and the parameters' lengths; scratch has room for the pieces.
         unsafe {

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::area::{Area, Touches};
 use super::chunk::{self, Blocks, Rows};
 use super::pack::spacing;
 use super::program::{Limits, Memory, Work};
-use super::{Geometry, Gradient, Norm, Sink, Source, View, share};
+use super::{Geometry, Gradient, Norm, Sink, Source, View, reaches, share, size};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel};
+use crate::isa::{Isa, Kernel, Level};
+use crate::map::FAR;
 
 /// Channels of a task.
 const CHANNELS: usize = 16;
@@ -74,26 +76,36 @@ fn channel_parts(images: usize, channels: usize) -> usize {
     if blocks >= 8 { 1 } else { channels.div_ceil(CHANNELS).min(16usize.div_ceil(blocks)) }
 }
 
+/// Whether a depthwise convolution can be between two sound views.
 fn geometry_fits(geometry: &Geometry, input: &View, output: &View) -> bool {
+    let axis = |i: usize| [geometry.kernel[i], geometry.stride[i], geometry.dilation[i], geometry.pad[i]];
     let sane = |n: usize| (1..1 << 16).contains(&n);
     geometry.kernel.into_iter().chain(geometry.stride).chain(geometry.dilation).all(sane)
         && geometry.groups == input.channels
         && input.channels == output.channels
         && input.images == output.images
-        && [input, output].iter().all(|view| view.height > 0 && view.width > 0)
+        && reaches(axis(0), input.height, output.height)
+        && reaches(axis(1), input.width, output.width)
+        && input.channels <= FAR >> 8
 }
 
 impl Work for Depthwise {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let channels = self.output.channels;
-        self.source.fits(limits.arena)
-            && self.output.fits(limits.arena)
+        self.source.is_sound()
+            && self.output.is_sound()
             && geometry_fits(&self.geometry, &self.source.view, &self.output)
-            && limits.range(self.packed, self.geometry.taps() * spacing(channels))
             && self.bias.is_none_or(|bias| limits.param(bias, channels))
-            && self.moments.is_none_or(|[at, spacing]| {
-                spacing >= channels && limits.range(at, image_blocks(self.output.images) * 2 * spacing)
-            })
+            && self.moments.is_none_or(|[_, spacing]| spacing >= channels)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let (channels, blocks) = (self.output.channels, image_blocks(self.output.images));
+        let packed = Area::flat(self.packed, size(&[self.geometry.taps(), spacing(channels)]));
+        let moments = self.moments.map(|[at, spacing]| Area::pairs(at, blocks, channels, spacing));
+        Touches::default()
+            .reads(self.source.areas().chain([packed]))
+            .writes([self.output.into()].into_iter().chain(moments))
     }
 
     fn tasks(&self) -> usize {
@@ -101,7 +113,8 @@ impl Work for Depthwise {
     }
 
     fn scratch(&self) -> usize {
-        padded(&self.geometry, &self.output).iter().product::<usize>() * CHANNELS
+        let [rows, columns] = padded(&self.geometry, &self.output);
+        size(&[rows, columns, CHANNELS])
     }
 
     unsafe fn run(&self, memory: &Memory<'_>, task: usize) {
@@ -495,7 +508,9 @@ fn phases(geometry: &Geometry, input: &View, output: &View) -> Vec<Phase> {
         })
     };
     debug_assert!(kh > 0 && kw > 0);
-    let starts = (0..geometry.stride[0]).flat_map(|y| (0..geometry.stride[1]).map(move |x| [y, x]));
+    let [rows_seen, columns_seen] =
+        [geometry.stride[0].min(input.height), geometry.stride[1].min(input.width)];
+    let starts = (0..rows_seen).flat_map(|y| (0..columns_seen).map(move |x| [y, x]));
     starts
         .map(|start| {
             let taps = along(0, start[0]).flat_map(|(ky, row)| {
@@ -732,20 +747,26 @@ impl DepthwiseBackward {
     fn sizes(&self) -> [usize; 2] {
         let out = self.gradient.view();
         [padded(&self.geometry, &out), framed(&self.geometry, &self.source.view, &out)]
-            .map(|size| size.iter().product::<usize>() * CHANNELS)
+            .map(|[rows, columns]| size(&[rows, columns, CHANNELS]))
     }
 }
 
 impl Work for DepthwiseBackward {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        self.source.is_sound()
+            && self.gradient.is_sound()
+            && geometry_fits(&self.geometry, &self.source.view, &self.gradient.view())
+            && self.sink.fits(&self.source)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
         let out = self.gradient.view();
-        let blocks = image_blocks(out.images);
-        self.source.fits(limits.arena)
-            && self.gradient.fits(limits.arena)
-            && geometry_fits(&self.geometry, &self.source.view, &out)
-            && self.sink.fits(&self.source, blocks, limits.arena)
-            && limits.range(self.packed, self.geometry.taps() * spacing(out.channels))
-            && limits.range(self.partials, blocks * (self.geometry.taps() + 1) * spacing(out.channels))
+        let (blocks, taps, spacing) = (image_blocks(out.images), self.geometry.taps(), spacing(out.channels));
+        let packed = (self.sink != Sink::None).then(|| Area::flat(self.packed, size(&[taps, spacing])));
+        let partials = Area::flat(self.partials, size(&[blocks, taps + 1, spacing]));
+        Touches::default()
+            .reads(self.source.areas().chain(self.gradient.areas()).chain(packed))
+            .writes(self.sink.areas(&self.source, blocks).chain([partials]))
     }
 
     fn tasks(&self) -> usize {
@@ -754,7 +775,8 @@ impl Work for DepthwiseBackward {
     }
 
     fn scratch(&self) -> usize {
-        self.sizes().iter().sum()
+        let [padded, framed] = self.sizes();
+        padded.saturating_add(framed)
     }
 
     unsafe fn run(&self, memory: &Memory<'_>, task: usize) {

@@ -148,8 +148,8 @@ impl<const R: usize, const V: usize, const CLOSE: bool> Kernel for Sized<'_, '_,
                         *sum = I::fma(x, column, *sum);
                     }
                 }
-                a = a.add(p.a_step);
-                b = b.add(p.b_step);
+                a = a.wrapping_add(p.a_step);
+                b = b.wrapping_add(p.b_step);
             }
             let mut sums = tile;
             for (i, sums) in sums.iter_mut().enumerate() {

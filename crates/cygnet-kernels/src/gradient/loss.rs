@@ -1,8 +1,10 @@
 //! Cross-entropy of softmax.
 
-use super::View;
+use super::area::Touches;
 use super::chunk::Rows;
 use super::program::{Limits, Memory, Work};
+use super::{View, same};
+use crate::isa::Level;
 
 /// Cross-entropy of the softmax of logits against target probabilities times a weight, its share of each image, and the
 /// gradient times the run's scale.
@@ -21,15 +23,15 @@ pub struct Loss {
 impl Work for Loss {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let logits = &self.logits;
-        let same = |to: &View| {
-            (to.images, to.height, to.width, to.channels)
-                == (logits.images, logits.height, logits.width, logits.channels)
-        };
-        logits.fits(limits.arena)
+        logits.is_sound()
             && logits.pixels() == 1
-            && self.to.is_none_or(|to| to.fits(limits.arena) && same(&to))
+            && self.to.is_none_or(|to| to.is_sound() && same(&to, logits))
             && limits.targets == logits.images * logits.channels
             && self.number < limits.losses / logits.images
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default().reads([self.logits.into()]).writes(self.to.map(Into::into))
     }
 
     fn tasks(&self) -> usize {

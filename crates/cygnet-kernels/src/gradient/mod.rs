@@ -10,6 +10,7 @@
     reason = "a closure would be compiled without the set's instructions, and iterators over arrays are closures"
 )]
 
+mod area;
 mod chunk;
 mod conv;
 mod depthwise;
@@ -32,7 +33,11 @@ pub use plain::{Binary, Elementwise, Gather, Import, Mask, Plain, PlainOp};
 pub use pooling::{Pooling, Window};
 pub use program::{Arena, Params, Program, Run, Step};
 
+use area::Area;
+
 use crate::activation::Activation;
+use crate::map::{FAR, product};
+use crate::pool::share;
 
 /// Values of a feature map of all images: channel `c` of pixel `(y, x)` of image `n` is at
 /// `offset + ((n * height + y) * width + x) * stride + c`. All numbers count f32s.
@@ -65,11 +70,29 @@ impl View {
         self.height * self.width
     }
 
-    fn fits(&self, arena: usize) -> bool {
-        let last = self.rows().checked_sub(1).and_then(|rows| rows.checked_mul(self.stride));
-        let end = last.and_then(|last| last.checked_add(self.offset)?.checked_add(self.channels));
-        self.channels > 0 && self.stride >= self.channels && end.is_some_and(|end| end <= arena)
+    /// Whether it has elements, none of them twice, and no number of them wraps.
+    fn is_sound(&self) -> bool {
+        let numbers = product(&[self.images, self.height, self.width, self.stride]);
+        self.channels > 0 && self.stride >= self.channels && numbers.is_some_and(|n| n > 0 && n <= FAR)
     }
+}
+
+/// Whether two views have the same images, pixels and channels.
+fn same(a: &View, b: &View) -> bool {
+    (a.images, a.height, a.width, a.channels) == (b.images, b.height, b.width, b.channels)
+}
+
+/// The product of some sizes, or where it wraps more than any arena holds.
+fn size(sizes: &[usize]) -> usize {
+    product(sizes).unwrap_or(usize::MAX)
+}
+
+/// Whether the places are numbers that windows of an axis reach, `kernel`, `stride`, `dilation` and `pad` of it, from an
+/// output of `to` places on an input of `from`.
+fn reaches([kernel, stride, dilation, pad]: [usize; 4], from: usize, to: usize) -> bool {
+    let last = || to.checked_mul(stride)?.checked_add(kernel.checked_mul(dilation)?);
+    let end = || last()?.checked_add(from)?.checked_add(pad);
+    kernel > 0 && end().is_some_and(|end| end <= FAR)
 }
 
 /// A batch norm's vectors, one number a channel: mean, inverse deviation, `scale` and `shift` of the forward pass, and the
@@ -101,8 +124,18 @@ impl Norm {
     fn coefficients(self) -> usize {
         self.offset + 4 * self.spacing
     }
-    fn fits(self, channels: usize, arena: usize) -> bool {
-        self.spacing >= channels && self.offset + Norm::VECTORS * self.spacing <= arena
+    /// The vectors that the forward pass computes with.
+    fn forward(self, channels: usize) -> Area {
+        Area { offset: self.offset, rows: 4, channels, stride: self.spacing }
+    }
+    /// The vectors that the backward pass computes with.
+    fn backward(self, channels: usize) -> Area {
+        let offset = self.offset.saturating_add(self.spacing.saturating_mul(4));
+        Area { offset, rows: 3, channels, stride: self.spacing }
+    }
+    /// Whether it has room for so many channels.
+    fn holds(self, channels: usize) -> bool {
+        self.spacing >= channels
     }
 }
 
@@ -128,8 +161,8 @@ impl Source {
         self.norm.is_none() && self.activation == Activation::None
     }
 
-    fn fits(&self, arena: usize) -> bool {
-        self.view.fits(arena) && self.norm.is_none_or(|norm| norm.fits(self.view.channels, arena))
+    fn is_sound(&self) -> bool {
+        self.view.is_sound() && self.norm.is_none_or(|norm| norm.holds(self.view.channels))
     }
 }
 
@@ -167,16 +200,13 @@ impl Gradient {
         }
     }
 
-    fn fits(&self, arena: usize) -> bool {
-        let same = |a: &View, b: &View| {
-            (a.images, a.height, a.width, a.channels) == (b.images, b.height, b.width, b.channels)
-        };
+    fn is_sound(&self) -> bool {
         match self {
-            Gradient::Plain(g) => g.fits(arena),
+            Gradient::Plain(g) => g.is_sound(),
             Gradient::Norm { g, y, norm } => {
-                g.fits(arena) && y.fits(arena) && same(g, y) && norm.fits(g.channels, arena)
+                g.is_sound() && y.is_sound() && same(g, y) && norm.holds(g.channels)
             }
-            Gradient::Clamp { g, z, .. } => g.fits(arena) && z.fits(arena) && same(g, z),
+            Gradient::Clamp { g, z, .. } => g.is_sound() && z.is_sound() && same(g, z),
         }
     }
 }
@@ -204,25 +234,11 @@ pub enum Sink {
 }
 
 impl Sink {
-    fn fits(&self, source: &Source, tasks: usize, arena: usize) -> bool {
-        let same = |view: &View| {
-            let x = &source.view;
-            (view.images, view.height, view.width, view.channels) == (x.images, x.height, x.width, x.channels)
-        };
+    fn fits(&self, source: &Source) -> bool {
         match self {
             Sink::None => true,
-            Sink::Plain { view, .. } => view.fits(arena) && same(view),
-            Sink::Norm { view, sums } => {
-                let norm = source.norm.map(|norm| norm.spacing);
-                view.fits(arena)
-                    && same(view)
-                    && norm.is_some_and(|spacing| sums + tasks * 2 * spacing <= arena)
-            }
+            Sink::Plain { view, .. } => view.is_sound() && same(view, &source.view),
+            Sink::Norm { view, .. } => view.is_sound() && same(view, &source.view) && source.norm.is_some(),
         }
     }
-}
-
-/// The part of `0..total` that belongs to part `index` of `parts`.
-pub(crate) fn share(total: usize, parts: usize, index: usize) -> std::ops::Range<usize> {
-    index * total / parts..(index + 1) * total / parts
 }

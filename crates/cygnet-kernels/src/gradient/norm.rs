@@ -1,9 +1,12 @@
 //! Batch norm: statistics, the vectors of both passes, and sums of partial results.
 
+use super::area::{Area, Touches};
 use super::chunk::{self, Blocks, Rows};
 use super::pack::spacing;
 use super::program::{Limits, Memory, Work};
-use super::{Norm, Source, View, share};
+use super::{Norm, Source, View, same, share, size};
+use crate::isa::Level;
+use crate::map::FAR;
 
 /// Rows of a task that works row by row.
 const ROWS: usize = 256;
@@ -37,10 +40,14 @@ impl Moments {
 }
 
 impl Work for Moments {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
-        self.view.fits(limits.arena)
-            && self.spacing >= self.view.channels
-            && limits.range(self.to, Moments::row_blocks(&self.view) * 2 * self.spacing)
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        self.view.is_sound() && self.spacing >= self.view.channels
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let blocks = Moments::row_blocks(&self.view);
+        let moments = Area::pairs(self.to, blocks, self.view.channels, self.spacing);
+        Touches::default().reads([self.view.into()]).writes([moments])
     }
 
     fn tasks(&self) -> usize {
@@ -97,11 +104,15 @@ pub struct BatchNorm {
 impl Work for BatchNorm {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let (scale, shift, mean, variance) = self.params;
-        self.norm.fits(self.channels, limits.arena)
+        self.norm.holds(self.channels)
             && self.unit > 0
-            && self.rows > 1
-            && limits.range(self.moments, self.blocks * 2 * self.norm.spacing)
+            && (2..=FAR).contains(&self.rows)
             && [shift, mean, variance].into_iter().chain(scale).all(|i| limits.param(i, self.channels))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let moments = Area::pairs(self.moments, self.blocks, self.channels, self.norm.spacing);
+        Touches::default().reads([moments]).writes([self.norm.forward(self.channels)])
     }
 
     fn tasks(&self) -> usize {
@@ -169,8 +180,13 @@ pub struct Freeze {
 impl Work for Freeze {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let (scale, shift, mean, variance) = self.params;
-        self.norm.fits(self.channels, limits.arena)
+        self.norm.holds(self.channels)
             && [shift, mean, variance].into_iter().chain(scale).all(|i| limits.param(i, self.channels))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let (forward, backward) = (self.norm.forward(self.channels), self.norm.backward(self.channels));
+        Touches::default().writes([forward, backward])
     }
 
     fn tasks(&self) -> usize {
@@ -210,16 +226,20 @@ pub struct Apply {
     pub output: View,
 }
 
-fn same(a: &View, b: &View) -> bool {
-    (a.images, a.height, a.width, a.channels) == (b.images, b.height, b.width, b.channels)
-}
-
 impl Work for Apply {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
-        self.source.fits(limits.arena)
-            && self.output.fits(limits.arena)
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        self.source.is_sound()
+            && self.output.is_sound()
             && same(&self.source.view, &self.output)
-            && self.term.is_none_or(|term| term.fits(limits.arena) && same(&term, &self.output))
+            && self.term.is_none_or(|term| term.is_sound() && same(&term, &self.output))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let channels = self.output.channels;
+        Touches::default()
+            .reads(self.source.norm.map(|norm| norm.forward(channels)))
+            .beside([self.source.view].into_iter().chain(self.term).map(Area::from))
+            .writes([self.output.into()])
     }
 
     fn tasks(&self) -> usize {
@@ -263,17 +283,21 @@ impl Normalise {
 }
 
 impl Work for Normalise {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
-        let view = &self.source.view;
-        self.source.fits(limits.arena)
-            && [Some(self.g), Some(self.to), self.term]
-                .iter()
-                .flatten()
-                .all(|other| other.fits(limits.arena) && same(other, view))
-            && self
-                .source
-                .norm
-                .is_some_and(|norm| limits.range(self.sums, Normalise::row_blocks(view) * 2 * norm.spacing))
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        let others = [Some(self.g), Some(self.to), self.term];
+        self.source.is_sound()
+            && others.iter().flatten().all(|other| other.is_sound() && same(other, &self.source.view))
+            && self.source.norm.is_some()
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let (view, norm) = (&self.source.view, self.source.norm);
+        let blocks = Normalise::row_blocks(view);
+        let sums = norm.map(|norm| Area::pairs(self.sums, blocks, view.channels, norm.spacing));
+        Touches::default()
+            .reads(norm.map(|norm| norm.forward(view.channels)))
+            .beside([*view, self.g].into_iter().chain(self.term).map(Area::from))
+            .writes([self.to.into()].into_iter().chain(sums))
     }
 
     fn tasks(&self) -> usize {
@@ -328,10 +352,17 @@ pub struct NormaliseBackward {
 
 impl Work for NormaliseBackward {
     fn fits(&self, limits: &Limits<'_>) -> bool {
-        self.norm.fits(self.channels, limits.arena)
+        self.norm.holds(self.channels)
+            && self.channels <= FAR
             && self.rows > 0
-            && limits.range(self.sums, self.blocks * 2 * self.norm.spacing)
             && [self.scale, self.shift].iter().flatten().all(|&i| limits.param(i, self.channels))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let sums = Area::pairs(self.sums, self.blocks, self.channels, self.norm.spacing);
+        Touches::default()
+            .reads([sums, self.norm.forward(self.channels)])
+            .writes([self.norm.backward(self.channels)])
     }
 
     fn tasks(&self) -> usize {
@@ -397,9 +428,16 @@ pub struct InputGradient {
 }
 
 impl Work for InputGradient {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
-        [self.g, self.y, self.to].iter().all(|view| view.fits(limits.arena) && same(view, &self.g))
-            && self.norm.fits(self.g.channels, limits.arena)
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        [self.g, self.y, self.to].iter().all(|view| view.is_sound() && same(view, &self.g))
+            && self.norm.holds(self.g.channels)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default()
+            .reads([self.norm.backward(self.g.channels)])
+            .beside([self.g.into(), self.y.into()])
+            .writes([self.to.into()])
     }
 
     fn tasks(&self) -> usize {
@@ -471,16 +509,20 @@ impl Work for Reduce {
         let lies_well = match self.layout {
             WeightLayout::Same => self.len == self.size,
             WeightLayout::Taps { taps, inner } => {
-                self.len == self.size && taps * inner > 0 && self.size.is_multiple_of(taps * inner)
+                let each = size(&[taps, inner]);
+                self.len == self.size && each > 0 && self.size.is_multiple_of(each)
             }
             WeightLayout::Depthwise { taps, channels } => {
-                self.size == taps * channels && self.len == taps * spacing(channels)
+                channels <= FAR
+                    && self.size == size(&[taps, channels])
+                    && self.len == size(&[taps, spacing(channels)])
             }
         };
-        lies_well
-            && self.segments > 0
-            && limits.param(self.param, self.size)
-            && limits.range(self.partials, self.segments * self.len)
+        lies_well && self.segments > 0 && limits.param(self.param, self.size)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default().reads([Area::flat(self.partials, size(&[self.segments, self.len]))])
     }
 
     fn tasks(&self) -> usize {

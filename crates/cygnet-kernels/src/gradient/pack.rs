@@ -1,9 +1,11 @@
 //! Weights in the order in which products read them.
 
-use super::Geometry;
+use super::area::{Area, Touches};
 use super::gemm;
 use super::program::{Limits, Memory, Work};
+use super::{Geometry, size};
 use crate::isa::Level;
+use crate::map::FAR;
 
 /// Which product a weight is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +55,9 @@ impl Pack {
         let width = panel_width(self.level);
         let (out, inner) = (self.out / self.geometry.groups, self.inner * self.geometry.taps());
         match self.form {
-            PackForm::Forward => self.geometry.groups * out.next_multiple_of(width) * inner,
-            PackForm::Backward => self.geometry.groups * inner.next_multiple_of(width) * out,
-            PackForm::Depthwise => self.geometry.taps() * spacing(self.out),
+            PackForm::Forward => size(&[self.geometry.groups, out.next_multiple_of(width), inner]),
+            PackForm::Backward => size(&[self.geometry.groups, inner.next_multiple_of(width), out]),
+            PackForm::Depthwise => size(&[self.geometry.taps(), spacing(self.out)]),
         }
     }
 
@@ -77,9 +79,18 @@ impl Pack {
 
 impl Work for Pack {
     fn fits(&self, limits: &Limits<'_>) -> bool {
-        limits.range(self.to, self.len())
-            && limits.param(self.weight, self.out * self.inner * self.geometry.taps())
+        let [kh, kw] = self.geometry.kernel;
+        self.geometry.groups > 0
+            && self.out.min(self.inner) > 0
             && self.out.is_multiple_of(self.geometry.groups)
+            && limits.param(self.weight, size(&[self.out, self.inner, kh, kw]))
+            && self.out.max(self.inner).max(kh).max(kw) <= FAR >> 1
+            && size(&[self.inner, kh, kw]) <= FAR >> 1
+            && (self.form != PackForm::Depthwise || self.inner == 1)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default().writes([Area::flat(self.to, self.len())])
     }
 
     fn tasks(&self) -> usize {

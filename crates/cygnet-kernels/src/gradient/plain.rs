@@ -1,18 +1,16 @@
 //! Everything that is neither a convolution nor a norm nor a pooling.
 
-use super::View;
+use super::area::{Area, Touches};
 use super::chunk::{self, Block, Blocks, Rows};
 use super::program::{Limits, Memory, Work};
+use super::{View, same, size};
 use crate::activation::Activation;
-use crate::isa::{Isa, Kernel};
+use crate::isa::{Isa, Kernel, Level};
+use crate::map::FAR;
 use crate::reference::adaptive_window;
 
 /// Rows of a task that works row by row.
 const ROWS: usize = 256;
-
-fn same(a: &View, b: &View) -> bool {
-    (a.images, a.height, a.width, a.channels) == (b.images, b.height, b.width, b.channels)
-}
 
 /// Images `[images, channels, height, width]` to a view.
 #[derive(Clone, Debug)]
@@ -23,7 +21,11 @@ pub struct Import {
 
 impl Work for Import {
     fn fits(&self, limits: &Limits<'_>) -> bool {
-        self.to.fits(limits.arena) && limits.images == self.to.rows() * self.to.channels
+        self.to.is_sound() && limits.images == self.to.rows() * self.to.channels
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default().writes([self.to.into()])
     }
 
     fn tasks(&self) -> usize {
@@ -175,9 +177,9 @@ impl Elementwise {
 }
 
 impl Work for Elementwise {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
+    fn fits(&self, _: &Limits<'_>) -> bool {
         let to = self.output();
-        let fits = |view: &View| view.fits(limits.arena) && same(view, to);
+        let fits = |view: &View| view.is_sound() && same(view, to);
         fits(to)
             && match self {
                 Elementwise::Activate { x, .. } | Elementwise::Mask { x, .. } => fits(x),
@@ -187,6 +189,18 @@ impl Work for Elementwise {
                 }
                 Elementwise::Zero { .. } => true,
             }
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let read = match *self {
+            Elementwise::Activate { x, .. } | Elementwise::Mask { x, .. } | Elementwise::Affine { x, .. } => {
+                [Some(x), None]
+            }
+            Elementwise::Derive { g, x, .. } => [Some(g), Some(x)],
+            Elementwise::Zero { .. } => [None, None],
+        };
+        let read = read.into_iter().flatten().map(Area::from);
+        Touches::default().beside(read).writes([(*self.output()).into()])
     }
 
     fn tasks(&self) -> usize {
@@ -378,14 +392,28 @@ impl Binary {
 }
 
 impl Work for Binary {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
+    fn fits(&self, _: &Limits<'_>) -> bool {
         let whole = self.whole();
-        let fits = |view: &View| view.fits(limits.arena) && broadcasts(view, whole);
+        let fits = |view: &View| view.is_sound() && broadcasts(view, whole);
         fits(whole)
             && match self {
                 Binary::Add { a, b, .. } | Binary::Mul { a, b, .. } => fits(a) && fits(b),
                 Binary::Backward { other, to, .. } => fits(to) && other.as_ref().is_none_or(fits),
             }
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let (read, to) = match *self {
+            Binary::Add { a, b, to } | Binary::Mul { a, b, to } => ([Some(a), Some(b)], to),
+            Binary::Backward { g, other, to, .. } => ([Some(g), other], to),
+        };
+        // What is broadcast, or summed, is read after elements have been written.
+        let (beside, apart): (Vec<View>, Vec<View>) =
+            read.into_iter().flatten().partition(|view| same(view, &to));
+        Touches::default()
+            .reads(apart.into_iter().map(Area::from))
+            .beside(beside.into_iter().map(Area::from))
+            .writes([to.into()])
     }
 
     fn tasks(&self) -> usize {
@@ -536,13 +564,13 @@ impl Kernel for GatherRows<'_> {
 }
 
 impl Work for Gather {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
+    fn fits(&self, _: &Limits<'_>) -> bool {
         let part_fits = |part: &View| {
-            part.fits(limits.arena)
+            part.is_sound()
                 && (part.images, part.height, part.width)
                     == (self.whole.images, self.whole.height, self.whole.width)
         };
-        self.whole.fits(limits.arena)
+        self.whole.is_sound()
             && self.sources.len() == self.whole.channels
             && self.parts.iter().flatten().all(part_fits)
             && self.backward.as_ref().is_none_or(|flags| flags.len() == self.parts.len())
@@ -551,6 +579,21 @@ impl Work for Gather {
                     .get(part)
                     .is_some_and(|part| part.as_ref().is_none_or(|part| channel < part.channels))
             })
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let mut parts: Vec<Area> = Vec::new();
+        for part in self.parts.iter().flatten().map(|&part| Area::from(part)) {
+            // A task that takes apart writes the rows of a part that is there twice one after the other.
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        let whole = Area::from(self.whole);
+        match self.backward {
+            None => Touches::default().reads(parts).writes([whole]),
+            Some(_) => Touches::default().reads([whole]).writes(parts),
+        }
     }
 
     fn tasks(&self) -> usize {
@@ -602,20 +645,31 @@ pub enum PlainOp {
 }
 
 impl Work for Plain {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
+    fn fits(&self, _: &Limits<'_>) -> bool {
         let (x, y) = (&self.x, &self.y);
-        let sizes = match self.op {
+        let sizes = || match self.op {
             PlainOp::Softmax => same(x, y),
             PlainOp::LocalResponseNorm { size, .. } => same(x, y) && size > 0,
-            PlainOp::Upsample | PlainOp::AdaptiveMean => x.images == y.images && x.channels == y.channels,
+            PlainOp::Upsample | PlainOp::AdaptiveMean => {
+                let are_counted = size(&[x.height, y.height]).max(size(&[x.width, y.width])) <= FAR;
+                x.images == y.images && x.channels == y.channels && are_counted
+            }
             PlainOp::Flatten => {
                 x.images == y.images && y.pixels() == 1 && y.channels == x.channels * x.pixels()
             }
         };
-        sizes
-            && x.fits(limits.arena)
-            && y.fits(limits.arena)
-            && self.backward.is_none_or(|(to, _)| to.fits(limits.arena) && same(&to, x))
+        x.is_sound()
+            && y.is_sound()
+            && sizes()
+            && self.backward.is_none_or(|(to, _)| to.is_sound() && same(&to, x))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let touches = Touches::default().reads([self.x.into()]);
+        match self.backward {
+            None => touches.writes([self.y.into()]),
+            Some((to, _)) => touches.reads([self.y.into()]).writes([to.into()]),
+        }
     }
 
     fn tasks(&self) -> usize {

@@ -1,9 +1,11 @@
 //! Windowed pooling and its gradient.
 
-use super::View;
+use super::area::Touches;
 use super::chunk::{self, Rows};
 use super::program::{Limits, Memory, Work};
-use crate::isa::{Isa, Kernel};
+use super::{View, reaches, same, size};
+use crate::isa::{Isa, Kernel, Level};
+use crate::map::FAR;
 use crate::plain::Pooling as Kind;
 
 /// A pooling window.
@@ -35,13 +37,28 @@ pub struct Pooling {
 }
 
 impl Work for Pooling {
-    fn fits(&self, limits: &Limits<'_>) -> bool {
-        let (x, y) = (&self.x, &self.y);
-        let sizes = |v: &View| (v.images, v.height, v.width, v.channels);
-        x.fits(limits.arena)
-            && y.fits(limits.arena)
+    fn fits(&self, _: &Limits<'_>) -> bool {
+        let (x, y, window) = (&self.x, &self.y, &self.window);
+        let axis = |i: usize, from: usize, to: usize| {
+            let (before, after) = (window.pad[i], window.end_pad[i]);
+            let pad = before.saturating_add(after);
+            reaches([window.kernel[i], window.stride[i], 1, pad], from, to)
+        };
+        x.is_sound()
+            && y.is_sound()
             && (x.images, x.channels) == (y.images, y.channels)
-            && self.backward.is_none_or(|(to, _)| to.fits(limits.arena) && sizes(&to) == sizes(x))
+            && axis(0, x.height, y.height)
+            && axis(1, x.width, y.width)
+            && size(&window.kernel) <= FAR
+            && self.backward.is_none_or(|(to, _)| to.is_sound() && same(&to, x))
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        let touches = Touches::default().reads([self.x.into()]);
+        match self.backward {
+            None => touches.writes([self.y.into()]),
+            Some((to, _)) => touches.reads([self.y.into()]).writes([to.into()]),
+        }
     }
 
     fn tasks(&self) -> usize {

@@ -1,11 +1,14 @@
 //! Steps in order, with their memory and threads.
 
+use super::area::Touches;
 use super::{
     Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
-    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Plain, Pooling, Reduce, share,
+    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Plain, Pooling, Reduce,
 };
 use crate::isa::Level;
-use crate::pool::Pool;
+use crate::map::FAR;
+use crate::memory::SCRATCH;
+use crate::pool::{Pool, share};
 
 /// One step of a [`Program`].
 #[derive(Clone, Debug)]
@@ -81,8 +84,10 @@ macro_rules! each {
 
 /// What a step must be able to say about itself.
 pub(super) trait Work {
-    /// Whether it stays within the memory, and its parts fit each other.
+    /// Whether its views are sound, its parts fit each other, the parameters and what a run is given, and no size wraps.
     fn fits(&self, limits: &Limits<'_>) -> bool;
+    /// What it touches of the arena, if it [fits](Work::fits). Tasks share the elements of what is written.
+    fn touches(&self, level: Level) -> Touches;
     /// Tasks it is cut into; they may run in any order and at the same time.
     fn tasks(&self) -> usize;
     /// Numbers of scratch memory that a task needs.
@@ -94,15 +99,14 @@ pub(super) trait Work {
         Vec::new()
     }
     /// # Safety
-    /// `fits` must hold for the memory's sizes and `task` be one of its tasks, no two of which may run at once for the same
-    /// number.
+    /// `fits` must hold for the memory's sizes and what it `touches` be checked; `task` must be one of its tasks, no two of
+    /// which may run at once for the same number.
     unsafe fn run(&self, memory: &Memory<'_>, task: usize);
 }
 
 /// Sizes of everything a program may touch.
 pub(super) struct Limits<'a> {
     pub(super) level: Level,
-    pub(super) arena: usize,
     pub(super) params: &'a [usize],
     pub(super) images: usize,
     pub(super) targets: usize,
@@ -110,10 +114,6 @@ pub(super) struct Limits<'a> {
 }
 
 impl Limits<'_> {
-    pub(super) fn range(&self, offset: usize, len: usize) -> bool {
-        offset.checked_add(len).is_some_and(|end| end <= self.arena)
-    }
-
     pub(super) fn param(&self, index: usize, len: usize) -> bool {
         self.params.get(index) == Some(&len)
     }
@@ -251,8 +251,14 @@ impl Program {
     /// Checks the steps, which share an arena of `arena` numbers. `params` are the parameters' lengths, `losses` how many
     /// losses of single images are kept.
     ///
+    /// All that is `unsafe` in a step relies on what is checked here:
+    /// - the parts of a step fit each other, and no size, stride or product of them wraps;
+    /// - all that a step touches lies in the arena, in parameters and gradients of the right length, or in scratch memory;
+    /// - no two elements of what is written share a place, and nothing is written that another task of the step touches: what
+    ///   a step reads is apart from what it writes, unless it reads an element just before it writes the same.
+    ///
     /// # Errors
-    /// Which step does not fit, or that the CPU lacks the instruction set.
+    /// Which step does not fit and why, or that the CPU lacks the instruction set.
     pub fn new(
         level: Level,
         steps: Vec<Step>,
@@ -263,11 +269,22 @@ impl Program {
         if !level.is_supported() {
             return Err(format!("this CPU has no {}", level.name()));
         }
-        let limits = Limits { level, arena, params: &params, images, targets, losses };
-        if let Some(i) = steps.iter().position(|step| !each!(step, step => step.fits(&limits))) {
-            return Err(format!("step {i} does not fit an arena of {arena} numbers: {:?}", steps[i]));
+        if arena > FAR {
+            return Err(format!("an arena of {arena} numbers is too large"));
         }
-        let scratch = Program::scratch(&steps);
+        let limits = Limits { level, params: &params, images, targets, losses };
+        for (i, step) in steps.iter().enumerate() {
+            if !each!(step, step => step.fits(&limits)) {
+                return Err(format!("step {i} has parts that do not fit: {step:?}"));
+            }
+            let touches = each!(step, step => step.touches(level));
+            touches.check(arena).map_err(|problem| format!("step {i} {problem}: {step:?}"))?;
+        }
+        let most = Program::scratch(&steps);
+        if most > SCRATCH {
+            return Err(format!("scratch memory of {most} numbers is too large"));
+        }
+        let scratch = (most + SLACK).next_multiple_of(LINE);
         let changes = steps.iter().any(|step| matches!(step, Step::BatchNorm(_)));
         let mut wanted = vec![false; params.len()];
         for step in &steps {
@@ -287,10 +304,9 @@ impl Program {
         })
     }
 
-    /// Numbers of scratch memory for each thread.
+    /// Numbers of scratch memory that a thread needs.
     fn scratch(steps: &[Step]) -> usize {
-        let scratch = steps.iter().map(|step| each!(step, step => step.scratch())).max().unwrap_or(0);
-        (scratch + SLACK).next_multiple_of(LINE)
+        steps.iter().map(|step| each!(step, step => step.scratch())).max().unwrap_or(0)
     }
 
     /// Names of the steps and the seconds of one run of each on the calling thread.
@@ -315,13 +331,13 @@ impl Program {
 
     /// Lines of memory for so many threads.
     fn lines(&self, threads: usize) -> usize {
-        (self.arena + self.scratch * threads) / LINE
+        self.arena.saturating_add(self.scratch.saturating_mul(threads)) / LINE
     }
 
     /// Bytes of memory for so many threads.
     #[must_use]
     pub fn bytes(&self, threads: usize) -> u64 {
-        (self.lines(threads) * size_of::<Line>()) as u64
+        (self.lines(threads) as u64).saturating_mul(size_of::<Line>() as u64)
     }
 
     fn go(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, mut watch: impl FnMut(&Step, f64)) {

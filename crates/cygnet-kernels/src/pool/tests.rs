@@ -207,3 +207,15 @@ fn pools_may_move_between_threads() {
     let mut pool = Pool::new(2).unwrap();
     thread::spawn(move || assert_sums(&mut pool)).join().unwrap();
 }
+
+#[test]
+fn shares_are_those_of_the_product_and_follow_each_other_however_large() {
+    for total in [0, 1, 7, 64, 1000, usize::MAX >> 12, usize::MAX] {
+        for parts in [1, 2, 3, 7, 1024] {
+            let start = |index: usize| (total as u128 * index as u128 / parts as u128) as usize;
+            for index in 0..parts {
+                assert_eq!(share(total, parts, index), start(index)..start(index + 1), "{total} {parts}");
+            }
+        }
+    }
+}

@@ -152,9 +152,8 @@ impl Case {
         let plane = height * width;
         let (x, term) = (self.x(), self.term());
         let shape = [self.out, out_height, out_width];
-        let whole = |gaps: Gaps| Gaps { ring: None, ..gaps };
         // Sometimes an input, sometimes the output is the last of the arena, sometimes with nothing after it.
-        let early = (self.seed & 1 == 0).then(|| memory.map(shape, [0, 0], self.output_gaps));
+        let early = (self.seed & 1 == 0).then(|| memory.map(shape, [0, 0], self.output_gaps.whole()));
         let parts = self.deal().into_iter().map(|channels| {
             let value = |i: usize| x[channels[i / plane] * plane + i % plane];
             let map = memory.input([channels.len(), height, width], self.halo(), self.input_gaps, value);
@@ -162,8 +161,8 @@ impl Case {
         });
         let parts = parts.collect();
         let residual =
-            self.residual.then(|| memory.input(shape, [0, 0], whole(self.output_gaps), |i| term[i]));
-        let output = early.unwrap_or_else(|| memory.map(shape, [0, 0], self.output_gaps));
+            self.residual.then(|| memory.input(shape, [0, 0], self.output_gaps.whole(), |i| term[i]));
+        let output = early.unwrap_or_else(|| memory.map(shape, [0, 0], self.output_gaps.whole()));
         if self.seed & 2 == 0 {
             memory.guard();
         }

@@ -81,8 +81,7 @@ fn rings_keep_the_last_rows() {
     for rows in [1, 2, 4, 8] {
         for stride in 1..=2 {
             let case = Case { size: [9, 7], ..Case::depthwise(12, [5, 5]) }.stride(stride);
-            Case { input_gaps: ring(rows), ..case.clone() }.check();
-            Case { output_gaps: ring(rows), ..case }.check();
+            Case { input_gaps: ring(rows), ..case }.check();
         }
     }
 }

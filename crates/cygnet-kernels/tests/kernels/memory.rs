@@ -90,6 +90,11 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
+    /// The same around a map that keeps all its rows, as one that is written does.
+    pub(crate) fn whole(self) -> Gaps {
+        Gaps { ring: None, ..self }
+    }
+
     /// Rows that are kept of a map: all, or a power of two.
     pub(crate) fn rows(&self, height: usize) -> usize {
         match self.ring {
@@ -118,8 +123,10 @@ impl Memory {
         let offset = self.numbers.len() + halo[0] * pixel + gaps.before;
         let ring = gaps.rows(height);
         let map = Map { offset, height, width, channels, pixel, row, halo, ring };
+        // An empty map has a place too.
+        let [height, width, channels] = [height, width, channels].map(|size| size.max(1));
         self.grow(offset);
-        self.grow(map.extent().unwrap().end);
+        self.grow(Map { height, width, channels, ..map }.extent().unwrap().end);
         map
     }
 
@@ -128,7 +135,8 @@ impl Memory {
         self.grow(self.numbers.len() + GUARD);
     }
 
-    fn grow(&mut self, len: usize) {
+    /// Canaries up to so many numbers.
+    pub(crate) fn grow(&mut self, len: usize) {
         let from = self.numbers.len();
         self.numbers.extend((from..len).map(|i| f32::from_bits(0x7fc0_0000 | i as u32)));
     }
@@ -167,10 +175,19 @@ impl Memory {
         calls: Vec<Call>,
         output: &Map,
     ) -> Vec<Option<f32>> {
-        // The image is the whole arena.
+        self.check(pool, &self.program(level, calls).unwrap(), output)
+    }
+
+    /// A program that runs calls on these numbers: its image is the whole arena.
+    pub(crate) fn program(&self, level: Level, calls: Vec<Call>) -> Result<Program, String> {
+        let len = self.numbers.len();
+        Program::new(level, vec![Map::dense(0, [1, 1, len])], calls, len)
+    }
+
+    /// Runs a program of these numbers, as [`Memory::run`] says.
+    pub(crate) fn check(&self, pool: &mut Pool, program: &Program, output: &Map) -> Vec<Option<f32>> {
         let len = self.numbers.len();
         let whole = Map::dense(0, [1, 1, len]);
-        let program = Program::new(level, vec![whole], calls, len).unwrap();
         let mut arena = program.arena();
         program.run_on(pool, &mut arena, &self.numbers);
         let mut after = vec![0.0; len];
@@ -181,14 +198,14 @@ impl Memory {
             for place in columns.flat_map(|column| start + column..start + column + output.channels) {
                 own[place] = true;
                 let is_zero = after[place].to_bits() == 0 || output.width == 0;
-                assert!(is_zero, "{level:?}: the halo of {output:?} is {}", after[place]);
+                assert!(is_zero, "the halo of {output:?} is {}: {program:?}", after[place]);
             }
         }
         let places = places(output);
         places.iter().flatten().for_each(|&place| own[place] = true);
         for place in (0..len).filter(|&place| !own[place]) {
             let (before, after) = (self.numbers[place].to_bits(), after[place].to_bits());
-            assert_eq!(before, after, "{level:?}: number {place} is not of {output:?} but was changed");
+            assert_eq!(before, after, "number {place} is not of {output:?} but was changed: {program:?}");
         }
         places.into_iter().map(|place| place.map(|place| after[place])).collect()
     }
@@ -199,7 +216,7 @@ fn places(map: &Map) -> Vec<Option<usize>> {
     let mut places = Vec::with_capacity(map.channels * map.height * map.width);
     for c in 0..map.channels {
         for y in 0..map.height {
-            let kept = y + map.ring >= map.height;
+            let kept = y.saturating_add(map.ring) >= map.height;
             let place = |x| map.offset + y % map.ring * map.row + x * map.pixel + c;
             places.extend((0..map.width).map(|x| kept.then(|| place(x))));
         }

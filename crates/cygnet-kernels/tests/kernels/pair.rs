@@ -34,7 +34,7 @@ impl Both {
         // The dense output's own place is not written.
         let (mut memory, parts, _, _) = dense.memory();
         let [height, width] = depthwise.output();
-        let output = memory.map([depthwise.out, height, width], [0, 0], depthwise.output_gaps);
+        let output = memory.map([depthwise.out, height, width], [0, 0], depthwise.output_gaps.whole());
         let ([height, width], halo) = (dense.output(), depthwise.halo());
         let row = (halo[0] + width + halo[1]) * dense.out + 1;
         let offset = halo[0] * dense.out;
