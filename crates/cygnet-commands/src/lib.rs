@@ -25,7 +25,9 @@ pub fn main(commit: Option<&str>) -> ExitCode {
         Command::List(args) => commands::list(&args),
         Command::Show(args) => commands::show(&args),
         Command::Pull(args) => commands::pull(&args),
+        #[cfg(feature = "train")]
         Command::Train(args) => commands::train(&args),
+        #[cfg(feature = "train")]
         Command::Eval(args) => commands::eval(&args),
         Command::Convert(args) => commands::convert(&args),
         Command::Bench(args) => commands::bench(&args),

@@ -69,6 +69,12 @@ pub struct Accuracy {
     pub top5: f64,
 }
 
+/// Whether top-5 tells anything: among five classes or fewer it is always 100 %.
+#[must_use]
+pub fn top5_tells(classes: usize) -> bool {
+    classes > 5
+}
+
 impl ModelFile {
     /// Reads the model at `path`.
     ///

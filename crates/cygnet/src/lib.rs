@@ -37,21 +37,27 @@
 //!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
+//!
+//! Features, both on by default: `fetch` downloads published weights (HTTP, TLS), `train` trains and evaluates (sets of
+//! labelled photos, recipes). Who only classifies does without: `default-features = false`, with what is needed of the two.
 
 pub mod bench;
 mod classify;
 mod error;
+#[cfg(feature = "train")]
 mod evaluate;
 mod model;
 mod nearest;
 mod optimised;
 mod parallel;
 mod sessions;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use error::Error;
+#[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, local, network, preprocess, pull};
 pub use nearest::family;

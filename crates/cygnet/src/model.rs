@@ -27,6 +27,7 @@ pub(crate) enum Heads {
     /// They are left out.
     Drop,
     /// They stay if the checkpoint has all their tensors.
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "only training wants them"))]
     KeepIfThere,
 }
 

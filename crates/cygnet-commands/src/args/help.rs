@@ -48,6 +48,7 @@ Examples:
   cygnet pull mobilenet_v2
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
+#[cfg(feature = "train")]
 pub(super) const TRAIN: &str = "\
 DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/; a .csv or \
 .tsv of paths and labels, with headings (path, label, perhaps split) or without; a .tar, .tar.gz or .tar.xz of such \
@@ -72,6 +73,7 @@ Examples:
   cygnet train --recipe finetune --print-recipe > mine.toml
   cygnet train --print-recipe model.safetensors";
 
+#[cfg(feature = "train")]
 pub(super) const EVAL: &str = "\
 DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of which the test \
 pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \
