@@ -1,4 +1,7 @@
 //! The command `cygnet`: parse, call, print. All that is printed goes through `output`.
+//!
+//! Features, on by default: `fetch`, downloads of weights and photos; `train`, the commands `train` and `eval`, and folders
+//! of photos.
 #![warn(clippy::print_stderr, clippy::disallowed_macros)]
 
 mod args;

@@ -4,6 +4,9 @@
 //! [`open`] reads a checkpoint of any known format, [`ModelFile`] a network with its graph and labels,
 //! [`Cache::fetch`] brings published files to this machine. Nothing that is read is ever executed, and no
 //! claim of a file about its own size is believed before memory is taken.
+//!
+//! The feature `fetch`, on by default, has the downloads; without it [`Cache`] serves what is in its folder or in a mirror
+//! that is a folder, and says where a missing file belongs.
 
 mod archive;
 mod checkpoint;
