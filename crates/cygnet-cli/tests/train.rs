@@ -74,6 +74,24 @@ impl Bench {
         output
     }
 
+    /// `command` as a script of a shell starts it.
+    #[cfg(unix)]
+    fn shell(&self, script: &str, command: &Command) -> Command {
+        let mut shell = self.command(&[]);
+        let environment: Vec<_> =
+            shell.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+        shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg(command.get_program()).args(command.get_args());
+        shell.current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, value) in environment {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+    }
+
     fn refusal(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
@@ -83,6 +101,12 @@ impl Bench {
     fn bytes(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
+}
+
+/// The epochs that a log tells of, in its order.
+fn epochs_of(log: &str) -> Vec<u64> {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["event"] == "epoch").map(|line| line["epoch"].as_u64().unwrap()).collect()
 }
 
 fn json(output: &Output) -> Vec<Value> {
@@ -106,7 +130,14 @@ fn a_run_learns_and_leaves_a_model_a_log_and_a_report() {
     let log = String::from_utf8(bench.bytes("spots.log.jsonl")).unwrap();
     assert!(log.starts_with("{\"event\":\"begin\"") && log.matches("\"event\":\"epoch\"").count() == 8);
     let report = String::from_utf8(bench.bytes("spots.html")).unwrap();
-    for part in ["Curves", "<svg", "Confusion matrix", "latency", "precision", "label_smoothing"] {
+    let parts = ["Curves", "<svg", "Confusion matrix", "latency", "precision", "label_smoothing", ">epoch<"];
+    let parts = parts.into_iter().chain([
+        "cygnet classify --model spots",
+        "Pictures learnt from",
+        "UTC",
+        "as they are learnt",
+    ]);
+    for part in parts {
         assert!(report.contains(part), "{part}");
     }
     assert!(!report.contains("http"), "the report needs nothing from elsewhere");
@@ -180,6 +211,8 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_is_not()
         }
     }
     assert!(kills > 0, "no run was killed");
+    let log = String::from_utf8(bench.bytes("torn.log.jsonl")).unwrap();
+    assert_eq!(epochs_of(&log), [1, 2, 3, 4, 5, 6], "after {kills} kills");
     for kind in [".safetensors", ".last.safetensors"] {
         let same = bench.bytes(&format!("torn{kind}")) == bench.bytes(&format!("whole{kind}"));
         assert!(same, "{kind} differs after {kills} kills");
@@ -188,21 +221,147 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_bytes_of_one_that_is_not()
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_finishes_the_step_and_saves() {
+fn what_ends_processes_finishes_the_step_and_saves() {
     let bench = Bench::new(30);
-    let more = ["--epochs", "500", "--out", "stopped.safetensors"];
-    let args = [&["train", "photos"][..], &SMALL, &more].concat();
-    let child = bench.command(&args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let log = bench.path("stopped.log.jsonl");
-    while std::fs::read_to_string(&log).map_or(0, |text| text.matches("\"epoch\"").count()) < 3 {
-        std::thread::sleep(Duration::from_millis(5));
+    let kill = |signal: &str, id: u32| {
+        assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+    };
+    let epochs = |name: &str| {
+        let log = std::fs::read_to_string(bench.path(&format!("{name}.log.jsonl")));
+        log.map_or(0, |text| text.matches("\"event\":\"epoch\"").count())
+    };
+    let wait = |name: &str, count: usize| {
+        while epochs(name) < count {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let begin = |name: &str| {
+        let out = format!("{name}.safetensors");
+        let args = [&["train", "photos", "--epochs", "500", "-o", &out][..], &SMALL].concat();
+        let mut command = bench.command(&args);
+        command.stderr(Stdio::piped()).stdout(Stdio::piped());
+        command
+    };
+    // Whoever runs the tests may have hang-ups ignored, as `nohup` does.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let is_ignored = mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1);
+    for signal in ["-INT", "-TERM", "-HUP"].into_iter().take(if is_ignored { 2 } else { 3 }) {
+        let name = format!("stopped{signal}");
+        let child = begin(&name).spawn().unwrap();
+        wait(&name, 1);
+        kill(signal, child.id());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(&format!("go on with --resume --out {name}.safetensors")), "{told}");
+        assert!(bench.path(&format!("{name}.state.safetensors")).exists());
+        assert!(bench.run(&["show", &format!("{name}.last.safetensors")]).status.success());
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("go on with --resume"));
-    assert!(bench.path("stopped.state.safetensors").exists());
-    assert!(bench.run(&["show", "stopped.last.safetensors"]).status.success());
+    // Under `nohup` a hang-up is ignored.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let run = begin("kept");
+    let mut shell = bench.shell("trap '' HUP; exec \"$0\" \"$@\"", &run);
+    let child = shell.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait("kept", 1);
+    kill("-HUP", child.id());
+    wait("kept", epochs("kept") + 2);
+    kill("-TERM", child.id());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_run_without_a_name_takes_the_next_that_is_free_and_goes_on_with_the_newest() {
+    let bench = Bench::new(6);
+    let train = |more: &[&str]| {
+        let args = [&["train", "photos", "--json"][..], &SMALL, more].concat();
+        let output = bench.run(&args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        json(&output).last().unwrap()["model"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(train(&["--epochs", "1"]), "model.safetensors");
+    let first = bench.bytes("model.safetensors");
+    std::fs::write(bench.path("model-2.html"), "somebody's").unwrap();
+    assert_eq!(train(&["--epochs", "1", "--seed", "1"]), "model-3.safetensors");
+    for kind in ["last.safetensors", "state.safetensors", "log.jsonl", "html"] {
+        assert!(bench.path(&format!("model-3.{kind}")).exists(), "{kind}");
+    }
+    assert_eq!(train(&["--resume", "--seed", "1", "--epochs", "2"]), "model-3.safetensors");
+    assert!(bench.bytes("model.safetensors") == first);
+    assert_eq!(bench.bytes("model-2.html"), b"somebody's");
+}
+
+#[test]
+fn more_epochs_make_a_run_longer_and_nothing_else_may_differ() {
+    let bench = Bench::new(12);
+    bench.train("run.safetensors", &["--epochs", "2", "--tensorboard"]);
+    let resume = |more: &[&str]| {
+        let output = bench.train("run.safetensors", &[&["--resume", "--json"][..], more].concat());
+        (json(&output).len() - 1, String::from_utf8(output.stderr).unwrap())
+    };
+    let (epochs, told) = resume(&["--epochs", "4", "--tensorboard"]);
+    assert_eq!(epochs, 2);
+    assert!(told.contains("goes on after epoch 2, to 4 epochs instead of 2"), "{told}");
+    let (epochs, _) = resume(&["--epochs", "4"]);
+    assert_eq!(epochs, 0);
+    let recipe = bench.run(&["train", "--print-recipe", "run.safetensors"]);
+    assert!(String::from_utf8_lossy(&recipe.stdout).contains("epochs = 4 "));
+    let log = String::from_utf8(bench.bytes("run.log.jsonl")).unwrap();
+    assert_eq!(epochs_of(&log), [1, 2, 3, 4]);
+
+    let resumed = [&["train", "photos", "--out", "run.safetensors", "--resume"][..], &SMALL].concat();
+    let refusal = |more: &[&str]| bench.refusal(&[&resumed[..], more].concat());
+    let other = refusal(&["--epochs", "4", "--set", "optimizer.rate=7", "--seed", "5"]);
+    assert!(other.contains("another recipe: optimizer.rate was"), "{other}");
+    assert!(other.contains(" and would be 7.0, seed was 0 and would be 5"), "{other}");
+    assert!(refusal(&["--epochs", "3"]).contains("epochs=3: 4 epochs are done"));
+}
+
+#[test]
+fn a_model_tells_what_it_was_trained_from_and_on() {
+    let bench = Bench::new(10);
+    bench.train("first.safetensors", &["--epochs", "1"]);
+    let first = cygnet::Model::open(bench.path("first.safetensors")).unwrap();
+    assert_eq!(first.labels, ["left", "right"]);
+    assert_eq!(first.accuracy.unwrap().dataset, "validation pictures of photos");
+    assert!(first.written_by.unwrap().starts_with("cygnet "));
+    let training = first.training.unwrap();
+    assert_eq!(training.from.to_string(), "random weights");
+    assert_eq!((training.dataset.as_str(), training.pictures), ("photos", [16, 4, 0]));
+    assert_eq!(training.class_pictures, [8, 8]);
+
+    let args = ["train", "photos/", "--from", "first.safetensors", "--image", "16", "--batch", "8"];
+    let output = bench.run(&[&args[..], &["--epochs", "1", "--out", "second.safetensors"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let second = cygnet::Model::open(bench.path("second.safetensors")).unwrap();
+    let training = second.training.unwrap();
+    let from = training.from;
+    assert_eq!((from.network.as_deref(), from.tag), (Some("mobilenet_v2_0.1"), None));
+    assert_eq!(from.file.as_deref(), Some("first.safetensors"));
+    let sha256 = cygnet::weights::sha256_of(bench.path("first.safetensors")).unwrap();
+    assert_eq!(from.sha256, Some(sha256));
+    assert_eq!(training.dataset, "photos");
+}
+
+#[test]
+fn what_is_misspelt_or_does_not_exist_is_told_with_what_there_is() {
+    let bench = Bench::new(3);
+    let print = |more: &[&str]| bench.refusal(&[&["train", "--print-recipe"][..], more].concat());
+    assert!(print(&["--recipe", "fintune"]).contains("did you mean finetune?"));
+    assert!(print(&["--set", "optimizer.ratte=1"]).contains("did you mean optimizer.rate?"));
+    assert!(print(&["finetune"]).contains("--recipe finetune --print-recipe"));
+    assert!(print(&["--network", "mobilenetv2"]).contains("no network is called mobilenetv2"));
+    let deep = format!("{}a=1", "a.".repeat(50_000));
+    assert!(print(&["--set", &deep]).contains("lies deeper"));
+    let stages = bench.refusal(&[&["train", "photos", "--train", "last-99"][..], &SMALL].concat());
+    assert!(stages.contains("has 5 stages"), "{stages}");
+    let typed = bench.run(&["train", "photos", "--model", "ghostnet_100"]);
+    assert_eq!(typed.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&typed.stderr).contains("--network"));
+    let small = bench.train("small.safetensors", &["--epochs", "1"]);
+    assert!(String::from_utf8_lossy(&small.stderr).contains("the first strides are 1"));
 }
 
 #[test]
@@ -235,7 +394,8 @@ fn what_cannot_be_done_is_refused_with_what_to_do() {
     let bench = Bench::new(3);
     let none = bench.refusal(&["train", "photos"]);
     assert!(none.contains("--from scratch"), "{none}");
-    let args = [&["train", "photos", "--epochs", "1"][..], &SMALL].concat();
+    let out = ["--out", "model.safetensors"];
+    let args = [&["train", "photos", "--epochs", "1"][..], &SMALL, &out].concat();
     assert!(bench.refusal(&[&args[..], &["--resume"]].concat()).contains("no run to resume"));
     assert!(bench.run(&args).status.success());
     assert!(bench.refusal(&args).contains("--overwrite"));
@@ -247,7 +407,7 @@ fn what_cannot_be_done_is_refused_with_what_to_do() {
     );
     assert!(bench.run(&[&resumed[..], &["--network", "mobilenet_v2_0.1"]].concat()).status.success());
     std::fs::rename(bench.path("photos/right"), bench.path("photos/wrong")).unwrap();
-    assert!(bench.refusal(&resumed).contains("other classes"));
+    assert!(bench.refusal(&resumed).contains("class right is now wrong"));
     std::fs::rename(bench.path("photos/wrong"), bench.path("photos/right")).unwrap();
     std::fs::copy(bench.path("photos/left/000.png"), bench.path("photos/right/new.png")).unwrap();
     assert!(bench.refusal(&[&args[..], &["--resume"]].concat()).contains("other pictures"));

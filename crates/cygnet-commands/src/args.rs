@@ -71,7 +71,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct Classify {
-    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address
     #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// How many guesses to show
@@ -86,7 +86,7 @@ pub(crate) struct Classify {
     /// Print comma-separated values, a line a guess
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Photos, folders, patterns, or - for standard input
+    /// Photos, folders, patterns, https addresses, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -151,7 +151,7 @@ pub(crate) struct Pull {
 #[cfg(feature = "train")]
 #[derive(Args)]
 pub(crate) struct Eval {
-    /// Network of the zoo, perhaps with .TAG of its weights, or a model file
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address
     #[arg(short, long, value_name = "ID[.TAG]|FILE", default_value = "mobilenet_v2")]
     pub(crate) model: String,
     /// Threads, each with a photo at a time; auto: one a core
@@ -174,7 +174,7 @@ pub(crate) struct Eval {
 
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// The checkpoint
+    /// The checkpoint, or its https address
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// The model file to write
@@ -228,7 +228,7 @@ pub(crate) struct Bench {
     /// Print comma-separated values, a line a network, or a step
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Networks of the zoo, perhaps with .TAG of their weights, or model files
+    /// Networks of the zoo, perhaps with .TAG of their weights, or model files or their https addresses
     #[arg(required = true, value_name = "ID[.TAG]|FILE")]
     pub(crate) models: Vec<String>,
     #[command(flatten)]

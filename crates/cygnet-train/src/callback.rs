@@ -1,6 +1,7 @@
 //! What a run tells while it goes.
 
-use std::fmt::{self, Formatter};
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct RunInfo {
     pub memory_bytes: u64,
     /// Epochs done before, if the run is resumed.
     pub resumed_at: u64,
+    /// Steps of the next epoch done before.
+    pub resumed_step: usize,
 }
 
 /// What a step did.
@@ -89,6 +92,17 @@ pub struct EpochReport {
     pub images_per_s: f64,
 }
 
+impl Display for EpochReport {
+    /// What a person wants to read of an epoch, in about 50 characters.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "loss {:.3}  accuracy {:.1} %", self.loss, self.accuracy)?;
+        if let (Some(loss), Some(top1)) = (self.validation_loss, self.validation_top1) {
+            write!(f, "  validation {loss:.3}  {top1:.1} %")?;
+        }
+        Ok(())
+    }
+}
+
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +141,52 @@ pub trait Callback {
 }
 
 impl Callback for () {}
+
+impl<C: Callback + ?Sized> Callback for &mut C {
+    fn begin(&mut self, info: &RunInfo) {
+        (**self).begin(info);
+    }
+
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        (**self).step(report)
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        (**self).epoch(report)
+    }
+}
+
+/// Tells several.
+impl Callback for Vec<Box<dyn Callback + '_>> {
+    fn begin(&mut self, info: &RunInfo) {
+        self.iter_mut().for_each(|callback| callback.begin(info));
+    }
+
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        // All are told, whoever ends the run.
+        self.iter_mut().fold(ControlFlow::Continue(()), |flow, callback| match callback.step(report) {
+            ControlFlow::Break(()) => ControlFlow::Break(()),
+            ControlFlow::Continue(()) => flow,
+        })
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        self.iter_mut().try_for_each(|callback| callback.epoch(report))
+    }
+}
+
+/// Prints a line an epoch on standard error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrintEpochs;
+
+impl Callback for PrintEpochs {
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        let best = if report.best { "  best" } else { "" };
+        // Who does not listen does not end the run.
+        _ = writeln!(io::stderr(), "epoch {}  {report}{best}", report.epoch);
+        Ok(())
+    }
+}
 
 /// Called from any thread with what is done, the pictures done and all there are.
 #[derive(Clone)]

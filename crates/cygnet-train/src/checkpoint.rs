@@ -4,6 +4,8 @@
 //! between which two writes a run is killed: each file is whole, and what follows is computed again to the same bytes.
 
 use std::ffi::OsString;
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::Graph;
@@ -27,6 +29,54 @@ impl RunFiles {
     #[must_use]
     pub fn of(model: impl Into<PathBuf>) -> RunFiles {
         RunFiles { model: model.into() }
+    }
+
+    /// Of `folder`, the files that a run without a name for its model takes: `model.safetensors`, or the first of
+    /// `model-2.safetensors` and so on of which nothing is there.
+    #[must_use]
+    pub fn next_free(folder: &Path) -> RunFiles {
+        let free = RunFiles::numbered(folder).find(|files| files.there().is_none());
+        free.unwrap_or_else(|| RunFiles::of(folder.join("model.safetensors")))
+    }
+
+    /// Of `folder`, the files of the run without a name that began last and can be resumed.
+    #[must_use]
+    pub fn newest(folder: &Path) -> Option<RunFiles> {
+        let runs = RunFiles::numbered(folder).take_while(|files| files.there().is_some());
+        runs.filter(|files| files.state().exists()).last()
+    }
+
+    fn numbered(folder: &Path) -> impl Iterator<Item = RunFiles> {
+        let name = |number| match number {
+            1 => "model.safetensors".into(),
+            _ => format!("model-{number}.safetensors"),
+        };
+        (1..100_000u32).map(move |number| RunFiles::of(folder.join(name(number))))
+    }
+
+    /// The first of the files that is there already.
+    #[must_use]
+    pub fn there(&self) -> Option<PathBuf> {
+        let files = [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()];
+        files.into_iter().find(|path| path.exists())
+    }
+
+    /// Removes what an earlier run left, but for its best model, which stays until there is a new one.
+    ///
+    /// # Errors
+    /// Names the file that stays.
+    pub fn clear(&self) -> Result<(), TrainError> {
+        let mut old = vec![self.last(), self.state(), self.report()];
+        let events = std::fs::read_dir(self.events()).into_iter().flatten().flatten();
+        let is_events =
+            |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents");
+        old.extend(events.filter(is_events).map(|entry| entry.path()));
+        old.into_iter().try_for_each(|path| match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(TrainError::Write { path, source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        })
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
@@ -195,6 +245,25 @@ impl State {
         Ok(safetensors::write(path, &self.tensors, &Metadata::from([(KEY.into(), progress)]))?)
     }
 
+    /// The same run with more or fewer epochs, over which the learning rate's curve is then drawn. A finished run goes
+    /// on if epochs are left.
+    ///
+    /// # Errors
+    /// If more epochs are done already.
+    pub fn with_epochs(mut self, epochs: u32) -> Result<State, TrainError> {
+        let progress = &mut self.progress;
+        let begun = progress.epoch + u64::from(progress.step > 0);
+        if u64::from(epochs) < begun {
+            let reason = format!("{begun} epochs are done or begun; give as many or more");
+            return Err(TrainError::Recipe { place: format!("epochs={epochs}"), reason });
+        }
+        if epochs > progress.recipe.epochs {
+            progress.ended = progress.ended.filter(|ended| !matches!(ended, Ended::Finished | Ended::Early));
+        }
+        progress.recipe.epochs = epochs;
+        Ok(self)
+    }
+
     /// Reads the state of an unfinished or finished run.
     ///
     /// # Errors
@@ -215,6 +284,12 @@ impl State {
             return Err(wrong(reason));
         }
         Ok(State { progress, tensors })
+    }
+
+    /// Whole epochs done.
+    #[must_use]
+    pub fn epochs_done(&self) -> u64 {
+        self.progress.epoch
     }
 
     /// The recipe of the run.
@@ -270,6 +345,7 @@ mod tests {
             source: None,
             accuracy: None,
             recipe: None,
+            training: None,
             written_by: String::new(),
         };
         let read = |change: fn(&mut Progress)| {

@@ -12,7 +12,7 @@ use crate::recipe::Recipe;
 const MOST_VALIDATION: f64 = 5000.0;
 
 /// Pictures to learn from and to choose by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TrainData {
     /// The names of the classes.
     pub classes: Vec<String>,
@@ -122,6 +122,12 @@ impl TrainData {
             unreadable: unreadable.into_iter().map(|(_, told)| told).collect(),
             duplicates: pairs,
         })
+    }
+
+    /// How many pictures there are to learn from, to choose by and for the test.
+    #[must_use]
+    pub fn pictures(&self) -> [usize; 3] {
+        [&self.train, &self.validation, &self.test].map(|photos| photos.samples().len())
     }
 
     /// The names of the classes that no picture for validation is of, in order.

@@ -22,7 +22,7 @@ mod schedule;
 mod task;
 mod trainer;
 
-pub use callback::{Callback, Ended, EpochReport, RunInfo, StepReport, Watch};
+pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, RunFiles, State};
 pub use cygnet_weights::top5_tells;
 pub use data::TrainData;
@@ -33,7 +33,7 @@ pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
-pub use recipe::{Balance, Distill, Recipe, Trained};
-pub use report::{Fact, report};
+pub use recipe::{Balance, Difference, Distill, Recipe, Trained};
+pub use report::{Fact, Page, report, shell_word};
 pub use schedule::{Schedule, ScheduleKind};
 pub use trainer::{Outcome, TrainOptions, Trainee, Trainer};

@@ -1,22 +1,23 @@
 //! Metrics written while a run goes on: JSON lines, and TensorBoard's event files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Callback, EpochReport, RunInfo, StepReport};
 
 /// Writes a JSON object a line: one at the start, one every few steps, one an epoch. A resumed run's lines follow those
-/// from before.
+/// up to the state from which it goes on; what was told of steps that are made again is removed.
 #[derive(Debug)]
 pub struct JsonLog {
     path: PathBuf,
     file: File,
+    resumes: bool,
     every: usize,
     failed: Option<io::Error>,
 }
@@ -30,18 +31,16 @@ impl JsonLog {
     pub fn new(path: &Path, append: bool, every: usize) -> Result<JsonLog, TrainError> {
         let failed = |source| TrainError::Write { path: path.into(), source };
         let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
-        let mut file = opened.map_err(failed)?;
+        let file = opened.map_err(failed)?;
         // The lock ends with the process. Where files cannot be locked there is no guard.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             let reason = "another run writes it now; give this one another --out".into();
             return Err(TrainError::Run { path: path.into(), reason });
         }
-        if append {
-            end_line(&mut file).map_err(failed)?;
-        } else {
+        if !append {
             file.set_len(0).map_err(failed)?;
         }
-        Ok(JsonLog { path: path.into(), file, every: every.max(1), failed: None })
+        Ok(JsonLog { path: path.into(), file, resumes: append, every: every.max(1), failed: None })
     }
 
     fn line(&mut self, event: &'static str, value: &impl Serialize) {
@@ -59,6 +58,10 @@ impl JsonLog {
 
 impl Callback for JsonLog {
     fn begin(&mut self, info: &RunInfo) {
+        if self.resumes {
+            let cut = cut(&mut self.file, info.resumed_at, info.resumed_step);
+            self.failed = self.failed.take().or(cut.err());
+        }
         self.line("begin", info);
     }
 
@@ -75,14 +78,32 @@ impl Callback for JsonLog {
     }
 }
 
-/// Ends a line that a killed process may have left unfinished.
-fn end_line(file: &mut File) -> io::Result<()> {
-    let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
+/// Ends the file before the first line that tells of more than `epochs` and `steps` of the next one, or that a killed
+/// process left unfinished.
+fn cut(file: &mut File, epochs: u64, steps: usize) -> io::Result<()> {
+    #[derive(Deserialize)]
+    struct Told {
+        event: String,
+        epoch: Option<u64>,
+        step: Option<usize>,
     }
-    if last == [b'\n'] { Ok(()) } else { file.write_all(b"\n") }
+    let is_done = |line: &str| {
+        let Ok(Told { event, epoch, step }) = serde_json::from_str(line) else { return false };
+        match event.as_str() {
+            "epoch" => epoch.is_some_and(|epoch| epoch <= epochs),
+            "step" => epoch.is_some_and(|epoch| {
+                epoch <= epochs || (epoch == epochs + 1 && step.is_some_and(|step| step <= steps))
+            }),
+            _ => true,
+        }
+    };
+    file.rewind()?;
+    let (mut reader, mut line, mut end) = (BufReader::new(&*file), String::new(), 0);
+    while reader.read_line(&mut line).unwrap_or(0) > 0 && line.ends_with('\n') && is_done(&line) {
+        end += line.len() as u64;
+        line.clear();
+    }
+    file.set_len(end)
 }
 
 /// Writes an event file that TensorBoard reads: scalars only.
@@ -135,6 +156,20 @@ impl TensorBoard {
 }
 
 impl Callback for TensorBoard {
+    fn begin(&mut self, info: &RunInfo) {
+        if info.resumed_at == 0 && info.resumed_step == 0 {
+            return;
+        }
+        // A start of a session makes readers forget what earlier files tell of this step and later ones.
+        let mut event = Vec::new();
+        put_double(&mut event, 1, now());
+        put_key(&mut event, 2, 0);
+        put_varint(&mut event, info.resumed_at * info.steps as u64 + info.resumed_step as u64 + 1);
+        put_bytes(&mut event, 7, &[1 << 3, 1]);
+        let written = write_record(&mut self.file, &event);
+        self.failed = self.failed.take().or(written.err());
+    }
+
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
         self.steps = report.steps;
         let step = (report.epoch - 1) * report.steps as u64 + report.step as u64;
@@ -222,11 +257,38 @@ mod tests {
         log.line("a", &serde_json::json!({"x": 1}));
         log.file.write_all(b"{\"event\":").unwrap();
         drop(log);
-        JsonLog::new(&path, true, 1).unwrap().line("b", &serde_json::json!({}));
-        let lines = "{\"event\":\"a\",\"x\":1}\n{\"event\":\n{\"event\":\"b\"}\n";
-        assert_eq!(fs::read_to_string(&path).unwrap(), lines);
+        let mut log = JsonLog::new(&path, true, 1).unwrap();
+        cut(&mut log.file, 0, 0).unwrap();
+        log.line("b", &serde_json::json!({}));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"event\":\"a\",\"x\":1}\n{\"event\":\"b\"}\n");
+        drop(log);
         drop(JsonLog::new(&path, false, 1).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_resumed_run_tells_each_step_and_epoch_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        let line =
+            |event, epoch, step| format!("{{\"event\":\"{event}\",\"epoch\":{epoch},\"step\":{step}}}\n");
+        let told = [
+            line("begin", 0, 0),
+            line("step", 1, 4),
+            line("epoch", 1, 0),
+            line("step", 2, 4),
+            line("step", 2, 8),
+        ];
+        let after = |epochs, steps| {
+            fs::write(&path, told.concat() + &line("epoch", 2, 0)).unwrap();
+            cut(&mut JsonLog::new(&path, true, 1).unwrap().file, epochs, steps).unwrap();
+            fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(after(2, 0), told.concat() + &line("epoch", 2, 0));
+        assert_eq!(after(1, 8), told.concat());
+        assert_eq!(after(1, 5), told[..4].concat());
+        assert_eq!(after(1, 0), told[..3].concat());
+        assert_eq!(after(0, 3), told[0]);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Recipes: every setting of a run as data. The files in `recipes/` say only what differs from the defaults here.
 
+mod compose;
+
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
+use cygnet_graph::Graph;
 use cygnet_image::{Augment, Mix};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+pub use compose::Difference;
 
 use crate::TrainError;
 use crate::optimizer::OptimizerConfig;
@@ -39,6 +43,26 @@ pub enum Trained {
     Last(usize),
     /// The classifier alone, on features that the body computes once.
     Head,
+}
+
+impl Trained {
+    /// Whether `graph` has that part.
+    ///
+    /// # Errors
+    /// If it has fewer stages; says how many.
+    pub fn check(self, graph: &Graph) -> Result<(), TrainError> {
+        let stages = graph.features().len();
+        match self {
+            Trained::Last(count) if count > stages => Err(TrainError::Recipe {
+                place: format!("train={self}"),
+                reason: format!(
+                    "{} has {stages} stages; give last-0 to last-{stages}, or all for the whole network",
+                    graph.name()
+                ),
+            }),
+            Trained::All | Trained::Last(_) | Trained::Head => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for Trained {
@@ -214,24 +238,6 @@ impl Recipe {
         Recipe::compose(name, &[])
     }
 
-    /// The recipe `base`, a built-in name or a TOML file, with `settings` such as `optimizer.rate=0.1` on top, the last
-    /// of a name winning. A file's `base = "NAME"` names the built-in recipe that it changes.
-    ///
-    /// # Errors
-    /// Names the file or setting and what is wrong.
-    pub fn compose(base: &str, settings: &[String]) -> Result<Recipe, TrainError> {
-        let mut table = load(base)?;
-        for setting in settings {
-            apply(&mut table, setting)?;
-        }
-        let wrong = |reason: String| TrainError::Recipe { place: base.into(), reason };
-        let recipe: Recipe = Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| wrong(error.to_string().trim_end().replace('\n', "; ")))?;
-        recipe.check().map_err(wrong)?;
-        Ok(recipe)
-    }
-
     /// Its text form, with a comment at each setting.
     #[must_use]
     pub fn to_toml(&self) -> String {
@@ -298,77 +304,9 @@ impl Recipe {
     }
 }
 
-fn parse(place: &str, text: &str) -> Result<Table, TrainError> {
-    text.parse().map_err(|error: toml::de::Error| TrainError::Recipe {
-        place: place.into(),
-        reason: error.to_string().trim_end().replace('\n', "; "),
-    })
-}
-
-fn load(base: &str) -> Result<Table, TrainError> {
-    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == base) {
-        let mut table = parse(name, text)?;
-        table.insert("name".into(), Value::String((*name).into()));
-        return Ok(table);
-    }
-    let path = Path::new(base);
-    if path.extension().is_none_or(|extension| extension != "toml") {
-        let names = BUILT_IN.map(|(name, _)| name).join(", ");
-        let reason = format!("no recipe of that name; there are {names}, or give a .toml file");
-        return Err(TrainError::Recipe { place: base.into(), reason });
-    }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| TrainError::Recipe { place: base.into(), reason: error.to_string() })?;
-    let changes = parse(base, &text)?;
-    let mut table = match changes.get("base") {
-        None => Table::new(),
-        Some(Value::String(name)) if BUILT_IN.iter().any(|(known, _)| known == name) => load(name)?,
-        Some(_) => {
-            let reason = "base names no recipe that Cygnet brings".into();
-            return Err(TrainError::Recipe { place: base.into(), reason });
-        }
-    };
-    merge(&mut table, changes);
-    table.remove("base");
-    let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    table.insert("name".into(), Value::String(stem));
-    Ok(table)
-}
-
-fn merge(table: &mut Table, changes: Table) {
-    for (key, value) in changes {
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(inner)), Value::Table(changes)) => merge(inner, changes),
-            (_, value) => _ = table.insert(key, value),
-        }
-    }
-}
-
-fn apply(table: &mut Table, setting: &str) -> Result<(), TrainError> {
-    let wrong = |reason: &str| TrainError::Recipe { place: setting.into(), reason: reason.into() };
-    let (path, text) = setting.split_once('=').ok_or_else(|| wrong("expected NAME=VALUE"))?;
-    let text = text.trim();
-    // What is neither a TOML value nor a number such as .5 is taken as text, so that names need no quotes.
-    let value = format!("x = {text}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("x"));
-    let value = value.or_else(|| text.parse().ok().map(Value::Float));
-    let mut value = value.unwrap_or_else(|| Value::String(text.to_owned()));
-    let mut keys = path.trim().split('.').rev();
-    let last = keys.next().filter(|key| !key.is_empty()).ok_or_else(|| wrong("expected NAME=VALUE"))?;
-    // A whole number is a fine value for a setting that may have a fraction; serde takes care of that.
-    value = Value::Table(Table::from_iter([(last.to_owned(), value)]));
-    for key in keys {
-        value = Value::Table(Table::from_iter([(key.to_owned(), value)]));
-    }
-    if let Value::Table(changes) = value {
-        merge(table, changes);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimizer::OptimizerKind;
 
     #[test]
     fn every_recipe_that_cygnet_brings_is_valid_and_survives_its_text_form() {
@@ -390,33 +328,5 @@ mod tests {
         let about = "Of two lines,\n# the second of which \"\"\" looks like more.".to_owned();
         let odd = Recipe { about, ..Recipe::named("finetune").unwrap() };
         assert_eq!(toml::from_str::<Recipe>(&odd.to_toml()).unwrap(), odd);
-    }
-
-    #[test]
-    fn settings_come_over_files_and_files_over_what_they_name_as_base() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mine.toml");
-        std::fs::write(&path, "base = \"squeezenet\"\nepochs = 3\n[optimizer]\nrate = 0.5\n").unwrap();
-        let set = ["optimizer.rate=1", "train=last-2", "augment.crop_scale=[0.5, 1]", "epochs = 4", "ema=.5"]
-            .map(String::from);
-        let recipe = Recipe::compose(path.to_str().unwrap(), &set).unwrap();
-        assert_eq!((recipe.name.as_str(), recipe.epochs, recipe.batch), ("mine", 4, 512));
-        assert_eq!((recipe.optimizer.rate, recipe.optimizer.weight_decay, recipe.ema), (1.0, 2e-4, 0.5));
-        assert_eq!((recipe.train, recipe.augment.crop_scale), (Trained::Last(2), [0.5, 1.0]));
-        let recipe = Recipe::compose("finetune", &["optimizer.kind=adamw".into()]).unwrap();
-        assert_eq!(recipe.optimizer.kind, OptimizerKind::Adamw);
-    }
-
-    #[test]
-    fn wrong_settings_are_named() {
-        let refusal =
-            |base: &str, setting: &str| Recipe::compose(base, &[setting.into()]).unwrap_err().to_string();
-        assert!(refusal("fintune", "epochs=1").contains("there are finetune, head"));
-        assert!(refusal("finetune", "optimizer.ratte=1").contains("ratte"));
-        assert!(refusal("finetune", "optimizer.rate=fast").contains("fast"));
-        assert!(refusal("finetune", "epochs").contains("NAME=VALUE"));
-        assert!(refusal("finetune", "epochs=0").contains("epochs is 0"));
-        assert!(refusal("finetune", "train=most").contains("most is neither"));
-        assert!(refusal("nowhere.toml", "epochs=1").contains("nowhere.toml"));
     }
 }

@@ -156,6 +156,7 @@ impl<'t> Run<'t> {
             parts: self.parts,
             memory_bytes: self.memory_bytes,
             resumed_at: self.progress.epoch,
+            resumed_step: self.progress.step,
         });
         match self.progress.ended {
             // There is more time now.
@@ -309,7 +310,9 @@ impl<'t> Run<'t> {
 
     fn measured(&self, metrics: Option<&Metrics>) -> ModelRecord {
         let accuracy = metrics.map(|metrics| Accuracy {
-            dataset: self.trainer.options.dataset.clone(),
+            dataset: format!("validation pictures of {}", self.trainer.options.dataset)
+                .trim_end_matches(" of ")
+                .into(),
             top1: metrics.top1,
             top5: metrics.top5,
         });

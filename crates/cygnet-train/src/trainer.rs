@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cygnet_graph::Graph;
-use cygnet_image::Preprocess;
+use cygnet_image::{ChannelOrder, Preprocess, Sample};
 use cygnet_runtime::Level;
-use cygnet_weights::{MODEL_FORMAT, ModelRecord, Weights};
+use cygnet_weights::{MODEL_FORMAT, ModelRecord, Origin, TrainingRecord, Weights};
 
 use crate::TrainError;
 use crate::callback::{Callback, Ended, EpochReport, Watch};
@@ -35,8 +35,10 @@ pub struct Trainee {
     pub licence: Option<String>,
     /// Where the weights it starts from come from.
     pub source: Option<String>,
-    /// Why its auxiliary heads were left out, if they were.
-    pub without_heads: Option<String>,
+    /// What its weights are those of.
+    pub origin: Origin,
+    /// What was changed of the network for this run and is not evident, for people.
+    pub notes: Vec<String>,
 }
 
 /// How a run is carried out. Nothing here but `time` and `memory_bytes` changes the weights that come out.
@@ -59,7 +61,7 @@ pub struct TrainOptions {
     pub keep_bytes: u64,
     /// How often the state is written, at least, in the course of an epoch.
     pub save_every: Duration,
-    /// Name of the data set, for the record of the measured accuracy.
+    /// Name of the data set, for the model's record.
     pub dataset: String,
     /// Is told how the network is applied to pictures between the steps.
     pub watch: Watch,
@@ -154,9 +156,15 @@ impl Trainee {
     /// A network with random weights, whose images are prepared with ImageNet's mean and deviation.
     #[must_use]
     pub fn from_scratch(id: impl Into<String>, graph: Graph, seed: u64) -> Trainee {
-        let [_, height, width] = graph.input_shape();
+        let [channels, height, width] = graph.input_shape();
         let mut preprocess = Preprocess::torchvision(height, height);
         preprocess.size = [height, width];
+        if channels == 1 {
+            preprocess.channels = ChannelOrder::Grey;
+            for statistic in [&mut preprocess.mean, &mut preprocess.std] {
+                *statistic = vec![statistic.iter().sum::<f32>() / 3.0];
+            }
+        }
         Trainee {
             id: id.into(),
             weights: crate::initial_weights(&graph, seed),
@@ -164,7 +172,8 @@ impl Trainee {
             preprocess,
             licence: None,
             source: None,
-            without_heads: None,
+            origin: Origin::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -214,6 +223,7 @@ impl Trainer {
             let what = format!("{} pictures to learn from", data.train.samples().len());
             return Err(TrainError::TooFew { what });
         }
+        recipe.train.check(&trainee.graph)?;
         // Heads in a part that does not learn have nothing to teach it.
         let has_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
         let trainee = if has_heads { trainee } else { trainee.without_auxiliary() };
@@ -238,21 +248,44 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Goes on from a run's state.
+    /// What is trained.
+    #[must_use]
+    pub fn trainee(&self) -> &Trainee {
+        &self.trainee
+    }
+
+    /// The pictures.
+    #[must_use]
+    pub fn data(&self) -> &TrainData {
+        &self.data
+    }
+
+    /// Goes on from a run's state. The recipe's epochs may be others than the state's (see [`State::with_epochs`]), and
+    /// nothing else.
     ///
     /// # Errors
-    /// If it is the state of another network, recipe or data set.
+    /// If it is the state of another network, recipe or data set; says what differs.
     pub fn resume(mut self, state: State) -> Result<Trainer, TrainError> {
         let path = self.options.out.as_ref().map(|out| RunFiles::of(out).state()).unwrap_or_default();
         let refuse = |reason: &str| Err(TrainError::Run { path: path.clone(), reason: reason.into() });
-        if state.progress.recipe != self.recipe {
-            return refuse("is of a run with another recipe; leave out the options that change it");
+        let state = state.with_epochs(self.recipe.epochs)?;
+        let differences = state.progress.recipe.differences(&self.recipe);
+        if !differences.is_empty() {
+            let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            return refuse(&format!("its run has another recipe: {}", differences.join(", ")));
         }
         if state.progress.fingerprint != self.data.fingerprint {
             return refuse("is of a run on other pictures: some were added, removed or changed since");
         }
         if state.progress.record.labels != self.data.classes {
-            return refuse("is of a run on other classes; give them their names from then");
+            let (before, now) = (&state.progress.record.labels, &self.data.classes);
+            let renamed = before.iter().zip(now).find(|(before, now)| before != now);
+            return refuse(&match renamed {
+                Some((before, now)) => {
+                    format!("is of a run whose class {before} is now {now}; give it its name from then")
+                }
+                None => format!("is of a run on {} classes, not {}", before.len(), now.len()),
+            });
         }
         if state.progress.record.graph != self.trainee.graph.to_json() {
             return refuse("is of a run of another network");
@@ -272,6 +305,12 @@ impl Trainer {
             source: self.trainee.source.clone(),
             accuracy: None,
             recipe: serde_json::to_value(&self.recipe).ok(),
+            training: Some(TrainingRecord {
+                from: self.trainee.origin.clone(),
+                dataset: self.options.dataset.clone(),
+                pictures: self.data.pictures(),
+                class_pictures: Sample::counts(self.data.train.samples(), self.data.classes.len()),
+            }),
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         }
     }

@@ -204,6 +204,7 @@ impl Cache {
         if self.verified(&path, artifact)? {
             return Ok(path);
         }
+        self.forget(&path, artifact);
         self.fetch_locked(artifact, &path, progress)?;
         if let Some(weakness) = artifact.weakness() {
             progress.message(&weakness);

@@ -32,7 +32,9 @@ pub use class_names::read_class_names;
 pub use error::WeightsError;
 pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, is_url, sha256_of, shown_url};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
-pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, is_model_file, top5_tells};
+pub use model_file::{
+    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file, top5_tells,
+};
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Numbers, Tensor, Tensors};
 pub use whole::write_whole;

@@ -1,6 +1,7 @@
 //! The Cygnet model file: one `.safetensors` whose metadata carries the network's graph, its preprocessing,
 //! labels and provenance. Graph and preprocessing pass through as JSON; their owners check them.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub struct ModelRecord {
     /// How the weights were trained, in JSON form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
+    /// What they were trained from and on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingRecord>,
     /// Program and version, for instance `cygnet 0.1.0`.
     pub written_by: String,
 }
@@ -73,6 +77,54 @@ pub struct Accuracy {
 #[must_use]
 pub fn top5_tells(classes: usize) -> bool {
     classes > 5
+}
+
+/// What weights were trained from and on. Nothing here tells of the machine or the time: the same run writes the same
+/// bytes anywhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// What the run started from.
+    pub from: Origin,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Pictures learnt from, pictures by which the best epoch was chosen, and test pictures.
+    pub pictures: [usize; 3],
+    /// Pictures learnt from, of each class.
+    pub class_pictures: Vec<usize>,
+}
+
+/// What a run started from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Registry id of the network whose weights these were; none: random weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// The tag of published weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The file's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// SHA-256 of that file, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(network) = &self.network else { return f.write_str("random weights") };
+        f.write_str(network)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ".{tag}")?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, " in {file}")?;
+        }
+        match &self.sha256 {
+            Some(sha256) => write!(f, " (sha256 {})", sha256.get(..12).unwrap_or(sha256)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl ModelFile {

@@ -4,7 +4,10 @@
 
 use std::fs;
 
-use cygnet_weights::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Tensor, Tensors, is_model_file, open};
+use cygnet_weights::{
+    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, Tensor, Tensors, TrainingRecord, is_model_file,
+    open,
+};
 use serde_json::json;
 
 fn model() -> ModelFile {
@@ -19,6 +22,12 @@ fn model() -> ModelFile {
             source: None,
             accuracy: Some(Accuracy { dataset: "pond".into(), top1: 71.9, top5: 90.3 }),
             recipe: Some(serde_json::json!({"epochs": 3})),
+            training: Some(TrainingRecord {
+                from: Origin { network: Some("big".into()), tag: Some("v1".into()), ..Origin::default() },
+                dataset: "pond".into(),
+                pictures: [8, 2, 0],
+                class_pictures: vec![5, 3],
+            }),
             written_by: "cygnet 0.1.0".into(),
         },
         tensors: Tensors::from_iter([
@@ -39,6 +48,21 @@ fn a_model_comes_back_as_written_with_its_order_and_equal_bytes() {
     read.write(&second).unwrap();
     assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
     assert!(is_model_file(&open(&first).unwrap().metadata));
+}
+
+#[test]
+fn what_a_run_started_from_is_told_in_words() {
+    let told = |network: &str, tag: &str, file: &str, sha256: &str| {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let [network, tag, file, sha256] = [network, tag, file, sha256].map(some);
+        Origin { network, tag, file, sha256 }.to_string()
+    };
+    assert_eq!(told("", "", "", ""), "random weights");
+    assert_eq!(
+        told("ghostnet_100", "in1k", "", "0123456789abcdef"),
+        "ghostnet_100.in1k (sha256 0123456789ab)"
+    );
+    assert_eq!(told("tiny", "", "mine.pth", "ä"), "tiny in mine.pth (sha256 ä)");
 }
 
 #[test]

@@ -35,6 +35,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Training is as short ([`mod@train`]):
+//!
+//! ```no_run
+//! use cygnet::{Classifier, train::train};
+//!
+//! let run = train("pets/").network("mobilenet_v2").epochs(2).out("pets.safetensors").run()?;
+//! let classifier = Classifier::new(run.into_model())?;
+//! # Ok::<(), cygnet::Error>(())
+//! ```
+//!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
 //!

@@ -8,8 +8,8 @@ use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
     Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
-    Naming, Numbers, Progress, Source, Tensor, Tensors, fit, is_model_file, is_url, naming_by_execution,
-    sha256_of, shown_url,
+    Naming, Numbers, Progress, Source, Tensor, Tensors, TrainingRecord, fit, is_model_file, is_url,
+    naming_by_execution, sha256_of, shown_url,
 };
 use cygnet_zoo::keymap::SAME_KEYS;
 use cygnet_zoo::registry::{self, Preset};
@@ -52,6 +52,10 @@ pub struct Model {
     pub accuracy: Option<Accuracy>,
     /// How they were trained, if Cygnet trained them: a [`Recipe`](crate::train::Recipe) in JSON form.
     pub recipe: Option<serde_json::Value>,
+    /// What they were trained from and on, if Cygnet trained them.
+    pub training: Option<TrainingRecord>,
+    /// Program and version that wrote the file, if it is a model file.
+    pub written_by: Option<String>,
 }
 
 /// Resolves the name of a network, or says which names are near.
@@ -135,6 +139,8 @@ impl Model {
             source: None,
             accuracy: None,
             recipe: None,
+            training: None,
+            written_by: None,
         })
     }
 
@@ -221,6 +227,8 @@ impl Model {
             source: record.source,
             accuracy: record.accuracy.filter(|_| !renewed),
             recipe: record.recipe,
+            training: record.training,
+            written_by: Some(record.written_by),
         })
     }
 
@@ -316,6 +324,7 @@ impl Model {
             source: self.source.clone(),
             accuracy: self.accuracy.clone(),
             recipe: self.recipe.clone(),
+            training: self.training.clone(),
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(ModelFile { record, tensors }.write(path)?)
@@ -566,6 +575,8 @@ fn describe(
             top5: exact(published.accuracy[1]),
         }),
         recipe: None,
+        training: None,
+        written_by: None,
         graph,
         weights,
     }

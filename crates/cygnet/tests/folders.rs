@@ -25,6 +25,8 @@ fn classifier() -> Classifier {
         source: None,
         accuracy: None,
         recipe: None,
+        training: None,
+        written_by: None,
     };
     Classifier::new(model).unwrap()
 }

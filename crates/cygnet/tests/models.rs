@@ -47,6 +47,8 @@ fn model(classes: usize) -> Model {
         source: None,
         accuracy: None,
         recipe: None,
+        training: None,
+        written_by: None,
     }
 }
 

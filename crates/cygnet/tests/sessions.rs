@@ -170,6 +170,8 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
     let graph = tiny();
     let model = Model {
         recipe: None,
+        training: None,
+        written_by: None,
         id: "tiny".into(),
         weights: random_weights(&graph),
         graph,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cygnet::graph::Cost;
-use cygnet::zoo::{Family, Network, networks};
+use cygnet::zoo::{Checkpoint, Family, Network, networks};
 
 fn millions(n: u64) -> String {
     let value = n as f64 / 1e6;
@@ -46,18 +46,40 @@ fn families() -> String {
     table
 }
 
+/// Tag and source of weights, where that is not the row's flavour, and what they are checked by, where that is not much.
+fn weights(network: &Network, checkpoint: &Checkpoint) -> String {
+    let source = network.source_of(checkpoint);
+    let source = if source == network.row.flavour { String::new() } else { format!(" ({source})") };
+    let mark = match checkpoint.sha256.len() {
+        0 => "†",
+        64 => "",
+        _ => "\\*",
+    };
+    format!("{}{source}{mark}", checkpoint.tag)
+}
+
 fn all() -> String {
-    let mut table = "| id | family | flavour | params, M | MACs, M | side | top-1 | also called |\n|---|---|---|--:|--:|--:|--:|---|\n".to_owned();
+    let mut table =
+        "| id | family | flavour | params, M | MACs, M | side | top-1 | weights | also called |\n\
+         |---|---|---|--:|--:|--:|--:|---|---|\n"
+            .to_owned();
     for network in networks() {
         let cost = network.build().unwrap().cost();
         let names: Vec<_> =
             network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
         let [params, macs] = [cost.params, cost.macs].map(millions);
-        let best = top1(std::slice::from_ref(&network));
+        let default = network.default_checkpoint().map(|checkpoint| checkpoint.accuracy[0]);
+        let top1 =
+            default.filter(|top1| top1.is_finite()).map_or_else(String::new, |top1| format!("{top1:.1}"));
+        let weights: Vec<_> =
+            network.checkpoints().iter().map(|checkpoint| weights(&network, checkpoint)).collect();
         let (row, side, names) = (network.row, network.row.side, names.join(" "));
         let line = format!(
-            "| {} | {:?} | {} | {params} | {macs} | {side} | {best} | {names} |",
-            network.id, row.family, row.flavour
+            "| {} | {:?} | {} | {params} | {macs} | {side} | {top1} | {} | {names} |",
+            network.id,
+            row.family,
+            row.flavour,
+            weights.join(" ")
         );
         writeln!(table, "{line}").unwrap();
     }

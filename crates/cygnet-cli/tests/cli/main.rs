@@ -1,6 +1,7 @@
 //! The real binary: what it prints, where, and how it exits.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod scripts;
 #[cfg(unix)]
 mod terminal;
@@ -79,6 +80,8 @@ impl Bench {
             source: None,
             accuracy: None,
             recipe: None,
+            training: None,
+            written_by: None,
         };
         model.write(self.path("light.safetensors")).unwrap();
         self

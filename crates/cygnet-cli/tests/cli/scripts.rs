@@ -45,7 +45,7 @@ fn an_option_of_another_name_is_answered_with_this_one() {
     for (args, wanted) in [
         (&["classify", "--network", "mobilenet_v2", "a.jpg"][..], "'--model'"),
         (&["eval", "--network=mobilenet_v2", "photos"], "'--model'"),
-        (&["train", "--model", "mobilenet_v2", "photos"], "'--network'"),
+        (&["train", "--model", "mobilenet_v2", "photos"], "'--network', '--from'"),
         (&["convert", "--model", "mobilenet_v2", "a.pth", "b.safetensors"], "'--network'"),
         (&["predict", "--network", "mobilenet_v2", "a.jpg"], "'--model'"),
         (&["classify", "--workers", "2", "a.jpg"], "'--threads'"),
@@ -218,6 +218,12 @@ fn a_model_file_tells_where_it_comes_from() {
         Some(cygnet::weights::Accuracy { dataset: "photos of mine".into(), top1: 91.25, top5: 100.0 });
     model.recipe = Some(serde_json::json!({"name": "finetune", "epochs": 20}));
     model.source = Some("mobilenet_v2.IMAGENET1K_V2".into());
+    model.training = Some(cygnet::weights::TrainingRecord {
+        from: cygnet::weights::Origin { network: Some("mobilenet_v2".into()), ..Default::default() },
+        dataset: "photos".into(),
+        pictures: [80, 20, 0],
+        class_pictures: vec![40, 40],
+    });
     model.write(bench.path("told.safetensors")).unwrap();
     let shown = bench.run(&["show", "told.safetensors"]).out;
     for wanted in
@@ -229,6 +235,8 @@ fn a_model_file_tells_where_it_comes_from() {
     assert_eq!(line["labels"], serde_json::json!(["dark", "bright"]));
     assert_eq!((&line["accuracy"]["top1"], &line["recipe"]["epochs"]), (&91.25.into(), &20.into()));
     assert_eq!(line["source"], "mobilenet_v2.IMAGENET1K_V2");
+    assert_eq!(line["training"]["from"]["network"], "mobilenet_v2");
+    assert!(line["written_by"].as_str().unwrap().starts_with("cygnet "), "{line}");
 }
 
 #[test]

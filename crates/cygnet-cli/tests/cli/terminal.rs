@@ -90,6 +90,8 @@ fn hostile_model() -> Model {
         source: Some(hostile()),
         accuracy: None,
         recipe: Some(serde_json::json!({ HOSTILE: HOSTILE })),
+        training: None,
+        written_by: None,
     }
 }
 
@@ -212,6 +214,56 @@ fn lines_fit_the_terminal() {
     assert!(cut.iter().any(|line| line.starts_with('…')), "{cut:?}");
 }
 
+/// A short run from random weights.
+const SHORT: [&str; 12] = [
+    "--from",
+    "scratch",
+    "--network",
+    "mobilenet_v2_0.1",
+    "--image",
+    "16",
+    "--batch",
+    "4",
+    "--epochs",
+    "2",
+    "--threads",
+    "1",
+];
+
+#[test]
+fn training_fits_the_terminal_and_classes_do_not_steer_it() {
+    let bench = Bench::new();
+    for class in [HOSTILE.to_owned(), format!("{HOSTILE}2")] {
+        for number in 0..8 {
+            bench.picture(&format!("{HOSTILE}/{class}/{number}.bmp"), number * 9 + class.len() as u8);
+        }
+        std::fs::write(bench.path(&format!("{HOSTILE}/{class}/{HOSTILE}.png")), b"no photo").unwrap();
+    }
+    let train = |out: &str, more: &[&str]| {
+        bench.command(&[&["train", HOSTILE, "--out", out][..], &SHORT, more].concat())
+    };
+    let model = format!("{HOSTILE}.safetensors");
+    let seen = on_terminal(train(&model, &["--quiet"]), 80);
+    assert!(is_harmless(&seen) && seen.contains("done:") && seen.contains("warning:"), "{seen:?}");
+    let run = Run::of(train("piped.safetensors", &[]).output().unwrap());
+    assert!(run.code == 0 && is_harmless(&run.err) && is_harmless(&run.out), "{}{}", run.err, run.out);
+    assert!(is_harmless(&on_terminal(bench.command(&["show", &model]), 80)));
+
+    let seen = on_terminal(train("loud.safetensors", &["--seed", "1"]), 80);
+    let shown = without_sequences(&seen);
+    let widest = shown.split(['\r', '\n']).map(|line| line.chars().count()).max().unwrap();
+    assert!(widest <= 80 && shown.contains("epoch 2/2"), "{widest}: {shown:?}");
+    assert!(!shown.contains(['\u{9b}', '\u{202e}', '\u{7}']), "{shown:?}");
+}
+
+/// Text without the sequences that colour it and move bars.
+fn without_sequences(seen: &str) -> String {
+    let mut parts = seen.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit() || "?;".contains(c)));
+    rest.fold(first, |text, part| text + part.get(1..).unwrap_or_default())
+}
+
 #[test]
 fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
     let bench = Bench::new();
@@ -230,6 +282,8 @@ fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
         source: None,
         accuracy: None,
         recipe: None,
+        training: None,
+        written_by: None,
     };
     model.write(bench.path("twelve.safetensors")).unwrap();
     for label in &labels {

@@ -9,6 +9,7 @@ Environment:
   CYGNET_OFFLINE  1: never use the network
   CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
   HTTPS_PROXY     proxy for downloads
+  PIP_INDEX_URL   index of Python packages, which some weights come from
   NO_COLOR        no colours; CLICOLOR_FORCE=1: colours in pipes too
 
 Results go to standard output, everything else to standard error. On a terminal tables fit its width; in pipes \
@@ -26,6 +27,7 @@ Examples:
   cygnet classify -m ghostnet_100 -k 3 photos/ 'more/*.png'
   cygnet classify --json - < photo.jpg
   cygnet classify --csv photos/ > guesses.csv
+  cygnet classify https://example.org/photo.jpg
 
 A photo that cannot be read does not end the rest: with --json its line is {\"path\": …, \"error\": …}, with --csv \
 its line has an error, and the exit code is 1.";
@@ -33,6 +35,7 @@ its line has an error, and the exit code is 1.";
 pub(super) const LIST: &str = "\
 Examples:
   cygnet list --family mobilenetv3
+  cygnet list --weights
   cygnet list --json | jq -r 'select(.macs < 1e8) | .id'";
 
 pub(super) const SHOW: &str = "\
@@ -61,15 +64,16 @@ GoogLeNet and Inception v3 learn with their auxiliary heads, which the model the
 random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
-(metrics), NAME.html (report). Ctrl-C finishes the step and saves; --resume goes on, also with more --time after a \
-run whose time was up.
+(metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; --resume \
+goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the new length.
 
 Examples:
   cygnet train photos/
-  cygnet train photos/ --train head --out birds.safetensors
+  cygnet train photos/ --train head -o birds.safetensors
   cygnet train photos/ --network ghostnet_100 --time 30m
   cygnet train cifar10.tar.xz --network shufflenet_v2 --from scratch
   cygnet train photos/ --recipe finetune --set mix.mixup=0.2
+  cygnet train photos/ --resume --epochs 40
   cygnet train --recipe finetune --print-recipe > mine.toml
   cygnet train --print-recipe model.safetensors";
 

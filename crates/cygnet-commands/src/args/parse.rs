@@ -10,9 +10,9 @@ use cygnet::runtime::Level;
 use super::Cli;
 use crate::output::{self, plain};
 
-/// What others call an option, and what it is called here; the first that a command has is proposed.
+/// What others call an option, and what it may be called here; those that a command has are proposed.
 const SYNONYMS: [(&str, &[&str]); 16] = [
-    ("--model", &["--network"]),
+    ("--model", &["--network", "--from"]),
     ("--network", &["--model"]),
     ("--weights", &["--model", "--from"]),
     ("--arch", &["--network", "--model"]),
@@ -72,8 +72,9 @@ fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsStrin
         |name: &&&str| called.get_arguments().any(|argument| argument.get_long() == name.strip_prefix("--"));
     let takes_networks =
         called.get_positionals().any(|argument| ["network", "models"].contains(&argument.get_id().as_str()));
-    if let Some(name) = names.iter().find(has) {
-        error.insert(ContextKind::SuggestedArg, ContextValue::String((*name).into()));
+    let names: Vec<String> = names.iter().filter(has).map(|name| (*name).to_owned()).collect();
+    if !names.is_empty() {
+        error.insert(ContextKind::SuggestedArg, ContextValue::Strings(names));
     } else if takes_networks && ["--model", "--network", "--arch", "--weights"].contains(&typed.as_str()) {
         let advice =
             format!("networks are named without an option: cygnet {} mobilenet_v2", called.get_name());

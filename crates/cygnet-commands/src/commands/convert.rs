@@ -1,6 +1,6 @@
 use anyhow::bail;
 use cygnet::Model;
-use cygnet::weights::Cache;
+use cygnet::weights::{Cache, is_url};
 
 use crate::args::{Convert, Pull};
 use crate::output;
@@ -14,7 +14,11 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
         bail!("{}: would replace its own source; give another name", args.output.display());
     }
     let classes = args.classes.map(|classes| classes as usize);
-    let model = Model::convert(&args.input, args.network.as_deref(), classes)?;
+    let input = cygnet::local(&args.input, &Cache::from_env()?, &mut Download::default())?;
+    let mut model = Model::convert(&input, args.network.as_deref(), classes)?;
+    if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {
+        model = model.fetched_from(url, &input);
+    }
     model.write(&args.output)?;
     let text = format!("{}: {} with {} classes", args.output.display(), model.id, model.graph.classes());
     output::talk(&output::plain(&text));

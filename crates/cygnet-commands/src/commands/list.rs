@@ -163,7 +163,7 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
         Column::number("side"),
         Column::number("top-1"),
         Column::text("default weights"),
-        Column::word("of").spare(),
+        Column::word("source").spare(),
     ];
     output::table(&columns, lines.iter().map(row).collect())
 }
@@ -252,7 +252,7 @@ fn weights(args: &List, lines: &[Line]) -> anyhow::Result<()> {
     let columns = [
         Column::name("weights"),
         Column::number("top-1"),
-        Column::word("of"),
+        Column::word("source"),
         Column::text("from"),
         Column::word("hash").spare(),
         Column::word("licence").spare(),

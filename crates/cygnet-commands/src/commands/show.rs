@@ -5,7 +5,7 @@ use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
-use cygnet::weights::Accuracy;
+use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::Spec;
 use serde::Serialize;
 
@@ -51,6 +51,10 @@ struct Card {
     accuracy: Option<Accuracy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recipe: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    training: Option<TrainingRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_by: Option<String>,
 }
 
 impl Card {
@@ -61,6 +65,8 @@ impl Card {
             labels: model.labels,
             accuracy: model.accuracy,
             recipe: model.recipe,
+            training: model.training,
+            written_by: model.written_by,
         }
     }
 
@@ -80,8 +86,16 @@ impl Card {
             labels.push(format!("and {} more, which --json tells", self.labels.len() - LABELS));
         }
         list("labels", &labels)?;
+        if let Some(TrainingRecord { from, dataset, pictures: [learnt, chosen, tested], .. }) = &self.training
+        {
+            list("trained from", &[from.to_string()])?;
+            let pictures = format!("{learnt} pictures, {chosen} for validation, {tested} for the test");
+            list("trained on", &[dataset.clone(), pictures])?;
+        }
         list("recipe", &self.recipe.as_ref().map_or_else(Vec::new, settings))?;
-        for (name, value) in [("source", &self.source), ("licence", &self.licence)] {
+        for (name, value) in
+            [("source", &self.source), ("licence", &self.licence), ("written by", &self.written_by)]
+        {
             list(name, value.as_slice())?;
         }
         Ok(())
@@ -207,7 +221,7 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
-    line.checkpoints = network.checkpoints().iter().map(|checkpoint| checkpoint.tag.into()).collect();
+    line.checkpoints = network.choices().map(|checkpoint| checkpoint.tag.into()).collect();
     Ok(line)
 }
 

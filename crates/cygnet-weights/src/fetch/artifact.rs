@@ -79,6 +79,11 @@ impl Artifact<'_> {
         Err(FetchError::BadArtifact { file_name: self.file_name.to_owned(), reason })
     }
 
+    /// Whether all of its hash is published.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.sha256.len() == HASH_DIGITS
+    }
+
     /// Whether it was published with as much of this hash as its publisher tells.
     pub(super) fn has_hash(&self, hash: &str) -> bool {
         hash.get(..self.sha256.len()).is_some_and(|start| start.eq_ignore_ascii_case(self.sha256))

@@ -15,6 +15,14 @@ use crate::owned;
 /// A note is believed if it is so much younger than the file: times are coarse, and a file may change twice in one tick.
 const TICK_NS: i128 = 50_000_000;
 
+/// What a note says.
+struct Noted {
+    /// Hash of the file that was checked.
+    hash: String,
+    /// Whether that is the file of now, unchanged.
+    is_this: bool,
+}
+
 impl Cache {
     /// Whether the file is here and is the published one.
     pub(super) fn verified(&self, path: &Path, artifact: &Artifact<'_>) -> Result<bool, FetchError> {
@@ -27,30 +35,38 @@ impl Cache {
         if artifact.size.is_some_and(|size| size != metadata.len()) {
             return Ok(false);
         }
-        if self.is_noted(&metadata, artifact) {
+        let noted = self.noted(&metadata, artifact);
+        if noted.as_ref().is_some_and(|noted| noted.is_this && artifact.has_hash(&noted.hash)) {
             return Ok(true);
         }
         let hash = File::open(path).and_then(part::hash_of).map_err(failed)?;
-        if artifact.has_hash(&hash) {
+        // Where not all of a hash is published, the file must also be the one that was fetched.
+        let is_same = artifact.is_pinned() || noted.is_none_or(|noted| noted.hash == hash);
+        if artifact.has_hash(&hash) && is_same {
             self.remember(path, artifact, &hash);
             return Ok(true);
         }
         Ok(false)
     }
 
-    fn is_noted(&self, file: &fs::Metadata, artifact: &Artifact<'_>) -> bool {
+    fn noted(&self, file: &fs::Metadata, artifact: &Artifact<'_>) -> Option<Noted> {
         let note = self.beside(artifact, "ok");
-        let is_private =
-            |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| owned::is_private(&metadata));
-        if !(owned::is_private(file) && is_private(&self.folder) && is_private(&note)) {
-            return false;
+        let of_note = fs::symlink_metadata(&note).ok()?;
+        let of_folder = fs::metadata(&self.folder).ok()?;
+        if ![file, &of_note, &of_folder].into_iter().all(owned::is_private) {
+            return None;
         }
-        let Ok(noted) = fs::metadata(&note) else { return false };
-        let text = fs::read_to_string(&note).unwrap_or_default();
-        text.trim_end().split_once(' ').is_some_and(|(hash, stamp)| {
-            let is_younger = owned::changed(&noted).0 >= owned::changed(file).0 + TICK_NS;
-            is_younger && stamp == stamp_of(file) && artifact.has_hash(hash)
-        })
+        let text = fs::read_to_string(&note).ok()?;
+        let (hash, stamp) = text.trim_end().split_once(' ')?;
+        let is_younger = owned::changed(&of_note).0 >= owned::changed(file).0 + TICK_NS;
+        Some(Noted { hash: hash.to_owned(), is_this: is_younger && stamp == stamp_of(file) })
+    }
+
+    /// Forgets a file that is not here any more.
+    pub(super) fn forget(&self, path: &Path, artifact: &Artifact<'_>) {
+        if !path.exists() {
+            let _ = fs::remove_file(self.beside(artifact, "ok"));
+        }
     }
 
     /// Notes that the file has been checked. A cache that cannot be written stays correct without the note.

@@ -157,8 +157,9 @@ fn failure_of(output: &Output) -> AttemptError {
     if text.contains("No module named pip") {
         return AttemptError::NoPip;
     }
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    AttemptError::Pip { tail: lines[lines.len().saturating_sub(3)..].join(" / ") }
+    let tells = |line: &&str| !line.is_empty() && !line.starts_with("WARNING:");
+    let lines: Vec<_> = text.lines().map(str::trim).filter(tells).collect();
+    AttemptError::Pip { tail: lines[lines.len().saturating_sub(2)..].join(" / ") }
 }
 
 #[cfg(all(test, unix))]

@@ -21,6 +21,34 @@ fn a_model_at_an_address_is_fetched_once_and_kept_under_its_address() {
 }
 
 #[test]
+fn a_model_without_a_hash_that_has_changed_in_the_cache_is_fetched_again() {
+    let (_folder, cache) = cache();
+    let server = Server::start(&[Answer::Ranges]);
+    let path = cache.fetch_url(&server.url, &mut ()).unwrap();
+    fs::write(&path, vec![1; content().len()]).unwrap();
+    assert_eq!(fs::read(cache.fetch_url(&server.url, &mut ()).unwrap()).unwrap(), content());
+    assert_eq!(server.requests(), [0, 0]);
+    // A file that is put there by hand, as the message about the network proposes, is taken.
+    fs::remove_file(&path).unwrap();
+    let cache = cache.offline(true);
+    assert!(cache.fetch_url(&server.url, &mut ()).is_err());
+    fs::write(&path, "by hand").unwrap();
+    assert_eq!(fs::read_to_string(cache.fetch_url(&server.url, &mut ()).unwrap()).unwrap(), "by hand");
+}
+
+#[test]
+fn a_beginning_without_a_hash_is_not_continued() {
+    let (_folder, cache) = cache();
+    let server = Server::start(&[Answer::Ranges]);
+    let path = cache.fetch_url(&server.url, &mut ()).unwrap();
+    let part = format!("{}.part", path.display());
+    fs::rename(&path, &part).unwrap();
+    fs::write(&part, vec![1; 1000]).unwrap();
+    assert_eq!(fs::read(cache.fetch_url(&server.url, &mut ()).unwrap()).unwrap(), content());
+    assert_eq!(server.requests(), [0, 0]);
+}
+
+#[test]
 fn a_hash_in_the_address_is_checked() {
     let (_folder, cache) = cache();
     let server = Server::start(&[Answer::Ranges]);

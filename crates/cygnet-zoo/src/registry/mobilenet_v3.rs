@@ -243,7 +243,11 @@ pub(super) const ROWS: &[Row] = &[
                     MIIL_IN21K_FT,
                 ],
             ),
-            Variant::width(0.75, &[Name::mapped("mobilenetv3_large_075", &TIMM_LARGE)], &[]),
+            Variant::width(
+                0.75,
+                &[Name::mapped("mobilenetv3_large_075", &TIMM_LARGE).preset(Preset::TIMM_BILINEAR)],
+                &[],
+            ),
         ],
     )
     .preset(Preset::TIMM_BICUBIC)

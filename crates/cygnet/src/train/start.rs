@@ -1,18 +1,15 @@
-//! Training networks of the zoo and model files: what `cygnet train` does. The loop itself is [`Trainer`].
+//! What a run starts from: network, weights, recipe, teacher.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use cygnet_graph::{Graph, Op};
 use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
-use cygnet_runtime::Level;
-use cygnet_weights::{Cache, Numbers, Progress as Download};
-
-pub use cygnet_train::*;
+use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
+use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
 use crate::model::Heads;
-use crate::{Error, Model, bench, network, preprocess};
+use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +18,7 @@ pub enum Start {
     Pretrained,
     /// Random ones.
     Scratch,
-    /// A model file or a checkpoint of the network.
+    /// A model file or a checkpoint of the network, or the address of one.
     File(PathBuf),
 }
 
@@ -56,8 +53,14 @@ const WITHOUT_BATCH_NORM: [&str; 4] =
 /// The recipe that fits when none is named: `finetune` for weights that were trained before, else by the size of the
 /// first picture that can be read, or by the size `image` that the caller sets, and by the kind of network.
 #[must_use]
-pub fn fitting_recipe(
-    network: &str,
+pub fn fitting_recipe(name: &str, start: &Start, splits: Option<&Splits>, image: Option<usize>) -> Fitting {
+    let graph = network(name).ok().and_then(|network| network.build().ok());
+    fitting_recipe_of(graph.as_ref(), start, splits, image)
+}
+
+/// As [`fitting_recipe`], for a graph.
+pub(crate) fn fitting_recipe_of(
+    graph: Option<&Graph>,
     start: &Start,
     splits: Option<&Splits>,
     image: Option<usize>,
@@ -74,8 +77,7 @@ pub fn fitting_recipe(
     if let (None, Some(side)) = (image, small) {
         settings.push(format!("image={}", if side <= 48 { 32 } else { 64 }));
     }
-    let graph = crate::network(network).ok().and_then(|network| network.build().ok());
-    let is_normed = |graph: Graph| graph.nodes().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
+    let is_normed = |graph: &Graph| graph.nodes().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
     if graph.is_some_and(|graph| !is_normed(graph)) {
         settings.extend(WITHOUT_BATCH_NORM.map(str::to_owned));
     }
@@ -100,19 +102,33 @@ pub fn trainee(
     let classes = labels.len();
     let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
     let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
+    let mut origin = Origin::default();
     let mut model = match start {
         Start::Pretrained => {
-            Model::pretrained_with(name, None, heads, cache, progress).map_err(|error| match error {
+            let no_start = |error| match error {
                 Error::UnknownNetwork { .. } | Error::UnknownTag { .. } => error,
                 other => Error::NoStart { reason: other.to_string() },
-            })?
+            };
+            let network = network(name)?;
+            let (path, checkpoint) = pull(&network, cache, progress).map_err(no_start)?;
+            (origin.tag, origin.sha256) = (Some(checkpoint.tag.into()), sha256_of(path).ok());
+            let model = Model::pretrained_with(name, None, heads, cache, progress).map_err(no_start)?;
+            origin.network = Some(model.id.clone());
+            model
         }
-        Start::File(path) => Model::convert_with(path, None, None, heads).or_else(|error| match error {
-            Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
-                Model::convert_with(path, Some(name), None, heads)
-            }
-            other => Err(other),
-        })?,
+        Start::File(path) => {
+            let path = &local(path, cache, progress)?;
+            let model = Model::convert_with(path, None, None, heads).or_else(|error| match error {
+                Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
+                    Model::convert_with(path, Some(name), None, heads)
+                }
+                other => Err(other),
+            })?;
+            origin.network = Some(model.id.clone());
+            origin.file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            origin.sha256 = sha256_of(path).ok();
+            model
+        }
         Start::Scratch => {
             let network = network(name)?;
             let side = network.side();
@@ -128,6 +144,8 @@ pub fn trainee(
                 source: None,
                 accuracy: None,
                 recipe: None,
+                training: None,
+                written_by: None,
             }
         }
     };
@@ -143,25 +161,62 @@ pub fn trainee(
         }
         model.graph = graph;
     }
-    let native = model.preprocess.size[0];
-    let side = if recipe.image == 0 { native } else { recipe.image };
-    let mut trainee = Trainee {
-        preprocess: prepared(model.preprocess, native, side, recipe),
+    let trainee = Trainee {
+        preprocess: model.preprocess,
         id: model.id,
         graph: model.graph.without_softmax()?,
         weights: model.weights.into_iter().map(Numbers::into_vec).collect(),
         licence: model.licence,
         source: model.source,
-        without_heads: None,
+        origin,
+        notes: Vec::new(),
     };
-    trainee.graph = match sized(&trainee.graph, side, recipe) {
+    fitted(trainee, recipe)
+}
+
+/// A network of one's own with random weights and the recipe's image size.
+///
+/// # Errors
+/// If it is for another number of classes than `labels`, or cannot have this image size.
+pub fn own_trainee(id: &str, graph: &Graph, labels: &[String], recipe: &Recipe) -> Result<Trainee, Error> {
+    let mut trainee = Trainee::from_scratch(id, graph.without_softmax()?, recipe.seed);
+    if trainee.graph.classes() != labels.len() {
+        let classes = trainee.graph.classes();
+        let reason = format!("the graph is for {classes} classes, the pictures are of {}", labels.len());
+        return Err(Error::Record { path: id.into(), reason });
+    }
+    if recipe.auxiliary <= 0.0 || recipe.train != Trained::All {
+        trainee = trainee.without_auxiliary();
+    }
+    fitted(trainee, recipe)
+}
+
+/// The network for the recipe's image size and part.
+fn fitted(mut trainee: Trainee, recipe: &Recipe) -> Result<Trainee, Error> {
+    recipe.train.check(&trainee.graph)?;
+    let native = trainee.preprocess.size[0];
+    let side = if recipe.image == 0 { native } else { recipe.image };
+    trainee.preprocess = prepared(trainee.preprocess, native, side, recipe);
+    let graph = match sized(&trainee.graph, side, recipe) {
         Err(error) if !trainee.graph.auxiliary().is_empty() => {
             // Heads have windows of their own, which need larger images than the rest.
-            trainee = Trainee { without_heads: Some(error.to_string()), ..trainee.without_auxiliary() };
+            trainee = trainee.without_auxiliary();
+            trainee.notes.push(format!("auxiliary heads are left out: {error}"));
             sized(&trainee.graph, side, recipe)?
         }
         sized => sized?,
     };
+    let steps = |graph: &Graph| graph.features().last().map(|last| graph.stride(last.node));
+    if let (Some(before), Some(now)) = (steps(&trainee.graph), steps(&graph))
+        && now < before
+    {
+        trainee.notes.push(format!(
+            "{}: the first strides are 1, so that {side}-pixel pictures shrink {now} times, not {before}: \
+             smallest_map={} asks for a last map of as many rows (0: strides stay)",
+            trainee.id, recipe.smallest_map
+        ));
+    }
+    trainee.graph = graph;
     Ok(trainee)
 }
 
@@ -206,7 +261,8 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
             .map_err(|error| wrong(error.to_string()))?,
         licence: record.licence.clone(),
         source: record.source.clone(),
-        without_heads: None,
+        origin: record.training.as_ref().map(|training| training.from.clone()).unwrap_or_default(),
+        notes: Vec::new(),
     })
 }
 
@@ -234,47 +290,4 @@ pub fn teacher(
     let graph = model.graph.without_softmax()?.resized(height, width)?;
     let weights = model.weights.into_iter().map(Numbers::into_vec).collect();
     Ok(Some(Teacher { graph, weights, preprocess: model.preprocess }))
-}
-
-/// What a report says first: the network, its size, its latency on this machine, its accuracy.
-///
-/// # Errors
-/// If the network cannot be timed.
-pub fn facts(outcome: &Outcome, data: &[usize; 3]) -> Result<Vec<Fact>, Error> {
-    let Outcome { model, verdicts, test_verdicts, record, history, .. } = outcome;
-    let level = Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?;
-    let cost = model.graph.cost();
-    let options = bench::BenchOptions {
-        plan: level.into(),
-        threads: Some(1),
-        batch: 1,
-        duration: Duration::from_millis(400),
-    };
-    let timing = bench::bench(&model.id, &model.graph, &model.weights, options)?;
-    let bytes: usize = model.weights.iter().map(|values| 4 * values.len()).sum();
-    let [_, height, width] = model.graph.input_shape();
-    let mut facts = vec![
-        ("network", model.id.clone()),
-        ("image", format!("{height} x {width}")),
-        ("classes", record.labels.len().to_string()),
-        ("params", format!("{:.2} M", cost.params as f64 / 1e6)),
-        ("MACs", format!("{:.1} M", cost.macs as f64 / 1e6)),
-        ("model file", format!("{:.1} MB", bytes as f64 / 1e6)),
-        ("latency", format!("{:.2} ms (median, one thread, {})", timing.median_ms, level.name())),
-        (
-            "pictures",
-            format!("{} to learn from, {} for validation, {} for the test", data[0], data[1], data[2]),
-        ),
-    ];
-    let classes = record.labels.len();
-    for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
-        if !verdicts.is_empty() {
-            facts.push((name, Metrics::of(verdicts, classes).accuracy()));
-        }
-    }
-    let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
-    let best = outcome.best;
-    let epochs = if history.len() == 1 { "1 epoch".into() } else { format!("{} epochs", history.len()) };
-    facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
-    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

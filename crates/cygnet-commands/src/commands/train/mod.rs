@@ -1,0 +1,237 @@
+//! `cygnet train`.
+
+mod quantity;
+mod screen;
+mod stop;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use cygnet::train::{
+    Ended, Metrics, Outcome, Recipe, RunFiles, RunOutcome, Start, Trained, Training, shell_word,
+};
+use cygnet::weights::ModelFile;
+
+use self::quantity::{bytes, duration, seconds};
+use self::screen::Screen;
+use crate::args::threads;
+use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
+use crate::progress::Download;
+
+#[derive(Args)]
+pub(crate) struct Train {
+    /// The labelled photos; with --print-recipe perhaps a model file
+    #[arg(value_name = "DATA", required_unless_present = "print_recipe")]
+    data: Option<PathBuf>,
+    /// Network of the zoo, perhaps with .TAG of its weights [default: mobilenet_v2]
+    #[arg(short, long, value_name = "ID[.TAG]")]
+    network: Option<String>,
+    /// Weights to start from
+    #[arg(long, value_name = "pretrained|scratch|FILE", default_value = "pretrained")]
+    from: Start,
+    /// Name of a recipe, or a TOML file
+    #[arg(long, value_name = "R")]
+    recipe: Option<String>,
+    /// Change a setting of the recipe, such as optimizer.rate=0.01
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Which part of the network learns
+    #[arg(long, value_name = "all|last-N|head")]
+    train: Option<Trained>,
+    /// Passes over the photos
+    #[arg(short, long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Photos a step
+    #[arg(short, long, value_name = "N")]
+    batch: Option<usize>,
+    /// Height and width of the network's image
+    #[arg(long, value_name = "S")]
+    image: Option<usize>,
+    /// Names all random numbers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+    /// End after this time: 90s, 10m, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// Most memory of the training step, such as 2GB; batches are split to keep to it
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
+    /// Most memory for decoded photos [default: a quarter of this machine's]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    cache: Option<u64>,
+    /// Threads; their number does not change the result
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    threads: NonZeroUsize,
+    /// The model file to write [default: model.safetensors, or the next free of model-2.safetensors and so on]
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on with the run that wrote FILE, or with the newest of those without a name
+    #[arg(long)]
+    resume: bool,
+    /// Replace the files of an earlier run
+    #[arg(long, conflicts_with = "resume")]
+    overwrite: bool,
+    /// Seconds between two saved states, at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    save_every: f64,
+    /// Also write TensorBoard's event files, to NAME.events/
+    #[arg(long)]
+    tensorboard: bool,
+    /// Print the recipe as TOML, with what each setting does, and do nothing else
+    #[arg(long)]
+    print_recipe: bool,
+    /// Print one JSON object an epoch, and one at the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// The command line of this process, as it can be typed again.
+fn command_line() -> String {
+    let words = std::env::args_os().skip(1).map(|word| shell_word(&word.to_string_lossy()));
+    std::iter::once("cygnet".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+impl Train {
+    /// What is asked for.
+    fn training(&self, files: Option<&RunFiles>) -> Training {
+        let mut training = cygnet::train::train(self.data.clone().unwrap_or_default())
+            .resume(self.resume)
+            .overwrite(self.overwrite)
+            .tensorboard(self.tensorboard)
+            .threads(self.threads)
+            .save_every(Duration::from_secs_f64(self.save_every))
+            .command(command_line())
+            .from(self.from.clone());
+        fn with<T>(
+            training: Training,
+            value: Option<T>,
+            change: impl Fn(Training, T) -> Training,
+        ) -> Training {
+            match value {
+                Some(value) => change(training, value),
+                None => training,
+            }
+        }
+        training = with(training, self.network.as_ref(), Training::network);
+        training = with(training, self.recipe.as_ref(), Training::recipe);
+        training = self.set.iter().fold(training, Training::set);
+        training = with(training, self.epochs, Training::epochs);
+        training = with(training, self.batch, Training::batch);
+        training = with(training, self.image, Training::image);
+        training = with(training, self.seed, Training::seed);
+        training = with(training, self.train, Training::part);
+        training = with(training, self.time, Training::time);
+        training = with(training, self.memory, Training::memory_bytes);
+        training = with(training, self.cache, Training::photo_bytes);
+        with(training, files.map(|files| &files.model), Training::out)
+    }
+
+    /// The files of the run.
+    fn files(&self) -> RunFiles {
+        let here = Path::new("");
+        match &self.out {
+            Some(out) => RunFiles::of(out),
+            None if self.resume => {
+                RunFiles::newest(here).unwrap_or_else(|| RunFiles::of("model.safetensors"))
+            }
+            None if self.overwrite => RunFiles::of("model.safetensors"),
+            None => RunFiles::next_free(here),
+        }
+    }
+}
+
+pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
+    if args.print_recipe {
+        return print_recipe(args);
+    }
+    let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
+    let files = args.files();
+    let mut screen = Screen::new(args.json, stop.clone());
+    let training = args.training(Some(&files)).watch(screen.watch());
+    let prepared = training.prepare(&mut Download::default());
+    screen.clear();
+    let prepared = prepared?;
+    for warning in prepared.warnings() {
+        output::warning(&warning);
+    }
+    for note in prepared.notes() {
+        output::talk(&styled(FAINT, &plain(note)));
+    }
+    stop.finish_steps(screen.bar());
+    let run = prepared.run(&mut screen);
+    stop.at_once();
+    screen.clear();
+    let run = run?;
+    if run.outcome.ended == Ended::Interrupted {
+        let out = shell_word(&files.model.display().to_string());
+        output::talk(&plain(&format!("stopped and saved; go on with --resume --out {out}")));
+        if args.json {
+            summary(&run, &files, None)?;
+        }
+        stop::exit();
+    }
+    if args.json {
+        let metrics = Metrics::of(&run.outcome.verdicts, run.outcome.record.labels.len());
+        summary(&run, &files, Some(&metrics))?;
+    } else {
+        tell(&run, &files)?;
+    }
+    Ok(true)
+}
+
+fn print_recipe(args: &Train) -> anyhow::Result<bool> {
+    let recipe = match &args.data {
+        Some(path) if path.extension().is_some_and(|extension| extension == "safetensors") => {
+            let record = ModelFile::read(path)?.record;
+            let Some(recipe) = record.recipe else {
+                bail!("{}: has no recipe; it was not trained by Cygnet", path.display());
+            };
+            serde_json::from_value(recipe)
+                .with_context(|| format!("{}: its recipe is damaged", path.display()))?
+        }
+        Some(path) if !path.exists() && Recipe::named(&path.to_string_lossy()).is_ok() => {
+            bail!(
+                "{0}: no such data; the recipe of that name is printed by --recipe {0} --print-recipe",
+                path.display()
+            );
+        }
+        _ => args.training(None).recipe_that_fits()?,
+    };
+    output::line(recipe.to_toml().trim_end())?;
+    Ok(true)
+}
+
+fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std::io::Result<()> {
+    let Outcome { ended, best, test_verdicts, record, .. } = &run.outcome;
+    let labels = &record.labels;
+    let test = Metrics::of(test_verdicts, labels.len());
+    output::json(&serde_json::json!({
+        "event": "end",
+        "ended": ended,
+        "best_epoch": best,
+        "model": files.model,
+        "report": metrics.map(|_| files.report()),
+        "validation": metrics.filter(|metrics| metrics.images > 0),
+        "test": (test.images > 0).then_some(test),
+        "labels": labels,
+    }))
+}
+
+fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
+    let ended = match run.outcome.ended {
+        Ended::Finished => "all epochs are done",
+        Ended::Early => "no better accuracy for a while",
+        Ended::Time => "the time is up",
+        Ended::Interrupted => "interrupted",
+    };
+    output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
+    for (name, value) in &run.facts {
+        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), plain(value)))?;
+    }
+    output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
+    let model = shell_word(&files.model.display().to_string());
+    output::line(&plain(&format!("use it: cygnet classify --model {model} photo.jpg")))
+}

@@ -1,0 +1,120 @@
+//! What a run shows while it goes: a progress bar and a line an epoch.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use cygnet::train::{Callback, EpochReport, RunInfo, StepReport, TrainError, Watch};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::stop::Stop;
+use crate::output::{self, FAINT, GOOD, styled};
+use crate::progress::shown;
+
+/// The progress bar, a line an epoch, and the wish to stop.
+pub(super) struct Screen {
+    bar: ProgressBar,
+    json: bool,
+    stop: Stop,
+    epochs: u64,
+}
+
+impl Screen {
+    pub(super) fn new(json: bool, stop: Stop) -> Screen {
+        let bar = shown(Some(0));
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:10} {wide_msg}") {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Screen { bar, json, stop, epochs: 0 }
+    }
+
+    /// The bar, so that others write above it.
+    pub(super) fn bar(&self) -> ProgressBar {
+        self.bar.clone()
+    }
+
+    /// Shows what is done to pictures beside the steps.
+    pub(super) fn watch(&self) -> Watch {
+        let bar = self.bar.clone();
+        Watch(Arc::new(move |what, done, total| {
+            bar.set_prefix(what);
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+            bar.set_message(format!("{done}/{total} pictures"));
+        }))
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+        self.bar.reset();
+    }
+}
+
+/// Hours, minutes, seconds.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+impl Callback for Screen {
+    fn begin(&mut self, info: &RunInfo) {
+        self.epochs = info.epochs;
+        let [images, validation] = info.images;
+        let mut text = format!(
+            "{} by {}: {images} pictures of {} classes, {validation} for validation\n{} params learn, {} pictures a step",
+            output::plain(&info.network),
+            info.recipe,
+            info.classes,
+            output::count(info.trained_params as u64),
+            info.batch
+        );
+        match info.auxiliary {
+            0 => {}
+            1 => text += " with an auxiliary head",
+            count => _ = write!(text, " with {count} auxiliary heads"),
+        }
+        if info.parts > 1 {
+            _ = write!(text, " in {} parts", info.parts);
+        }
+        self.bar.suspend(|| output::talk(&styled(FAINT, &text)));
+    }
+
+    fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        self.bar.set_prefix(format!("epoch {}/{}", report.epoch, report.epochs));
+        self.bar.set_length(report.steps as u64);
+        self.bar.set_position(report.step as u64);
+        let left = report.seconds * (1.0 - report.done) / report.done.max(1e-6);
+        self.bar.set_message(format!(
+            "{}/{}  {:.0} images/s  loss {:.3}  {:.1} %  {} left",
+            report.step,
+            report.steps,
+            report.images_per_s,
+            report.loss,
+            report.accuracy,
+            clock(left)
+        ));
+        if self.stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {
+        if self.json {
+            #[derive(serde::Serialize)]
+            struct Line<'a> {
+                event: &'static str,
+                #[serde(flatten)]
+                report: &'a EpochReport,
+            }
+            let printed = self.bar.suspend(|| output::json(&Line { event: "epoch", report }));
+            return printed.map_err(|source| TrainError::Write { path: "standard output".into(), source });
+        }
+        let width = self.epochs.to_string().len();
+        let mut text = format!("epoch {:>width$}/{}  {report}", report.epoch, self.epochs);
+        if report.best {
+            _ = write!(text, "  {}", styled(GOOD, "best"));
+        }
+        self.bar.suspend(|| output::talk(&text));
+        Ok(())
+    }
+}

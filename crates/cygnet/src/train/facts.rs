@@ -1,0 +1,116 @@
+//! What a report says first.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cygnet_runtime::Level;
+use cygnet_train::{Fact, Metrics, Outcome};
+use cygnet_weights::TrainingRecord;
+
+use crate::Error;
+use crate::bench::{BenchOptions, Timing, bench};
+
+/// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
+const QUIET: f64 = 1.3;
+
+/// What a report says first: the network, its size, its latency on this machine, its accuracy.
+///
+/// # Errors
+/// If the network cannot be timed.
+pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Error> {
+    let Outcome { model, verdicts, test_verdicts, record, history, .. } = outcome;
+    let level = Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?;
+    let cost = model.graph.cost();
+    let options =
+        BenchOptions { plan: level.into(), threads: Some(1), batch: 1, duration: Duration::from_millis(400) };
+    let timing = bench(&model.id, &model.graph, &model.weights, options)?;
+    let bytes: usize = model.weights.iter().map(|values| 4 * values.len()).sum();
+    let [_, height, width] = model.graph.input_shape();
+    let [train, validation, test] = pictures;
+    let mut facts = vec![
+        ("network", model.id.clone()),
+        ("image", format!("{height} x {width}")),
+        ("classes", record.labels.len().to_string()),
+        ("params", format!("{:.2} M", cost.params as f64 / 1e6)),
+        ("MACs", format!("{:.1} M", cost.macs as f64 / 1e6)),
+        ("model file", format!("{:.1} MB", bytes as f64 / 1e6)),
+        ("latency", latency(&timing)),
+        ("pictures", format!("{train} to learn from, {validation} for validation, {test} for the test")),
+    ];
+    let classes = record.labels.len();
+    for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
+        if !verdicts.is_empty() {
+            facts.push((name, Metrics::of(verdicts, classes).accuracy()));
+        }
+    }
+    let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
+    let best = outcome.best;
+    let epochs = if history.len() == 1 { "1 epoch".into() } else { format!("{} epochs", history.len()) };
+    facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
+    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The median with what it is to be held against: the machine's measured peak, and whether it was quiet.
+fn latency(timing: &Timing) -> String {
+    let Timing { median_ms, min_ms, p95_ms, percent_of_peak, isa, .. } = timing;
+    let figures =
+        format!("{median_ms:.2} ms (median, one thread, {isa}, {percent_of_peak:.0} % of the thread's peak)");
+    if *p95_ms > QUIET * min_ms {
+        format!("{figures}; the machine was busy: {min_ms:.2} to {p95_ms:.2} ms")
+    } else {
+        figures
+    }
+}
+
+/// How and when a model was made, as far as it is known.
+pub(super) fn made(command: Option<&str>, training: Option<&TrainingRecord>) -> Vec<Fact> {
+    let mut made = vec![
+        ("date".to_owned(), today()),
+        ("version".to_owned(), concat!("cygnet ", env!("CARGO_PKG_VERSION")).to_owned()),
+    ];
+    made.extend(command.map(|command| ("command".to_owned(), command.to_owned())));
+    if let Some(training) = training {
+        made.push(("data".to_owned(), training.dataset.clone()));
+        made.push(("trained from".to_owned(), training.from.to_string()));
+    }
+    made
+}
+
+/// Now, in the world's time.
+fn today() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let [year, month, day] = date(seconds / 86_400);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
+}
+
+/// Year, month and day of the Gregorian calendar, so many days after 1 January 1970.
+fn date(days: u64) -> [u64; 3] {
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let (mut year, mut left) = (1970, days);
+    while left >= 365 + u64::from(is_leap(year)) {
+        left -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while left >= lengths[month] {
+        left -= lengths[month];
+        month += 1;
+    }
+    [year, month as u64 + 1, left + 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let dates = [(0, [1970, 1, 1]), (59, [1970, 3, 1]), (11_016, [2000, 2, 29]), (11_017, [2000, 3, 1])];
+        for (days, expected) in dates {
+            assert_eq!(date(days), expected);
+        }
+        assert_eq!(date(20_819), [2027, 1, 1]);
+        assert_eq!(date(20_818), [2026, 12, 31]);
+    }
+}

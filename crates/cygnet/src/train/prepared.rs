@@ -1,0 +1,146 @@
+//! A run that can begin, and what comes out of it.
+
+use std::io::Write as _;
+
+use cygnet_train::{
+    Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, Trainer, report,
+};
+use cygnet_weights::safetensors::write_whole;
+
+use super::facts::{facts, made};
+use crate::{Error, Model};
+
+/// A run whose network is loaded and whose pictures are looked at.
+pub struct Prepared {
+    pub(super) trainer: Trainer,
+    pub(super) files: Option<RunFiles>,
+    pub(super) resumes: bool,
+    pub(super) tensorboard: bool,
+    pub(super) command: Option<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// How it went.
+    pub outcome: Outcome,
+    /// Where its files are, if there are some.
+    pub files: Option<RunFiles>,
+    /// What its report says first; nothing after an interruption.
+    pub facts: Vec<Fact>,
+}
+
+impl RunOutcome {
+    /// The model with its best weights; of an interrupted run that with the last.
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        self.outcome.into()
+    }
+}
+
+impl From<Outcome> for Model {
+    fn from(outcome: Outcome) -> Model {
+        let Outcome { model, record, .. } = outcome;
+        Model {
+            id: model.id,
+            graph: model.graph,
+            weights: model.weights.into_iter().map(Into::into).collect(),
+            preprocess: model.preprocess,
+            labels: record.labels,
+            licence: record.licence,
+            source: record.source,
+            accuracy: record.accuracy,
+            recipe: record.recipe,
+            training: record.training,
+            written_by: Some(record.written_by),
+        }
+    }
+}
+
+impl Prepared {
+    /// What is not as its user may think: pictures left out, settings that changed the network.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What flatters or hides the accuracy, and what could not be read.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        warnings(self.trainer.data())
+    }
+
+    /// Trains, tells `callback` how it goes, and writes the files.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`], or if a file cannot be written.
+    pub fn run(self, callback: &mut dyn Callback) -> Result<RunOutcome, Error> {
+        let Prepared { trainer, files, resumes, tensorboard, command, .. } = self;
+        let data = trainer.data().clone();
+        let mut watchers: Vec<Box<dyn Callback + '_>> = vec![Box::new(callback)];
+        if let Some(files) = &files {
+            // The log is locked: no other run writes these files.
+            watchers.push(Box::new(JsonLog::new(&files.log(), resumes, 10)?));
+            if !resumes {
+                files.clear()?;
+            }
+            if tensorboard {
+                watchers.push(Box::new(TensorBoard::new(&files.events())?));
+            }
+        }
+        let outcome = trainer.run(&mut watchers)?;
+        drop(watchers);
+        if outcome.ended == Ended::Interrupted {
+            return Ok(RunOutcome { outcome, files, facts: Vec::new() });
+        }
+        let facts = facts(&outcome, &data.pictures())?;
+        if let Some(files) = &files {
+            let title = format!("{} on {}", outcome.model.id, dataset(&outcome));
+            let made = made(command.as_deref(), outcome.record.training.as_ref());
+            let page = Page { title: &title, facts: &facts, made: &made, model: &files.model };
+            let html = report(&page, &outcome, &data);
+            write_whole(&files.report(), html.len() as u64, |file| file.write_all(html.as_bytes()))?;
+        }
+        Ok(RunOutcome { outcome, files, facts })
+    }
+}
+
+fn dataset(outcome: &Outcome) -> &str {
+    outcome.record.training.as_ref().map_or("", |training| &training.dataset)
+}
+
+fn warnings(data: &TrainData) -> Vec<String> {
+    const MOST: usize = 20;
+    let mut told: Vec<String> = data
+        .unreadable
+        .iter()
+        .take(MOST)
+        .map(|(name, reason)| format!("{name}: {reason}; left out"))
+        .collect();
+    if data.unreadable.len() > MOST {
+        told.push(format!("{} more files cannot be read; left out", data.unreadable.len() - MOST));
+    }
+    if let Some((theirs, ours)) = data.duplicates.first() {
+        told.push(format!(
+            "{} pictures for validation or test are also trained on, which flatters the accuracy: {theirs} is {ours}{}",
+            data.duplicates.len(),
+            if data.duplicates.len() > 1 { ", and so on" } else { "" }
+        ));
+    }
+    if data.validation.samples().is_empty() {
+        told.push("no pictures for validation; the last weights will be kept, not the best".into());
+        return told;
+    }
+    let unseen = data.without_validation();
+    if let Some(first) = unseen.first() {
+        let more = match unseen.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} other classes"),
+        };
+        told.push(format!(
+            "no pictures of class {first}{more} for validation; the accuracy does not tell of them"
+        ));
+    }
+    told
+}

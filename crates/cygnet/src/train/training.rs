@@ -1,0 +1,499 @@
+//! A run as it is asked for.
+
+use std::fmt::{self, Debug, Formatter};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cygnet_graph::{BuildError, Graph};
+use cygnet_image::Splits;
+use cygnet_runtime::Level;
+use cygnet_train::{
+    Callback, Recipe, RunFiles, State, TrainData, TrainError, TrainOptions, Trained, Trainee, Trainer, Watch,
+};
+use cygnet_weights::{Cache, Progress as Download};
+
+use super::prepared::{Prepared, RunOutcome};
+use super::start::{Start, fitting_recipe_of, own_trainee, teacher, trainee, trainee_of};
+use crate::Error;
+
+/// Begins to ask for a run on the labelled pictures in `data`: a folder of folders, a table, an archive or IDX files
+/// ([`Splits::open`] says which).
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # for (class, level) in [("dark", 40u8), ("light", 200)] {
+/// #     std::fs::create_dir(folder.path().join(class))?;
+/// #     for i in 0..10u8 {
+/// #         let image = cygnet::image::Image::from_rgb(16, 16, vec![level + i; 16 * 16 * 3])?;
+/// #         std::fs::write(folder.path().join(class).join(format!("{i}.png")), image.to_png()?)?;
+/// #     }
+/// # }
+/// # let photos = folder.path();
+/// use cygnet::train::{Start, train};
+///
+/// // `photos` has a folder of pictures for each class, here "dark" and "light".
+/// let outcome = train(photos).network("mobilenet_v2_0.1").from(Start::Scratch).image(16).batch(8).epochs(2).run()?;
+/// let model = outcome.into_model();
+/// assert_eq!(model.labels, ["dark", "light"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn train(data: impl Into<PathBuf>) -> Training {
+    Training {
+        data: data.into(),
+        subject: Subject::Zoo(None),
+        start: None,
+        recipe: None,
+        settings: Vec::new(),
+        part: None,
+        image: None,
+        out: None,
+        resume: false,
+        overwrite: false,
+        tensorboard: false,
+        time: None,
+        memory_bytes: None,
+        photo_bytes: None,
+        threads: None,
+        save_every: None,
+        cache: None,
+        command: None,
+        watch: Watch::default(),
+    }
+}
+
+/// A run as it is asked for. What is not said is chosen: MobileNetV2 with its published weights, the recipe that fits, all
+/// threads, nothing written.
+#[derive(Clone, Debug)]
+#[must_use = "a run begins with `run`"]
+pub struct Training {
+    data: PathBuf,
+    subject: Subject,
+    start: Option<Start>,
+    recipe: Option<String>,
+    settings: Vec<String>,
+    part: Option<Trained>,
+    image: Option<usize>,
+    out: Option<PathBuf>,
+    resume: bool,
+    overwrite: bool,
+    tensorboard: bool,
+    time: Option<Duration>,
+    memory_bytes: Option<u64>,
+    photo_bytes: Option<u64>,
+    threads: Option<NonZeroUsize>,
+    save_every: Option<Duration>,
+    cache: Option<Cache>,
+    command: Option<String>,
+    watch: Watch,
+}
+
+/// The network that is to learn.
+#[derive(Clone)]
+enum Subject {
+    /// One of the zoo; none: the one that is taken where none is named.
+    Zoo(Option<String>),
+    /// One's own, for a number of classes.
+    Own { id: String, build: std::sync::Arc<dyn Fn(usize) -> Result<Graph, BuildError> + Send + Sync> },
+}
+
+impl Debug for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Zoo(name) => f.debug_tuple("Zoo").field(name).finish(),
+            Subject::Own { id, .. } => f.debug_struct("Own").field("id", id).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The network of the zoo that is trained where none is named.
+const USUAL: &str = "mobilenet_v2";
+
+impl Training {
+    /// The network of the zoo, perhaps with `.tag` of its weights.
+    pub fn network(mut self, name: impl Into<String>) -> Self {
+        self.subject = Subject::Zoo(Some(name.into()));
+        self
+    }
+
+    /// A network of one's own, from random weights: `build` describes it for a number of classes, and `id` is its name in
+    /// the model file, which holds the graph and so needs no code to be used.
+    ///
+    /// ```
+    /// use cygnet::graph::{Conv, Graph};
+    ///
+    /// let training = cygnet::train::train("photos/").graph("tiny", |classes| {
+    ///     Graph::build("tiny", [3, 64, 64], |net, image| {
+    ///         let x = net.at("bn").batch_norm(net.at("conv").conv(image, Conv::new(16, 3).stride(2))).relu();
+    ///         net.at("fc").linear(x.global_avg_pool(), classes)
+    ///     })
+    /// });
+    /// # _ = training;
+    /// ```
+    pub fn graph(
+        mut self,
+        id: impl Into<String>,
+        build: impl Fn(usize) -> Result<Graph, BuildError> + Send + Sync + 'static,
+    ) -> Self {
+        self.subject = Subject::Own { id: id.into(), build: std::sync::Arc::new(build) };
+        self
+    }
+
+    /// The weights to start from.
+    pub fn from(mut self, start: Start) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// The name of a recipe or a TOML file. Without it the recipe that fits is taken.
+    pub fn recipe(mut self, recipe: impl Into<String>) -> Self {
+        self.recipe = Some(recipe.into());
+        self
+    }
+
+    /// A setting of the recipe, such as `optimizer.rate=0.01`.
+    pub fn set(mut self, setting: impl Into<String>) -> Self {
+        self.settings.push(setting.into());
+        self
+    }
+
+    /// Passes over the pictures.
+    pub fn epochs(self, epochs: u32) -> Self {
+        self.set(format!("epochs={epochs}"))
+    }
+
+    /// Pictures a step.
+    pub fn batch(self, batch: usize) -> Self {
+        self.set(format!("batch={batch}"))
+    }
+
+    /// Height and width of the network's image.
+    pub fn image(mut self, side: usize) -> Self {
+        self.image = Some(side);
+        self.set(format!("image={side}"))
+    }
+
+    /// Names all random numbers.
+    pub fn seed(self, seed: u64) -> Self {
+        self.set(format!("seed={seed}"))
+    }
+
+    /// Which part of the network learns.
+    pub fn part(mut self, part: Trained) -> Self {
+        self.part = Some(part);
+        self.set(format!("train={part}"))
+    }
+
+    /// The model file to write, with the run's other files beside it ([`RunFiles`]). One that is there is refused.
+    pub fn out(mut self, model: impl Into<PathBuf>) -> Self {
+        self.out = Some(model.into());
+        self
+    }
+
+    /// Whether to go on with the run that wrote the model file. Only its epochs and its time can be changed.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Whether to replace the files of an earlier run.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// Whether to write TensorBoard's event files too.
+    pub fn tensorboard(mut self, tensorboard: bool) -> Self {
+        self.tensorboard = tensorboard;
+        self
+    }
+
+    /// Ends the run, and the learning rate's curve, after this time.
+    pub fn time(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Most memory of a training step; batches are split to keep to it.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// Most memory for decoded pictures. Without it a quarter of the machine's.
+    pub fn photo_bytes(mut self, bytes: u64) -> Self {
+        self.photo_bytes = Some(bytes);
+        self
+    }
+
+    /// Threads; their number does not change the result.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Time between two saved states, at most.
+    pub fn save_every(mut self, time: Duration) -> Self {
+        self.save_every = Some(time);
+        self
+    }
+
+    /// Where published weights are kept. Without it as the environment says.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// The command line that asked for the run, for its report.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// Is told how pictures are looked at, before the first step and between steps.
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Trains.
+    ///
+    /// # Errors
+    /// As [`Training::prepare`] and [`Trainer::run`].
+    pub fn run(&self) -> Result<RunOutcome, Error> {
+        self.run_with(&mut ())
+    }
+
+    /// Trains and tells `callback` how it goes, for instance [`PrintEpochs`](cygnet_train::PrintEpochs).
+    ///
+    /// # Errors
+    /// As [`Training::prepare`] and [`Trainer::run`].
+    pub fn run_with(&self, callback: &mut dyn Callback) -> Result<RunOutcome, Error> {
+        self.prepare(&mut ())?.run(callback)
+    }
+
+    /// The recipe that this run has, all settings included.
+    ///
+    /// # Errors
+    /// If there is no such recipe, setting or network, or the pictures cannot be found where the recipe depends on them.
+    pub fn recipe_that_fits(&self) -> Result<Recipe, Error> {
+        let splits = if self.recipe.is_none() && self.data != Path::new("") {
+            Some(Splits::open(&self.data)?)
+        } else {
+            None
+        };
+        // How many classes there are does not matter to a recipe.
+        let classes = splits.as_ref().map_or(2, |splits| splits.train.classes.len());
+        self.compose(splits.as_ref(), classes)
+    }
+
+    fn compose(&self, splits: Option<&Splits>, classes: usize) -> Result<Recipe, Error> {
+        let graph = match &self.subject {
+            Subject::Zoo(name) => crate::network(name.as_deref().unwrap_or(USUAL))?.build()?,
+            Subject::Own { build, .. } => build(classes)?,
+        };
+        let (name, mut settings) = match (&self.recipe, self.part) {
+            (Some(name), _) => (name.as_str(), Vec::new()),
+            (None, Some(Trained::Head)) => ("head", Vec::new()),
+            (None, _) => {
+                // A network of one's own keeps its size.
+                let own = matches!(self.subject, Subject::Own { .. }).then(|| graph.input_shape()[1]);
+                let image = self.image.or(own);
+                let mut fitting = fitting_recipe_of(Some(&graph), &self.start(), splits, image);
+                fitting.settings.extend(own.map(|_| "image=0".into()));
+                (fitting.recipe, fitting.settings)
+            }
+        };
+        settings.extend_from_slice(&self.settings);
+        Ok(Recipe::compose(name, &settings)?)
+    }
+
+    fn start(&self) -> Start {
+        let usual = match self.subject {
+            Subject::Zoo(_) => Start::Pretrained,
+            Subject::Own { .. } => Start::Scratch,
+        };
+        self.start.clone().unwrap_or(usual)
+    }
+
+    /// Finds network, weights and pictures and looks at each picture once. `download` is told of weights that are
+    /// fetched.
+    ///
+    /// # Errors
+    /// If files are in the way or missing, a setting makes no sense, weights cannot be had or pictures not be read.
+    pub fn prepare(&self, download: &mut dyn Download) -> Result<Prepared, Error> {
+        let files = self.out.as_ref().map(RunFiles::of);
+        if let Some(files) = &files {
+            self.check(files)?;
+        }
+        let mut state = match &files {
+            Some(files) if self.resume => Some(State::read(&files.state())?),
+            _ => None,
+        };
+        let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
+        let splits = Splits::open(&self.data)?;
+        let labels = splits.train.classes.clone();
+        let mut notes = Vec::new();
+        let (recipe, mut trainee) = match (&mut state, &files) {
+            (Some(state), Some(files)) => self.go_on(state, &files.state(), &splits, &mut notes)?,
+            _ => {
+                let recipe = self.compose(Some(&splits), labels.len())?;
+                let trainee = self.trainee(&labels, &recipe, &cache, download)?;
+                (recipe, trainee)
+            }
+        };
+        notes.append(&mut trainee.notes);
+        let teacher = teacher(&trainee, &labels, &recipe, &cache, download)?;
+
+        let threads =
+            self.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+        let machine = memory();
+        let keep = self.photo_bytes.unwrap_or(machine.map_or(1 << 30, |bytes| bytes / 4));
+        let seen = |done, total| self.watch.0("looking at photos", done, total);
+        let data = TrainData::new(splits, &recipe, trainee.preprocess.size[0], keep, threads, seen)?;
+
+        let options = TrainOptions {
+            level: Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?,
+            out: self.out.clone(),
+            time: self.time,
+            memory_bytes: self.memory_bytes,
+            machine_bytes: machine.unwrap_or(u64::MAX),
+            keep_bytes: keep,
+            dataset: name_of(&self.data),
+            watch: self.watch.clone(),
+            ..TrainOptions::new(threads)
+        };
+        let options = TrainOptions { save_every: self.save_every.unwrap_or(options.save_every), ..options };
+        let mut trainer = Trainer::new(trainee, data, recipe, options)?;
+        if let Some(teacher) = teacher {
+            trainer = trainer.with_teacher(teacher)?;
+        }
+        if let Some(state) = state {
+            trainer = trainer.resume(state)?;
+        }
+        Ok(Prepared {
+            trainer,
+            files,
+            resumes: self.resume,
+            tensorboard: self.tensorboard,
+            command: self.command.clone(),
+            notes,
+        })
+    }
+
+    /// Whether the run may write these files.
+    fn check(&self, files: &RunFiles) -> Result<(), Error> {
+        let refuse = |path: &Path, reason: &str| {
+            Err(Error::Train(TrainError::Run { path: path.into(), reason: reason.into() }))
+        };
+        if files.model.extension().is_none_or(|extension| extension != "safetensors") {
+            return refuse(&files.model, "a model file's name ends in .safetensors");
+        }
+        if let Some(folder) =
+            files.model.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir())
+        {
+            return refuse(folder, "no such folder");
+        }
+        let there = [files.model.clone(), files.state()].into_iter().find(|path| path.exists());
+        match there {
+            Some(there) if !self.resume && !self.overwrite => refuse(
+                &there,
+                "is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn trainee(
+        &self,
+        labels: &[String],
+        recipe: &Recipe,
+        cache: &Cache,
+        download: &mut dyn Download,
+    ) -> Result<Trainee, Error> {
+        let name = match (&self.subject, self.start()) {
+            (Subject::Own { id, build }, Start::Scratch) => {
+                return own_trainee(id, &build(labels.len())?, labels, recipe);
+            }
+            (Subject::Own { id, .. }, Start::Pretrained) => {
+                return Err(Error::NoStart { reason: format!("{id} has no published weights") });
+            }
+            (Subject::Own { id, .. }, Start::File(_)) => id,
+            (Subject::Zoo(name), _) => name.as_deref().unwrap_or(USUAL),
+        };
+        let trainee = trainee(name, &self.start(), labels, recipe, cache, download)?;
+        if let (Subject::Zoo(Some(name)), Start::File(file)) = (&self.subject, self.start())
+            && !is_network(name, &trainee.id)
+        {
+            let reason = format!("is a {}, not {name}; leave out --network", trainee.id);
+            return Err(Error::Record { path: file, reason });
+        }
+        Ok(trainee)
+    }
+
+    /// The recipe and network of a run that goes on, whose epochs may be changed.
+    fn go_on(
+        &self,
+        state: &mut State,
+        path: &Path,
+        splits: &Splits,
+        notes: &mut Vec<String>,
+    ) -> Result<(Recipe, Trainee), Error> {
+        let refuse = |reason: String| Err(Error::Train(TrainError::Run { path: path.into(), reason }));
+        let network = &state.record().network;
+        if let Subject::Zoo(Some(name)) = &self.subject
+            && !is_network(name, network)
+        {
+            return refuse(format!("its run trains {network}, not {name}"));
+        }
+        let before = state.recipe().clone();
+        let mut asked = match &self.recipe {
+            Some(_) => self.compose(Some(splits), splits.train.classes.len())?,
+            None => before.with(&self.settings)?,
+        };
+        let is_epochs =
+            |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == "epochs");
+        if self.settings.iter().any(is_epochs) && asked.epochs != before.epochs {
+            *state = state.clone().with_epochs(asked.epochs)?;
+            notes.push(format!(
+                "goes on after epoch {}, to {} epochs instead of {}; the learning rate follows the curve over {}",
+                state.epochs_done(),
+                asked.epochs,
+                before.epochs,
+                asked.epochs
+            ));
+        }
+        let differences: Vec<String> =
+            state.recipe().differences(&asked).iter().map(ToString::to_string).collect();
+        if !differences.is_empty() {
+            return refuse(format!(
+                "its run has another recipe: {}; leave out what changes it to go on, or begin another run --from its model",
+                differences.join(", ")
+            ));
+        }
+        // Its name may be another.
+        asked.clone_from(state.recipe());
+        Ok((asked, trainee_of(state, path)?))
+    }
+}
+
+/// What a data set is called: the last part of where it is.
+fn name_of(data: &Path) -> String {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let whole = || std::fs::canonicalize(data).ok();
+    name(data).or_else(|| name(&whole()?)).unwrap_or_else(|| data.display().to_string())
+}
+
+/// Whether `name`, perhaps with a tag, stands for the network `id`.
+fn is_network(name: &str, id: &str) -> bool {
+    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
+    name == id
+        || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
+}
+
+/// The machine's memory, where the system tells it.
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    total?.parse::<u64>().ok()?.checked_mul(1024)
+}
