@@ -6,6 +6,10 @@ check:
 test:
     cargo test --workspace
 
+# Looks for bytes by which a reader fails: `just fuzz safetensors -max_total_time=60`.
+fuzz TARGET *OPTIONS:
+    fuzz/run {{TARGET}} {{OPTIONS}}
+
 # Writes the tables in README.md and docs/networks.md anew from the registry and the newest record of benchmarks.
 tables:
     CYGNET_UPDATE=1 cargo test -p cygnet --test tables

@@ -186,6 +186,15 @@ pub(crate) struct Convert {
     /// Number of classes; where the checkpoint has another, its classifier is initialised again
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) classes: Option<u32>,
+    /// Where in the checkpoint the weights are, e.g. model_ema or state_dict.teacher
+    #[arg(long, value_name = "KEY")]
+    pub(crate) weights_key: Option<String>,
+    /// Names of the classes, if not those in the checkpoint: one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
 }

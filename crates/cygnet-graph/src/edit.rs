@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::graph::Ends;
-use crate::{BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
+use crate::{Auxiliary, BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
 
 impl Graph {
     /// The same network with `op` deciding every operator but the image.
@@ -16,7 +16,7 @@ impl Graph {
     }
 
     /// The same with those of the features that still lie at strides of their own.
-    fn with_features(mut self, features: &[Feature]) -> Graph {
+    pub(crate) fn with_features(mut self, features: &[Feature]) -> Graph {
         features.iter().for_each(|feature| self.mark(feature.clone()));
         self
     }
@@ -29,19 +29,70 @@ impl Graph {
         self.mapped(|_, op| if matches!(op, Op::Dropout { .. }) { Op::Dropout { rate } } else { op.clone() })
     }
 
-    /// The same network without a softmax at its end, for losses that work on logits.
+    /// The same network without a softmax at its end and at those of its auxiliary outputs, for losses that work on
+    /// logits. A softmax inside of the network, such as that of an attention, stays.
     ///
     /// # Errors
-    /// Never for a graph that was built.
+    /// If an output is made of probabilities all the same.
     pub fn without_softmax(&self) -> Result<Graph, BuildError> {
-        let output = self.node(self.output());
-        if output.op != Op::Softmax || self.output().0 + 1 != self.nodes.len() {
+        let logits = |id: NodeId| match self.node(id) {
+            node if node.op == Op::Softmax => node.inputs[0],
+            _ => id,
+        };
+        let mut ends = self.ends.clone();
+        ends.output = logits(ends.output);
+        ends.auxiliary.iter_mut().for_each(|head| head.node = logits(head.node));
+        if let Some(id) = ends.outputs().find(|id| self.is_probability(*id)) {
+            return Err(self.error(self.place_of(id), Problem::Probabilities));
+        }
+        let wanted = ends.outputs().chain(ends.features.iter().map(|feature| feature.node));
+        let needed = self.needed(wanted, NodeId(0));
+        let keep: Vec<bool> = self
+            .iter()
+            .map(|(id, node)| needed[id.0] || node.op != Op::Softmax || !self.is_end(id))
+            .collect();
+        if keep.iter().all(|&keep| keep) && ends == self.ends {
             return Ok(self.clone());
         }
-        let nodes = &self.nodes[1..self.output().0];
-        let parts = nodes.iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
-        let ends = Ends { output: output.inputs[0], ..self.ends.clone() };
-        Graph::checked(self.name.clone(), self.input_shape(), parts, ends)
+        self.kept(&keep, NodeId(0), &ends)
+    }
+
+    /// Whether the output's numbers are probabilities, or made of nothing else.
+    #[must_use]
+    pub fn gives_probabilities(&self) -> bool {
+        self.is_probability(self.output())
+    }
+
+    fn is_end(&self, id: NodeId) -> bool {
+        self.ends.outputs().any(|end| end == id)
+    }
+
+    /// Whether a value is a softmax's, or that of others rearranged, pooled, added or scaled.
+    fn is_probability(&self, id: NodeId) -> bool {
+        let mut is_probability = Vec::with_capacity(id.0 + 1);
+        for node in &self.nodes[..=id.0] {
+            is_probability.push(match &node.op {
+                Op::Softmax => true,
+                Op::Pool(_)
+                | Op::GlobalAvgPool
+                | Op::AdaptiveAvgPool { .. }
+                | Op::Add
+                | Op::Scale { .. }
+                | Op::Concat
+                | Op::Slice { .. }
+                | Op::ChannelShuffle { .. }
+                | Op::Dropout { .. } => node.inputs.iter().all(|input| is_probability[input.0]),
+                Op::UpsampleLike => is_probability[node.inputs[0].0],
+                Op::Input
+                | Op::Conv(_)
+                | Op::BatchNorm(_)
+                | Op::Activation { .. }
+                | Op::LocalResponseNorm(_)
+                | Op::Mul
+                | Op::Linear { .. } => false,
+            });
+        }
+        is_probability[id.0]
     }
 
     /// The same network for images of `side × side` pixels that are smaller than those it was designed for: its first
@@ -53,7 +104,7 @@ impl Graph {
     /// If a window does not fit any more, or the parts of the network would differ in size.
     pub fn for_small_images(&self, side: usize, smallest_map: usize) -> Result<Graph, BuildError> {
         let strides = self.cumulative_strides();
-        let last = strides.iter().copied().max().unwrap_or(1);
+        let last = self.total_stride();
         let mut kept = 1;
         while side.saturating_mul(kept) < smallest_map.saturating_mul(last) && kept < last {
             kept *= 2;
@@ -92,6 +143,12 @@ impl Graph {
             | Op::Softmax => op.clone(),
         })?;
         small.resized(side, side)
+    }
+
+    /// By how much the network's windows step all in all: images of fewer pixels leave a last map of one.
+    #[must_use]
+    pub fn total_stride(&self) -> usize {
+        self.cumulative_strides().into_iter().max().unwrap_or(1)
     }
 
     /// For each node, by how much windows before it have stepped.
@@ -152,7 +209,7 @@ impl Graph {
             let problem = Problem::Classifier("what comes after it also reads from before it");
             return Err(self.error("the classifier".into(), problem));
         }
-        self.kept(&needed, image, output, &[])
+        self.kept(&needed, image, &Ends { output, ..Ends::default() })
     }
 
     /// The same network without auxiliary outputs and the nodes that only they need.
@@ -166,18 +223,13 @@ impl Graph {
         let others = self.ends.features.iter().map(|feature| feature.node).chain([self.output()]);
         let mut keep = self.needed(others, image);
         keep.iter_mut().zip(heads).for_each(|(keep, head)| *keep |= !head);
-        let kept = self.kept(&keep, image, self.output(), &self.ends.features);
+        let ends = Ends { auxiliary: Vec::new(), ..self.ends.clone() };
+        let kept = self.kept(&keep, image, &ends);
         kept.expect("what is left of a graph has all that it reads")
     }
 
     /// The nodes of `keep`, with `image` as the image.
-    fn kept(
-        &self,
-        keep: &[bool],
-        image: NodeId,
-        output: NodeId,
-        features: &[Feature],
-    ) -> Result<Graph, BuildError> {
+    fn kept(&self, keep: &[bool], image: NodeId, ends: &Ends) -> Result<Graph, BuildError> {
         let mut places = HashMap::from([(image, NodeId(0))]);
         let mut parts = Vec::new();
         for (id, node) in self.iter().filter(|(id, _)| keep[id.0] && *id != image) {
@@ -190,8 +242,12 @@ impl Graph {
             ref vector => [vector.iter().product(), 1, 1],
         };
         let feature = |feature: &Feature| Feature { node: places[&feature.node], ..feature.clone() };
-        let features = features.iter().map(feature).collect();
-        let ends = Ends { output: places[&output], features, auxiliary: Vec::new() };
+        let head = |head: &Auxiliary| Auxiliary { node: places[&head.node], ..*head };
+        let ends = Ends {
+            output: places[&ends.output],
+            features: ends.features.iter().map(feature).collect(),
+            auxiliary: ends.auxiliary.iter().map(head).collect(),
+        };
         Graph::checked(self.name.clone(), shape, parts, ends)
     }
 }

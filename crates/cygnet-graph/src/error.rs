@@ -115,6 +115,11 @@ pub enum Problem {
         /// The operator.
         op: &'static str,
     },
+    /// A loss that works on logits would be given probabilities.
+    #[error(
+        "the output is made of probabilities; training needs the numbers before softmax, so the network must end there"
+    )]
+    Probabilities,
     /// The network cannot be divided into body and classifier.
     #[error("cannot be separated from the body: {0}")]
     Classifier(&'static str),

@@ -93,6 +93,13 @@ pub(crate) struct Ends {
     pub(crate) auxiliary: Vec<Auxiliary>,
 }
 
+impl Ends {
+    /// The output and the auxiliary ones.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = NodeId> {
+        std::iter::once(self.output).chain(self.auxiliary.iter().map(|head| head.node))
+    }
+}
+
 /// A network: the image, operators in order of execution, and the output.
 ///
 /// A graph is valid by construction: inputs come before their readers, shapes follow [`shape::infer`], paths of operators
@@ -249,18 +256,17 @@ impl Graph {
         (0..self.nodes.len()).flat_map(|i| self.node_params(NodeId(i))).collect()
     }
 
-    /// The same network for images of another size.
+    /// The same network for images of another size, with those of the features that still lie at strides of their own.
     ///
     /// # Errors
     /// If a window does not fit any more, or a layer's parameters would change shape.
     pub fn resized(&self, height: usize, width: usize) -> Result<Graph, BuildError> {
         let input = [self.input_shape()[0], height, width];
-        let resized = Graph::checked(
-            self.name.clone(),
-            input,
-            self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone())),
-            self.ends.clone(),
-        )?;
+        let parts =
+            self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
+        let ends = Ends { features: Vec::new(), ..self.ends.clone() };
+        let resized =
+            Graph::checked(self.name.clone(), input, parts, ends)?.with_features(&self.ends.features);
         for ((id, before), after) in self.iter().zip(&resized.nodes) {
             let shapes =
                 |graph: &Graph| graph.node_params(id).into_iter().map(|p| p.shape).collect::<Vec<_>>();

@@ -96,6 +96,17 @@ impl<'l> Tally<'l> {
     }
 }
 
+impl Graph {
+    /// Checks a graph that was made of one that was read, for other images or classes, say.
+    ///
+    /// # Errors
+    /// The first limit that it is over, with its place.
+    pub fn check(&self, limits: &Limits) -> Result<(), BuildError> {
+        let mut tally = Tally::new(self, limits)?;
+        (1..self.nodes().len()).try_for_each(|index| tally.add(self, NodeId(index)))
+    }
+}
+
 /// Refuses what is over a limit.
 pub(crate) fn over<N: Copy + PartialOrd + TryInto<u64>>(
     what: &'static str,

@@ -282,3 +282,72 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_softmax_is_taken_off_wherever_its_node_stands_and_probabilities_are_no_logits() {
+    let build = |network: &dyn for<'g> Fn(
+        &cygnet_graph::Scope<'g>,
+        cygnet_graph::Value<'g>,
+    ) -> cygnet_graph::Value<'g>| {
+        Graph::build("soft", [3, 4, 4], |net, image| network(net, image)).unwrap()
+    };
+    // Neither is the last node: what comes after is a head of its own.
+    let graph = build(&|net, image| {
+        let logits = net.at("fc").linear(image, 10);
+        let output = logits.softmax();
+        net.at("head").linear(image, 10).softmax().auxiliary(0.3);
+        output
+    });
+    let bare = graph.without_softmax().unwrap();
+    assert_eq!(
+        bare.to_string(),
+        "soft 3x4x4
+%1 = linear 10 bias %0 -> 10  fc
+%2 = linear 10 bias %0 -> 10  head
+auxiliary %2 weight 0.3
+output %1
+"
+    );
+    assert!(graph.gives_probabilities() && !bare.gives_probabilities());
+    assert_eq!(bare.without_softmax().unwrap(), bare);
+    // An attention's softmax is a gate like any other.
+    let attention = build(&|net, image| {
+        let gate = net.at("gate").conv(image, Conv::new(3, 1)).softmax();
+        net.at("fc").linear(image * gate, 10)
+    });
+    assert_eq!(attention.without_softmax().unwrap(), attention);
+    assert!(
+        !build(&|net, image| net.at("a").linear(image, 4) * net.at("b").linear(image, 4).softmax())
+            .gives_probabilities()
+    );
+    // What is made of probabilities alone cannot be trained as logits.
+    let made: [&dyn for<'g> Fn(cygnet_graph::Value<'g>) -> cygnet_graph::Value<'g>; 5] = [
+        &|x| x.softmax().dropout(0.1),
+        &|x| x.softmax().softmax(),
+        &|x| x.softmax().channel_shuffle(2).slice(0, 2),
+        &|x| (x.softmax() + x.softmax()).scale(vec![0.5], vec![0.0]),
+        &|x| x.softmax().concat(&[x.softmax()]),
+    ];
+    for network in made {
+        let graph = build(&|net, image| network(net.at("fc").conv(image, Conv::new(4, 4).valid())));
+        assert!(graph.gives_probabilities(), "{graph}");
+        let error = graph.without_softmax().unwrap_err().to_string();
+        assert!(error.starts_with("soft: after fc: the output is made of probabilities"), "{error}");
+    }
+}
+
+#[test]
+fn a_resized_graph_keeps_the_features_that_still_differ_in_size() {
+    let graph = small();
+    let features =
+        |graph: &Graph| graph.features().iter().map(|feature| feature.name.clone()).collect::<Vec<_>>();
+    let two = Graph::build("two", [3, 16, 16], |net, image| {
+        let x = net.at("a").feature(net.at("a").conv(image, Conv::new(4, 3).stride(2)));
+        let x = net.at("b").feature(net.at("b").conv(x, Conv::new(4, 3).stride(2)));
+        net.at("fc").linear(x.global_avg_pool(), 10)
+    })
+    .unwrap();
+    assert_eq!(features(&two.resized(8, 8).unwrap()), ["a", "b"]);
+    assert_eq!(features(&two.resized(1, 1).unwrap()), ["b"]);
+    assert_eq!((two.total_stride(), graph.total_stride()), (4, 4));
+}

@@ -41,7 +41,7 @@ mod warp;
 #[cfg(feature = "datasets")]
 pub use augment::{Augment, Crop};
 #[cfg(feature = "datasets")]
-pub use dataset::{ClassFolder, Dataset, Sample, Splits, collect_images};
+pub use dataset::{Dataset, Sample, Splits, collect_images};
 pub use decode::{DecodeLimits, Image};
 pub use error::{ImageError, Result};
 #[cfg(feature = "datasets")]
@@ -49,7 +49,7 @@ pub use loader::{Batch, Batches, Finish, Mix, Recipe as BatchRecipe, epoch_order
 #[cfg(feature = "datasets")]
 pub use parallel::map_indexed;
 #[cfg(feature = "datasets")]
-pub use photos::{Photos, Survey, duplicates};
+pub use photos::{Photos, Survey, contradictions, duplicates};
 pub use preprocess::{ChannelOrder, Preprocess, Resize};
 pub use resize::Interpolation;
 #[cfg(feature = "datasets")]

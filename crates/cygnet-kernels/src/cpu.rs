@@ -1,4 +1,4 @@
-//! What is known of the processor: how many threads it runs, its name, its caches.
+//! What is known of the machine: how many threads it runs, its processor's name and caches, its memory.
 
 use std::sync::OnceLock;
 
@@ -8,6 +8,32 @@ use std::sync::OnceLock;
 /// Asked anew each time, as both limits may change; see [`std::thread::available_parallelism`].
 pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Bytes of memory that this process may have: the machine's, or less where a control group (version 1 or 2) or a limit
+/// of the process's address space says so. None where the system does not tell, as only Linux does.
+pub fn memory_bytes() -> Option<u64> {
+    static MEMORY: OnceLock<Option<u64>> = OnceLock::new();
+    *MEMORY.get_or_init(|| read_memory(|file| std::fs::read_to_string(file).ok()))
+}
+
+/// The smallest of what the system's files say.
+fn read_memory(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let after = |file: &str, key: &str| {
+        read(file)?
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.split_whitespace().next().and_then(number))
+    };
+    let machine = after("/proc/meminfo", "MemTotal:").and_then(|kilobytes| kilobytes.checked_mul(1024));
+    let group = |file: &str| read(file).and_then(|text| number(&text));
+    let limits = [
+        machine,
+        group("/sys/fs/cgroup/memory.max"),
+        group("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        after("/proc/self/limits", "Max address space"),
+    ];
+    limits.into_iter().flatten().min()
 }
 
 /// The processor's model name, `unknown` if it does not say.
@@ -123,6 +149,22 @@ mod tests {
         assert!(!brand().is_empty());
         let Caches { l1d, l2, l3 } = cache_bytes();
         assert!(l1d >= 4 << 10 && l2 >= l1d && l3 > 0, "{l1d} {l2} {l3}");
+    }
+
+    #[test]
+    fn memory_is_the_least_that_any_file_says() {
+        let of = |files: &[(&str, &str)]| {
+            read_memory(|file| {
+                files.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned())
+            })
+        };
+        let total = ("/proc/meminfo", "MemTotal:       16384 kB\nMemFree:        1 kB\n");
+        assert_eq!((of(&[]), of(&[total])), (None, Some(16 << 20)));
+        assert_eq!(of(&[total, ("/sys/fs/cgroup/memory.max", "max\n")]), Some(16 << 20));
+        assert_eq!(of(&[total, ("/sys/fs/cgroup/memory.max", "4096\n")]), Some(4096));
+        let space = "Limit  Soft Limit  Hard Limit  Units\nMax address space   8192   unlimited   bytes\n";
+        assert_eq!(of(&[total, ("/proc/self/limits", space)]), Some(8192));
+        assert!(memory_bytes().is_none_or(|bytes| bytes > 1 << 20));
     }
 
     #[test]

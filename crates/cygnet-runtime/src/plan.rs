@@ -88,7 +88,8 @@ impl Plan {
     /// Packs the weights, one slice for each of [`Graph::params`], in its order.
     ///
     /// # Errors
-    /// If their number or a length does not fit the graph, or its values would take more than 4 GiB.
+    /// If their number or a length does not fit the graph, or its values would take more than 4 GiB, or more memory than
+    /// there is with the weights, or it falls apart into too many kernel calls.
     pub fn new<W: AsRef<[f32]>>(
         graph: Graph,
         weights: &[W],
@@ -96,7 +97,9 @@ impl Plan {
     ) -> Result<Plan, RunError> {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Lowered { layout, calls, image, output, features: values, outline } = lower(&graph, options)?;
+        let Lowered { layout, calls, packed_bytes, image, output, features: values, outline } =
+            lower(&graph, options)?;
+        crate::reference::fits_machine(&graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
         let mut store = Store::new(options.level);
         let calls = calls.into_iter().map(|make| make(&layout, &params, &mut store)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
@@ -113,7 +116,7 @@ impl Plan {
     /// What a plan of a graph would do, without weights.
     ///
     /// # Errors
-    /// If its values would take more than 4 GiB.
+    /// If its values would take more than 4 GiB, or it falls apart into too many kernel calls.
     pub fn outline_of(graph: &Graph, options: impl Into<PlanOptions>) -> Result<Outline, RunError> {
         Ok(lower(graph, options.into())?.outline)
     }
@@ -178,21 +181,14 @@ fn features(graph: &Graph) -> Vec<PlanFeature> {
 
 /// Lowers a graph in each promising order and keeps what needs the smallest arena, the graph's own order if equal.
 fn lower(graph: &Graph, options: PlanOptions) -> Result<Lowered<'_>, RunError> {
-    let mut orders = order::candidates(graph, &lower::wanted(graph, options))
-        .into_iter()
-        .map(|order| lower::lower(graph, options, &order));
-    let first = orders.next().expect("a graph has its own order");
-    let best =
-        orders.fold(
-            first,
-            |best, next| {
-                if next.outline.arena_bytes < best.outline.arena_bytes { next } else { best }
-            },
-        );
+    let orders = order::candidates(graph, &lower::wanted(graph, options));
+    let mut lowered = orders.into_iter().map(|order| lower::lower(graph, options, &order));
+    let first = lowered.next().expect("a graph has its own order");
+    let best = lowered.fold(first, |best, next| match (best, next) {
+        (Ok(best), Ok(next)) if next.outline.arena_bytes < best.outline.arena_bytes => Ok(next),
+        (Err(_), next) => next,
+        (best, _) => best,
+    })?;
     debug_assert!(best.layout.is_free_of_overlaps());
-    let bytes = best.outline.arena_bytes as u64;
-    if bytes > MEMORY_LIMIT {
-        return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
-    }
     Ok(best)
 }

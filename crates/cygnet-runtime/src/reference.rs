@@ -1,6 +1,7 @@
 //! The reference executor: one node after the other, as clear as possible.
 
 use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
+use cygnet_kernels::cpu;
 use cygnet_kernels::reference::{self as kernels, ConvShape, Float, PoolShape};
 use thiserror::Error;
 
@@ -34,6 +35,28 @@ pub enum RunError {
         bytes: u64,
         /// Bytes it may take.
         limit: u64,
+    },
+    /// The machine has less memory than values and weights would take.
+    #[error(
+        "{graph} needs {bytes} bytes for its values and weights, there are {limit}; use a smaller image or network"
+    )]
+    Machine {
+        /// The graph's name.
+        graph: String,
+        /// Bytes it needs.
+        bytes: u64,
+        /// Bytes that this process may have.
+        limit: u64,
+    },
+    /// The plan would have too many kernel calls.
+    #[error(
+        "{graph} falls apart into more than {limit} kernel calls; its channels are cut and joined too often"
+    )]
+    Calls {
+        /// The graph's name.
+        graph: String,
+        /// Calls that a plan may have.
+        limit: usize,
     },
     /// The output has the wrong number of elements.
     #[error("the output has {wanted} numbers, room for {given} was given")]
@@ -100,12 +123,18 @@ impl<T: Float> Reference<T> {
     /// Takes a copy of the weights, one slice for each of [`Graph::params`], in its order.
     ///
     /// # Errors
-    /// If their number or a length does not fit the graph, or its values would take more than 4 GiB.
+    /// If their number or a length does not fit the graph, or its values would take more than 4 GiB, or more memory than
+    /// there is with the weights.
     pub fn new<W: AsRef<[f32]>>(graph: Graph, weights: &[W]) -> Result<Reference<T>, RunError> {
         let bytes = graph.peak_activation_bytes().saturating_mul(size_of::<T>() as u64) / 4;
         if bytes > MEMORY_LIMIT {
             return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
         }
+        let weights_bytes = graph.params().iter().fold(0u64, |bytes, param| {
+            let numbers = param.shape.iter().map(|&n| n as u64).product::<u64>();
+            bytes.saturating_add(numbers.saturating_mul(size_of::<T>() as u64))
+        });
+        fits_machine(&graph, bytes.saturating_add(weights_bytes))?;
         let convert = |values: &[f32]| values.iter().map(|&x| T::from_f64(f64::from(x))).collect();
         let params = by_node(&graph, weights)?
             .into_iter()
@@ -232,6 +261,17 @@ impl<T: Float> Reference<T> {
                 x
             }
         }
+    }
+}
+
+/// Less than this is not compared with the machine's memory.
+const SMALL: u64 = 256 << 20;
+
+/// Whether this process may have as much memory as a graph needs.
+pub(crate) fn fits_machine(graph: &Graph, bytes: u64) -> Result<(), RunError> {
+    match cpu::memory_bytes().filter(|&limit| bytes > SMALL && bytes > limit) {
+        Some(limit) => Err(RunError::Machine { graph: graph.name().into(), bytes, limit }),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,8 @@ use cygnet_kernels::{Arena, cpu};
 
 use crate::{Plan, RunError};
 
-/// Largest number of bytes of memory for the images of a batch that are worked on at once, if it has room for one.
+/// Largest number of bytes of memory for the images of a batch that are worked on at once, if it has room for one; half
+/// of the machine's, if that is less.
 const BATCH_MEMORY: u64 = 4 << 30;
 
 /// Runs a [`Plan`] into buffers of the caller. Sessions share the plan and its packed weights, so a program may have
@@ -223,7 +224,8 @@ impl Session {
             self.crew = Some(team(self.most)?);
         }
         let plan = &*self.plan;
-        let room = BATCH_MEMORY / plan.program().arena_bytes().max(1) as u64;
+        let memory = cpu::memory_bytes().map_or(BATCH_MEMORY, |bytes| BATCH_MEMORY.min(bytes / 2));
+        let room = memory / plan.program().arena_bytes().max(1) as u64;
         let wanted = self.most.min(usize::try_from(room).unwrap_or(usize::MAX));
         self.arenas.resize_with(self.arenas.len().max(wanted), || plan.program().arena());
         let (arenas, work) = (Mutex::new(self.arenas.iter_mut()), Mutex::new(work));

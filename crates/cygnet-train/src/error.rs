@@ -134,6 +134,14 @@ pub enum TrainError {
         /// Shape of its output.
         shape: Vec<usize>,
     },
+    /// The output is that of a softmax, which the loss applies itself.
+    #[error(
+        "{graph} ends in a softmax, which the loss applies itself; train it as `Graph::without_softmax` makes it"
+    )]
+    Softmax {
+        /// Name of the graph.
+        graph: String,
+    },
     /// The CPU lacks the instruction set, or a step was made wrongly.
     #[error("{0}")]
     Program(String),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
-use cygnet_graph::{Graph, Op};
+use cygnet_graph::Graph;
 use cygnet_image::{Image, Photos, Preprocess, map_indexed};
 use cygnet_runtime::{Level, Plan, Session, softmax};
 
@@ -100,7 +100,7 @@ pub(crate) fn judge(
     examples: &Examples,
     seen: impl Fn(usize) + Sync,
 ) -> Result<Vec<Verdict>, TrainError> {
-    let is_softmax = graph.node(graph.output()).op == Op::Softmax;
+    let is_softmax = graph.gives_probabilities();
     let verdict = |index: usize, scores: &mut [f32]| {
         if !is_softmax {
             let classes = scores.len();

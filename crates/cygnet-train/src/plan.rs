@@ -82,6 +82,9 @@ pub(crate) fn plan(
     mode: Mode,
     trainable: &[bool],
 ) -> Result<Plan, TrainError> {
+    if graph.without_softmax()? != *graph {
+        return Err(TrainError::Softmax { graph: graph.name().into() });
+    }
     let facts = Facts::new(graph, options, mode, trainable);
     for &(output, _) in &facts.outputs {
         let shape = &graph.node(NodeId(output)).shape;

@@ -13,11 +13,6 @@ pub(crate) fn unique(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(bytes).map(|Unique(value)| value)
 }
 
-/// For a field that holds any JSON.
-pub(crate) fn unique_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    Unique::deserialize(deserializer).map(|Unique(value)| value)
-}
-
 /// A JSON value whose objects have every key once.
 struct Unique(Value);
 

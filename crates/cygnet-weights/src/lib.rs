@@ -15,6 +15,7 @@ mod deep_compression;
 mod error;
 mod fetch;
 mod json;
+mod locating;
 mod matching;
 mod model_file;
 mod owned;
@@ -31,6 +32,7 @@ pub use checkpoint::{Checkpoint, Format, open, open_key, parse};
 pub use class_names::read_class_names;
 pub use error::WeightsError;
 pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, is_url, sha256_of, shown_url};
+pub use locating::{Located, locate};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{
     Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file, top5_tells,

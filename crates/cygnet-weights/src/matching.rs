@@ -28,13 +28,40 @@ pub struct Naming {
     /// Whether convolutions are stored as `[height, width, in, out]` and linear layers as `[in, out]`, as TensorFlow
     /// does.
     pub channels_last: bool,
+    /// What all names of the network start with, with a dot at its end, or nothing; [`Naming::key`] includes it. Other
+    /// tensors are no part of the network.
+    pub prefix: String,
 }
 
 impl Naming {
     /// The graph's own names, in PyTorch's layout.
     #[must_use]
     pub fn own() -> Naming {
-        Naming { key: Box::new(str::to_owned), channels_last: false }
+        Naming { key: Box::new(str::to_owned), channels_last: false, prefix: String::new() }
+    }
+
+    /// The same names after `prefix`, which ends with a dot or is empty.
+    #[must_use]
+    pub fn below(self, prefix: String) -> Naming {
+        if prefix.is_empty() {
+            return self;
+        }
+        let (start, key) = (prefix.clone(), self.key);
+        Naming { key: Box::new(move |name| format!("{start}{}", key(name))), prefix, ..self }
+    }
+
+    /// The same names, but for those of one layer of the checkpoint, which has another name.
+    #[must_use]
+    pub fn renaming(self, layer: String, renamed: String) -> Naming {
+        let key = self.key;
+        let rename = move |name: &str| {
+            let key = key(name);
+            match key.rsplit_once('.') {
+                Some((path, tensor)) if path == layer => format!("{renamed}.{tensor}"),
+                _ => key,
+            }
+        };
+        Naming { key: Box::new(rename), ..self }
     }
 
     /// Whether the checkpoint has a tensor for every parameter of `graph`, whatever its shape.
@@ -75,6 +102,24 @@ impl Mismatch {
     pub fn count(&self) -> usize {
         self.missing.len() + self.unexpected.len() + self.misshapen.len()
     }
+
+    /// How PyTorch stores a missing tensor as something that it is computed from.
+    fn parametrised(&self, name: &str) -> Option<&'static str> {
+        let has = |key: String| self.unexpected.contains(&key);
+        let (layer, tensor) = name.rsplit_once('.')?;
+        let computed = format!("{layer}.parametrizations.{tensor}.");
+        if has(format!("{name}_g")) && has(format!("{name}_v")) {
+            Some("stored by weight normalisation; call torch.nn.utils.remove_weight_norm and save again")
+        } else if has(format!("{name}_orig")) && has(format!("{name}_u")) {
+            Some("stored by spectral normalisation; call torch.nn.utils.remove_spectral_norm and save again")
+        } else if self.unexpected.iter().any(|key| key.starts_with(&computed)) {
+            Some(
+                "stored as what it is computed from; call torch.nn.utils.parametrize.remove_parametrizations and save again",
+            )
+        } else {
+            None
+        }
+    }
 }
 
 impl std::error::Error for Mismatch {}
@@ -98,6 +143,9 @@ impl fmt::Display for Mismatch {
         };
         write!(f, "the tensors do not fit {}", self.graph)?;
         let missing = self.missing.iter().enumerate().map(|(i, name)| {
+            if let Some(how) = (i < SHOWN).then(|| self.parametrised(name)).flatten() {
+                return format!("{name} ({how})");
+            }
             match (i < SHOWN).then(|| nearest(name)).flatten() {
                 Some(near) => format!("{name} (nearest: {near})"),
                 None => name.clone(),
@@ -112,7 +160,7 @@ impl fmt::Display for Mismatch {
 }
 
 /// Whether a tensor plays no part in inference, whatever the network.
-fn is_ignored(key: &str) -> bool {
+pub(crate) fn is_ignored(key: &str) -> bool {
     let first = key.split('.').next().unwrap_or_default();
     key.ends_with("num_batches_tracked") || ["aux1", "aux2", "AuxLogits"].contains(&first)
 }
@@ -121,7 +169,12 @@ fn is_ignored(key: &str) -> bool {
 ///
 /// # Errors
 /// All tensors that are missing, unexpected or misshapen.
-pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Result<FileWeights, Mismatch> {
+pub fn fit<'t>(
+    graph: &Graph,
+    tensors: &'t Tensors,
+    naming: &'t Naming,
+    head: Head,
+) -> Result<FileWeights, Mismatch> {
     let params: Vec<(Param, String)> = graph
         .params()
         .into_iter()
@@ -130,6 +183,7 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
         .collect();
     let mut fit = Fit {
         tensors,
+        prefix: &naming.prefix,
         channels_last: naming.channels_last,
         head,
         classifier: graph.classifier(),
@@ -160,6 +214,8 @@ pub fn fit(graph: &Graph, tensors: &Tensors, naming: &Naming, head: Head) -> Res
 
 struct Fit<'t> {
     tensors: &'t Tensors,
+    /// What the names of all tensors of the network start with.
+    prefix: &'t str,
     channels_last: bool,
     head: Head,
     /// The node that holds the classifier.
@@ -180,18 +236,17 @@ const WITH_BACKGROUND: usize = 1001;
 impl<'t> Fit<'t> {
     fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Numbers {
         self.used.insert(key);
-        let (shape, values) = if self.channels_last && param.role == Role::Weight {
-            channels_first(tensor, &param.shape)
-        } else {
-            (tensor.shape().to_vec(), tensor.numbers())
-        };
+        let turned = self.channels_last && param.role == Role::Weight;
+        let shape = if turned { shape_channels_first(tensor, &param.shape) } else { tensor.shape().to_vec() };
+        let values = || if turned { channels_first(tensor, &shape) } else { tensor.numbers() };
         let mut wanted = param.shape.clone();
         if trimmed(&shape) == trimmed(&wanted) {
-            return values;
+            return values();
         }
         wanted[0] += 1;
         let is_classifier = self.classifier == Some(param.node);
         if is_classifier && wanted[0] == WITH_BACKGROUND && trimmed(&shape) == trimmed(&wanted) {
+            let values = values();
             values[values.len() / WITH_BACKGROUND..].to_vec().into()
         } else if let Some(values) = self.new_head(param) {
             values.into()
@@ -208,9 +263,11 @@ impl<'t> Fit<'t> {
     }
 
     fn finish(mut self, weights: FileWeights) -> Result<FileWeights, Mismatch> {
-        let left: Vec<&String> =
-            self.tensors.keys().filter(|key| !self.used.contains(key.as_str()) && !is_ignored(key)).collect();
-        self.mismatch.unexpected = left.into_iter().cloned().collect();
+        let is_left = |key: &&String| {
+            let rest = key.strip_prefix(self.prefix);
+            rest.is_some_and(|rest| !self.used.contains(key.as_str()) && !is_ignored(rest))
+        };
+        self.mismatch.unexpected = self.tensors.keys().filter(is_left).cloned().collect();
         if self.mismatch.count() == 0 { Ok(weights) } else { Err(self.mismatch) }
     }
 }
@@ -247,26 +304,33 @@ fn folded_norm<'t>(
     (values.len() == channels).then_some(FoldedNorm { values, bias: bias_key })
 }
 
-/// The shape and numbers of a weight stored as `[height, width, in, out]` or `[in, out]`, as PyTorch stores it; a
-/// depthwise weight is stored as `[height, width, channels, multiplier]`.
-fn channels_first(tensor: &Tensor, wanted: &[usize]) -> (Vec<usize>, Numbers) {
-    let values = tensor.to_f32();
-    let (window, inputs, outputs) = match *tensor.shape() {
-        [height, width, channels, multiplier] if wanted[1] == 1 && channels * multiplier == wanted[0] => {
-            ([height, width], 1, channels * multiplier)
+/// The shape that PyTorch would give a weight stored as `[height, width, in, out]` or `[in, out]`; a depthwise weight is
+/// stored as `[height, width, channels, multiplier]`.
+fn shape_channels_first(tensor: &Tensor, wanted: &[usize]) -> Vec<usize> {
+    match *tensor.shape() {
+        [height, width, channels, multiplier]
+            if wanted[1] == 1 && channels.checked_mul(multiplier) == Some(wanted[0]) =>
+        {
+            vec![wanted[0], 1, height, width]
         }
-        [height, width, inputs, outputs] => ([height, width], inputs, outputs),
-        [inputs, outputs] => ([1, 1], inputs, outputs),
-        _ => return (tensor.shape().to_vec(), tensor.numbers()),
-    };
-    let area = window[0] * window[1];
+        [height, width, inputs, outputs] => vec![outputs, inputs, height, width],
+        [inputs, outputs] => vec![outputs, inputs, 1, 1],
+        _ => tensor.shape().to_vec(),
+    }
+}
+
+/// The numbers of such a weight in the order of the shape that [`shape_channels_first`] gave.
+fn channels_first(tensor: &Tensor, shape: &[usize]) -> Numbers {
+    let &[outputs, inputs, height, width] = shape else { return tensor.numbers() };
+    let values = tensor.to_f32();
+    let area = height * width;
     let mut turned = Vec::with_capacity(values.len());
     for out in 0..outputs {
         for input in 0..inputs {
             turned.extend((0..area).map(|at| values[(at * inputs + input) * outputs + out]));
         }
     }
-    (vec![outputs, inputs, window[0], window[1]], turned.into())
+    turned.into()
 }
 
 /// New weights: uniform with variance `1 / fan_in` (Kaiming's rule for a linear layer) and zero bias.
@@ -302,5 +366,5 @@ pub fn naming_by_execution(graph: &Graph) -> Naming {
         let (path, tensor) = name.rsplit_once('.').unwrap_or(("", name));
         names.get(path).map_or_else(|| name.to_owned(), |path| format!("{path}.{tensor}"))
     };
-    Naming { key: Box::new(key), channels_last: false }
+    Naming { key: Box::new(key), channels_last: false, prefix: String::new() }
 }

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Tensors, WeightsError,
-    json::unique_field,
+    Tensors, WeightsError, json,
     safetensors::{self, Metadata},
 };
 
@@ -35,10 +34,8 @@ pub struct ModelRecord {
     /// Registry id, for instance `mobilenet_v2`.
     pub network: String,
     /// The graph in JSON form.
-    #[serde(deserialize_with = "unique_field")]
     pub graph: Value,
     /// Size, resize rule, crop, interpolation, mean, deviation, channel order, in JSON form.
-    #[serde(deserialize_with = "unique_field")]
     pub preprocess: Value,
     /// Name of each class; empty if unknown.
     #[serde(default)]
@@ -163,11 +160,12 @@ impl ModelRecord {
             format: u32,
         }
         let record = metadata.get(KEY).ok_or(WeightsError::NotAModel)?;
-        let Version { format: found } = serde_json::from_str(record).map_err(WeightsError::Record)?;
+        let record = json::unique(record.as_bytes()).map_err(WeightsError::Record)?;
+        let Version { format: found } = Version::deserialize(&record).map_err(WeightsError::Record)?;
         if found != MODEL_FORMAT {
             return Err(WeightsError::ModelFormat { found, known: MODEL_FORMAT });
         }
-        serde_json::from_str(record).map_err(WeightsError::Record)
+        serde_json::from_value(record).map_err(WeightsError::Record)
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Found<'a> {
 pub(crate) fn find<'a>(pickle: &'a Pickle<'_>, key: Option<&str>) -> Result<Found<'a>, WeightsError> {
     let mut choice = Choice::of(pickle);
     let rest = key.map_or("", |key| choice.follow(key));
-    let start = choice.id;
+    let mut known = if rest.is_empty() { Vec::new() } else { choice.keys_with_tensors(choice.id, None)? };
     choice.descend()?;
     let mut tensors = Vec::new();
     Walk::new(pickle).tensors(choice.id, String::new(), &mut tensors)?;
@@ -70,7 +70,6 @@ pub(crate) fn find<'a>(pickle: &'a Pickle<'_>, key: Option<&str>) -> Result<Foun
         // What follows the last dict is the start of names in it.
         let is_within = |(name, _): &(String, _)| within(name, rest).is_some();
         if !tensors.iter().any(is_within) {
-            let mut known = choice.keys_with_tensors(start, None)?;
             known.extend(first_parts(tensors.iter().map(|(name, _)| name.as_str())));
             known.truncate(MAX_LISTED);
             return Err(WeightsError::UnknownKey { key: key.unwrap_or_default().into(), known });

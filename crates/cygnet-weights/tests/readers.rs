@@ -2,90 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::{
-    collections::BTreeMap,
-    io::{Cursor, Write},
-    sync::LazyLock,
-};
+mod build;
+
+use std::{collections::BTreeMap, io::Write, sync::LazyLock};
+
+use build::*;
 
 use cygnet_weights::{Checkpoint, Dtype, Format, Tensor, Tensors, WeightsError, parse, safetensors};
 use proptest::prelude::*;
-use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
-
-fn text(value: &str) -> Vec<u8> {
-    [b"X", &(value.len() as u32).to_le_bytes()[..], value.as_bytes()].concat()
-}
-
-fn bytes(value: &[u8]) -> Vec<u8> {
-    [b"B", &(value.len() as u32).to_le_bytes()[..], value].concat()
-}
-
-fn int(value: i32) -> Vec<u8> {
-    [b"J", &value.to_le_bytes()[..]].concat()
-}
-
-fn tuple(items: &[Vec<u8>]) -> Vec<u8> {
-    [b"(", &items.concat()[..], b"t"].concat()
-}
-
-fn list(items: &[Vec<u8>]) -> Vec<u8> {
-    [b"](", &items.concat()[..], b"e"].concat()
-}
-
-fn dict(items: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let items: Vec<_> = items.iter().flat_map(|(key, value)| [text(key), value.clone()]).collect();
-    [b"}(", &items.concat()[..], b"u"].concat()
-}
-
-fn global(module: &str, name: &str) -> Vec<u8> {
-    format!("c{module}\n{name}\n").into_bytes()
-}
-
-fn call(function: Vec<u8>, arguments: &[Vec<u8>]) -> Vec<u8> {
-    [function, tuple(arguments), b"R".to_vec()].concat()
-}
-
-fn sizes(values: &[i32]) -> Vec<u8> {
-    tuple(&values.iter().map(|&value| int(value)).collect::<Vec<_>>())
-}
-
-fn storage(class: &str, key: &str, count: i32, more: &[Vec<u8>]) -> Vec<u8> {
-    let fields = [text("storage"), global("torch", class), text(key), text("cuda:0"), int(count)];
-    [tuple(&[&fields[..], more].concat()), b"Q".to_vec()].concat()
-}
-
-fn tensor(storage: Vec<u8>, offset: i32, shape: &[i32], strides: &[i32]) -> Vec<u8> {
-    let hooks = call(global("collections", "OrderedDict"), &[]);
-    let arguments = [storage, int(offset), sizes(shape), sizes(strides), vec![0x89], hooks];
-    call(global("torch._utils", "_rebuild_tensor_v2"), &arguments)
-}
-
-fn pickle(body: Vec<u8>) -> Vec<u8> {
-    [&[0x80, 2][..], &body, b"."].concat()
-}
-
-fn floats(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-/// A file of `torch.save` before 1.6; each storage has its number of elements.
-fn legacy(object: Vec<u8>, storages: &[(&str, u64, Vec<u8>)]) -> Vec<u8> {
-    let magic = [&[0x8a, 10][..], &0x1950_a86a_20f9_469c_fc6c_u128.to_le_bytes()[..10]].concat();
-    let keys: Vec<_> = storages.iter().map(|(key, ..)| text(key)).collect();
-    let data = storages.iter().flat_map(|(_, count, data)| [&count.to_le_bytes()[..], data].concat());
-    let system = dict(&[("little_endian", vec![0x88])]);
-    let pickles = [magic, int(1001), system, object, list(&keys)].map(pickle).concat();
-    pickles.into_iter().chain(data).collect()
-}
-
-fn archive(method: CompressionMethod, entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in entries {
-        zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
-}
+use zip::CompressionMethod;
 
 fn two_tensors() -> Vec<u8> {
     dict(&[
@@ -107,16 +32,6 @@ fn zipped(method: CompressionMethod) -> Vec<u8> {
 fn legacy_file() -> Vec<u8> {
     let storages = [("1", 1, 7i64.to_le_bytes().to_vec()), ("0", 4, floats(&[1.0, 2.0, 3.0, 4.0]))];
     legacy(two_tensors(), &storages)
-}
-
-fn numpy_array(shape: &[i32], column_major: bool, data: &[u8]) -> Vec<u8> {
-    let placeholder = [global("numpy", "ndarray"), sizes(&[0]), bytes(b"b")];
-    let dtype = call(global("numpy", "dtype"), &[text("f4"), int(0), int(1)]);
-    let order = tuple(&[int(3), text("<"), vec![b'N'], vec![b'N'], vec![b'N'], int(-1), int(-1), int(0)]);
-    let dtype = [dtype, order, b"b".to_vec()].concat();
-    let column_major = vec![if column_major { 0x88 } else { 0x89 }];
-    let state = tuple(&[int(1), sizes(shape), dtype, column_major, bytes(data)]);
-    [call(global("numpy.core.multiarray", "_reconstruct"), &placeholder), state, b"b".to_vec()].concat()
 }
 
 fn numpy_file() -> Vec<u8> {
@@ -141,15 +56,6 @@ static SAMPLES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
 
 fn refusal(file: Vec<u8>) -> String {
     parse(file).unwrap_err().to_string()
-}
-
-fn state_of(object: Vec<u8>, count: u64) -> Result<Checkpoint, WeightsError> {
-    let values: Vec<_> = (0..count).map(|value| value as f32).collect();
-    parse(legacy(object, &[("0", count, floats(&values))]))
-}
-
-fn first_three() -> Vec<u8> {
-    tensor(storage("FloatStorage", "0", 6, &[]), 0, &[3], &[1])
 }
 
 #[test]

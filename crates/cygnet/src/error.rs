@@ -47,7 +47,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Several networks have these tensors.
-    #[error("{}: the tensors fit {}; say which: `cygnet convert {} MODEL.safetensors --network ID`", path.display(), ids.join(", "), path.display())]
+    #[error("{}: the tensors fit {}; say which:{}", path.display(), ids.join(", "), choices(path, ids))]
     Ambiguous {
         /// The file.
         path: PathBuf,
@@ -71,12 +71,14 @@ pub enum Error {
         reason: String,
     },
     /// A folder of an evaluation is no class of the model.
-    #[error("{}: {folder} is no class of this model, by label, WordNet id or index", path.display())]
+    #[error("{}: {folder} {reason}", path.display())]
     UnknownClass {
         /// The evaluated folder.
         path: PathBuf,
         /// The class folder.
         folder: String,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// A photo cannot be read.
     #[error("{}: cannot read: {source}", path.display())]
@@ -143,6 +145,11 @@ impl Error {
     pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
         Error::InFile { path: path.into(), source: Box::new(self) }
     }
+}
+
+fn choices(path: &std::path::Path, ids: &[String]) -> String {
+    let command = |id| format!("\n  cygnet convert {} MODEL.safetensors --network {id}", path.display());
+    ids.iter().map(command).collect()
 }
 
 fn tags_of(tags: &[&str]) -> String {

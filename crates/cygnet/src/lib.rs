@@ -53,6 +53,7 @@
 
 pub mod bench;
 mod classify;
+mod convert;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
@@ -66,6 +67,7 @@ pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
+pub use convert::{Conversion, Converted};
 pub use error::Error;
 #[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};

@@ -3,33 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cygnet_graph::Graph;
+use cygnet_graph::{Graph, Limits};
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, Checkpoint, FileWeights, Head, MODEL_FORMAT, Mismatch, ModelFile, ModelRecord,
-    Naming, Numbers, Progress, Source, Tensor, Tensors, TrainingRecord, fit, is_model_file, is_url,
-    naming_by_execution, sha256_of, shown_url,
+    Accuracy, Artifact, Cache, FileWeights, MODEL_FORMAT, ModelFile, ModelRecord, Numbers, Progress, Source,
+    Tensor, Tensors, TrainingRecord, is_url, shown_url,
 };
-use cygnet_zoo::keymap::SAME_KEYS;
+use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};
-use cygnet_zoo::{KeyMap, Network, imagenet};
 
 use crate::Error;
+use crate::convert::{self, Conversion, Heads};
 use crate::nearest::networks_like;
-
-/// What weights were measured on when the zoo's table says nothing else.
-const IMAGENET: &str = "ImageNet-1k validation";
-
-/// What becomes of the auxiliary heads in a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heads {
-    /// They are left out.
-    Drop,
-    /// They stay if the checkpoint has all their tensors.
-    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "only training wants them"))]
-    KeepIfThere,
-}
 
 /// A graph with its weights, how photos are prepared for it, and where it comes from.
 #[derive(Clone, Debug)]
@@ -105,7 +91,7 @@ pub fn preprocess(preset: &Preset, [channels, height, width]: [usize; 3]) -> Pre
 }
 
 /// The decimal that was written for a constant: 0.875, not its nearest f32.
-fn exact(x: f32) -> f64 {
+pub(crate) fn exact(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
 
@@ -159,9 +145,23 @@ impl Model {
     /// # Errors
     /// See [`Error`].
     pub fn load_with(what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Model, Error> {
+        Model::load_within(what, &Limits::default(), cache, progress)
+    }
+
+    /// As [`Model::load_with`]; the graph in a model file may ask for as much as `limits` say.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load_within(
+        what: &str,
+        limits: &Limits,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Model, Error> {
         if is_url(what) {
             let path = cache.fetch_url(what, progress)?;
-            return Ok(Model::open(&path)?.fetched_from(what, &path));
+            let conversion = Conversion { limits: *limits, ..Conversion::default() };
+            return Ok(conversion.run(&path)?.model.fetched_from(what, &path));
         }
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
@@ -169,7 +169,7 @@ impl Model {
         let looks_like_file =
             ["safetensors", "pth", "pt", "pkl", "bin"].contains(&extension) || path.is_dir();
         if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
-            Model::open(path)
+            Ok(Conversion { limits: *limits, ..Conversion::default() }.run(path)?.model)
         } else {
             Model::pretrained(what, None, cache, progress)
         }
@@ -190,46 +190,6 @@ impl Model {
     /// If it cannot be read, is damaged, or fits no network or several.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
         Model::convert(path, None, None)
-    }
-
-    fn from_file(path: &Path, checkpoint: &Checkpoint, classes: Option<usize>) -> Result<Model, Error> {
-        let wrong = |reason: String| Error::Record { path: path.into(), reason };
-        let record =
-            ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
-        let graph = Graph::from_json(&record.graph)?;
-        let preprocess: Preprocess = serde_json::from_value(record.preprocess)
-            .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
-        preprocess.check()?;
-        check_prepared(&preprocess, &graph).map_err(wrong)?;
-        let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
-            return Err(wrong(format!(
-                "its output is {:?}, not one number a class",
-                graph.node(graph.output()).shape
-            )));
-        };
-        if !record.labels.is_empty() && record.labels.len() != outputs {
-            return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
-        }
-        let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
-        let (graph, head) = match classes.filter(|_| renewed) {
-            Some(classes) => (graph.with_classes(classes)?, Head::Renew { seed: 0 }),
-            None => (graph, Head::Keep),
-        };
-        let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), head)
-            .map_err(|source| Error::Mismatch { path: path.into(), source })?;
-        Ok(Model {
-            id: record.network,
-            graph,
-            weights,
-            preprocess,
-            labels: if renewed { Vec::new() } else { record.labels },
-            licence: record.licence,
-            source: record.source,
-            accuracy: record.accuracy.filter(|_| !renewed),
-            recipe: record.recipe,
-            training: record.training,
-            written_by: Some(record.written_by),
-        })
     }
 
     /// A network of the zoo with its published weights, fetched if they are not in the cache. `classes` other than
@@ -258,13 +218,14 @@ impl Model {
         let (path, published) = pull(&network, cache, progress)?;
         let checkpoint = cygnet_weights::open(&path)?;
         let network = Network { checkpoint: Some(published), ..network };
-        from_checkpoint(&path, &checkpoint, &network, Some(published), classes, heads)
+        Ok(convert::from_checkpoint(&path, &checkpoint, &network, Some(published), classes, heads)?.model)
     }
 
     /// A model from a checkpoint of any readable format. `name` is the network's, perhaps with the tag of published
     /// weights whose preprocessing then applies; without it the network is recognised, as a published file by its
     /// hash or else by its tensors. Without `classes` there are as many as the checkpoint has; otherwise the
     /// classifier is initialised again where the number differs. A Cygnet model file keeps its own record.
+    /// [`Conversion`] has more settings and tells what it found.
     ///
     /// # Errors
     /// If the file cannot be read, fits no network or several, or not the one that was named.
@@ -283,26 +244,8 @@ impl Model {
         classes: Option<usize>,
         heads: Heads,
     ) -> Result<Model, Error> {
-        let named = name.map(network).transpose()?;
-        let checkpoint = cygnet_weights::open(path)?;
-        if is_model_file(&checkpoint.metadata) {
-            let model = Model::from_file(path, &checkpoint, classes)?;
-            return match named.filter(|named| named.id != model.id) {
-                Some(named) => Err(Error::Record {
-                    path: path.into(),
-                    reason: format!("is a model of {}, not of {}; leave out --network", model.id, named.id),
-                }),
-                None => Ok(model),
-            };
-        }
-        let published = published_as(path)
-            .filter(|published| named.as_ref().is_none_or(|named| named.id == published.id));
-        let proven = published.as_ref().and_then(|published| published.checkpoint);
-        let network = match named {
-            Some(named) => Network { checkpoint: named.checkpoint.or(proven), ..named },
-            None => published.map_or_else(|| recognise(path, &checkpoint), Ok)?,
-        };
-        from_checkpoint(path, &checkpoint, &network, proven, classes, heads)
+        let conversion = Conversion { network: name.map(str::to_owned), classes, ..Conversion::default() };
+        Ok(conversion.run_with(path, heads)?.model)
     }
 
     /// Writes the model file, atomically.
@@ -396,7 +339,7 @@ impl Model {
 }
 
 /// Whether photos are prepared for a graph's input.
-fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> {
+pub(crate) fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> {
     let [channels, height, width] = graph.input_shape();
     if (preprocess.channels.count(), preprocess.size) == (channels, [height, width]) {
         return Ok(());
@@ -448,136 +391,4 @@ pub fn pull(
         sources: &sources,
     };
     Ok((cache.fetch(&artifact, progress)?, checkpoint))
-}
-
-/// The network that published this very file, by its hash, and as which checkpoint.
-fn published_as(path: &Path) -> Option<Network> {
-    let found = sha256_of(path).ok()?;
-    let is_it = |checkpoint: &&registry::Checkpoint| {
-        !checkpoint.sha256.is_empty() && found.starts_with(&checkpoint.sha256.to_lowercase())
-    };
-    cygnet_zoo::networks().find_map(|network| {
-        let checkpoint = network.checkpoints().iter().find(is_it)?;
-        Some(Network { checkpoint: Some(checkpoint), ..network })
-    })
-}
-
-/// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-fn namings(network: &Network, graph: &Graph) -> Vec<Naming> {
-    let maps = std::iter::once(&SAME_KEYS).chain(network.key_maps());
-    let naming = |map: &'static KeyMap| Naming {
-        key: Box::new(move |name| map.key(name)),
-        channels_last: map.channels_last,
-    };
-    maps.map(naming).chain([naming_by_execution(graph)]).collect()
-}
-
-/// The one network whose tensors these are.
-fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<Network, Error> {
-    let tensors = &checkpoint.tensors;
-    let fits = |network: &Network| {
-        network.build().is_ok_and(|plain| {
-            namings(network, &plain).iter().filter(|naming| naming.covers(&plain, tensors)).any(|naming| {
-                let graph = graph_for(&plain, tensors, naming, None);
-                graph.is_ok_and(|graph| fit(&graph, tensors, naming, Head::Keep).is_ok())
-            })
-        })
-    };
-    let mut found: Vec<Network> = cygnet_zoo::networks().filter(fits).collect();
-    match found.len() {
-        0 => Err(Error::Unrecognised { path: path.into() }),
-        1 => Ok(found.remove(0)),
-        _ => Err(Error::Ambiguous {
-            path: path.into(),
-            ids: found.into_iter().map(|network| network.id).collect(),
-        }),
-    }
-}
-
-/// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
-fn graph_for(
-    published: &Graph,
-    tensors: &Tensors,
-    naming: &Naming,
-    classes: Option<usize>,
-) -> Result<Graph, Error> {
-    let usual = published.classes();
-    let stored = || {
-        let weight = published.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
-        let stored = tensors.get(&(naming.key)(&weight.name))?.shape();
-        let stored = *(if naming.channels_last { stored.last() } else { stored.first() })?;
-        // One more than the published number is a background class, which loading drops.
-        (stored > 0 && weight.shape[0] == usual && stored != usual + 1).then_some(stored)
-    };
-    match classes.or_else(stored) {
-        Some(classes) if classes != usual => Ok(published.with_classes(classes)?),
-        _ => Ok(published.clone()),
-    }
-}
-
-fn from_checkpoint(
-    path: &Path,
-    checkpoint: &Checkpoint,
-    network: &Network,
-    published: Option<&'static registry::Checkpoint>,
-    classes: Option<usize>,
-    heads: Heads,
-) -> Result<Model, Error> {
-    let side = network.side();
-    let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
-    let tensors = &checkpoint.tensors;
-    let plain = network.build()?;
-    let whole = match heads {
-        Heads::Drop => None,
-        Heads::KeepIfThere => Some(network.build_with_heads()?),
-    };
-    let mut best: Option<Mismatch> = None;
-    for naming in namings(network, &plain) {
-        let built = whole.as_ref().filter(|whole| naming.covers(whole, tensors)).unwrap_or(&plain);
-        let graph = graph_for(built, tensors, &naming, classes)?;
-        match fit(&graph, tensors, &naming, head) {
-            Ok(weights) => {
-                let graph = graph.resized(side, side)?;
-                return Ok(describe(path, network, published, graph, weights));
-            }
-            Err(mismatch) => {
-                if best.as_ref().is_none_or(|best| mismatch.count() < best.count()) {
-                    best = Some(mismatch);
-                }
-            }
-        }
-    }
-    let source = best.expect("every network has a naming");
-    Err(Error::Mismatch { path: path.into(), source })
-}
-
-fn describe(
-    path: &Path,
-    network: &Network,
-    published: Option<&'static registry::Checkpoint>,
-    graph: Graph,
-    weights: FileWeights,
-) -> Model {
-    let as_published = graph.classes() == network.spec().classes;
-    let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());
-    Model {
-        id: network.id.clone(),
-        preprocess: preprocess(&network.preset(), graph.input_shape()),
-        labels: if as_published { imagenet::labels(graph.classes()) } else { Vec::new() },
-        licence: published.map(|published| published.licence.into()),
-        source: Some(published.and_then(|published| published.urls.first()).map_or_else(
-            || path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-            |url| (*url).to_owned(),
-        )),
-        accuracy: accuracy.map(|published| Accuracy {
-            dataset: IMAGENET.into(),
-            top1: exact(published.accuracy[0]),
-            top5: exact(published.accuracy[1]),
-        }),
-        recipe: None,
-        training: None,
-        written_by: None,
-        graph,
-        weights,
-    }
 }

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
-use cygnet::graph::{Conv, Graph, Param, Role};
+use cygnet::graph::{Conv, Graph, Limits, Param, Role};
 use cygnet::image::{Interpolation, Preprocess};
 use cygnet::verify::synthetic;
-use cygnet::weights::{FileWeights, Head, Naming, Tensor, Tensors, fit, naming_by_execution, safetensors};
-use cygnet::{Classifier, Error, Model};
+use cygnet::weights::{
+    FileWeights, Head, ModelFile, ModelRecord, Naming, Tensor, Tensors, fit, naming_by_execution, safetensors,
+};
+use cygnet::{Classifier, Conversion, Error, Model};
 use proptest::prelude::*;
 
 fn tiny(classes: usize) -> Graph {
@@ -94,6 +96,42 @@ fn a_record_that_contradicts_itself_is_refused() {
     preprocess.std[1] = 0.0;
     assert!(refused(Model { preprocess, ..model(5) }).contains("std"));
     assert!(Model { graph: tiny(6), ..model(5) }.write(&path).is_err(), "weights of another shape");
+}
+
+#[test]
+fn whatever_is_wrong_with_a_model_its_file_is_named_and_large_graphs_are_refused_unless_they_are_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("outside.safetensors");
+    let write = |change: &dyn Fn(&mut ModelRecord)| {
+        model(5).write(&path).unwrap();
+        let mut file = ModelFile::read(&path).unwrap();
+        change(&mut file.record);
+        file.write(&path).unwrap();
+    };
+    let refused = |change: &dyn Fn(&mut ModelRecord)| {
+        write(change);
+        let error = Model::open(&path).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: ", path.display())), "{error}");
+        error
+    };
+    refused(&|record| record.graph = serde_json::json!({ "name": "none" }));
+    refused(&|record| record.preprocess["std"][1] = 0.0.into());
+    refused(&|record| record.preprocess["size"] = serde_json::json!([7, 7]));
+    refused(&|record| record.labels.push("one too many".into()));
+    let doubled = |record: &mut ModelRecord| {
+        let nodes = record.graph["nodes"].as_array_mut().unwrap();
+        let first = nodes.len();
+        nodes
+            .extend((0..22).map(|i| serde_json::json!({ "op": "concat", "inputs": [first + i, first + i] })));
+        record.graph["output"] = (first + 22).into();
+    };
+    assert!(refused(&doubled).contains("channels in all values, the limit is"));
+    write(&|_| {});
+    let macs = model(5).graph.cost().macs;
+    let within = |macs| Conversion { limits: Limits { macs, ..Limits::default() }, ..Conversion::default() };
+    let error = within(macs / 2).run(&path).unwrap_err().to_string();
+    assert!(error.contains("--max-macs"), "{error}");
+    assert!(within(10 * macs).run(&path).is_ok());
 }
 
 #[test]
@@ -237,12 +275,14 @@ fn a_zoo_checkpoint_is_recognised_by_its_tensors_and_keeps_its_class_count() {
     assert!(model.labels.is_empty());
     let model = Model::convert(&path, Some("squeezenet1_1"), Some(3)).unwrap();
     assert_eq!(model.graph.classes(), 3);
-    let error = Model::open(&path).unwrap_err();
-    let Error::Ambiguous { ids, .. } = &error else { panic!("{error}") };
-    assert_eq!(ids, &["squeezenet1_1", "squeezenet1_1_simple_bypass"]);
-    assert!(error.to_string().contains("--network"), "{error}");
+    assert_eq!(Model::open(&path).unwrap().id, "squeezenet1_1", "pytorchcv's with bypass has other names");
     let error = Model::convert(&path, Some("mobilenet_v2"), None).unwrap_err().to_string();
     assert!(error.contains("the tensors do not fit mobilenet_v2") && error.contains("missing"), "{error}");
+    write(&path, &tensors(&cygnet::network("squeezenet1_0").unwrap().build().unwrap()));
+    let error = Model::open(&path).unwrap_err();
+    let Error::Ambiguous { ids, .. } = &error else { panic!("{error}") };
+    assert_eq!(ids, &["squeezenet1_0", "squeezenet1_0_caffe"]);
+    assert!(error.to_string().contains("MODEL.safetensors --network squeezenet1_0_caffe"), "{error}");
     write(&path, &tensors(&tiny(5)));
     assert!(matches!(Model::convert(&path, None, None), Err(Error::Unrecognised { .. })));
     let network = cygnet::network("shufflenet_v2_official_0.5").unwrap();

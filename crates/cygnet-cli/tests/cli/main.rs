@@ -285,6 +285,23 @@ fn a_network_is_shown_with_its_cost_and_layers() {
 }
 
 #[test]
+fn another_image_size_is_shown_with_what_is_done_to_photos_and_tiny_ones_are_told() {
+    let bench = Bench::new().with_model();
+    let shown = |network, side| bench.run(&["show", network, "--image", side, "--json"]);
+    let run = shown("mobilenet_v2", "160");
+    assert_eq!(run.json()[0]["preprocess"]["resize"]["shorter_side"]["side"], 183);
+    assert_eq!(run.err, "");
+    assert_eq!(shown("light.safetensors", "12").json()[0]["preprocess"]["size"], serde_json::json!([12, 12]));
+    let tiny = shown("mobilenet_v2", "8");
+    assert_eq!(tiny.json()[0]["input"], serde_json::json!([3, 8, 8]));
+    assert!(tiny.err.contains("8x8 pixels are less than one step of its last layers, 32"), "{}", tiny.err);
+    let timed = bench.run(&["bench", "mobilenet_v2", "--image", "1", "--seconds", "0", "--json"]);
+    assert_eq!((timed.code, timed.json().len()), (0, 1), "{}", timed.err);
+    let timed = bench.run(&["bench", "inception_v3", "--image", "1", "--seconds", "0"]);
+    assert!(timed.code == 1 && timed.err.contains("use a larger image"), "{}", timed.err);
+}
+
+#[test]
 fn a_plan_is_shown_with_a_line_a_step_and_the_rules_behind_it() {
     let bench = Bench::new();
     for (network, wanted) in [

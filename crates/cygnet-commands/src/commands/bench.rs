@@ -3,15 +3,14 @@ mod cold;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use cygnet::Model;
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
 use cygnet::runtime::PlanOptions;
-use cygnet::weights::{Cache, FileWeights, is_url};
+use cygnet::weights::{FileWeights, is_url};
 
 use crate::args::{Bench, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
-use crate::progress::{self, Download};
+use crate::progress;
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
     if args.first_logits {
@@ -86,11 +85,12 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
         None if !is_url(name) && !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
-            let model = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?;
+            let model = super::load(name, args.graph_limits)?;
             (model.id, model.graph, Some(model.weights))
         }
     };
     let graph = resized(args, graph)?;
+    super::note_small(name, &graph);
     let weights = weights.unwrap_or_else(|| random_weights(&graph));
     Ok((super::name_of(name, &id), graph, weights))
 }

@@ -29,17 +29,25 @@ pub(crate) use verify::verify;
 use std::path::Path;
 
 use anyhow::anyhow;
+use cygnet::graph::Graph;
 use cygnet::runtime::Level;
 use cygnet::weights::Cache;
 use cygnet::{Classifier, Model};
 
-use crate::output::Hinted;
+use crate::args::GraphLimits;
+use crate::output::{self, Hinted};
 use crate::progress::Download;
 
 /// The model that an argument names, ready to classify.
-fn classifier(model: &str) -> anyhow::Result<Classifier> {
+fn classifier(model: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
     level()?;
-    Ok(Classifier::new(Model::load_with(model, &Cache::from_env()?, &mut Download::default())?)?)
+    Ok(Classifier::new(load(model, limits)?)?)
+}
+
+/// The model that an argument names.
+fn load(model: &str, limits: GraphLimits) -> anyhow::Result<Model> {
+    let (cache, mut progress) = (Cache::from_env()?, Download::default());
+    Ok(Model::load_within(model, &limits.limits(), &cache, &mut progress)?)
 }
 
 /// What results call the model that an argument names: a network by its id, perhaps with the tag that was asked for, and
@@ -51,6 +59,17 @@ fn name_of(model: &str, id: &str) -> String {
             None => id.to_owned(),
         },
         _ => model.to_owned(),
+    }
+}
+
+/// Tells when images have fewer pixels than a network's windows step over: training takes other steps then.
+fn note_small(name: &str, graph: &Graph) {
+    let ([_, height, width], stride) = (graph.input_shape(), graph.total_stride());
+    if height.min(width) < stride {
+        output::talk(&format!(
+            "{name}: {height}x{width} pixels are less than one step of its last layers, {stride}; \
+             `cygnet train` would turn its first steps of 2 into steps of 1, this command does not"
+        ));
     }
 }
 

@@ -1,12 +1,12 @@
 use std::path::Path;
 
 use anyhow::bail;
-use cygnet::Model;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::Spec;
+use cygnet::{Conversion, Model};
 use serde::Serialize;
 
 use crate::args::Show;
@@ -216,7 +216,9 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     let classes = args.classes.unwrap_or(network.row.classes);
     let spec = Spec { image: [channels, side, side], classes, ..network.spec() };
     let graph = (network.row.build)(&spec)?;
-    let preprocess = cygnet::preprocess(&network.preset(), spec.image);
+    super::note_small(&args.network, &graph);
+    let native = cygnet::preprocess(&network.preset(), [channels, network.side(), network.side()]);
+    let preprocess = if side == network.side() { native } else { native.resized(side, side)? };
     let mut line = line(network.id.clone(), &graph, preprocess, args)?;
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
@@ -234,11 +236,13 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     if args.in_channels.is_some() {
         bail!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
     }
-    let mut model = Model::convert(&args.network, None, args.classes)?;
+    let limits = args.graph_limits.limits();
+    let conversion = Conversion { classes: args.classes, limits, ..Conversion::default() };
+    let mut model = conversion.run(&args.network)?.model;
     if let Some(side) = args.image {
-        model.graph = model.graph.resized(side, side)?;
-        model.preprocess.size = [side, side];
+        model = model.with_image_size(side, side)?;
     }
+    super::note_small(&args.network, &model.graph);
     let row = cygnet::zoo::find(&model.id).map(|network| network.row);
     let mut line = line(model.id.clone(), &model.graph, model.preprocess.clone(), args)?;
     line.card = Some(Card::of(model));

@@ -39,6 +39,12 @@ pub(super) struct Layout {
 /// Offsets are multiples of a cache line.
 const ALIGNMENT: usize = 16;
 
+/// From more buffers on, offsets are found in one pass.
+const MANY: usize = 2048;
+
+/// Most numbers of all buffers together, needed at one time or not.
+const MOST_NUMBERS: u64 = 1 << 40;
+
 /// Rows of pixels this many numbers apart would share few sets of the first cache.
 const CACHE_STRIDE: usize = 256;
 
@@ -88,11 +94,13 @@ impl Buffer {
     }
 
     fn row(&self) -> usize {
-        (self.halo[0] + self.shape[2] + self.halo[1]) * self.pixel()
+        let pixels = self.halo[0].saturating_add(self.shape[2]).saturating_add(self.halo[1]);
+        pixels.saturating_mul(self.pixel())
     }
 
     fn len(&self) -> usize {
-        (self.shape[1] * self.row()).next_multiple_of(ALIGNMENT)
+        let len = self.shape[1].saturating_mul(self.row());
+        len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
     }
 }
 
@@ -157,9 +165,21 @@ impl Layout {
     }
 
     /// Gives every buffer its offset: one after the other at the lowest place that is free while it is needed. Of
-    /// several orders the one that needs the shortest arena counts. Returns the arena's length.
-    pub(super) fn place(&mut self) -> usize {
+    /// several orders the one that needs the shortest arena counts; many buffers are taken by their first write. Returns
+    /// the arena's length, none if no memory could hold all buffers.
+    pub(super) fn place(&mut self) -> Option<usize> {
         let buffers = &self.buffers;
+        let all = buffers.iter().try_fold(0usize, |all, buffer| all.checked_add(buffer.len()));
+        if all.is_none_or(|all| all as u64 > MOST_NUMBERS) {
+            return None;
+        }
+        if buffers.len() > MANY {
+            let offsets = self.offsets_by_birth();
+            let ends = buffers.iter().zip(&offsets).map(|(buffer, offset)| offset + buffer.len());
+            let arena = ends.max();
+            self.buffers.iter_mut().zip(offsets).for_each(|(buffer, offset)| buffer.offset = offset);
+            return arena;
+        }
         let live = live(buffers.iter().map(|buffer| (buffer.life(), buffer.len())));
         let least = live.iter().copied().max().unwrap_or(0);
         let crowd = |b: usize| live[buffers[b].life()].iter().copied().max().unwrap_or(0);
@@ -186,7 +206,31 @@ impl Layout {
             }
         }
         self.buffers.iter_mut().zip(best).for_each(|(buffer, offset)| buffer.offset = offset);
-        shortest
+        Some(shortest)
+    }
+
+    /// As [`Layout::offsets`] in order of the first write, where only buffers that are needed then can be in the way.
+    fn offsets_by_birth(&self) -> Vec<usize> {
+        let mut offsets = vec![0; self.buffers.len()];
+        let mut order: Vec<usize> = (0..self.buffers.len()).collect();
+        order.sort_by_key(|&b| self.buffers[b].life().start);
+        // Places of those that are needed now, and until when, by offset.
+        let mut alive: Vec<(Range<usize>, usize)> = Vec::new();
+        for b in order {
+            let (life, len) = (self.buffers[b].life(), self.buffers[b].len());
+            alive.retain(|(_, end)| *end > life.start);
+            let (mut offset, mut before) = (0, alive.len());
+            for (i, (taken, _)) in alive.iter().enumerate() {
+                if offset + len <= taken.start {
+                    before = i;
+                    break;
+                }
+                offset = offset.max(taken.end);
+            }
+            offsets[b] = offset;
+            alive.insert(before, (offset..offset + len, life.end));
+        }
+        offsets
     }
 
     fn offsets(&self, order: &[usize]) -> Vec<usize> {
@@ -219,9 +263,10 @@ impl Layout {
         self.buffers.iter().map(|buffer| PlanBuffer { bytes: bytes(buffer), calls: buffer.life() }).collect()
     }
 
-    /// Whether no two buffers that are needed at one time overlap.
+    /// Whether no two buffers that are needed at one time overlap; of many buffers the first ones.
     pub(super) fn is_free_of_overlaps(&self) -> bool {
-        let buffers = self.planned();
+        let mut buffers = self.planned();
+        buffers.truncate(MANY);
         let clash = |a: &PlanBuffer, b: &PlanBuffer| meet(&a.calls, &b.calls) && meet(&a.bytes, &b.bytes);
         buffers.iter().enumerate().all(|(i, a)| !buffers[i + 1..].iter().any(|b| clash(a, b)))
     }

@@ -5,10 +5,17 @@ use std::rc::Rc;
 use cygnet_graph::{Activation, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
 use cygnet_kernels::{self as kernels, Binary, Call, Map, Plain, Pooling, Store, Window};
 
-use super::PlanOptions;
 use super::layout::{self, Layout, Place, Value, pieces};
 use super::outline::{Outline, PlanStep, StepNode, dims};
 use super::rules::{self, Affine, Fused, Rule, fuse};
+use super::{MEMORY_LIMIT, PlanOptions};
+use crate::RunError;
+
+/// A graph that needs more calls is refused: its channels lie in too many pieces.
+const MOST_CALLS: usize = 1 << 17;
+
+/// Most numbers of rows between a convolution and the depthwise one that works on them as they come.
+const MOST_BETWEEN: usize = 1 << 22;
 
 /// Parameters by node.
 pub(super) type Params<'p> = [Vec<&'p [f32]>];
@@ -20,6 +27,8 @@ type Make<'a> = Box<dyn FnOnce(&Layout, &Params<'_>, &mut Store) -> Call + 'a>;
 pub(super) struct Lowered<'a> {
     pub(super) layout: Layout,
     pub(super) calls: Vec<Make<'a>>,
+    /// Bytes of packed weights, about.
+    pub(super) packed_bytes: u64,
     pub(super) image: Value,
     pub(super) output: Value,
     /// Those of the graph, if they are wanted.
@@ -37,6 +46,8 @@ pub(super) struct Lowering<'a> {
     pub(super) homes: Vec<Option<(NodeId, usize)>>,
     layout: Layout,
     calls: Vec<Make<'a>>,
+    /// Numbers of packed weights, about.
+    packed: u64,
     steps: Vec<PlanStep>,
     /// The step after which a node's value is there; none for the image and its views.
     producers: Vec<Option<usize>>,
@@ -47,7 +58,14 @@ pub(super) struct Lowering<'a> {
 }
 
 /// Lowers the nodes of `order`, the image first.
-pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]) -> Lowered<'a> {
+///
+/// # Errors
+/// [`RunError::Memory`] and [`RunError::Calls`].
+pub(super) fn lower<'a>(
+    graph: &'a Graph,
+    options: PlanOptions,
+    order: &[NodeId],
+) -> Result<Lowered<'a>, RunError> {
     let wanted = wanted(graph, options);
     let count = graph.nodes().len();
     let mut readers = vec![Vec::new(); count];
@@ -63,6 +81,7 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
         homes: vec![None; count],
         layout: Layout::default(),
         calls: Vec::new(),
+        packed: 0,
         steps: Vec::new(),
         producers: vec![None; count],
         image_views: Vec::new(),
@@ -75,13 +94,20 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
         }
     }
     let output = lowering.contiguous(graph.output());
-    let Lowering { mut layout, calls, mut steps, values, image_views, .. } = lowering;
+    let Lowering { mut layout, calls, packed, mut steps, values, image_views, .. } = lowering;
+    if calls.len() > MOST_CALLS {
+        return Err(RunError::Calls { graph: graph.name().into(), limit: MOST_CALLS });
+    }
     layout.keep(&output, calls.len());
     let [features @ .., _] = &wanted[..] else { unreachable!("the output is always wanted") };
     let features: Vec<Value> = features.iter().filter_map(|id| values[id.0].clone()).collect();
     features.iter().for_each(|value| layout.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
-    let arena_bytes = layout.place() * size_of::<f32>();
+    let memory = |bytes| RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT };
+    let arena_bytes = layout.place().ok_or_else(|| memory(u64::MAX))? * size_of::<f32>();
+    if arena_bytes as u64 > MEMORY_LIMIT {
+        return Err(memory(arena_bytes as u64));
+    }
     let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
     let outline = Outline {
         steps,
@@ -89,7 +115,9 @@ pub(super) fn lower<'a>(graph: &'a Graph, options: PlanOptions, order: &[NodeId]
         arena_bytes,
         lower_bound_bytes: lower_bound * size_of::<f32>(),
     };
-    Lowered { image: values[0].clone().unwrap_or_default(), layout, calls, output, features, outline }
+    let image = values[0].clone().unwrap_or_default();
+    let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
+    Ok(Lowered { image, layout, calls, packed_bytes, output, features, outline })
 }
 
 /// The nodes whose values the caller gets: features if they are asked for, and last the output.
@@ -161,6 +189,9 @@ impl<'a> Lowering<'a> {
         make: impl FnOnce(&Layout, &Params<'_>, &mut Store) -> Call + 'a,
     ) {
         let now = self.calls.len();
+        if now > MOST_CALLS {
+            return;
+        }
         for (value, pad) in reads {
             self.layout.read(value, now, *pad);
             self.traffic[0] += self.layout.bytes(value);
@@ -257,8 +288,7 @@ impl<'a> Lowering<'a> {
     fn affine(&mut self, id: NodeId, affine: Affine<'a>) {
         let outputs = self.graph.node(id).shape[0];
         self.channelwise(id, 2 * outputs, move |params, channels| {
-            let pick = |list: &Vec<f32>| channels.iter().map(|&c| list[c]).collect();
-            let [scale, shift] = affine.factors(outputs, params).each_ref().map(pick);
+            let [scale, shift] = affine.factors(params, channels);
             Plain::Affine { scale, shift, activation: kernels::Activation::None }
         });
     }
@@ -336,11 +366,30 @@ impl<'a> Lowering<'a> {
         let fused = fuse(self, StepNode { id, rule: None }, !is_depthwise);
         if is_depthwise {
             self.depthwise(window, columns, fused);
-        } else if let Some(head) = rules::pair_depthwise(self, &fused).filter(|_| conv.groups == 1) {
+        } else if let Some(head) =
+            rules::pair_depthwise(self, &fused).filter(|head| conv.groups == 1 && self.fits_between(*head))
+        {
             self.pair(window, columns, fused, head);
         } else {
             self.dense(window, columns, conv.groups, fused);
         }
+    }
+
+    /// Whether the rows that a depthwise convolution's window spans are few enough to be kept by each thread.
+    fn fits_between(&self, head: StepNode) -> bool {
+        let node = self.graph.node(head.id);
+        let Op::Conv(conv) = &node.op else { return false };
+        let (window, columns) = self.window(head.id, conv);
+        let rows = (window.kernel[0] - 1).saturating_mul(window.dilation[0]).saturating_add(1);
+        let width = self.graph.node(node.inputs[0]).shape[2].saturating_add(columns[0] + columns[1]);
+        rows.saturating_mul(width) <= MOST_BETWEEN / (4 * self.options.level.lanes())
+    }
+
+    /// Counts weights that are packed: `each` for every output, whole vectors of outputs.
+    fn pack(&mut self, groups: usize, outputs: usize, each: usize) {
+        let outputs = outputs.next_multiple_of(self.options.level.lanes());
+        let packed = [groups, outputs, each].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
+        self.packed = self.packed.saturating_add(packed);
     }
 
     /// A convolution and the depthwise one that reads it.
@@ -356,6 +405,8 @@ impl<'a> Lowering<'a> {
         let nodes = [&dense.nodes[..], &depthwise.nodes].concat();
         let weights = channels * (from.len() * window.kernel[0] * window.kernel[1] + 1)
             + channels * (second.kernel[0] * second.kernel[1] + 1);
+        self.pack(1, channels, from.len() * window.kernel[0] * window.kernel[1]);
+        self.pack(1, channels, second.kernel[0] * second.kernel[1]);
         let (source, to) = (from.clone(), output.clone());
         self.call(&[(&source, pad)], &output, move |layout, params, store| {
             // The map between lies nowhere yet; its rows do not follow each other.
@@ -367,7 +418,7 @@ impl<'a> Lowering<'a> {
                 ..Map::dense(0, [channels, height, width])
             };
             let all: Vec<usize> = (0..channels).collect();
-            let [scale, bias] = dense.factors(params, channels, &all);
+            let [scale, bias] = dense.factors(params, &all);
             let weight = dense.weight(params);
             let data = kernels::ConvWeights { weight, scale: &scale, bias: &bias, inputs: from.len() };
             let parts = parts(layout, &from);
@@ -402,6 +453,8 @@ impl<'a> Lowering<'a> {
             && pieces(&input).len() == 1
             && groups == 1
             && kernels::Winograd::pays(&window, inputs, outputs, [height, width]);
+        let times = if is_winograd { 4 } else { 1 };
+        self.pack(groups, outputs, times * inputs * window.kernel[0] * window.kernel[1]);
         let fused = Rc::new(fused);
         for group in 0..groups {
             let from = input[group * inputs..][..inputs].to_vec();
@@ -417,7 +470,7 @@ impl<'a> Lowering<'a> {
                 let weight = fused.weight(params);
                 let each = weight.len() / all;
                 let weight = &weight[range.start * each..range.end * each];
-                let [scale, bias] = fused.factors(params, all, &range.collect::<Vec<_>>());
+                let [scale, bias] = fused.factors(params, &range.collect::<Vec<_>>());
                 let data = kernels::ConvWeights { weight, scale: &scale, bias: &bias, inputs: from.len() };
                 let term = term.map(|value| layout.map(&value));
                 let (out, activation) = (layout.map(&out), fused.activation);
@@ -442,6 +495,7 @@ impl<'a> Lowering<'a> {
         let mut value = output.clone();
         let mut next = 0;
         let fused = Rc::new(fused);
+        self.pack(1, input.len(), window.kernel[0] * window.kernel[1]);
         for channels in pieces(&input) {
             let from: Value = channels.iter().map(|&c| input[c]).collect();
             let to = output[next..next + channels.len()].to_vec();

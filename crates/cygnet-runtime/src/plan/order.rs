@@ -12,13 +12,16 @@ use cygnet_graph::{Graph, NodeId, Op};
 /// Graphs with more nodes are run in their own order.
 const LARGEST: usize = 4096;
 
+/// Nodes and inputs that may be looked at for the order that [`by_memory`] finds.
+const MOST_LOOKS: usize = 1 << 18;
+
 /// Orders of execution, each different: the graph's own, then others. Nodes that nothing `wanted` needs are left out.
 pub(super) fn candidates(graph: &Graph, wanted: &[NodeId]) -> Vec<Vec<NodeId>> {
     let own = needed(graph, wanted);
     let mut orders = vec![own];
     if graph.nodes().len() <= LARGEST {
         let others = [false, true].map(|reversed| depth_first(graph, wanted, reversed));
-        for order in [by_memory(graph, wanted, &orders[0])].into_iter().chain(others) {
+        for order in by_memory(graph, wanted, &orders[0]).into_iter().chain(others) {
             if !orders.contains(&order) {
                 orders.push(order);
             }
@@ -44,12 +47,15 @@ fn depth_first(graph: &Graph, wanted: &[NodeId], reversed: bool) -> Vec<NodeId> 
     let mut order = vec![NodeId(0)];
     let mut is_done = vec![false; graph.nodes().len()];
     is_done[0] = true;
-    let mut stack = wanted.to_vec();
-    while let Some(&id) = stack.last() {
-        let inputs = &graph.node(id).inputs;
-        let mut waiting = inputs.iter().filter(|input| !is_done[input.0]);
-        if let Some(&input) = if reversed { waiting.next_back() } else { waiting.next() } {
-            stack.push(input);
+    // Each with the number of inputs that are known to be done.
+    let mut stack: Vec<(NodeId, usize)> = wanted.iter().map(|&id| (id, 0)).collect();
+    while let Some((id, next)) = stack.last_mut() {
+        let (id, inputs) = (*id, &graph.node(*id).inputs);
+        let nth = |n: usize| inputs[if reversed { inputs.len() - 1 - n } else { n }];
+        *next += (*next..inputs.len()).take_while(|&n| is_done[nth(n).0]).count();
+        if *next < inputs.len() {
+            let input = nth(*next);
+            stack.push((input, 0));
             continue;
         }
         stack.pop();
@@ -68,6 +74,8 @@ struct Chain {
     peak: i64,
     /// What it has added at its end.
     change: i64,
+    /// Its nodes and the values they read.
+    reads: usize,
 }
 
 struct Greedy<'a> {
@@ -79,8 +87,8 @@ struct Greedy<'a> {
 }
 
 /// Chains that give memory back first, the one with the lowest peak first; then the others, the one that falls most
-/// below its peak first.
-fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Vec<NodeId> {
+/// below its peak first. None if that takes more than [`MOST_LOOKS`].
+fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Option<Vec<NodeId>> {
     let count = graph.nodes().len();
     let mut readers = vec![Vec::new(); count];
     for &id in own {
@@ -90,8 +98,13 @@ fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Vec<NodeId> {
     let mut greedy = Greedy { graph, readers, is_done: vec![false; count], waiting };
     let mut order = Vec::with_capacity(own.len());
     let mut ready = vec![NodeId(0)];
+    let mut looks = 0;
     while !ready.is_empty() {
         let chains: Vec<Chain> = ready.iter().map(|&start| greedy.chain(start)).collect();
+        looks += chains.iter().map(|chain| chain.reads).sum::<usize>();
+        if looks > MOST_LOOKS {
+            return None;
+        }
         let rank = |chain: &Chain| match chain.change {
             ..=0 => (0, chain.peak),
             change => (1, change - chain.peak),
@@ -112,7 +125,7 @@ fn by_memory(graph: &Graph, wanted: &[NodeId], own: &[NodeId]) -> Vec<NodeId> {
         }
         order.extend(chain.nodes);
     }
-    order
+    Some(order)
 }
 
 impl Greedy<'_> {
@@ -121,11 +134,12 @@ impl Greedy<'_> {
     }
 
     fn chain(&self, start: NodeId) -> Chain {
-        let mut chain = Chain { nodes: Vec::new(), peak: 0, change: 0 };
+        let mut chain = Chain { nodes: Vec::new(), peak: 0, change: 0, reads: 0 };
         let mut reads: HashMap<NodeId, usize> = HashMap::new();
         let mut next = Some(start);
         while let Some(id) = next {
             let node = self.graph.node(id);
+            chain.reads += 1 + node.inputs.len();
             let mut inputs = node.inputs.clone();
             inputs.sort_unstable();
             let freed: i64 = inputs

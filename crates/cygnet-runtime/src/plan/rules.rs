@@ -149,21 +149,24 @@ pub(super) enum Affine<'a> {
 }
 
 impl Affine<'_> {
-    pub(super) fn factors(&self, channels: usize, params: &Params<'_>) -> [Vec<f32>; 2] {
-        let spread = |list: &[f32]| if list.len() == 1 { vec![list[0]; channels] } else { list.to_vec() };
+    /// Those of some channels.
+    pub(super) fn factors(&self, params: &Params<'_>, channels: &[usize]) -> [Vec<f32>; 2] {
+        let pick =
+            |list: &[f32]| channels.iter().map(|&c| list[if list.len() == 1 { 0 } else { c }]).collect();
         match *self {
-            Affine::BatchNorm(id, norm) => batch_norm(&params[id.0], norm),
-            Affine::Constant { scale, shift } => [scale, shift].map(spread),
+            Affine::BatchNorm(id, norm) => batch_norm(&params[id.0], norm, channels),
+            Affine::Constant { scale, shift } => [scale, shift].map(pick),
         }
     }
 }
 
-/// Batch norm with running statistics as a factor and a term a channel.
-fn batch_norm(params: &[&[f32]], norm: &BatchNorm) -> [Vec<f32>; 2] {
+/// Batch norm with running statistics as a factor and a term for each of some channels.
+fn batch_norm(params: &[&[f32]], norm: &BatchNorm, channels: &[usize]) -> [Vec<f32>; 2] {
     let (weight, rest) = if norm.scale { (params[0], &params[1..]) } else { (&[][..], params) };
     let [bias, mean, var] = [rest[0], rest[1], rest[2]];
-    let (scale, shift) = (0..bias.len())
-        .map(|c| {
+    let (scale, shift) = channels
+        .iter()
+        .map(|&c| {
             let deviation = (f64::from(var[c]) + norm.eps).sqrt();
             let scale = weight.get(c).map_or(1.0, |&w| f64::from(w)) / deviation;
             (scale as f32, (f64::from(bias[c]) - f64::from(mean[c]) * scale) as f32)
@@ -236,16 +239,16 @@ impl<'a> Fused<'a> {
         params[self.first().0][0]
     }
 
-    /// What the weights of some output channels of `outputs` are multiplied by, and their biases.
-    pub(super) fn factors(&self, params: &Params<'_>, outputs: usize, channels: &[usize]) -> [Vec<f32>; 2] {
+    /// What the weights of some output channels are multiplied by, and their biases.
+    pub(super) fn factors(&self, params: &Params<'_>, channels: &[usize]) -> [Vec<f32>; 2] {
         let own = params[self.first().0].get(1);
         let mut scale = vec![1.0; channels.len()];
         let mut bias: Vec<f32> = channels.iter().map(|&c| own.map_or(0.0, |bias| bias[c])).collect();
         for fold in &self.folds {
-            let [by, shift] = fold.factors(outputs, params);
-            for (i, &c) in channels.iter().enumerate() {
-                scale[i] *= by[c];
-                bias[i] = bias[i] * by[c] + shift[c];
+            let [by, shift] = fold.factors(params, channels);
+            for i in 0..channels.len() {
+                scale[i] *= by[i];
+                bias[i] = bias[i] * by[i] + shift[i];
             }
         }
         [scale, bias]
@@ -258,7 +261,7 @@ impl<'a> Fused<'a> {
         outputs: usize,
         channels: &[usize],
     ) -> (Vec<f32>, Vec<f32>) {
-        let [scale, bias] = self.factors(params, outputs, channels);
+        let [scale, bias] = self.factors(params, channels);
         let weight = self.weight(params);
         let each = weight.len() / outputs;
         let of = |(&c, by): (&usize, f32)| weight[c * each..][..each].iter().map(move |weight| weight * by);

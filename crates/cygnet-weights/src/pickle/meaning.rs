@@ -122,7 +122,7 @@ impl Global {
             | (
                 "builtins" | "__builtin__",
                 "set" | "frozenset" | "list" | "dict" | "tuple" | "int" | "float" | "str" | "bool" | "bytes"
-                | "bytearray" | "complex" | "object" | "slice" | "range",
+                | "bytearray" | "long" | "unicode" | "complex" | "object" | "slice" | "range",
             )
             | ("copyreg" | "copy_reg", "_reconstructor")
             | ("datetime", "date" | "datetime" | "time" | "timedelta" | "timezone")
@@ -173,6 +173,9 @@ impl Machine<'_> {
                 self.pickle.module.get_or_insert_with(full);
                 self.foreign(full())?
             }
+            None if matches!((module, name), ("builtins" | "__builtin__", "getattr")) => {
+                self.foreign(full())?
+            }
             None if module == "torch._utils" && name.starts_with("_rebuild") => self.foreign(full())?,
             None if RUN_CODE.into_iter().any(within)
                 || (["torch", "numpy"].into_iter().any(within)
@@ -202,6 +205,14 @@ impl Machine<'_> {
         }
     }
 
+    /// Whether the call of a function names a member of an enumeration, as `getattr(Colour, "RED")` does.
+    fn is_member(&self, function: &str, arguments: &[Id]) -> bool {
+        let &[class, name] = arguments else { return false };
+        function.ends_with(".getattr")
+            && matches!(self.pickle.nodes[class], Node::Global(Global::Foreign(class)) if is_class(&self.foreign[class]))
+            && self.pickle.text(name).is_some_and(|name| !name.starts_with('_'))
+    }
+
     /// Gives a call of `function` the meaning it has for data.
     pub(super) fn call(&mut self, function: Id, arguments: Id) -> Result<(), WeightsError> {
         let Node::Global(function) = self.pickle.nodes[function] else {
@@ -218,7 +229,7 @@ impl Machine<'_> {
                     return self
                         .fail("a sparse, quantised or otherwise unusual tensor, which cygnet does not read");
                 }
-                if !is_class(name) {
+                if !is_class(name) && !self.is_member(name, arguments) {
                     return Err(WeightsError::RefusedGlobal { global: name.clone() });
                 }
                 Some(Node::Object(Vec::new()))

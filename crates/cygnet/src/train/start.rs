@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cygnet_graph::{Graph, Op};
-use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
+use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
-use crate::model::Heads;
+use crate::convert::Heads;
 use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
@@ -68,9 +68,8 @@ pub(crate) fn fitting_recipe_of(
     if *start != Start::Scratch {
         return Fitting { recipe: "finetune", settings: Vec::new() };
     }
-    let decoded = |splits: &Splits| {
-        splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok())
-    };
+    let decoded =
+        |splits: &Splits| splits.train.samples.iter().find_map(|sample| sample.decode(splits.limits).ok());
     let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
     let small = side.filter(|&side| side <= SMALL);
     let mut settings = Vec::new();
@@ -252,7 +251,7 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
     crate::optimised::advise();
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
-    let graph = Graph::from_json(&record.graph)?;
+    let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;
     Ok(Trainee {
         id: record.network.clone(),
         weights: state.weights(path, &graph)?,

@@ -8,15 +8,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use cygnet::Model;
 use cygnet::bench::{BenchOptions, quantile, sample};
 use cygnet::runtime::{Plan, Session};
-use cygnet::weights::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Bench, BenchWeights};
+use crate::commands::load;
 use crate::output::{self, Column};
-use crate::progress::Download;
 
 /// What the new process says.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -87,7 +85,7 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
     if args.weights == Some(BenchWeights::Random) {
         bail!("--cold loads weights from a file; leave out --weights random");
     }
-    let id = Model::load_with(name, &Cache::from_env()?, &mut Download::default())?.id;
+    let id = load(name, args.graph_limits)?.id;
     let mut firsts: Vec<First> = Vec::new();
     let runs = sample(options.duration, || first(args, name).map(|first| firsts.push(first)))?.len();
     let firsts = firsts.split_off(firsts.len() - runs);
@@ -127,6 +125,9 @@ fn first(args: &Bench, name: &str) -> anyhow::Result<First> {
     if let Some(level) = args.isa {
         command.args(["--isa", level.name()]);
     }
+    if let Some(macs) = args.graph_limits.max_macs {
+        command.args(["--max-macs", &macs.to_string()]);
+    }
     if args.strict {
         command.arg("--strict");
     }
@@ -152,7 +153,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
         start = now;
         ms
     };
-    let model = Model::load_with(&args.models[0], &Cache::from_env()?, &mut Download::default())?;
+    let model = load(&args.models[0], args.graph_limits)?;
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
     let image = vec![0.5; graph.input_shape().iter().product()];

@@ -17,7 +17,7 @@ use cygnet::weights::ModelFile;
 
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
-use crate::args::threads;
+use crate::args::{PictureLimits, threads};
 use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
 use crate::progress::Download;
 
@@ -86,6 +86,8 @@ pub(crate) struct Train {
     /// Print one JSON object an epoch, and one at the end
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    picture_limits: PictureLimits,
 }
 
 /// The command line of this process, as it can be typed again.
@@ -124,6 +126,7 @@ impl Train {
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
+        training = training.limits(self.picture_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
         training = with(training, self.cache, Training::photo_bytes);
         with(training, files.map(|files| &files.model), Training::out)

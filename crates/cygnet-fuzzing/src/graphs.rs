@@ -1,0 +1,24 @@
+//! The JSON form of graphs, and what can be read off a graph without weights.
+
+use cygnet_graph::Graph;
+
+/// A graph of the JSON form; whatever is read is written and read again, and looked at from all sides.
+pub(crate) fn graph_json(bytes: &[u8]) -> bool {
+    let Ok(json) = serde_json::from_slice(bytes) else { return false };
+    let Ok(graph) = Graph::from_json(&json) else { return false };
+    assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);
+    let side = graph.input_shape()[1];
+    let _ = (graph.cost(), graph.peak_activation_bytes(), graph.to_string(), graph.classifiers());
+    let others = [
+        graph.resized(side, side).map(|same| assert_eq!(same.nodes(), graph.nodes())),
+        graph.for_small_images(side.div_ceil(3), 2).map(drop),
+        graph.with_classes(5).map(|graph| assert_eq!(graph.classes(), 5)),
+        graph.with_dropout(0.5).map(drop),
+        graph.without_softmax().map(|graph| assert!(!graph.gives_probabilities())),
+        graph.body_and_head().map(|(body, head)| assert!(body.nodes().len() + head.nodes().len() > 2)),
+    ];
+    assert!(graph.without_auxiliary().auxiliary().is_empty());
+    #[cfg(feature = "networks")]
+    let _ = cygnet_runtime::Plan::outline_of(&graph, cygnet_runtime::Level::Scalar);
+    others.len() == 6
+}

@@ -1,0 +1,113 @@
+//! Whole models, training's files, and networks made of bytes.
+
+mod made;
+
+use std::fs;
+
+use cygnet::Model;
+use cygnet::train::{Recipe, State};
+use cygnet::verify::{Executor, verify};
+use cygnet_runtime::{Level, Plan, PlanOptions, Reference, Session};
+
+use crate::files::in_folder;
+
+/// A graph takes part if it computes no more than this.
+const MACS: u64 = 30_000_000;
+
+/// A model file: opened, written, opened again, and run if it is small.
+pub(crate) fn model_file(bytes: &[u8]) -> bool {
+    in_folder(|folder| {
+        let [path, again] = ["some.safetensors", "again.safetensors"].map(|name| folder.join(name));
+        fs::write(&path, bytes).unwrap();
+        let Ok(model) = Model::open(&path) else { return false };
+        model.write(&again).unwrap();
+        assert_eq!(Model::open(&again).unwrap().graph, model.graph);
+        if model.graph.cost().macs < MACS && model.graph.peak_activation_bytes() < 64 << 20 {
+            let count = model.graph.input_shape().iter().product();
+            let mut session = Session::new(model.plan_with(Level::best().into()).unwrap());
+            let mut output = vec![0.0; session.outputs()];
+            session.run(&vec![0.5; count], &mut output).unwrap();
+        }
+        true
+    })
+}
+
+/// A recipe in TOML; what follows a line of dashes are settings of the command line, one a line.
+pub(crate) fn recipe(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let (toml, settings) = text.split_once("\n---\n").unwrap_or((text, ""));
+    let settings: Vec<String> = settings.lines().map(String::from).collect();
+    in_folder(|folder| {
+        let path = folder.join("some.toml");
+        fs::write(&path, toml).unwrap();
+        let Ok(recipe) = Recipe::compose(path.to_str().unwrap(), &settings) else { return false };
+        fs::write(&path, recipe.to_toml()).unwrap();
+        assert_eq!(Recipe::compose(path.to_str().unwrap(), &[]).unwrap().to_toml(), recipe.to_toml());
+        true
+    })
+}
+
+/// The state of a run.
+pub(crate) fn state(bytes: &[u8]) -> bool {
+    in_folder(|folder| {
+        let path = folder.join("some.state");
+        fs::write(&path, bytes).unwrap();
+        let Ok(state) = State::read(&path) else { return false };
+        let _ = state.recipe();
+        cygnet::train::trainee_of(&state, &path).is_ok()
+    })
+}
+
+/// A golden file; none that mutation finds is complete, so nothing is run.
+pub(crate) fn golden(bytes: &[u8]) -> bool {
+    in_folder(|folder| {
+        let path = folder.join("some.json");
+        fs::write(&path, bytes).unwrap();
+        verify(&path, Executor::Reference).error.is_none()
+    })
+}
+
+/// A network made of bytes gives what the definition says, with every instruction set, any number of threads and in
+/// batches.
+pub(crate) fn network(bytes: &[u8]) -> bool {
+    let made::Made { graph, weights, image } = made::made(bytes);
+    if graph.cost().macs > MACS {
+        return false;
+    }
+    assert_eq!(cygnet_graph::Graph::from_json(&graph.to_json()).unwrap(), graph);
+    let mut peak = 1.0f64;
+    let exact: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+    let exact = Reference::<f64>::new(graph.clone(), &weights).unwrap().run_with(&exact, |_, value| {
+        peak =
+            value.iter().fold(peak, |peak, x| peak.max(if x.is_finite() { x.abs() } else { f64::INFINITY }));
+    });
+    let exact = exact.unwrap();
+    let rounded = Reference::<f32>::new(graph.clone(), &weights).unwrap().run(&image).unwrap();
+    let off = exact.iter().zip(&rounded).map(|(x, y)| (x - f64::from(*y)).abs()).fold(0.0, f64::max);
+    let allowed = 1e-4 * peak + 100.0 * off;
+    for &level in Level::ALL.iter().filter(|level| level.is_supported()) {
+        for strict in [true, false] {
+            let options = PlanOptions { level, strict, features: strict };
+            let plan = std::sync::Arc::new(Plan::new(graph.clone(), &weights, options).unwrap());
+            let mut session = Session::new(std::sync::Arc::clone(&plan));
+            let mut output = vec![f32::NAN; session.outputs()];
+            session.run(&image, &mut output).unwrap();
+            if peak < 1e15 && off.is_finite() {
+                for (i, (wanted, got)) in exact.iter().zip(&output).enumerate() {
+                    let difference = (wanted - f64::from(*got)).abs();
+                    assert!(
+                        difference <= allowed,
+                        "{level:?} strict {strict}: number {i} is {got}, not {wanted} (within {allowed})\n{graph}\n{}",
+                        plan.outline()
+                    );
+                }
+            }
+            let mut team = Session::with_threads(plan, 2).unwrap();
+            let (mut again, twice) = (vec![f32::NAN; 2 * output.len()], [&image[..], &image[..]].concat());
+            team.run_batch(&twice, &mut again).unwrap();
+            let same = |part: &[f32]| part.iter().zip(&output).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(again.chunks_exact(output.len()).all(same), "{level:?} strict {strict}\n{graph}");
+        }
+    }
+    true
+}

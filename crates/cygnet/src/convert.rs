@@ -1,0 +1,406 @@
+//! Makes a model of a checkpoint: finds its network, the place of the weights in it, and the names of its classes.
+
+use std::path::{Path, PathBuf};
+
+use cygnet_graph::{BuildError, Graph, Limits};
+use cygnet_image::Preprocess;
+use cygnet_weights::{
+    Accuracy, Checkpoint, FileWeights, Format, Head, Located, Mismatch, ModelRecord, Naming, Tensors, fit,
+    is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
+};
+use cygnet_zoo::{KeyMap, Network, imagenet, registry};
+
+use crate::model::{check_prepared, exact, network, preprocess};
+use crate::{Error, Model};
+
+/// What weights were measured on when the zoo's table says nothing else.
+const IMAGENET: &str = "ImageNet-1k validation";
+
+/// What becomes of the auxiliary heads in a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Heads {
+    /// They are left out.
+    #[default]
+    Drop,
+    /// They stay if the checkpoint has all their tensors.
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "only training wants them"))]
+    KeepIfThere,
+}
+
+/// How a checkpoint of any readable format becomes a model.
+///
+/// ```no_run
+/// use cygnet::Conversion;
+///
+/// let conversion = Conversion { weights_key: Some("model_ema".into()), ..Conversion::default() };
+/// let converted = conversion.run("checkpoint.pth")?;
+/// converted.notes.iter().for_each(|note| eprintln!("{note}"));
+/// converted.model.write("model.safetensors")?;
+/// # Ok::<(), cygnet::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Conversion {
+    /// The network, perhaps with the tag of published weights whose preprocessing then applies; without it the network
+    /// is recognised, as a published file by its hash or else by its tensors.
+    pub network: Option<String>,
+    /// Number of classes, if not the checkpoint's: the classifier is then initialised again.
+    pub classes: Option<usize>,
+    /// Where in the checkpoint the weights are: see [`cygnet_weights::open_key`].
+    pub weights_key: Option<String>,
+    /// A file with the names of the classes, if not those in the checkpoint: see
+    /// [`cygnet_weights::read_class_names`].
+    pub labels: Option<PathBuf>,
+    /// What the graph in a Cygnet model file may ask for.
+    pub limits: Limits,
+}
+
+/// A model made of a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The model.
+    pub model: Model,
+    /// What was decided that the checkpoint leaves open, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Conversion {
+    /// Makes a model of the checkpoint at `path`. A Cygnet model file keeps its own record.
+    ///
+    /// # Errors
+    /// If the file cannot be read, fits no network or several, or not the one that was named, or if there are not as
+    /// many names as classes.
+    pub fn run(&self, path: impl AsRef<Path>) -> Result<Converted, Error> {
+        self.run_with(path.as_ref(), Heads::Drop)
+    }
+
+    /// As [`Conversion::run`], perhaps with auxiliary heads.
+    pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
+        let named = self.network.as_deref().map(network).transpose()?;
+        let checkpoint = match &self.weights_key {
+            Some(key) => cygnet_weights::open_key(path, key)?,
+            None => cygnet_weights::open(path)?,
+        };
+        let mut converted = if is_model_file(&checkpoint.metadata) {
+            let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
+            if let Some(named) = named.filter(|named| named.id != model.id) {
+                let reason = format!("is a model of {}, not of {}; leave out --network", model.id, named.id);
+                return Err(Error::Record { path: path.into(), reason });
+            }
+            Converted { model, notes: Vec::new() }
+        } else {
+            self.from_bare(path, &checkpoint, named, heads)?
+        };
+        if let Some(labels) = &self.labels {
+            let names = read_class_names(labels)?;
+            let classes = converted.model.graph.classes();
+            if names.len() != classes {
+                let reason = format!("{} names for {classes} classes", names.len());
+                return Err(Error::Record { path: labels.clone(), reason });
+            }
+            converted.model.labels = names;
+        }
+        Ok(converted)
+    }
+
+    fn from_bare(
+        &self,
+        path: &Path,
+        checkpoint: &Checkpoint,
+        named: Option<Network>,
+        heads: Heads,
+    ) -> Result<Converted, Error> {
+        let published = published_as(path)
+            .filter(|published| named.as_ref().is_none_or(|named| named.id == published.id));
+        let proven = published.as_ref().and_then(|published| published.checkpoint);
+        let mut told_by_name = None;
+        let network = match named {
+            Some(named) => Network { checkpoint: named.checkpoint.or(proven), ..named },
+            None => {
+                let (network, others) = published
+                    .map_or_else(|| recognise(path, checkpoint), |network| Ok((network, Vec::new())))?;
+                if !others.is_empty() {
+                    told_by_name = Some(format!(
+                        "it is taken for {}, whose names these are, not for {} with the same shapes: --network chooses",
+                        network.id,
+                        others.join(", ")
+                    ));
+                }
+                network
+            }
+        };
+        let mut converted = from_checkpoint(path, checkpoint, &network, proven, self.classes, heads)?;
+        converted.notes.extend(told_by_name);
+        let taken = checkpoint.taken_key.as_deref().unwrap_or_default();
+        if !checkpoint.other_keys.is_empty() {
+            let others = checkpoint.other_keys.join(", ");
+            converted.notes.insert(
+                0,
+                format!(
+                    "the weights are those under {taken}; there are also {others}: --weights-key chooses"
+                ),
+            );
+        }
+        if self.labels.is_none()
+            && let Some(names) = &checkpoint.class_names
+        {
+            let classes = converted.model.graph.classes();
+            if names.len() == classes {
+                converted.model.labels.clone_from(names);
+                converted.notes.push(format!("the labels are the {classes} class names of the checkpoint"));
+            } else {
+                let count = names.len();
+                converted.notes.push(format!(
+                    "the checkpoint has {count} class names for {classes} classes; they are left out"
+                ));
+            }
+        }
+        Ok(converted)
+    }
+}
+
+fn from_file(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    classes: Option<usize>,
+    limits: &Limits,
+) -> Result<Model, Error> {
+    let wrong = |reason: String| Error::Record { path: path.into(), reason };
+    let record =
+        ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
+    let unfit = |error: BuildError| Error::from(error).in_file(path);
+    let graph = Graph::from_json_within(&record.graph, limits).map_err(unfit)?;
+    let preprocess: Preprocess = serde_json::from_value(record.preprocess)
+        .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
+    preprocess.check().map_err(|error| Error::from(error).in_file(path))?;
+    check_prepared(&preprocess, &graph).map_err(wrong)?;
+    let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
+        return Err(wrong(format!(
+            "its output is {:?}, not one number a class",
+            graph.node(graph.output()).shape
+        )));
+    };
+    if !record.labels.is_empty() && record.labels.len() != outputs {
+        return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
+    }
+    let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
+    let (graph, head) = match classes.filter(|_| renewed) {
+        Some(classes) => {
+            let renewed = graph.with_classes(classes).map_err(unfit)?;
+            renewed.check(limits).map_err(unfit)?;
+            (renewed, Head::Renew { seed: 0 })
+        }
+        None => (graph, Head::Keep),
+    };
+    let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), head)
+        .map_err(|source| Error::Mismatch { path: path.into(), source })?;
+    Ok(Model {
+        id: record.network,
+        graph,
+        weights,
+        preprocess,
+        labels: if renewed { Vec::new() } else { record.labels },
+        licence: record.licence,
+        source: record.source,
+        accuracy: record.accuracy.filter(|_| !renewed),
+        recipe: record.recipe,
+        training: record.training,
+        written_by: Some(record.written_by),
+    })
+}
+
+/// The network that published this very file, by its hash, and as which checkpoint.
+fn published_as(path: &Path) -> Option<Network> {
+    let found = sha256_of(path).ok()?;
+    let is_it = |checkpoint: &&registry::Checkpoint| {
+        !checkpoint.sha256.is_empty() && found.starts_with(&checkpoint.sha256.to_lowercase())
+    };
+    cygnet_zoo::networks().find_map(|network| {
+        let checkpoint = network.checkpoints().iter().find(is_it)?;
+        Some(Network { checkpoint: Some(checkpoint), ..network })
+    })
+}
+
+/// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
+fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
+    let naming = |map: &'static KeyMap| Naming {
+        key: Box::new(move |name| map.key(name)),
+        channels_last: map.channels_last,
+        prefix: String::new(),
+    };
+    let sources = network.key_maps().into_iter().map(|map| (Some(map), naming(map)));
+    std::iter::once((None, Naming::own()))
+        .chain(sources)
+        .chain([(None, naming_by_execution(graph))])
+        .collect()
+}
+
+/// The network of the tensors of a file in the format of Deep Compression.
+const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
+
+/// The one network whose tensors these are, and those of the same names and shapes that it was told from: a network
+/// whose sources all use other names is not meant by its own. Of equal graphs the first of the zoo counts.
+fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network, Vec<String>), Error> {
+    if checkpoint.format == Format::DeepCompression {
+        return Ok((network(DEEP_COMPRESSION)?, Vec::new()));
+    }
+    let tensors = &checkpoint.tensors;
+    let mut found: Vec<(bool, Network, Graph)> = Vec::new();
+    for network in cygnet_zoo::networks() {
+        let Ok(plain) = network.build() else { continue };
+        let fits = |naming: Naming| {
+            let naming = locate(&plain, tensors, naming).naming;
+            let graph = graph_for(&plain, tensors, &naming, None);
+            naming.covers(&plain, tensors)
+                && graph.is_ok_and(|graph| fit(&graph, tensors, &naming, Head::Keep).is_ok())
+        };
+        let mut namings = namings(&network, &plain).into_iter();
+        if namings.next().is_some_and(|(_, own)| fits(own)) {
+            found.push((uses_own_names(&network), network, plain));
+        } else if namings.any(|(_, naming)| fits(naming)) {
+            found.push((true, network, plain));
+        }
+    }
+    let is_told = found.iter().any(|(used, ..)| *used);
+    let mut distinct: Vec<(Network, Graph)> = Vec::new();
+    let mut others = Vec::new();
+    for (used, network, graph) in found {
+        if is_told && !used {
+            others.push(network.id);
+        } else if !distinct.iter().any(|(_, other)| is_same(other, &graph)) {
+            distinct.push((network, graph));
+        }
+    }
+    match distinct.len() {
+        0 => Err(Error::Unrecognised { path: path.into() }),
+        1 => Ok((distinct.remove(0).0, others)),
+        _ => Err(Error::Ambiguous {
+            path: path.into(),
+            ids: distinct.into_iter().map(|(network, _)| network.id).collect(),
+        }),
+    }
+}
+
+/// Whether some source names the tensors of a network as Cygnet does, at any width, or no source is known.
+fn uses_own_names(network: &Network) -> bool {
+    let variants = network.row.variants.iter();
+    let mut keys = variants.flat_map(|variant| {
+        let names = variant.names.iter().map(|name| name.keys);
+        names.chain(variant.checkpoints.iter().map(|checkpoint| checkpoint.keys))
+    });
+    keys.clone().next().is_none() || keys.any(|keys| keys.is_none())
+}
+
+/// Whether two graphs compute the same, by whatever names.
+fn is_same(a: &Graph, b: &Graph) -> bool {
+    let nodes = |graph: &Graph| {
+        graph.nodes().iter().map(|node| (node.op.clone(), node.inputs.clone())).collect::<Vec<_>>()
+    };
+    a.input_shape() == b.input_shape() && a.output() == b.output() && nodes(a) == nodes(b)
+}
+
+/// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
+fn graph_for(
+    published: &Graph,
+    tensors: &Tensors,
+    naming: &Naming,
+    classes: Option<usize>,
+) -> Result<Graph, Error> {
+    let usual = published.classes();
+    let stored = || {
+        let weight = published.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
+        let stored = tensors.get(&(naming.key)(&weight.name))?.shape();
+        let stored = *(if naming.channels_last { stored.last() } else { stored.first() })?;
+        // One more than the published number is a background class, which loading drops.
+        (stored > 0 && weight.shape[0] == usual && stored != usual + 1).then_some(stored)
+    };
+    match classes.or_else(stored) {
+        Some(classes) if classes != usual => Ok(published.with_classes(classes)?),
+        _ => Ok(published.clone()),
+    }
+}
+
+/// The model of a network whose tensors are in a bare checkpoint.
+pub(crate) fn from_checkpoint(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    network: &Network,
+    published: Option<&'static registry::Checkpoint>,
+    classes: Option<usize>,
+    heads: Heads,
+) -> Result<Converted, Error> {
+    let side = network.side();
+    let head = if classes.is_some() { Head::Renew { seed: 0 } } else { Head::Keep };
+    let tensors = &checkpoint.tensors;
+    let plain = network.build()?;
+    let whole = match heads {
+        Heads::Drop => None,
+        Heads::KeepIfThere => Some(network.build_with_heads()?),
+    };
+    let mut best: Option<Mismatch> = None;
+    for (map, naming) in namings(network, &plain) {
+        let built = whole.as_ref().filter(|whole| naming.covers(whole, tensors)).unwrap_or(&plain);
+        let located = locate(built, tensors, naming);
+        let graph = graph_for(built, tensors, &located.naming, classes)?;
+        match fit(&graph, tensors, &located.naming, head) {
+            Ok(weights) => {
+                let graph = graph.resized(side, side)?;
+                let notes = notes(checkpoint, &located);
+                // Names that tell the source tell how it prepares photos.
+                let source =
+                    map.and_then(|map| network.checkpoints().iter().find(|file| file.keys == Some(map)));
+                let network = &Network { checkpoint: network.checkpoint.or(source), ..network.clone() };
+                return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
+            }
+            Err(mismatch) => {
+                if best.as_ref().is_none_or(|best| mismatch.count() < best.count()) {
+                    best = Some(mismatch);
+                }
+            }
+        }
+    }
+    let source = best.expect("every network has a naming");
+    Err(Error::Mismatch { path: path.into(), source })
+}
+
+/// What a user should know about where the weights were found.
+fn notes(checkpoint: &Checkpoint, located: &Located) -> Vec<String> {
+    let mut notes = located.notes();
+    if !located.others.is_empty() {
+        let taken = checkpoint.taken_key.iter().map(String::as_str);
+        let whole = |other: &String| taken.clone().chain([other.as_str()]).collect::<Vec<_>>().join(".");
+        let others = located.others.iter().map(whole).collect::<Vec<_>>().join(", ");
+        notes.push(format!("{others} would fit as well: --weights-key chooses"));
+    }
+    notes
+}
+
+fn describe(
+    path: &Path,
+    network: &Network,
+    published: Option<&'static registry::Checkpoint>,
+    graph: Graph,
+    weights: FileWeights,
+) -> Model {
+    let as_published = graph.classes() == network.spec().classes;
+    let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());
+    Model {
+        id: network.id.clone(),
+        preprocess: preprocess(&network.preset(), graph.input_shape()),
+        labels: if as_published { imagenet::labels(graph.classes()) } else { Vec::new() },
+        licence: published.map(|published| published.licence.into()),
+        source: Some(published.and_then(|published| published.urls.first()).map_or_else(
+            || path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            |url| (*url).to_owned(),
+        )),
+        accuracy: accuracy.map(|published| Accuracy {
+            dataset: IMAGENET.into(),
+            top1: exact(published.accuracy[0]),
+            top5: exact(published.accuracy[1]),
+        }),
+        recipe: None,
+        training: None,
+        written_by: None,
+        graph,
+        weights,
+    }
+}
