@@ -48,8 +48,9 @@
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
 //!
-//! Features, both on by default: `fetch` downloads published weights (HTTP, TLS), `train` trains and evaluates (sets of
-//! labelled photos, recipes). Who only classifies does without: `default-features = false`, with what is needed of the two.
+//! Features, all on by default: `fetch` downloads published weights (HTTP, TLS), `train` trains and evaluates (sets of
+//! labelled photos, recipes), `jxl` and `tiff` read photos of these formats. Who only classifies does without:
+//! `default-features = false`, with what is needed of them.
 
 pub mod bench;
 mod classify;
