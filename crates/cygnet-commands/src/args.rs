@@ -41,9 +41,11 @@ pub(crate) enum Command {
     /// Fetch a network's published weights into the cache and print the file's path
     #[command(after_help = help::PULL)]
     Pull(Pull),
+    #[cfg(feature = "train")]
     /// Train a network on your own photos
     #[command(after_help = help::TRAIN)]
     Train(Box<crate::commands::Train>),
+    #[cfg(feature = "train")]
     /// Measure accuracy on labelled photos
     #[command(after_help = help::EVAL)]
     Eval(Eval),
@@ -146,6 +148,7 @@ pub(crate) struct Pull {
     pub(crate) network: String,
 }
 
+#[cfg(feature = "train")]
 #[derive(Args)]
 pub(crate) struct Eval {
     /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address

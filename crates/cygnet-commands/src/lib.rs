@@ -1,4 +1,7 @@
 //! The command `cygnet`: parse, call, print. All that is printed goes through `output`.
+//!
+//! Features, on by default: `fetch`, downloads of weights and photos; `train`, the commands `train` and `eval`, and folders
+//! of photos.
 #![warn(clippy::print_stderr, clippy::disallowed_macros)]
 
 mod args;
@@ -25,7 +28,9 @@ pub fn main(commit: Option<&str>) -> ExitCode {
         Command::List(args) => commands::list(&args),
         Command::Show(args) => commands::show(&args),
         Command::Pull(args) => commands::pull(&args),
+        #[cfg(feature = "train")]
         Command::Train(args) => commands::train(&args),
+        #[cfg(feature = "train")]
         Command::Eval(args) => commands::eval(&args),
         Command::Convert(args) => commands::convert(&args),
         Command::Bench(args) => commands::bench(&args),

@@ -1,4 +1,4 @@
-//! Files to RGB pixels: JPEG, PNG, WebP, BMP, TIFF, JPEG XL and the first frame of a GIF.
+//! Files to RGB pixels: JPEG, PNG, WebP, BMP, the first frame of a GIF, and with their features TIFF and JPEG XL.
 //!
 //! The format is taken from the content, never from the name. Pixels are those of Pillow's
 //! `Image.open(f).convert("RGB")` turned upright by the EXIF orientation: palettes expanded, grey repeated, alpha
@@ -12,6 +12,7 @@ mod format;
 mod generic;
 mod gif;
 mod jpeg;
+#[cfg(feature = "jxl")]
 mod jxl;
 mod limits;
 mod png;
@@ -79,7 +80,9 @@ impl Image {
             Format::WebP => webp::decode(data, limits)?,
             Format::Gif => (gif::decode(data, limits)?, None),
             Format::Bmp => generic::decode_bmp(data, limits)?,
+            #[cfg(feature = "tiff")]
             Format::Tiff => generic::decode_tiff(data, limits)?,
+            #[cfg(feature = "jxl")]
             Format::Jxl => (jxl::decode(data, limits)?, None),
         };
         Ok(match orientation {

@@ -24,13 +24,14 @@ mod trainer;
 
 pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, RunFiles, State};
+pub use cygnet_weights::top5_tells;
 pub use data::TrainData;
 pub use distil::Teacher;
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::TrainError;
 pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
-pub use metrics::{ClassMetrics, Metrics, Verdict, top5_tells};
+pub use metrics::{ClassMetrics, Metrics, Verdict};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
 pub use recipe::{Balance, Difference, Distill, Recipe, Trained};
 pub use report::{Fact, Page, report, shell_word};

@@ -1,5 +1,6 @@
 //! How good answers are: accuracy, loss, confusion, calibration.
 
+use cygnet_weights::top5_tells;
 use serde::{Deserialize, Serialize};
 
 /// The answer for one picture held against its class.
@@ -73,12 +74,6 @@ const BINS: usize = 15;
 
 fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { 100.0 * part / whole } else { 0.0 }
-}
-
-/// Whether top-5 tells anything: among five classes or fewer it is always 100 %.
-#[must_use]
-pub fn top5_tells(classes: usize) -> bool {
-    classes > 5
 }
 
 impl Metrics {

@@ -3,14 +3,20 @@
 //! A file is in the cache when its hash is right, under its final name or not at all. Downloads resume, and
 //! processes that want the same file wait for each other. Nothing here knows a network or draws on a terminal.
 
+#![cfg_attr(not(feature = "fetch"), allow(dead_code, reason = "only downloads need it"))]
+
 mod address;
 mod artifact;
 mod error;
+#[cfg(feature = "fetch")]
 mod http;
+#[cfg(feature = "fetch")]
 mod index;
 mod note;
+#[cfg(feature = "fetch")]
 mod package;
 mod part;
+#[cfg(feature = "fetch")]
 mod pip;
 
 use std::{
@@ -89,7 +95,7 @@ impl Cache {
         Cache {
             folder: folder.into(),
             mirrors: Vec::new(),
-            offline: false,
+            offline: cfg!(not(feature = "fetch")),
             connect_timeout: Duration::from_secs(3),
             stall_timeout: Duration::from_secs(20),
             index: "https://pypi.org/simple".into(),
@@ -135,9 +141,9 @@ impl Cache {
         self
     }
 
-    /// Whether the network must not be touched.
+    /// Whether the network must not be touched; without the feature `fetch` it never is.
     pub fn offline(mut self, offline: bool) -> Cache {
-        self.offline = offline;
+        self.offline = offline || cfg!(not(feature = "fetch"));
         self
     }
 
@@ -236,6 +242,9 @@ impl Cache {
                     (name.clone(), self.copy(artifact, path, &mut content, &name, progress))
                 }
                 Mirror::Url(_) if self.offline => continue,
+                #[cfg(not(feature = "fetch"))]
+                Mirror::Url(_) => continue,
+                #[cfg(feature = "fetch")]
                 Mirror::Url(prefix) => {
                     let url = format!("{prefix}/{}", artifact.file_name);
                     (url.clone(), self.download(&url, artifact, path, progress))
@@ -245,6 +254,7 @@ impl Cache {
                 return Ok(());
             }
         }
+        #[cfg(feature = "fetch")]
         for source in artifact.sources.iter().filter(|_| !self.offline) {
             let package = match *source {
                 Source::Url(url) => {

@@ -4,6 +4,9 @@
 //! [`open`] reads a checkpoint of any known format, [`ModelFile`] a network with its graph and labels,
 //! [`Cache::fetch`] brings published files to this machine. Nothing that is read is ever executed, and no
 //! claim of a file about its own size is believed before memory is taken.
+//!
+//! The feature `fetch`, on by default, has the downloads; without it [`Cache`] serves what is in its folder or in a mirror
+//! that is a folder, and says where a missing file belongs.
 
 mod archive;
 mod checkpoint;
@@ -31,7 +34,9 @@ pub use error::WeightsError;
 pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, is_url, sha256_of, shown_url};
 pub use locating::{Located, locate};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
-pub use model_file::{Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file};
+pub use model_file::{
+    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file, top5_tells,
+};
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Numbers, Tensor, Tensors};
 pub use whole::write_whole;

@@ -70,6 +70,12 @@ pub struct Accuracy {
     pub top5: f64,
 }
 
+/// Whether top-5 tells anything: among five classes or fewer it is always 100 %.
+#[must_use]
+pub fn top5_tells(classes: usize) -> bool {
+    classes > 5
+}
+
 /// What weights were trained from and on. Nothing here tells of the machine or the time: the same run writes the same
 /// bytes anywhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

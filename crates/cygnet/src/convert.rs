@@ -23,6 +23,7 @@ pub(crate) enum Heads {
     #[default]
     Drop,
     /// They stay if the checkpoint has all their tensors.
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "only training wants them"))]
     KeepIfThere,
 }
 

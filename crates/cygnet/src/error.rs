@@ -118,6 +118,7 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A network cannot be trained.
+    #[cfg(feature = "train")]
     #[error(transparent)]
     Train(#[from] cygnet_train::TrainError),
     /// Training was to start from published weights that cannot be had.

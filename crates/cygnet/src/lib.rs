@@ -47,23 +47,30 @@
 //!
 //! A network is described once, as a graph ([`graph`], [`zoo`]); everything else reads that graph: [`runtime`] runs
 //! it, [`weights`] fits tensors to it, [`image`] prepares photos for it, [`verify`] holds it against its reference, [`mod@bench`] times it.
+//!
+//! Features, all on by default: `fetch` downloads published weights (HTTP, TLS), `train` trains and evaluates (sets of
+//! labelled photos, recipes), `jxl` and `tiff` read photos of these formats. Who only classifies does without:
+//! `default-features = false`, with what is needed of them.
 
 pub mod bench;
 mod classify;
 mod convert;
 mod error;
+#[cfg(feature = "train")]
 mod evaluate;
 mod model;
 mod nearest;
 mod optimised;
 mod parallel;
 mod sessions;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod verify;
 
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use convert::{Conversion, Converted};
 pub use error::Error;
+#[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, local, network, preprocess, pull};
 pub use nearest::family;

@@ -1,14 +1,16 @@
 //! Golden files: what a reference implementation computes with weights made by a formula from their names, against
 //! what Cygnet computes with the same weights.
 
+#[cfg(feature = "train")]
 mod gradients;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
-use cygnet_runtime::{Level, Plan, PlanOptions, Reference, RunError, Session};
-use cygnet_train::TrainError;
+#[cfg(feature = "train")]
+use cygnet_runtime::Level;
+use cygnet_runtime::{Plan, PlanOptions, Reference, RunError, Session};
 use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
@@ -71,9 +73,17 @@ pub enum VerifyError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The file is of training steps, without which this program is built.
+    #[cfg(not(feature = "train"))]
+    #[error("{}: is of training steps, without which this program is built (the feature train)", path.display())]
+    NoTraining {
+        /// The file.
+        path: PathBuf,
+    },
     /// The network cannot be trained.
+    #[cfg(feature = "train")]
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(#[from] cygnet_train::TrainError),
 }
 
 /// A row of `state_dict`: name, shape, role, and the tensor it is an alias of.
@@ -84,6 +94,7 @@ enum TensorRow {
     Alias(String, Vec<usize>, String, String),
 }
 
+#[cfg(feature = "train")]
 impl TensorRow {
     fn name(&self) -> &str {
         match self {
@@ -167,6 +178,20 @@ struct Comparison {
     first_bad_layer: Option<String>,
 }
 
+#[cfg(feature = "train")]
+fn training_steps(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, VerifyError> {
+    let level = match executor {
+        Executor::Reference => Level::Scalar,
+        Executor::Runtime(options) => options.level,
+    };
+    gradients::compare(path, text, level)
+}
+
+#[cfg(not(feature = "train"))]
+fn training_steps(path: &Path, _: &[u8], _: Executor) -> Result<Comparison, VerifyError> {
+    Err(VerifyError::NoTraining { path: path.into() })
+}
+
 fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let failed = |source| VerifyError::Read { path: path.into(), source };
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
@@ -176,11 +201,7 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let format = |source| VerifyError::Format { path: path.into(), source };
     let kind: Kind = serde_json::from_slice(&text).map_err(format)?;
     if kind.gradients.is_some() {
-        let level = match executor {
-            Executor::Reference => Level::Scalar,
-            Executor::Runtime(options) => options.level,
-        };
-        return gradients::compare(path, &text, level);
+        return training_steps(path, &text, executor);
     }
     let golden: Golden = serde_json::from_slice(&text).map_err(format)?;
     let [batch, channels, height, width] = golden.input_shape;

@@ -51,6 +51,7 @@ Examples:
   cygnet pull mobilenet_v2
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
+#[cfg(feature = "train")]
 pub(super) const TRAIN: &str = "\
 DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/ (also \
 training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain or compressed (.gz, \
@@ -77,6 +78,7 @@ Examples:
   cygnet train --recipe finetune --print-recipe > mine.toml
   cygnet train --print-recipe model.safetensors";
 
+#[cfg(feature = "train")]
 pub(super) const EVAL: &str = "\
 DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of which the test \
 pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \

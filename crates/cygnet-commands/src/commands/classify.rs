@@ -2,6 +2,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Instant;
 
+#[cfg(feature = "train")]
 use cygnet::image::collect_images;
 use cygnet::weights::{Cache, is_url, shown_url};
 use cygnet::{Answer, Classifier, Error};
@@ -47,6 +48,12 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
         output::rate(report.images, start.elapsed());
     }
     Ok(report.good)
+}
+
+/// What a path names: without the reader of folders and patterns a file.
+#[cfg(not(feature = "train"))]
+fn collect_images(paths: [&PathBuf; 1]) -> Result<Vec<PathBuf>, std::convert::Infallible> {
+    Ok(paths.map(PathBuf::clone).into())
 }
 
 /// Prints answers as they come.

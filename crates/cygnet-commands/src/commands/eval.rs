@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use cygnet::Evaluation;
-use cygnet::train::top5_tells;
+use cygnet::weights::top5_tells;
 use serde::Serialize;
 
 use crate::args::Eval;

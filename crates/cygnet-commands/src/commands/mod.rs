@@ -3,22 +3,26 @@
 mod bench;
 mod classify;
 mod convert;
+#[cfg(feature = "train")]
 mod eval;
 mod kernels;
 mod list;
 mod manual;
 mod show;
+#[cfg(feature = "train")]
 mod train;
 mod verify;
 
 pub(crate) use bench::bench;
 pub(crate) use classify::classify;
 pub(crate) use convert::{convert, pull};
+#[cfg(feature = "train")]
 pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
 pub(crate) use list::list;
 pub(crate) use manual::{completions, man};
 pub(crate) use show::show;
+#[cfg(feature = "train")]
 pub(crate) use train::{Train, train};
 pub(crate) use verify::verify;
 

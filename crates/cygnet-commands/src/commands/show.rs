@@ -74,7 +74,7 @@ impl Card {
     fn print(&self) -> std::io::Result<()> {
         if let Some(accuracy) = &self.accuracy {
             let Accuracy { dataset, top1, top5 } = accuracy;
-            let top5 = if cygnet::train::top5_tells(self.labels.len()) {
+            let top5 = if cygnet::weights::top5_tells(self.labels.len()) {
                 format!(", top-5 {top5:.2} %")
             } else {
                 String::new()

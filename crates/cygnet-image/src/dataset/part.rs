@@ -75,6 +75,15 @@ impl Name {
 }
 
 impl Part {
+    /// The usual name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Validation => "val",
+            Part::Test => "test",
+        }
+    }
+
     /// The part that a folder's name or a table's field stands for, which must say nothing else.
     pub(super) fn named(name: &str) -> Option<Part> {
         let Name { part, rest } = Name::of(name);

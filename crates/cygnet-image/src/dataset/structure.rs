@@ -237,15 +237,10 @@ fn notes(
     }
     match layout {
         Layout::Parts(parts) => {
-            let use_of = |part: &Part| match part {
-                Part::Train => "to learn from",
-                Part::Validation => "for validation",
-                Part::Test => "for the test",
-            };
             let plain = |top: &str| matches!(top, "train" | "val" | "valid" | "validation" | "test");
             if parts.keys().any(|top| !plain(top)) {
                 let read: Vec<String> =
-                    parts.iter().map(|(top, part)| format!("{top} is taken {}", use_of(part))).collect();
+                    parts.iter().map(|(top, part)| format!("{top} is read as {}", part.name())).collect();
                 notes.push(read.join(", "));
             }
             for (top, folder) in tops.iter().filter(|(top, _)| !parts.contains_key(*top)) {

@@ -57,6 +57,9 @@ pub(super) fn read(path: &Path) -> Result<Found> {
     };
     let mut found = Found::default();
     for (number, row) in rows.enumerate() {
+        if number >= MOST_ROWS {
+            return Err(wrong(format!("has more than {MOST_ROWS} rows; divide it")));
+        }
         let row = row.map_err(|error| wrong(error.to_string()))?;
         let line = row.position().map_or(number as u64 + 1, csv::Position::line);
         let field = |column: Option<usize>| column.and_then(|column| StringRecord::get(&row, column));
@@ -94,8 +97,11 @@ pub(super) fn is_table(path: &Path) -> bool {
         .is_some_and(|extension| ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
-/// The most bytes of a table.
+/// The most bytes of a table, which is read into memory.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// The most rows.
+const MOST_ROWS: usize = 1 << 24;
 
 /// The table's text: UTF-8, or UTF-16 behind a byte order mark, as spreadsheets write it.
 fn text(path: &Path) -> Result<String> {

@@ -10,33 +10,53 @@ pub(super) enum Format {
     WebP,
     Gif,
     Bmp,
+    #[cfg(feature = "tiff")]
     Tiff,
+    #[cfg(feature = "jxl")]
     Jxl,
 }
+
+/// Of either byte order, as the usual and as the big variant.
+const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+
+/// The bare stream of pixels, and the container.
+const JXL: [&[u8]; 2] = [b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"];
 
 impl Format {
     /// # Errors
     /// [`ImageError::Unsupported`] for a known format that is not decoded, which says how to convert it;
     /// [`ImageError::UnknownFormat`].
     pub(super) fn of(data: &[u8]) -> Result<Format> {
-        const SIGNATURES: [(&[u8], Format); 11] = [
+        const SIGNATURES: [(&[u8], Format); 5] = [
             (b"\xff\xd8\xff", Format::Jpeg),
             (b"\x89PNG\r\n\x1a\n", Format::Png),
             (b"GIF87a", Format::Gif),
             (b"GIF89a", Format::Gif),
             (b"BM", Format::Bmp),
-            (b"II*\0", Format::Tiff),
-            (b"MM\0*", Format::Tiff),
-            (b"II+\0", Format::Tiff),
-            (b"MM\0+", Format::Tiff),
-            (b"\xff\x0a", Format::Jxl),
-            (b"\0\0\0\x0cJXL \r\n\x87\n", Format::Jxl),
         ];
         if let Some((_, format)) = SIGNATURES.iter().find(|(signature, _)| data.starts_with(signature)) {
             return Ok(*format);
         }
         if data.starts_with(b"RIFF") && data.get(8..12) == Some(b"WEBP") {
             return Ok(Format::WebP);
+        }
+        if TIFF.iter().any(|signature| data.starts_with(signature)) {
+            #[cfg(feature = "tiff")]
+            return Ok(Format::Tiff);
+            #[cfg(not(feature = "tiff"))]
+            return Err(ImageError::NotDecoded {
+                format: "TIFF",
+                what: "not decoded here; convert it, for instance by `tiff2png photo.tif`",
+            });
+        }
+        if JXL.iter().any(|signature| data.starts_with(signature)) {
+            #[cfg(feature = "jxl")]
+            return Ok(Format::Jxl);
+            #[cfg(not(feature = "jxl"))]
+            return Err(ImageError::NotDecoded {
+                format: "JPEG XL",
+                what: "not decoded here; convert it, for instance by `djxl photo.jxl photo.png`",
+            });
         }
         Err(match data.get(4..12).and_then(|kind| kind.split_first_chunk::<4>()) {
             Some((b"ftyp", brand)) => other(brand),

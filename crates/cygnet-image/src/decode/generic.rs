@@ -3,6 +3,7 @@
 use std::io::{Cursor, ErrorKind};
 
 use image::codecs::bmp::BmpDecoder;
+#[cfg(feature = "tiff")]
 use image::codecs::tiff::TiffDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder};
@@ -19,6 +20,7 @@ pub(super) fn decode_bmp(data: &[u8], limits: DecodeLimits) -> Result<(Image, Op
     read(decoder, "BMP", limits)
 }
 
+#[cfg(feature = "tiff")]
 pub(super) fn decode_tiff(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
     let decoder = TiffDecoder::new(Cursor::new(data)).map_err(|error| refuse("TIFF", error))?;
     read(decoder, "TIFF", limits)

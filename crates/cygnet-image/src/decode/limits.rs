@@ -96,8 +96,11 @@ impl DecodeLimits {
             Format::Jpeg => jpeg::size(beginning),
             Format::Png => generic_size(beginning, ImageFormat::Png),
             Format::Bmp => generic_size(beginning, ImageFormat::Bmp),
+            #[cfg(feature = "tiff")]
             Format::Tiff => generic_size(beginning, ImageFormat::Tiff),
-            Format::WebP | Format::Gif | Format::Jxl => None,
+            #[cfg(feature = "jxl")]
+            Format::Jxl => None,
+            Format::WebP | Format::Gif => None,
         };
         let (width, height) = size.unwrap_or((0, 0));
         self.check(width, height)?;

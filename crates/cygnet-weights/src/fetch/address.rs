@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
-use ureq::http::Uri;
 
-use super::{Artifact, AttemptError, Cache, FetchError, Progress, Source, part};
+#[cfg(feature = "fetch")]
+use super::AttemptError;
+use super::{Artifact, Cache, FetchError, Progress, Source, part};
 
 /// Longest end of an address that becomes part of a file's name.
 const NAME_LENGTH: usize = 80;
@@ -29,8 +30,9 @@ impl Cache {
             Some((address, sha256)) => (address, sha256),
             None => (url.split('#').next().unwrap_or_default(), ""),
         };
-        let failed = |source| FetchError::Address { url: shown(address), source: Box::new(source) };
-        check(address).map_err(failed)?;
+        #[cfg(feature = "fetch")]
+        check(address)
+            .map_err(|source| FetchError::Address { url: shown(address), source: Box::new(source) })?;
         let file_name = file_name(address);
         let sources = [Source::Url(address)];
         let artifact = Artifact { file_name: &file_name, sha256, size: None, sources: &sources };
@@ -49,18 +51,22 @@ impl Cache {
     /// # Errors
     /// Says why the address did not deliver.
     pub fn read_url(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-        if self.offline {
-            return Err(FetchError::OfflineAddress { url: shown(url) });
+        #[cfg(feature = "fetch")]
+        if !self.offline {
+            let read = check(url).and_then(|()| self.read(url, limit));
+            return read.map_err(|source| FetchError::Address { url: shown(url), source: Box::new(source) });
         }
-        let read = check(url).and_then(|()| self.read(url, limit));
-        read.map_err(|source| FetchError::Address { url: shown(url), source: Box::new(source) })
+        let _ = limit;
+        Err(FetchError::OfflineAddress { url: shown(url) })
     }
 }
 
 /// Refuses what is no address, and addresses of other machines that are not encrypted.
+#[cfg(feature = "fetch")]
 fn check(url: &str) -> Result<(), AttemptError> {
     let bad = |reason: String| AttemptError::BadUrl { reason };
-    let uri: Uri = url.parse().map_err(|error: ureq::http::uri::InvalidUri| bad(error.to_string()))?;
+    let uri: ureq::http::Uri =
+        url.parse().map_err(|error: ureq::http::uri::InvalidUri| bad(error.to_string()))?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("it names no server".into()))?;
     let is_here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
     match uri.scheme_str() {
@@ -150,6 +156,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "fetch")]
     fn only_this_machine_may_answer_without_encryption() {
         for url in ["https://a.org/x", "http://127.0.0.1:80/x", "http://localhost/x", "http://[::1]:8080/x"] {
             assert!(check(url).is_ok(), "{url}");

@@ -2,6 +2,13 @@
 
 use std::{fmt::Write, io, path::PathBuf};
 
+/// Why the network is not asked.
+const OFFLINE: &str = if cfg!(feature = "fetch") {
+    "the network is switched off (CYGNET_OFFLINE)"
+} else {
+    "this program is built without downloads (the feature fetch)"
+};
+
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,10 +45,7 @@ pub enum FetchError {
         source: io::Error,
     },
     /// The file would have to come from the network, which is switched off.
-    #[error(
-        "{file_name}: not in the cache, and the network is switched off (CYGNET_OFFLINE); put the file at {}",
-        path.display()
-    )]
+    #[error("{file_name}: not in the cache, and {OFFLINE}; put the file at {}", path.display())]
     Offline {
         /// Its name.
         file_name: String,
@@ -57,7 +61,7 @@ pub enum FetchError {
         source: Box<AttemptError>,
     },
     /// An address would have to be asked, and the network is switched off.
-    #[error("{url}: the network is switched off (CYGNET_OFFLINE)")]
+    #[error("{url}: {OFFLINE}")]
     OfflineAddress {
         /// The address, without a password.
         url: String,
@@ -77,6 +81,7 @@ pub enum FetchError {
 #[non_exhaustive]
 pub enum AttemptError {
     /// No connection, or not in time.
+    #[cfg(feature = "fetch")]
     #[error("{0}")]
     Http(#[source] Box<ureq::Error>),
     /// The server has another answer than the file.
@@ -151,6 +156,13 @@ pub enum AttemptError {
 }
 
 /// A status in words.
+#[cfg(not(feature = "fetch"))]
+fn reason_of(_: u16) -> String {
+    String::new()
+}
+
+/// A status in words.
+#[cfg(feature = "fetch")]
 fn reason_of(status: u16) -> String {
     let status = ureq::http::StatusCode::from_u16(status).ok();
     status
