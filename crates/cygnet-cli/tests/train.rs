@@ -361,7 +361,7 @@ fn what_is_misspelt_or_does_not_exist_is_told_with_what_there_is() {
     assert_eq!(typed.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&typed.stderr).contains("--network"));
     let small = bench.train("small.safetensors", &["--epochs", "1"]);
-    assert!(String::from_utf8_lossy(&small.stderr).contains("the first strides are 1"));
+    assert!(String::from_utf8_lossy(&small.stderr).contains("early strides become 1 (smallest_map=3)"));
 }
 
 #[test]

@@ -111,6 +111,11 @@ pub(crate) fn warning(text: &str) {
     say(&format!("{} {}", styled(BAD, "warning:"), paragraphs(text)));
 }
 
+/// Tells on standard error how something was understood, unless nothing is to be said.
+pub(crate) fn note(text: &str) {
+    talk(&format!("{} {}", styled(FAINT, "note:"), paragraphs(text)));
+}
+
 /// Tells an error on standard error.
 pub(crate) fn error(text: &str) {
     say(&format!("{} {}", styled(BAD, "error:"), paragraphs(text)));

@@ -27,7 +27,7 @@ pub enum ImageError {
         source: std::io::Error,
     },
     /// The first bytes belong to no known format.
-    #[error("not a known image format; give JPEG, PNG, WebP, BMP or GIF")]
+    #[error("not a known image format; give JPEG, PNG, WebP, GIF, BMP, TIFF or JPEG XL")]
     UnknownFormat,
     /// A format, or a variant of a format, that is not read.
     #[error("{format}: {what} is not supported; convert the picture to ordinary JPEG or PNG")]
@@ -37,9 +37,18 @@ pub enum ImageError {
         /// The variant.
         what: String,
     },
+    /// A known format that is not read.
+    #[error("{format} is {what}")]
+    NotDecoded {
+        /// The format.
+        format: &'static str,
+        /// How to convert it.
+        what: &'static str,
+    },
     /// The header promises more pixels than [`DecodeLimits`](crate::DecodeLimits) allows.
     #[error(
-        "{width}x{height} is more than the limit of {max_pixels} pixels; shrink the picture or raise the limit"
+        "{width}x{height} is more than the limit of {max_pixels} pixels; shrink the picture, or raise the limit with \
+         --max-pixels {}", width.saturating_mul(*height)
     )]
     TooLarge {
         /// Width in pixels.
@@ -49,15 +58,17 @@ pub enum ImageError {
         /// The limit.
         max_pixels: usize,
     },
-    /// The file is longer than any picture within the limit.
-    #[error(
-        "file of more than {max_bytes} bytes cannot hold a picture within the limit of {max_pixels} pixels"
-    )]
+    /// The file is longer than any picture of its size.
+    #[error("file of more than {} MB is longer than any picture of its size", max_bytes >> 20)]
     FileTooLong {
         /// The longest file that is read.
         max_bytes: usize,
-        /// The limit on pixels from which it follows.
-        max_pixels: usize,
+    },
+    /// The picture does not fit the memory.
+    #[error("decoding takes {} MB of memory, which cannot be had", bytes >> 20)]
+    NoMemory {
+        /// Bytes that are needed at once.
+        bytes: usize,
     },
     /// The file ends before the picture does.
     #[error("{format} file is truncated")]
@@ -122,8 +133,14 @@ pub enum ImageError {
         /// Values of the tensor.
         expected: usize,
     },
-    /// A path or pattern that leads to no picture.
-    #[error("{pattern}: no picture there; looked for jpg, jpeg, png, webp, bmp and gif")]
+    /// A path that does not exist.
+    #[error("{}: no such file or folder", path.display())]
+    Missing {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// A folder or pattern that leads to no picture.
+    #[error("{pattern}: no picture there; looked for jpg, png, webp, gif, bmp, tif and jxl")]
     NoImages {
         /// The path or pattern as given.
         pattern: String,

@@ -27,12 +27,12 @@ mod rng;
 mod warp;
 
 pub use augment::{Augment, Crop};
-pub use dataset::{ClassFolder, Dataset, Sample, Splits, collect_images};
+pub use dataset::{Dataset, Sample, Splits, collect_images};
 pub use decode::{DecodeLimits, Image};
 pub use error::{ImageError, Result};
 pub use loader::{Batch, Batches, Finish, Mix, Recipe as BatchRecipe, epoch_order};
 pub use parallel::map_indexed;
-pub use photos::{Photos, Survey, duplicates};
+pub use photos::{Photos, Survey, contradictions, duplicates};
 pub use preprocess::{ChannelOrder, Preprocess, Resize};
 pub use resize::Interpolation;
 pub use rng::Rng;

@@ -41,6 +41,12 @@ impl Photos {
         Photos { samples, shorter_side, limits, kept, left: AtomicU64::new(budget) }
     }
 
+    /// The same with other limits than the default ones.
+    #[must_use]
+    pub fn within(self, limits: DecodeLimits) -> Photos {
+        Photos { limits, ..self }
+    }
+
     /// The pictures' places and classes.
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
@@ -138,6 +144,25 @@ pub fn duplicates(a: (&Photos, &Survey), b: (&Photos, &Survey)) -> Result<Vec<(u
     for (index, hash) in b.1.hashes.iter().enumerate() {
         let Some(&other) = hash.as_ref().and_then(|hash| first.get(hash)) else { continue };
         if a.0.samples[other].bytes(a.0.limits)? == b.0.samples[index].bytes(b.0.limits)? {
+            pairs.push((other, index));
+        }
+    }
+    Ok(pairs)
+}
+
+/// Pairs of pictures of one set that have the same bytes but different classes; the first of each pair is the first picture
+/// with them.
+///
+/// # Errors
+/// If a file that was read before cannot be read again.
+pub fn contradictions(photos: &Photos, survey: &Survey) -> Result<Vec<(usize, usize)>> {
+    let mut first: HashMap<u64, usize> = HashMap::new();
+    let mut pairs = Vec::new();
+    for (index, hash) in survey.hashes.iter().enumerate() {
+        let Some(hash) = hash else { continue };
+        let other = *first.entry(*hash).or_insert(index);
+        let [a, b] = [other, index].map(|index| &photos.samples[index]);
+        if a.class != b.class && a.bytes(photos.limits)? == b.bytes(photos.limits)? {
             pairs.push((other, index));
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cygnet_image::{
     Augment, BatchRecipe, Batches, Crop, Dataset, DecodeLimits, Image, Interpolation, Mix, Photos,
-    Preprocess, Rng, Sample, Splits, duplicates, epoch_order,
+    Preprocess, Rng, Sample, Splits, contradictions, duplicates, epoch_order,
 };
 
 fn threads(count: usize) -> NonZeroUsize {
@@ -71,6 +71,43 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// A zip archive, every other file of which is deflated.
+fn zip(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut archive = rawzip::ZipArchiveWriter::new(&mut out);
+    for (number, (name, bytes)) in files.iter().enumerate() {
+        let is_deflated = number % 2 == 0;
+        let method =
+            if is_deflated { rawzip::CompressionMethod::DEFLATE } else { rawzip::CompressionMethod::STORE };
+        let (mut entry, config) = archive.new_file(name).compression_method(method).start().unwrap();
+        let descriptor = if is_deflated {
+            let encoder = flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::fast());
+            let mut writer = config.wrap(encoder);
+            writer.write_all(bytes).unwrap();
+            let (encoder, descriptor) = writer.finish().unwrap();
+            encoder.finish().unwrap();
+            descriptor
+        } else {
+            let mut writer = config.wrap(&mut entry);
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap().1
+        };
+        entry.finish(descriptor).unwrap();
+    }
+    archive.finish().unwrap();
+    out
+}
+
 fn decoded(dataset: &Dataset) -> Vec<(usize, Image)> {
     dataset
         .samples
@@ -101,7 +138,22 @@ fn archives_hold_what_the_folder_holds() {
     assert_eq!(of_folder.test.as_ref().unwrap().counts(), [0, 2, 0]);
 
     let tar = tar(&files);
-    for (name, bytes) in [("a.tar", tar.clone()), ("a.tar.gz", gzip(&tar)), ("a.tar.xz", xz(&tar))] {
+    // The first bytes tell what it is, not the name.
+    for (name, bytes) in [
+        ("a.tar", tar.clone()),
+        ("a.tar.gz", gzip(&tar)),
+        ("a.tar.xz", xz(&tar)),
+        ("a.tar.bz2", bzip2(&tar)),
+        (
+            "a.tar.zst",
+            [zstd(&tar[..4096]), b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec(), zstd(&tar[4096..])].concat(),
+        ),
+        ("a.zip", zip(&files)),
+        ("gzip.tar", gzip(&tar)),
+        ("zip.tar", zip(&files)),
+        ("tar.zip", tar.clone()),
+        ("nameless", xz(&tar)),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         let splits = Splits::open(&path).unwrap();
@@ -114,18 +166,19 @@ fn archives_hold_what_the_folder_holds() {
 }
 
 #[test]
-fn what_is_too_long_for_a_picture_is_not_read_from_an_archive() {
+fn what_does_not_begin_as_a_picture_is_not_read_from_an_archive() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = pictures("", &[("a", 1), ("b", 1)]);
     files.insert("a/long.png".into(), vec![0; 2 << 20]);
     let path = folder.path().join("a.tar");
     fs::write(&path, tar(&files)).unwrap();
     let train = Splits::open(&path).unwrap().train;
-    let limits = DecodeLimits { max_pixels: 12 * 12 };
-    let wrong: Vec<String> =
-        train.samples.iter().filter_map(|sample| Some(sample.decode(limits).err()?.to_string())).collect();
-    assert!(matches!(&wrong[..], [one] if one.contains("a.tar:a/long.png")), "{wrong:?}");
-    assert!(wrong[0].contains("144"), "{wrong:?}");
+    let wrong: Vec<String> = train
+        .samples
+        .iter()
+        .filter_map(|sample| Some(sample.decode(DecodeLimits::default()).err()?.to_string()))
+        .collect();
+    assert!(matches!(&wrong[..], [one] if one.contains("a.tar:a/long.png: not a known image")), "{wrong:?}");
 }
 
 #[test]
@@ -155,8 +208,16 @@ fn train_may_be_a_class() {
 #[test]
 fn damaged_archives_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let tar = tar(&pictures("", &[("a", 3), ("b", 3)]));
-    for (name, bytes) in [("cut.tar", tar.clone()), ("cut.tar.gz", gzip(&tar)), ("cut.tar.xz", xz(&tar))] {
+    let files = pictures("", &[("a", 3), ("b", 3)]);
+    let tar = tar(&files);
+    for (name, bytes) in [
+        ("cut.tar", tar.clone()),
+        ("cut.tar.gz", gzip(&tar)),
+        ("cut.tar.xz", xz(&tar)),
+        ("cut.tar.bz2", bzip2(&tar)),
+        ("cut.tar.zst", zstd(&tar)),
+        ("cut.zip", zip(&files)),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         match Splits::open(&path) {
@@ -167,6 +228,245 @@ fn damaged_archives_are_refused_by_name() {
             ),
         }
     }
+}
+
+/// A tar header with a right checksum, and the body filled up to whole blocks.
+fn tar_entry(kind: tar::EntryType, path: &str, link: &str, claimed: u64, body: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_path(path).unwrap();
+    if !link.is_empty() {
+        header.set_link_name_literal(link).unwrap();
+    }
+    header.set_size(claimed);
+    header.set_mode(0o644);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+#[test]
+fn long_names_are_read_and_endless_ones_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = format!("{}/a", "deep".repeat(60));
+    let mut files = pictures(&format!("{long}/"), &[("x", 1)]);
+    files.extend(pictures(&format!("{}/b/", "deep".repeat(60)), &[("y", 1)]));
+    let path = folder.path().join("long.tar");
+    fs::write(&path, tar(&files)).unwrap();
+    assert_eq!(Splits::open(&path).unwrap().train.classes, ["a", "b"]);
+
+    let picture = png([1, 2, 3], 4);
+    let size = picture.len() as u64;
+    let pax = b"20 path=b/other.png\n";
+    let bytes = [
+        tar_entry(tar::EntryType::XHeader, "PaxHeaders/x", "", pax.len() as u64, pax),
+        tar_entry(tar::EntryType::Regular, "short", "", size, &picture),
+        tar_entry(tar::EntryType::Regular, "a/1.png", "", size, &picture),
+    ];
+    fs::write(&path, bytes.concat()).unwrap();
+    assert_eq!(Splits::open(&path).unwrap().train.classes, ["a", "b"]);
+
+    for kind in [
+        tar::EntryType::GNULongName,
+        tar::EntryType::GNULongLink,
+        tar::EntryType::XHeader,
+        tar::EntryType::XGlobalHeader,
+    ] {
+        let claim = tar_entry(kind, "long", "", 5 << 30, &[b'a'; 2000]);
+        for bytes in [claim.clone(), gzip(&claim)] {
+            fs::write(&path, bytes).unwrap();
+            let message = refusal(&path);
+            assert!(message.contains("long.tar: has a record of a name or of attributes"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn links_in_an_archive_are_what_unpacking_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let [red, blue] = [png([200, 0, 0], 4), png([0, 0, 200], 4)];
+    let file = |path, bytes: &[u8]| tar_entry(tar::EntryType::Regular, path, "", bytes.len() as u64, bytes);
+    let hard = |path, to| tar_entry(tar::EntryType::Link, path, to, 0, &[]);
+    let soft = |path, to| tar_entry(tar::EntryType::Symlink, path, to, 0, &[]);
+    let bytes = [
+        file("red/0.png", &red),
+        file("blue/0.png", &red),
+        file("blue/0.png", &blue),
+        file("store/.objects/abc.png", &blue),
+        hard("red/1.png", "red/0.png"),
+        hard("red/2.png", "./red/1.png"),
+        soft("blue/1.png", "../blue/0.png"),
+        soft("blue/2.png", "1.png"),
+        soft("blue/lost.png", "../../etc/passwd.png"),
+        soft("blue/gone.png", "nowhere.png"),
+        soft("azure", "blue"),
+        soft("red/up", ".."),
+    ]
+    .concat();
+    for (name, bytes) in [("links.tar", bytes.clone()), ("links.tar.gz", gzip(&bytes))] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let Splits { train, notes, .. } = Splits::open(&path).unwrap();
+        assert_eq!(train.classes, ["azure", "blue", "red"], "{name}");
+        assert_eq!(train.counts(), [3, 3, 3], "{name}");
+        for (class, image) in decoded(&train) {
+            assert_eq!(image.pixels[3..6], if class == 2 { [200, 0, 0] } else { [0, 0, 200] }, "{name}");
+        }
+        assert!(notes[0].contains("3 links to nothing in the archive left out"), "{notes:?}");
+    }
+}
+
+#[test]
+fn backslashes_in_a_zip_archive_divide_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: BTreeMap<String, Vec<u8>> = pictures("set/", &[("a", 2), ("b", 1)])
+        .into_iter()
+        .map(|(name, bytes)| (name.replace('/', "\\"), bytes))
+        .collect();
+    let path = folder.path().join("windows.zip");
+    fs::write(&path, zip(&files)).unwrap();
+    let train = Splits::open(&path).unwrap().train;
+    assert_eq!((train.classes.join(" "), train.counts()), ("a b".into(), vec![2, 1]));
+    assert_eq!(decoded(&train).len(), 3);
+}
+
+#[test]
+fn a_zip_entry_that_unpacks_to_more_than_it_says_is_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = zip(&pictures("", &[("a", 2), ("b", 1)]));
+    let place = bytes.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+    bytes[place + 24] ^= 1;
+    let path = folder.path().join("odd.zip");
+    fs::write(&path, &bytes).unwrap();
+    let train = Splits::open(&path).unwrap().train;
+    let wrong: Vec<_> =
+        train.samples.iter().filter_map(|sample| sample.decode(DecodeLimits::default()).err()).collect();
+    assert!(matches!(&wrong[..], [one] if one.to_string().contains("odd.zip:b/000.png")), "{wrong:?}");
+}
+
+#[test]
+fn containers_that_are_not_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.tar.gz");
+    for (bytes, name) in [
+        (&b"7z\xbc\xaf\x27\x1c......."[..], "a 7z archive"),
+        (b"Rar!\x1a\x07\x01\0.....", "a rar archive"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        assert!(refusal(&path).contains(name), "{}", refusal(&path));
+    }
+    fs::write(&path, gzip(b"some text")).unwrap();
+    assert!(refusal(&path).contains("not a data set"));
+}
+
+/// The classes and numbers of pictures to learn from, for validation and for the test, of a set with these files: as a
+/// folder, as a plain and a compressed archive and as a zip archive, which must agree.
+fn read_alike(files: &BTreeMap<String, Vec<u8>>) -> Result<(String, [usize; 3], Vec<String>), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("set");
+    write(&root, files);
+    let tar = tar(files);
+    let mut answers = Vec::new();
+    let sources = [("a.tar", tar.clone()), ("a.tgz", gzip(&tar)), ("a.zip", zip(files))];
+    for (name, bytes) in &sources {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    for name in ["set", "a.tar", "a.tgz", "a.zip"] {
+        let count = |part: Option<Dataset>| part.map_or(0, |part| part.samples.len());
+        answers.push(match Splits::open(folder.path().join(name)) {
+            Ok(Splits { train, validation, test, notes, .. }) => {
+                let classes = train.classes.join(" ");
+                Ok((classes, [train.samples.len(), count(validation), count(test)], notes))
+            }
+            Err(error) => Err(error.to_string().split_once(": ").unwrap().1.to_owned()),
+        });
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    answers.swap_remove(0)
+}
+
+#[test]
+fn parts_are_told_by_their_names_and_classes() {
+    let two = |root: &str| pictures(root, &[("a", 2), ("b", 2)]);
+    for (train, other) in [
+        ("seg_train", "seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("training_set", "test_set"),
+        ("Training", "Testing"),
+        ("train2017", "val2017"),
+        ("train", "eval"),
+        ("train", "validate"),
+        ("train", "dev"),
+        ("train", "holdout"),
+        ("train", "hold-out"),
+        ("TrainingSet", "ValidationSet"),
+        ("train/images", "val/images"),
+        ("pets-train", "pets-valid"),
+        ("x_train", "y_test"),
+        ("data/deep/train", "data/deep/test"),
+    ] {
+        let mut files = two(&format!("{train}/"));
+        files.extend(pictures(&format!("{other}/"), &[("a", 1), ("b", 1)]));
+        let (classes, counts, _) = read_alike(&files).unwrap();
+        assert_eq!((classes.as_str(), counts), ("a b", [4, 2, 0]), "{train} {other}");
+    }
+    let mut files = two("train/");
+    files.extend(two("eval/"));
+    files.extend(pictures("test/", &[("a", 1)]));
+    assert_eq!(read_alike(&files).unwrap().1, [4, 4, 1]);
+    // Every class divided by itself.
+    let mut files = BTreeMap::new();
+    for class in ["ants", "bees"] {
+        files.extend(pictures(&format!("set/{class}/"), &[("train", 3), ("test", 1)]));
+    }
+    let (classes, counts, _) = read_alike(&files).unwrap();
+    assert_eq!((classes.as_str(), counts), ("ants bees", [6, 2, 0]));
+}
+
+#[test]
+fn what_is_left_out_is_told() {
+    let mut files = pictures("train/", &[("a", 2), ("b", 2)]);
+    files.extend(pictures("", &[("test", 3)]));
+    files.extend(pictures("drafts/", &[("a", 5)]));
+    let (_, counts, notes) = read_alike(&files).unwrap();
+    assert_eq!(counts, [4, 0, 0]);
+    assert!(notes.iter().any(|note| note.contains("drafts: its 5 pictures left out")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note.contains("3 pictures of the parts in no class folder")),
+        "{notes:?}"
+    );
+    let mut files = pictures("__MACOSX/", &[("a", 1)]);
+    files.extend(pictures("", &[("a", 2), ("b", 2)]));
+    let (classes, counts, notes) = read_alike(&files).unwrap();
+    assert_eq!((classes.as_str(), counts, notes), ("a b", [4, 0, 0], vec![]));
+}
+
+#[test]
+fn parts_without_classes_are_never_learnt_as_classes() {
+    for (train, other) in [("train2017", "val2017"), ("seg_train", "seg_test"), ("train", "test")] {
+        let message = read_alike(&pictures("", &[(train, 3), (other, 2)])).unwrap_err();
+        assert!(message.contains("no folder train with class folders"), "{message}");
+    }
+    // Two kinds of things, each by place: two folders to learn may be meant.
+    let mut files = pictures("fold1/", &[("a", 1), ("b", 1)]);
+    files.extend(pictures("fold2/", &[("a", 1), ("b", 1)]));
+    let (classes, _, notes) = read_alike(&files).unwrap();
+    assert_eq!(classes, "fold1 fold2");
+    assert!(notes[0].contains("each has folders a, b inside"), "{notes:?}");
+}
+
+#[test]
+fn what_has_classes_that_train_lacks_is_opened_to_evaluate() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = pictures("train/", &[("a", 2), ("b", 2)]);
+    files.extend(pictures("test/", &[("a", 1), ("c", 1)]));
+    write(folder.path(), &files);
+    assert!(refusal(folder.path()).contains("class c has pictures for validation but none"));
+    let splits = Splits::open_any(folder.path()).unwrap();
+    assert_eq!(splits.test.unwrap().counts(), [1, 0, 1]);
 }
 
 #[test]
@@ -211,6 +511,29 @@ fn tables_are_read_with_and_without_headings() {
     }
     fs::write(folder.path().join("part.csv"), "x/000.png,a,trian\n").unwrap();
     assert!(refusal(&folder.path().join("part.csv")).contains("trian is no split"));
+}
+
+#[test]
+fn tables_of_windows_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &pictures("deep/", &[("x", 3)]));
+    let path = folder.path().join("table.csv");
+    let text = "path,label\r\ndeep\\x\\000.png,Käfer\r\ndeep\\x\\001.png,ant\r\n";
+    let utf16 = |unit: fn(u16) -> [u8; 2]| format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect();
+    for bytes in [text.as_bytes().to_vec(), utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)] {
+        fs::write(&path, bytes).unwrap();
+        let train = Splits::open(&path).unwrap().train;
+        assert_eq!(train.classes, ["Käfer", "ant"]);
+        assert_eq!(decoded(&train).len(), 2);
+    }
+    let headless = text.split_once('\n').unwrap().1;
+    fs::write(&path, headless).unwrap();
+    assert_eq!(decoded(&Splits::open(&path).unwrap().train).len(), 2);
+    let latin1: Vec<u8> = text.chars().map(|c| c as u8).collect();
+    fs::write(&path, latin1).unwrap();
+    assert!(refusal(&path).contains("line 2 is not UTF-8, perhaps Latin-1"), "{}", refusal(&path));
+    fs::write(&path, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    assert!(refusal(&path).contains("table.csv: "), "{}", refusal(&path));
 }
 
 fn idx(shape: &[u32], bytes: &[u8]) -> Vec<u8> {
@@ -272,7 +595,7 @@ fn what_cannot_be_learnt_from_is_refused_with_the_reason() {
     let mut files = pictures("unlearnt/test/", &[("a", 1), ("b", 1)]);
     files.extend(pictures("unlearnt/val/", &[("a", 1), ("b", 1)]));
     write(folder.path(), &files);
-    assert!(refusal(&folder.path().join("unlearnt")).contains("has test and val but no folder train"));
+    assert!(refusal(&folder.path().join("unlearnt")).contains("has val and test but no folder train"));
 }
 
 #[test]
@@ -312,9 +635,23 @@ fn a_survey_finds_unreadable_files_and_pictures_that_are_in_both_parts() {
     assert_eq!(pairs.len(), 1);
     assert!(train.samples()[pairs[0].0].name.ends_with("001.png"));
     assert!(validation.samples()[pairs[0].1].name.ends_with("copy.png"));
+    assert!(contradictions(&train, &survey).unwrap().is_empty());
     let train = train.without(&unreadable);
     assert_eq!(train.samples().len(), 6);
     assert!(train.survey(threads(2), |_| ()).unreadable.is_empty());
+}
+
+#[test]
+fn one_picture_under_two_labels_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = pictures("", &[("a", 3), ("b", 3)]);
+    files.insert("b/copy.png".into(), files["a/001.png"].clone());
+    files.insert("b/same.png".into(), files["b/001.png"].clone());
+    write(folder.path(), &files);
+    let photos = Photos::new(Splits::open(folder.path()).unwrap().train.samples, None, 0);
+    let pairs = contradictions(&photos, &photos.survey(threads(2), |_| ())).unwrap();
+    let name = |index: usize| &photos.samples()[index].name;
+    assert!(matches!(pairs[..], [(a, b)] if name(a).ends_with("001.png") && name(b).ends_with("copy.png")));
 }
 
 #[cfg(unix)]

@@ -8,8 +8,14 @@ use cygnet_image::{DecodeLimits, Image, ImageError};
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 use proptest::prelude::*;
 
-const FORMATS: [ImageFormat; 5] =
-    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif];
+const FORMATS: [ImageFormat; 6] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::WebP,
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+    ImageFormat::Tiff,
+];
 
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
@@ -39,7 +45,7 @@ fn expected() -> Vec<u8> {
 
 #[test]
 fn lossless_formats_keep_every_pixel_and_are_told_by_content() {
-    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff] {
         let image = decoded(&encoded(&rgb_picture(), format));
         assert_eq!((image.width, image.height), (13, 11));
         assert_eq!(image.pixels, expected(), "{format:?}");
@@ -72,6 +78,56 @@ fn grey_is_repeated_and_its_alpha_dropped() {
     let expected: Vec<u8> = (0..4).flat_map(|y| (0..5).flat_map(move |x| [x * 40 + y; 3])).collect();
     assert_eq!(decoded(&encoded(&grey, ImageFormat::Png)).pixels, expected);
     assert_eq!(decoded(&encoded(&grey_alpha, ImageFormat::Png)).pixels, expected);
+}
+
+#[test]
+fn jpeg_xl_keeps_every_pixel() {
+    use zune_jpeg::zune_core;
+    use zune_jpegxl::JxlSimpleEncoder;
+    let options = zune_core::options::EncoderOptions::new(
+        13,
+        11,
+        zune_core::colorspace::ColorSpace::RGB,
+        zune_core::bit_depth::BitDepth::Eight,
+    );
+    let mut file = Vec::new();
+    JxlSimpleEncoder::new(&expected(), options).encode(&mut file).unwrap();
+    let image = decoded(&file);
+    assert_eq!((image.width, image.height), (13, 11));
+    assert_eq!(image.pixels, expected());
+    for length in 0..file.len() * 3 / 4 {
+        assert!(Image::decode(&file[..length], DecodeLimits::default()).is_err(), "cut to {length}");
+    }
+    let error = Image::decode(&file, DecodeLimits { max_pixels: 142 }).unwrap_err();
+    assert!(matches!(error, ImageError::TooLarge { width: 13, height: 11, .. }), "{error}");
+}
+
+#[test]
+fn an_interlaced_png_keeps_every_pixel() {
+    let mut file = Vec::new();
+    let mut header = png_header(13, 11);
+    header.truncate(8 + 4 + 4 + 13);
+    // Method 1 is Adam7, whose passes are rows of their own.
+    *header.last_mut().unwrap() = 1;
+    file.extend(&header);
+    file.extend(crc(&header[12..]).to_be_bytes());
+    let mut rows = Vec::new();
+    for [left, top, across, down] in
+        [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]
+    {
+        for y in (top..11).step_by(down) {
+            rows.push(0);
+            rows.extend((left..13).step_by(across).flat_map(|x| colors(x as u32, y as u32)));
+        }
+    }
+    let mut packed = flate2::write::ZlibEncoder::new(b"IDAT".to_vec(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &rows).unwrap();
+    for chunk in [packed.finish().unwrap(), b"IEND".to_vec()] {
+        file.extend((chunk.len() as u32 - 4).to_be_bytes());
+        file.extend(&chunk);
+        file.extend(crc(&chunk).to_be_bytes());
+    }
+    assert_eq!(decoded(&file).pixels, expected());
 }
 
 #[test]
@@ -140,17 +196,21 @@ fn every_exif_orientation_is_turned_upright() {
     }
 }
 
+fn crc(chunk: &[u8]) -> u32 {
+    !chunk.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut chunk = b"IHDR".to_vec();
     chunk.extend(width.to_be_bytes());
     chunk.extend(height.to_be_bytes());
     chunk.extend([8, 2, 0, 0, 0]);
-    let crc = chunk.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
-    });
+    let crc = crc(&chunk);
     let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
     file.extend(chunk);
-    file.extend((!crc).to_be_bytes());
+    file.extend(crc.to_be_bytes());
     file.extend(b"\0\0\0\x10IDAT");
     file
 }
@@ -158,7 +218,7 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 #[test]
 fn a_huge_header_is_refused_with_its_size_and_the_limit() {
     let message = refusal(&png_header(60_000, 60_000)).to_string();
-    assert!(message.contains("60000x60000") && message.contains("100000000"), "{message}");
+    assert!(message.contains("60000x60000") && message.contains("--max-pixels 3600000000"), "{message}");
 
     let mut gif = encoded(&rgb_picture(), ImageFormat::Gif);
     gif[6..10].fill(0xFF);
@@ -178,6 +238,89 @@ fn a_huge_header_is_refused_with_its_size_and_the_limit() {
     bmp[18..22].copy_from_slice(&60_000_u32.to_le_bytes());
     bmp[22..26].copy_from_slice(&60_000_u32.to_le_bytes());
     assert!(matches!(refusal(&bmp), ImageError::TooLarge { width: 60_000, height: 60_000, .. }));
+}
+
+/// A PNG of one grey level with a chunk of this name and content before its pixels.
+fn png_with(chunk: &[u8], claimed: u32) -> Vec<u8> {
+    let mut file = encoded(&rgb_picture(), ImageFormat::Png);
+    let mut inserted = claimed.to_be_bytes().to_vec();
+    inserted.extend(chunk);
+    inserted.extend(crc(chunk).to_be_bytes());
+    file.splice(33..33, inserted);
+    file
+}
+
+#[test]
+fn chunks_that_claim_or_unpack_to_gigabytes_take_no_memory() {
+    // 64 MB of zeros as an ICC profile and as text: packed into 64 kB.
+    let mut zeros = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut zeros, &vec![0; 64 << 20]).unwrap();
+    let zeros = zeros.finish().unwrap();
+    for name in [&b"iCCPx\0\0"[..], b"zTXtx\0\0"] {
+        let chunk = [name, &zeros].concat();
+        assert_eq!(decoded(&png_with(&chunk, chunk.len() as u32 - 4)).pixels, expected());
+    }
+    for name in [b"eXIf", b"iCCP", b"tEXt", b"prVt"] {
+        assert!(matches!(refusal(&png_with(name, u32::MAX >> 1)), ImageError::Truncated { .. }));
+    }
+    let long = [&b"eXIf"[..], &vec![0; 20 << 20]].concat();
+    let message = refusal(&png_with(&long, long.len() as u32 - 4)).to_string();
+    assert!(message.contains("limits are exceeded"), "{message}");
+
+    // An extended WebP file whose EXIF chunk claims all that four bytes can say.
+    let plain = encoded(&rgb_picture(), ImageFormat::WebP);
+    let mut webp = b"RIFF\xf0\xff\xff\xffWEBPVP8X\x0a\0\0\0\x08\0\0\0\x0c\0\0\x0a\0\0".to_vec();
+    webp.extend(&plain[12..]);
+    webp.extend(b"EXIF\xf0\xff\xff\xffII*\0");
+    match Image::decode(&webp, DecodeLimits::default()) {
+        Ok(image) => assert_eq!(image.pixels, expected()),
+        Err(error) => {
+            assert!(matches!(error, ImageError::Truncated { .. } | ImageError::Corrupt { .. }), "{error}")
+        }
+    }
+}
+
+#[test]
+fn short_files_that_claim_large_pictures_are_truncated() {
+    let mut jpeg = encoded(&rgb_picture(), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|bytes| bytes == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0x3e, 0x80, 0x3e, 0x80]);
+    assert!(matches!(refusal(&jpeg), ImageError::Truncated { .. }));
+    let png = png_header(16_000, 16_000);
+    assert!(matches!(refusal(&png), ImageError::Truncated { .. }));
+}
+
+#[test]
+fn what_does_not_begin_as_a_picture_is_not_read_on() {
+    struct Endless(Vec<u8>, usize);
+    impl std::io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let begun = self.0.len().min(buffer.len());
+            buffer[..begun].copy_from_slice(&self.0[..begun]);
+            buffer[begun..].fill(0);
+            self.0.drain(..begun);
+            self.1 += buffer.len();
+            Ok(buffer.len())
+        }
+    }
+    let mut reader = Endless(b"text".to_vec(), 0);
+    let refused = DecodeLimits::default().read(&mut reader).unwrap().unwrap_err();
+    assert!(matches!(refused, ImageError::UnknownFormat) && reader.1 <= 4096, "{refused} {}", reader.1);
+    let mut reader = Endless(encoded(&rgb_picture(), ImageFormat::Png), 0);
+    let refused = DecodeLimits::default().read(&mut reader).unwrap().unwrap_err();
+    assert!(
+        matches!(refused, ImageError::FileTooLong { .. }) && reader.1 <= 600 << 20,
+        "{refused} {}",
+        reader.1
+    );
+}
+
+#[test]
+fn more_than_a_hundred_megapixels_are_decoded() {
+    let picture: DynamicImage = ImageBuffer::from_pixel(12_000, 9_000, Luma([77_u8])).into();
+    let image = decoded(&encoded(&picture, ImageFormat::Png));
+    assert_eq!((image.width, image.height), (12_000, 9_000));
+    assert!(image.pixels.iter().all(|&level| level == 77));
 }
 
 #[test]
@@ -200,8 +343,10 @@ fn errors_name_the_file_and_what_is_wrong() {
     std::fs::write(&path, "not a picture").unwrap();
     let message = Image::open(&path).unwrap_err().to_string();
     assert!(message.contains("notes.png: not a known image format"), "{message}");
-    let message = refusal(b"II*\0........").to_string();
-    assert!(message.contains("Tiff is not supported"), "{message}");
+    let message = refusal(b"\0\0\0\x1cftypheic........").to_string();
+    assert!(message.contains("heif-convert"), "{message}");
+    let message = refusal(b"\0\0\0\x1cftypavif........").to_string();
+    assert!(message.contains("avifdec"), "{message}");
 }
 
 #[test]
@@ -251,7 +396,7 @@ proptest! {
         signature in prop::sample::select(vec![
             &b""[..], b"\xFF\xD8\xFF\xE0", b"\xFF\xD8\xFF\xC4", b"\xFF\xD8\xFF\xC2\0\x11\x08\0\x10\0\x10\x03",
             b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"RIFF\x40\0\0\0WEBPVP8 ",
-            b"RIFF\x40\0\0\0WEBPVP8L", b"RIFF\x40\0\0\0WEBPVP8X", b"BM", b"GIF89a", b"GIF87a\x04\0\x04\0\x80\0\0",
+            b"RIFF\x40\0\0\0WEBPVP8L", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n", b"RIFF\x40\0\0\0WEBPVP8X", b"BM", b"GIF89a", b"GIF87a\x04\0\x04\0\x80\0\0",
         ]),
         rest in prop::collection::vec(any::<u8>(), 0..300),
     ) {

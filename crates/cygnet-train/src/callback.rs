@@ -163,11 +163,14 @@ impl Callback for Vec<Box<dyn Callback + '_>> {
     }
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        let mut flow = ControlFlow::Continue(());
         // All are told, whoever ends the run.
-        self.iter_mut().fold(ControlFlow::Continue(()), |flow, callback| match callback.step(report) {
-            ControlFlow::Break(()) => ControlFlow::Break(()),
-            ControlFlow::Continue(()) => flow,
-        })
+        for callback in self.iter_mut() {
+            if callback.step(report).is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        flow
     }
 
     fn epoch(&mut self, report: &EpochReport) -> Result<(), TrainError> {

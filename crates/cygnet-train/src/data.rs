@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, duplicates};
+use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, contradictions, duplicates};
 
 use crate::TrainError;
 use crate::recipe::Recipe;
@@ -30,6 +30,8 @@ pub struct TrainData {
     pub unreadable: Vec<(String, String)>,
     /// Validation or test pictures that are also trained on: those pictures' names, and the trained ones'.
     pub duplicates: Vec<(String, String)>,
+    /// Pictures to learn from that have the same bytes but different classes: pairs of their names.
+    pub contradictions: Vec<(String, String)>,
 }
 
 impl TrainData {
@@ -47,7 +49,7 @@ impl TrainData {
         threads: NonZeroUsize,
         seen: impl Fn(usize, usize) + Sync,
     ) -> Result<TrainData, TrainError> {
-        let Splits { train, validation, test } = splits;
+        let Splits { train, validation, test, limits, .. } = splits;
         let (train, validation) = match validation {
             Some(validation) => (train, validation),
             None => {
@@ -68,7 +70,7 @@ impl TrainData {
         let mut unreadable = Vec::new();
         let mut before = 0;
         let mut look = |samples, shorter, keep| {
-            let photos = Photos::new(samples, shorter, keep);
+            let photos = Photos::new(samples, shorter, keep).within(limits);
             let count = photos.samples().len();
             let mut survey = photos.survey(threads, |done| seen(before + done, total));
             before += count;
@@ -105,6 +107,9 @@ impl TrainData {
                 pairs.push((photos.samples()[theirs].name.clone(), train.samples()[ours].name.clone()));
             }
         }
+        let name = |index: usize| train.samples()[index].name.clone();
+        let contradictions = contradictions(&train, &train_survey)?;
+        let contradictions = contradictions.into_iter().map(|(a, b)| (name(a), name(b))).collect();
         let mut fingerprint = 0u64;
         for (photos, survey) in [(&train, &train_survey), (&validation, &validation_survey)] {
             for (sample, hash) in photos.samples().iter().zip(&survey.hashes) {
@@ -121,6 +126,7 @@ impl TrainData {
             fingerprint,
             unreadable: unreadable.into_iter().map(|(_, told)| told).collect(),
             duplicates: pairs,
+            contradictions,
         })
     }
 

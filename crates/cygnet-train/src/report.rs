@@ -75,7 +75,7 @@ pub fn report(page: &Page<'_>, outcome: &Outcome, data: &TrainData) -> String {
 }
 
 const STYLE: &str = "<style>\
-:root{color-scheme:light dark;--a:#1f77b4;--b:#d62728;--c:#2a8a2a;--line:#8886}\
+:root{color-scheme:light dark;--a:#1f77b4;--b:#d62728;--c:#2a8a2a;--line:#8886}html{background:Canvas;color:CanvasText}\
 @media(prefers-color-scheme:dark){:root{--a:#6cb6ff;--b:#ff8a80;--c:#7edc7e}}\
 body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem}table{border-collapse:collapse}\
@@ -94,8 +94,9 @@ svg .line.a{stroke:var(--a)}svg .line.b{stroke:var(--b)}svg .line.c{stroke:var(-
 .m td{padding:.2rem .35rem;text-align:center;font-size:12px;border:1px solid var(--line)}.m th{font-size:12px;font-weight:normal}\
 .m thead th{writing-mode:vertical-rl;padding:.3rem 0}.m tbody span{max-width:8rem}.m thead span{max-height:8rem}\
 .m span{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.row{display:flex;flex-wrap:wrap;gap:.7rem}\
-figure{margin:0;width:128px}figure img{width:128px;height:128px;object-fit:contain;display:block}\
-figure img.small{image-rendering:pixelated}figcaption{font-size:12px;line-height:1.25;padding-top:.2rem}\
+.pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:0 1.5rem}\
+figure{margin:0;width:128px}figure img{display:block;max-width:100%}\
+figure img.small{width:128px;height:128px;object-fit:contain;image-rendering:pixelated}figcaption{font-size:12px;line-height:1.25;padding-top:.2rem}\
 pre{font-size:13px;background:#8881;border-radius:4px;padding:.5rem .7rem;white-space:pre-wrap;margin:.4rem 0}\
 .copy{user-select:all}</style>";
 

@@ -75,7 +75,7 @@ fn open_with(path: &Path, key: Option<&str>) -> Result<Checkpoint, WeightsError>
         }
         None => parse_bytes(bytes, key),
     });
-    opened.map_err(|error| error.in_file(path))
+    opened.map(Checkpoint::with_masks).map_err(|error| error.in_file(path))
 }
 
 /// Opens a file that an index names.
@@ -114,7 +114,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Bytes, WeightsError> {
 /// # Errors
 /// See [`open`].
 pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
-    parse_bytes(bytes.into(), None)
+    parse_bytes(bytes.into(), None).map(Checkpoint::with_masks)
 }
 
 fn parse_bytes(bytes: Bytes, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
@@ -144,8 +144,11 @@ fn parse_bytes(bytes: Bytes, key: Option<&str>) -> Result<Checkpoint, WeightsErr
 impl Checkpoint {
     fn of(state: StateDict, format: Format) -> Checkpoint {
         let StateDict { tensors, metadata, taken_key, other_keys, class_names } = state;
-        let tensors = pruned::multiplied(tensors);
         Checkpoint { tensors, metadata, format, taken_key, other_keys, class_names }
+    }
+
+    fn with_masks(self) -> Checkpoint {
+        Checkpoint { tensors: pruned::multiplied(self.tensors), ..self }
     }
 
     fn whole(

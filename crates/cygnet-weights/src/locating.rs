@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use cygnet_graph::{Graph, Param};
 
 use crate::{
-    Tensor, Tensors,
+    Tensors,
     matching::{Naming, is_ignored, trimmed},
 };
 
@@ -41,7 +41,7 @@ impl Located {
         let prefix = self.prefix();
         if !prefix.is_empty() {
             notes.push(match &self.outside[..] {
-                [] => format!("the names of all tensors start with {prefix}., which is left out"),
+                [] => format!("the names of the network's tensors start with {prefix}., which is left out"),
                 [only] => format!("the network's tensors are those under {prefix}.; {only} is left out"),
                 [first, .., last] => format!(
                     "the network's tensors are those under {prefix}.; {} others are left out, {first} to {last}",
@@ -64,51 +64,47 @@ impl Located {
 /// average of another, of these the first.
 #[must_use]
 pub fn locate(graph: &Graph, tensors: &Tensors, naming: Naming) -> Located {
-    let params: Vec<(Param, String)> = graph
-        .params()
-        .into_iter()
-        .map(|param| {
-            let key = (naming.key)(&param.name);
-            (param, key)
-        })
-        .collect();
-    let mut places: Vec<(usize, &str)> = prefixes(tensors, params.first().map_or("", |(_, key)| key))
-        .map(|prefix| {
-            let is_there = |(_, key): &&(Param, String)| tensors.contains_key(&format!("{prefix}{key}"));
-            (params.iter().filter(is_there).count(), prefix)
-        })
-        .collect();
-    places.sort_by_key(|&(found, prefix)| (std::cmp::Reverse(found), follows(prefix)));
-    let most = places.first().map_or(0, |place| place.0);
-    let mut best = places.into_iter().filter(|&(found, _)| found == most).map(|(_, prefix)| prefix);
-    let prefix = best.next().unwrap_or_default().to_owned();
-    let others = best.map(|prefix| prefix.trim_end_matches('.').to_owned()).collect();
-    let outside = tensors.keys().filter(|key| !key.starts_with(&prefix)).cloned().collect();
-    let keys = params.iter().map(|(_, key)| format!("{prefix}{key}")).collect::<Vec<_>>();
+    let params = graph.params();
+    let first = params.first().map_or_else(String::new, |param| (naming.key)(&param.name));
+    let places = prefixes(tensors, &first);
+    if places.is_empty() {
+        return Located { naming, others: Vec::new(), outside: Vec::new(), moved: None };
+    }
+    let names: Vec<String> = params.iter().map(|param| (naming.key)(&param.name)).collect();
+    let found =
+        |prefix: &str| names.iter().filter(|name| tensors.contains_key(&format!("{prefix}{name}"))).count();
+    let counted: Vec<(usize, &str)> = places.into_iter().map(|prefix| (found(prefix), prefix)).collect();
+    let most = counted.iter().map(|&(count, _)| count).max();
+    let mut best: Vec<&str> =
+        counted.into_iter().filter(|&(count, _)| Some(count) == most).map(|(_, prefix)| prefix).collect();
+    best.sort_by_key(|prefix| follows(prefix));
+    let prefix = best.remove(0);
+    let others = best.into_iter().map(|prefix| prefix.trim_end_matches('.').to_owned()).collect();
+
+    let channels_last = naming.channels_last;
+    let mut naming = naming.below(prefix.to_owned());
+    let keys: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
     let head = graph.classifier();
-    let classifier: Vec<(&Param, &str)> = params
-        .iter()
-        .zip(&keys)
-        .filter(|((param, _), _)| Some(param.node) == head)
-        .map(|((param, _), key)| (param, key.as_str()))
-        .collect();
-    let moved = moved_layer(&classifier, &keys, &prefix, tensors, naming.channels_last);
-    let mut naming = naming.below(prefix);
-    let moved = moved.map(|(own, theirs)| {
-        let layer = classifier[0].0.name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned();
-        naming = std::mem::replace(&mut naming, Naming::own()).renaming(own, theirs.clone());
-        (layer, theirs)
-    });
+    let pairs = params.iter().zip(&keys).filter(|(param, _)| Some(param.node) == head);
+    let classifier: Vec<(&Param, &str)> = pairs.map(|(param, key)| (param, key.as_str())).collect();
+    let mut outside: Vec<String> = tensors.keys().filter(|key| !key.starts_with(prefix)).cloned().collect();
+    let mut moved = None;
+    if let Some((own, theirs)) = moved_layer(&classifier, &keys, prefix, tensors, channels_last) {
+        outside.retain(|key| key.rsplit_once('.').is_none_or(|(layer, _)| layer != theirs));
+        let layer = classifier[0].0.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+        moved = Some((layer.to_owned(), theirs.clone()));
+        naming = naming.renaming(own, theirs);
+    }
     Located { naming, others, outside, moved }
 }
 
 /// Starts of names before which `key` stands, in the order of the checkpoint.
-fn prefixes<'t>(tensors: &'t Tensors, key: &str) -> impl Iterator<Item = &'t str> {
-    let before = move |name: &'t String| {
+fn prefixes<'t>(tensors: &'t Tensors, key: &str) -> Vec<&'t str> {
+    let before = |name: &'t String| {
         let prefix = name.strip_suffix(key)?;
         (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
     };
-    tensors.keys().filter_map(before).take(MAX_PLACES).collect::<Vec<_>>().into_iter()
+    tensors.keys().filter_map(before).take(MAX_PLACES).collect()
 }
 
 /// Whether a part of the start of names says that these weights follow others.
@@ -117,8 +113,8 @@ fn follows(prefix: &str) -> bool {
 }
 
 /// The name of the graph's classifier and of the one layer that can be meant by it, if the checkpoint has no such name:
-/// of all tensors that the graph has no place for, which are all of one layer, each has the shape that is needed, but
-/// for the number of classes.
+/// of all tensors that the graph has no place for, under the prefix or else beside it, which are all of one layer, each
+/// has the shape that is needed, but for the number of classes.
 fn moved_layer(
     classifier: &[(&Param, &str)],
     keys: &[String],
@@ -130,14 +126,16 @@ fn moved_layer(
         return None;
     }
     let known: HashSet<&str> = keys.iter().map(String::as_str).collect();
-    let left: Vec<(&str, &Tensor)> = tensors
-        .iter()
-        .filter_map(|(name, tensor)| {
-            let rest = name.strip_prefix(prefix)?;
-            (!known.contains(name.as_str()) && !is_ignored(rest)).then_some((name.as_str(), tensor))
-        })
-        .take(classifier.len() + 1)
-        .collect();
+    let is_left = |name: &str, within: bool| {
+        let rest = name.strip_prefix(prefix);
+        rest.is_some() == within && !known.contains(name) && !is_ignored(rest.unwrap_or(name))
+    };
+    let left = |within| {
+        let left = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        left.filter(|(name, _)| is_left(name, within)).take(classifier.len() + 1).collect::<Vec<_>>()
+    };
+    let inside = left(true);
+    let left = if inside.is_empty() { left(false) } else { inside };
     let (layer, _) = left.first()?.0.rsplit_once('.')?;
     let (own, _) = classifier[0].1.rsplit_once('.')?;
     let mut classes = HashSet::new();

@@ -1,32 +1,33 @@
 //! Weights under a mask: `torch.nn.utils.prune` stores `weight` as `weight_orig` and `weight_mask`.
 
+use std::collections::HashMap;
+
 use crate::{Tensor, Tensors};
 
-const PARTS: [&str; 2] = ["_orig", "_mask"];
+const WEIGHT: &str = "_orig";
+const MASK: &str = "_mask";
 
 /// The tensors, with the product of weight and mask where there are both.
 pub(crate) fn multiplied(tensors: Tensors) -> Tensors {
-    let sibling = |name: &str, [own, other]: [&str; 2]| {
-        let stem = name.strip_suffix(own)?;
-        let other = tensors.get(&format!("{stem}{other}"))?;
-        let product = format!("{stem}");
-        (!tensors.contains_key(&product) && other.shape() == tensors[name].shape())
-            .then_some((product, other))
+    let mask_of = |(name, tensor): (&String, &Tensor)| {
+        let product = name.strip_suffix(WEIGHT)?;
+        let mask = tensors.get(&format!("{product}{MASK}"))?;
+        let fits = !tensors.contains_key(product) && mask.shape() == tensor.shape();
+        fits.then(|| (product.to_owned(), mask.clone()))
     };
-    let [own, other] = PARTS;
-    if !tensors.keys().any(|name| sibling(name, [own, other]).is_some()) {
+    let masks: HashMap<String, Tensor> = tensors.iter().filter_map(mask_of).collect();
+    if masks.is_empty() {
         return tensors;
     }
-    let product = |(name, tensor): (&String, &Tensor)| {
-        if let Some((name, mask)) = sibling(name, [own, other]) {
-            let values: Vec<f32> =
-                tensor.to_f32().iter().zip(&*mask.to_f32()).map(|(value, mask)| value * mask).collect();
-            return Some((
-                name,
-                Tensor::from_f32(tensor.shape(), &values).unwrap_or_else(|_| tensor.clone()),
-            ));
-        }
-        sibling(name, [other, own]).is_none().then(|| (name.clone(), tensor.clone()))
-    };
-    tensors.iter().filter_map(product).collect()
+    let kept =
+        |(name, tensor): (String, Tensor)| {
+            if name.strip_suffix(MASK).is_some_and(|product| masks.contains_key(product)) {
+                return None;
+            }
+            let masked = name.strip_suffix(WEIGHT).and_then(|product| masks.get_key_value(product));
+            Some(masked.map_or((name.clone(), tensor.clone()), |(product, mask)| {
+                (product.clone(), tensor.times(mask))
+            }))
+        };
+    tensors.into_iter().filter_map(kept).collect()
 }

@@ -48,6 +48,7 @@ pub(crate) fn parse_pickle(file: &Bytes, key: Option<&str>) -> Result<(StateDict
         return Ok((state, false));
     }
     let mut at = first.end;
+    drop(first);
     let mut next = |what| {
         let rest = at..file.len();
         let part = file.slice(rest).ok_or(WeightsError::Archive { reason: what })?;

@@ -13,10 +13,13 @@ const MAX_INDEX_BYTES: usize = 16 << 20;
 /// Most parts of a checkpoint.
 const MAX_PARTS: usize = 1000;
 
-/// Whether these are the bytes of an index, and no safetensors file whose length starts with the same byte.
+/// Whether these are the bytes of an index. A safetensors file, which may begin with the same byte, begins with a length
+/// that it has.
 pub(crate) fn is_index(bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     bytes.first() == Some(&b'{')
         && bytes.len() <= MAX_INDEX_BYTES
+        && length.is_none_or(|length| length > bytes.len() as u64)
         && bytes.trim_ascii_end().last() == Some(&b'}')
 }
 

@@ -21,7 +21,7 @@ pub const STATE_KEYS: [&str; 6] =
 /// Where it puts the moving average of the weights, taken if there is nothing else.
 pub const AVERAGE_KEYS: [&str; 4] = ["state_dict_ema", "ema_state_dict", "model_ema", "ema"];
 /// Parts of the keys of what only training needs.
-const TRAINING_KEYS: [&str; 5] = ["optim", "sched", "scaler", "rng", "criterion"];
+const TRAINING_KEYS: [&str; 5] = ["opt", "sched", "scaler", "rng", "criterion"];
 
 /// Most levels of dicts and lists above a tensor.
 const MAX_DEPTH: usize = 32;
@@ -29,6 +29,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_TENSORS: usize = 1 << 16;
 /// Most bytes that the names of tensors take together.
 const MAX_NAME_BYTES: usize = 16 << 20;
+/// Most values that are looked at for tensors.
+const MAX_STEPS: usize = 1 << 22;
 /// Most levels of dicts above the names of classes.
 const MAX_NAMES_DEPTH: usize = 4;
 /// Most entries of dicts and lists that are searched for the names of classes.
@@ -201,7 +203,7 @@ struct Walk<'a, 'b> {
 impl<'a, 'b> Walk<'a, 'b> {
     fn new(pickle: &'a Pickle<'b>) -> Walk<'a, 'b> {
         let name_bytes = pickle.end.saturating_mul(8).min(MAX_NAME_BYTES);
-        Walk { pickle, path: Vec::new(), steps: pickle.end, name_bytes }
+        Walk { pickle, path: Vec::new(), steps: pickle.end.min(MAX_STEPS), name_bytes }
     }
 
     /// Whether there is a tensor in a value. All such questions of one walk together take so many steps.
@@ -322,7 +324,7 @@ pub(crate) fn class_names(pickle: &Pickle<'_>) -> Option<Vec<String>> {
             let Some(entries) = pickle.entries(id) else { continue };
             left = left.checked_sub(entries.len())?;
             for wanted in names::KEYS {
-                let hit = entries.iter().rev().find(|&&(key, _)| pickle.text(key) == Some(wanted));
+                let hit = entries.iter().rev().find(|&&(key, _)| is_key(pickle.text(key), wanted));
                 let Some(&(_, value)) = hit else { continue };
                 let length = pickle
                     .entries(value)
@@ -340,6 +342,10 @@ pub(crate) fn class_names(pickle: &Pickle<'_>) -> Option<Vec<String>> {
         level = next;
     }
     None
+}
+
+fn is_key(key: Option<&str>, wanted: &str) -> bool {
+    key.is_some_and(|key| key.eq_ignore_ascii_case(wanted))
 }
 
 /// The names in a list of texts, or in a dict of texts and indices.

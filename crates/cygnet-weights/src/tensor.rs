@@ -1,4 +1,4 @@
-//! A named array of numbers as it lies in a file: shape, element type, little-endian bytes. No arithmetic.
+//! A named array of numbers as it lies in a file: shape, element type, little-endian bytes. No arithmetic but for masks.
 
 use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
@@ -170,6 +170,13 @@ impl Tensor {
     /// [`WeightsError::ShapeMismatch`] if the element counts differ.
     pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Tensor, WeightsError> {
         Tensor::over(shape.into(), self.dtype, self.data.clone())
+    }
+
+    /// The product with a tensor of the same shape, value by value, as `f32`.
+    pub(crate) fn times(&self, other: &Tensor) -> Tensor {
+        let products = self.to_f32().iter().zip(&*other.to_f32()).map(|(a, b)| a * b).collect::<Vec<_>>();
+        let data: Vec<u8> = products.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor { shape: self.shape.clone(), dtype: Dtype::F32, data: data.into() }
     }
 
     /// The values as of [`Tensor::to_f32`], which share the tensor's bytes where that borrows.

@@ -142,6 +142,7 @@ fn of_several_state_dicts_one_is_taken_the_others_are_told_and_a_key_chooses() {
         ("state_dict", dict(&[("student.a", first_three()), ("teacher.a", first_three())])),
         ("model_ema", dict(&[("module", weights("e"))])),
         ("optimizer", weights("o")),
+        ("opt", weights("o")),
     ]));
     let checkpoint = open(&file).unwrap();
     assert_eq!(
@@ -191,6 +192,7 @@ fn names_of_classes_are_found_in_every_form() {
         ("classes", texts()),
         ("class_names", tuple(&[text("ant"), text("bee")])),
         ("meta", dict(&[("labels", texts())])),
+        ("meta", dict(&[("dataset_meta", dict(&[("CLASSES", texts())]))])),
         ("hyper_parameters", dict(&[("class_names", texts())])),
         ("args", object("argparse", "Namespace", &[("classes", texts())])),
     ];
@@ -379,5 +381,10 @@ fn a_checkpoint_in_parts_is_read_by_its_index() {
         let message = read(&map).unwrap_err().to_string();
         assert!(message.contains(reason), "{message} does not say {reason}");
     }
+    // A safetensors file whose first and last bytes are braces is no index.
+    let header = r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    let header = format!("{header:<0$}", usize::from(b'{'));
+    std::fs::write(&index, [&u64::from(b'{').to_le_bytes()[..], header.as_bytes(), b"}"].concat()).unwrap();
+    assert_eq!(names(&open(&index).unwrap()), ["x"]);
     assert!(matches!(parse(b"{}".to_vec()), Err(WeightsError::UnknownFormat { .. })));
 }

@@ -16,9 +16,6 @@ use crate::parallel::in_order;
 use crate::sessions::Sessions;
 use crate::{Error, Model};
 
-/// Largest number of bytes of an image file.
-const FILE_LIMIT: u64 = 1 << 30;
-
 /// Largest number of bytes of an image at an address.
 const URL_LIMIT: u64 = 256 << 20;
 
@@ -91,6 +88,18 @@ impl Classifier {
             limits: DecodeLimits::default(),
             model,
         })
+    }
+
+    /// The same with other limits on what is decoded than the default ones.
+    #[must_use]
+    pub fn within(self, limits: DecodeLimits) -> Classifier {
+        Classifier { limits, ..self }
+    }
+
+    /// What may be decoded.
+    #[must_use]
+    pub fn limits(&self) -> DecodeLimits {
+        self.limits
     }
 
     /// The model.
@@ -214,13 +223,9 @@ impl Classifier {
     /// Classifies what a reader yields, an image file's bytes.
     ///
     /// # Errors
-    /// If it cannot be read, is longer than any image within the limits, or is no readable image.
+    /// If it cannot be read, does not begin as an image, is longer than any image within the limits, or is no readable one.
     pub fn classify_from(&self, reader: impl Read, top: usize) -> Result<Answer, Error> {
-        let mut bytes = Vec::new();
-        reader.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(Error::Input)?;
-        if bytes.len() as u64 > FILE_LIMIT {
-            return Err(Error::Input(io::Error::other(format!("is longer than {FILE_LIMIT} bytes"))));
-        }
+        let bytes = self.limits.read(reader).map_err(Error::Input)??;
         self.classify(&bytes, top)
     }
 

@@ -87,7 +87,7 @@ impl Conversion {
             }
             Converted { model, notes: Vec::new() }
         } else {
-            self.from_bare(path, &checkpoint, named, heads)?
+            self.convert_bare(path, &checkpoint, named, heads)?
         };
         if let Some(labels) = &self.labels {
             let names = read_class_names(labels)?;
@@ -101,7 +101,7 @@ impl Conversion {
         Ok(converted)
     }
 
-    fn from_bare(
+    fn convert_bare(
         &self,
         path: &Path,
         checkpoint: &Checkpoint,

@@ -71,12 +71,14 @@ pub enum Error {
         reason: String,
     },
     /// A folder of an evaluation is no class of the model.
-    #[error("{}: {folder} is no class of this model, by label, WordNet id or index", path.display())]
+    #[error("{}: {folder} {reason}", path.display())]
     UnknownClass {
         /// The evaluated folder.
         path: PathBuf,
         /// The class folder.
         folder: String,
+        /// Why not, and what to do.
+        reason: String,
     },
     /// A photo cannot be read.
     #[error("{}: cannot read: {source}", path.display())]

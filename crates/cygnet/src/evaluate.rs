@@ -1,11 +1,11 @@
 //! Accuracy on a folder of labelled photos.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use cygnet_image::{ClassFolder, Dataset, DecodeLimits, ImageError, Sample, Splits};
+use cygnet_image::{Dataset, Sample, Splits};
 use cygnet_train::{ClassMetrics, Metrics, Verdict};
 use cygnet_zoo::imagenet;
 use serde::Serialize;
@@ -43,6 +43,9 @@ pub struct Evaluation {
     /// Photos that could not be read, and why; by class, then by path.
     #[serde(skip)]
     pub unreadable: Vec<(PathBuf, String)>,
+    /// What the user should know of how the data set and its classes were understood.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// A kind of mistake.
@@ -63,10 +66,10 @@ fn is_large<T>(of_classes: &[T]) -> bool {
 /// Classifies every photo of a data set on up to `threads` threads, whose number does not change the result. `folder`
 /// is a folder of class folders or anything else that [`Splits::open`] opens, of which the test pictures are taken, or
 /// else those for validation, or else all. Classes are named by label (any of its synonyms, `_` for a space), WordNet
-/// id, or index. `seen` is called after each photo with the number done and the number there are.
+/// id, or index; a number is an index only where no label is a number. `seen` is called after each photo with the number done and the number there are.
 ///
 /// # Errors
-/// If the folder cannot be read or has a class that the model does not know. Unreadable photos are no error but are
+/// If the folder cannot be read or has a class that the model does not know or that several of its labels name. Unreadable photos are no error but are
 /// listed in the result.
 pub fn evaluate(
     classifier: &Classifier,
@@ -74,18 +77,23 @@ pub fn evaluate(
     threads: NonZeroUsize,
     mut seen: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
-    let Dataset { classes, samples } = photos(folder)?;
-    let names = class_names(classifier);
-    let class = |name: &String| {
-        let index = name.parse().ok().filter(|&index: &usize| index < classifier.model().graph.classes());
-        names
-            .get(name)
-            .or(names.get(&normal(name)))
-            .copied()
-            .or(index)
-            .ok_or_else(|| Error::UnknownClass { path: folder.into(), folder: name.clone() })
-    };
-    let classes: Vec<usize> = classes.iter().map(class).collect::<Result<_, _>>()?;
+    let (Dataset { classes, samples }, mut notes) = photos(folder)?;
+    let counts = Sample::counts(&samples, classes.len());
+    let known = Classes::of(classifier);
+    let mut numbers = vec![0; classes.len()];
+    let mut folders: BTreeMap<usize, &str> = BTreeMap::new();
+    for (class, name) in classes.iter().enumerate().filter(|&(class, _)| counts[class] > 0) {
+        let number = known.number(name).map_err(|reason| Error::UnknownClass {
+            path: folder.into(),
+            folder: name.clone(),
+            reason,
+        })?;
+        numbers[class] = number;
+        if let Some(other) = folders.insert(number, name) {
+            let label = classifier.model().label(number);
+            notes.push(format!("{other} and {name} are both taken for class {number}, {label}"));
+        }
+    }
 
     let mut unreadable = Vec::new();
     let mut verdicts = Vec::new();
@@ -93,12 +101,12 @@ pub fn evaluate(
     let all = classifier.model().graph.classes();
     let work = |sample: &Sample| match sample.path() {
         Some(path) => classifier.classify_file(path, all),
-        None => classifier.classify_image(&sample.decode(DecodeLimits::default())?, all),
+        None => classifier.classify_image(&sample.decode(classifier.limits())?, all),
     };
     let Ok(()) = in_order(&samples, threads, work, |sample, answer| {
         match answer {
             Ok(answer) => {
-                let class = classes[sample.class];
+                let class = numbers[sample.class];
                 let rank = answer.top.iter().position(|guess| guess.index == class).unwrap_or(all);
                 verdicts.push(Verdict {
                     class,
@@ -128,61 +136,95 @@ pub fn evaluate(
         confusion: metrics.confusion,
         classes: metrics.classes,
         unreadable,
+        notes,
     })
 }
 
-/// The photos to evaluate on.
-fn photos(path: &Path) -> Result<Dataset, Error> {
-    let is_train = |name: &String| ["train", "training"].contains(&name.to_lowercase().as_str());
-    if path.is_dir() {
-        match ClassFolder::open(path) {
-            Ok(folder) if folder.classes.iter().any(is_train) => {}
-            Ok(ClassFolder { classes, samples }) => {
-                let samples = samples.into_iter().map(|(path, class)| Sample::file(path, class)).collect();
-                return Ok(Dataset { classes, samples });
-            }
-            // A folder of IDX files has none inside.
-            Err(ImageError::NoClasses { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// The photos to evaluate on, and what is to be told of them.
+fn photos(path: &Path) -> Result<(Dataset, Vec<String>), Error> {
+    let Splits { train, validation, test, mut notes, .. } = Splits::open_any(path)?;
+    let is_divided = validation.is_some() || test.is_some();
+    let (name, photos) = match (test, validation) {
+        (Some(test), _) => ("test", test),
+        (None, Some(validation)) => ("validation", validation),
+        (None, None) => ("", train),
+    };
+    if is_divided {
+        notes.push(format!("the {} {name} pictures of the data set are taken", photos.samples.len()));
     }
-    let Splits { train, validation, test } = Splits::open(path)?;
-    Ok(test.or(validation).unwrap_or(train))
+    Ok((photos, notes))
 }
 
 fn normal(name: &str) -> String {
     name.trim().replace(['_', '-'], " ").to_lowercase()
 }
 
-/// Classes by every name that means just one of them; labels as they are come before those in lower case, and these
-/// before synonyms.
-fn class_names(classifier: &Classifier) -> HashMap<String, usize> {
-    let labels = &classifier.model().labels;
-    let mut names = unique(labels.iter().enumerate().map(|(class, label)| (label.clone(), class)));
-    for (name, class) in unique(labels.iter().enumerate().map(|(class, label)| (normal(label), class))) {
-        names.entry(name).or_insert(class);
-    }
-    if *labels == imagenet::labels(1000) {
-        let classes = || imagenet::classes().enumerate();
-        let lemmas = classes()
-            .flat_map(|(class, (_, lemmas))| lemmas.split(", ").map(move |name| (normal(name), class)));
-        for (synonym, class) in unique(lemmas) {
-            names.entry(synonym).or_insert(class);
-        }
-        names.extend(classes().map(|(class, (id, _))| (id.to_owned(), class)));
-    }
-    names
+/// A model's classes by name.
+struct Classes<'a> {
+    classifier: &'a Classifier,
+    /// The classes that each name means. Labels as they are come before those in lower case, and these before synonyms.
+    names: [HashMap<String, Vec<usize>>; 3],
+    /// Numbers are labels here, never indices.
+    has_numbers: bool,
 }
 
-/// The names that stand for one class only.
-fn unique(names: impl Iterator<Item = (String, usize)>) -> HashMap<String, usize> {
-    let mut classes: HashMap<String, Vec<usize>> = HashMap::new();
-    for (name, class) in names {
-        classes.entry(name).or_default().push(class);
+impl Classes<'_> {
+    fn of(classifier: &Classifier) -> Classes<'_> {
+        let labels = &classifier.model().labels;
+        let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
+        let [exact, lower, synonyms] = &mut names;
+        for (class, label) in labels.iter().enumerate() {
+            exact.entry(label.clone()).or_default().push(class);
+            lower.entry(normal(label)).or_default().push(class);
+        }
+        if *labels == imagenet::labels(1000) {
+            for (class, (id, lemmas)) in imagenet::classes().enumerate() {
+                exact.entry(id.to_owned()).or_default().push(class);
+                for name in lemmas.split(", ") {
+                    synonyms.entry(normal(name)).or_default().push(class);
+                }
+            }
+        }
+        let is_number = |label: &String| {
+            label.contains(|c: char| c.is_ascii_digit()) && label.trim().parse::<f64>().is_ok()
+        };
+        let has_numbers = labels.iter().any(is_number);
+        Classes { classifier, names, has_numbers }
     }
-    let single = |(name, classes): (String, Vec<usize>)| match classes[..] {
-        [class] => Some((name, class)),
-        _ => None,
-    };
-    classes.into_iter().filter_map(single).collect()
+
+    /// The class that a name stands for, or why it stands for none.
+    fn number(&self, name: &str) -> Result<usize, String> {
+        let model = self.classifier.model();
+        let lower = normal(name);
+        let found = self.names.iter().zip([name, &lower, &lower]).find_map(|(names, name)| names.get(name));
+        match found.map(Vec::as_slice) {
+            Some([class]) => return Ok(*class),
+            Some(classes) => {
+                let numbers: Vec<String> = classes.iter().map(|&class| self.unambiguous(class)).collect();
+                return Err(format!(
+                    "is the name of {} classes of this model; call it {}",
+                    classes.len(),
+                    numbers.join(" or ")
+                ));
+            }
+            None => {}
+        }
+        match name.parse::<usize>() {
+            Ok(_) if self.has_numbers => {
+                let some: Vec<&str> = model.labels.iter().map(String::as_str).take(5).collect();
+                let more = if model.labels.len() > 5 { ", …" } else { "" };
+                Err(format!("is no label of this model, whose labels are numbers: {}{more}", some.join(", ")))
+            }
+            Ok(index) if index < model.graph.classes() => Ok(index),
+            Ok(_) => Err(format!("is no class of this model, which has {}", model.graph.classes())),
+            Err(_) => Err("is no class of this model, by label, WordNet id or index".into()),
+        }
+    }
+
+    /// A name that only this class has.
+    fn unambiguous(&self, class: usize) -> String {
+        let id = imagenet::classes().nth(class).map(|(id, _)| id);
+        let id = id.filter(|id| self.names[0].get(*id).is_some_and(|classes| *classes == [class]));
+        id.map_or_else(|| class.to_string(), str::to_owned)
+    }
 }

@@ -167,7 +167,7 @@ impl Model {
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let looks_like_file =
-            ["safetensors", "pth", "pt", "pkl", "bin"].contains(&extension) || path.is_dir();
+            ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar"].contains(&extension) || path.is_dir();
         if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
             Ok(Conversion { limits: *limits, ..Conversion::default() }.run(path)?.model)
         } else {

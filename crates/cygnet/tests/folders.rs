@@ -11,16 +11,26 @@ use cygnet::{Classifier, Guess, Model, evaluate};
 
 /// Calls dark pictures `dark` and bright ones `bright`.
 fn classifier() -> Classifier {
+    called(&["dark", "bright"])
+}
+
+/// The same with other labels; more than two are never guessed.
+fn called(labels: &[&str]) -> Classifier {
     let graph = Graph::build("light", [3, 8, 8], |net, image| {
-        net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), 2)
+        net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), labels.len())
     })
     .unwrap();
+    let scores = |dark: f32, bright: f32| {
+        let mut scores = vec![0.0; labels.len()];
+        scores[..2].copy_from_slice(&[dark, bright]);
+        scores
+    };
     let model = Model {
         id: "light".into(),
         graph,
-        weights: vec![vec![1.0; 3].into(), vec![-4.0, 4.0].into(), vec![0.0, 0.0].into()],
+        weights: vec![vec![1.0; 3].into(), scores(-4.0, 4.0).into(), scores(0.0, 0.0).into()],
         preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
-        labels: vec!["dark".into(), "bright".into()],
+        labels: labels.iter().map(|&label| label.into()).collect(),
         licence: None,
         source: None,
         accuracy: None,
@@ -110,4 +120,52 @@ fn accuracy_does_not_depend_on_the_number_of_threads() {
     assert_eq!((one.images, one.unreadable.len()), (119, 1));
     assert!(one.top1 > 0.0 && one.top1 < 100.0);
     assert_eq!((&two, &seven), (&one, &one));
+}
+
+#[test]
+fn a_number_is_an_index_only_where_labels_are_no_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    let told = |labels: &[&str]| {
+        let result = evaluate(&called(labels), folder.path(), NonZeroUsize::MIN, |_, _| ());
+        result.map(|result| result.classes.iter().map(|class| class.images).collect::<Vec<_>>())
+    };
+    assert_eq!(told(&["dark", "bright"]).unwrap(), [60, 59]);
+    assert_eq!(told(&["1", "0"]).unwrap(), [59, 60]);
+    assert_eq!(told(&["1", "other", "0"]).unwrap(), [59, 0, 60]);
+    let message = told(&["1", "2", "10"]).unwrap_err().to_string();
+    assert!(message.contains("0 is no label of this model, whose labels are numbers: 1, 2, 10"), "{message}");
+}
+
+#[test]
+fn two_classes_of_one_name_are_not_merged() {
+    let (folder, classifier) = (tempfile::tempdir().unwrap(), called(&["crane", "Ibis", "crane"]));
+    write_in(folder.path(), &["crane", "ibis"]);
+    let on_one = || evaluate(&classifier, folder.path(), NonZeroUsize::MIN, |_, _| ());
+    let message = on_one().unwrap_err().to_string();
+    assert!(message.contains("crane is the name of 2 classes of this model; call it 0 or 2"), "{message}");
+    std::fs::rename(folder.path().join("crane"), folder.path().join("2")).unwrap();
+    let result = on_one().unwrap();
+    assert_eq!(result.classes.iter().map(|class| class.images).collect::<Vec<_>>(), [0, 1, 1]);
+    assert!(result.notes.is_empty());
+    write_in(folder.path(), &["Ibis"]);
+    let notes = on_one().unwrap().notes;
+    assert_eq!(notes, ["Ibis and ibis are both taken for class 1, Ibis"]);
+}
+
+#[test]
+fn what_train_lacks_is_evaluated() {
+    let (folder, classifier) = (tempfile::tempdir().unwrap(), classifier());
+    write_in(folder.path(), &["train/bright", "train/unknown", "test/bright", "test/dark"]);
+    let result = evaluate(&classifier, folder.path(), NonZeroUsize::MIN, |_, _| ()).unwrap();
+    assert_eq!(result.images, 2);
+    assert_eq!(result.notes, ["the 2 test pictures of the data set are taken"]);
+}
+
+/// A picture in each folder.
+fn write_in(root: &Path, folders: &[&str]) {
+    for folder in folders {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+        write_picture(&root.join(folder).join("1.bmp"), 8, 200);
+    }
 }

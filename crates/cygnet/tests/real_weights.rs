@@ -156,7 +156,7 @@ fn four_classes() -> Option<Splits> {
         let samples = CLASSES.iter().enumerate().flat_map(of).collect();
         Dataset { classes: CLASSES.map(str::to_owned).to_vec(), samples }
     };
-    Some(Splits { train: few(all.train), validation: None, test: all.validation.map(few) })
+    Some(Splits { train: few(all.train), test: all.validation.map(few), ..Splits::default() })
 }
 
 /// Percent of the test pictures that are named right after training.

@@ -470,7 +470,7 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
 
     std::os::unix::fs::symlink("real.safetensors", bench.path("link.safetensors")).unwrap();
     std::fs::write(bench.path("real.safetensors"), b"old").unwrap();
-    assert_eq!(bench.run(&["convert", MODEL[1], "link.safetensors"]).code, 0);
+    assert_eq!(bench.run(&["convert", MODEL[1], "link.safetensors", "--overwrite"]).code, 0);
     assert!(bench.path("link.safetensors").is_symlink());
     assert!(std::fs::metadata(bench.path("real.safetensors")).unwrap().len() > 3);
 

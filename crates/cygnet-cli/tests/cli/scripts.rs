@@ -24,6 +24,7 @@ fn errors_name_their_causes_once() {
         &["eval", MODEL[0], MODEL[1], "."],
         &["bench", "light.safetensors"],
         &["verify", "a.bmp"],
+        &["train", "."],
     ] {
         let run = Run::of(bench.command(args).env("CYGNET_ISA", "foo").output().unwrap());
         assert_eq!(run.code, 1);

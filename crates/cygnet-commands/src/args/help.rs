@@ -52,9 +52,10 @@ Examples:
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
 pub(super) const TRAIN: &str = "\
-DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/; a .csv or \
-.tsv of paths and labels, with headings (path, label, perhaps split) or without; a .tar, .tar.gz or .tar.xz of such \
-folders; or IDX files (MNIST). Without pictures for validation a share of each class is set aside.
+DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/ (also \
+training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain or compressed (.gz, \
+.xz, .bz2, .zst); a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without; or IDX \
+files (MNIST). Without pictures for validation a share of each class is set aside.
 
 Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2, mobilenet_v3, \
 shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
@@ -79,12 +80,12 @@ Examples:
 pub(super) const EVAL: &str = "\
 DATA is a folder with one folder of photos a class, or anything else that `cygnet train` reads, of which the test \
 pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \
-or index.
+or, unless labels are numbers, index.
 
 Examples:
   cygnet eval -m mobilenet_v2 imagenet/val
   cygnet eval -m mine.safetensors test/ --json
-  cygnet eval -m mine.safetensors photos.tar.xz";
+  cygnet eval -m mine.safetensors photos.zip";
 
 pub(super) const CONVERT: &str = "\
 Examples:

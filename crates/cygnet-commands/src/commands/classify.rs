@@ -13,7 +13,7 @@ use crate::output::{self, FAINT, STRONG, end_of, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
-    let classifier = super::classifier(&args.model, args.graph_limits)?;
+    let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     let mut photos = Vec::new();

@@ -8,6 +8,9 @@ use crate::progress::Download;
 
 pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let out = &args.output;
+    if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{}: exists and is not a file", out.display());
+    }
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
         let better = out.with_extension("safetensors");
         bail!("{}: cygnet writes .safetensors files only; give {}", out.display(), better.display());
@@ -34,7 +37,7 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     }
     model.write(out)?;
     for note in notes {
-        output::talk(&format!("{} {}", output::styled(output::FAINT, "note:"), output::plain(&note)));
+        output::note(&note);
     }
     let done = format!("{}: {} with {} classes", out.display(), model.id, model.graph.classes());
     output::talk(&output::plain(&done));

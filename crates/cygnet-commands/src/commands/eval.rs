@@ -11,7 +11,7 @@ use crate::progress;
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     std::fs::metadata(&args.folder).with_context(|| args.folder.display().to_string())?;
-    let classifier = super::classifier(&args.model, args.graph_limits)?;
+    let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
     let bar = progress::things(0, "evaluating", "images");
     let start = Instant::now();
     let result = cygnet::evaluate(&classifier, &args.folder, args.threads, |done, total| {
@@ -21,6 +21,9 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     bar.finish_and_clear();
     let elapsed = start.elapsed();
     let result = result?;
+    for note in &result.notes {
+        output::note(note);
+    }
     for (path, problem) in &result.unreadable {
         output::error(&format!("{}: {problem}", path.display()));
     }

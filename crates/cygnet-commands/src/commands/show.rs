@@ -316,13 +316,13 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyho
 const NAME: usize = 13;
 
 fn row(name: &str, value: &str) -> std::io::Result<()> {
-    output::line(&format!("{name:<12} {}", plain(value)))
+    output::line(format!("{name:<12} {}", plain(value)).trim_end())
 }
 
 /// Prints as many values in a line as fit.
 fn list(name: &str, values: &[String]) -> std::io::Result<()> {
     let values: Vec<String> = values.iter().map(|value| plain(value)).collect();
-    let lines = wrapped(&values, output::columns() - NAME);
+    let lines = wrapped(&values, 2, output::columns() - NAME);
     lines.iter().enumerate().try_for_each(|(i, line)| row(if i == 0 { name } else { "" }, line))
 }
 

@@ -108,12 +108,14 @@ fn fitting(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Ite
     })
 }
 
-/// Values in lines of at most `width` columns, as many in each as fit; one that is wider than a line fills several.
-pub(crate) fn wrapped(values: &[String], width: usize) -> Vec<String> {
+/// Values, `gap` spaces apart, in lines of at most `width` columns, as many in each as fit; one that is wider than a
+/// line fills several.
+pub(crate) fn wrapped<T: AsRef<str>>(values: &[T], gap: usize, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for value in values {
-        if let Some(line) = lines.last_mut().filter(|line| line.width() + 2 + value.width() <= width) {
-            *line += &format!("  {value}");
+    for value in values.iter().map(AsRef::as_ref) {
+        if let Some(line) = lines.last_mut().filter(|line| line.width() + gap + value.width() <= width) {
+            *line += &" ".repeat(gap);
+            *line += value;
             continue;
         }
         let mut line = String::new();

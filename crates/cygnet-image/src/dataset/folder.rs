@@ -1,57 +1,66 @@
 //! Folders of labelled photos, and lists of photos from paths and patterns.
 //!
-//! Only names are looked at: nothing is decoded here. Hidden files and folders are ignored.
+//! Only names are looked at: nothing is decoded here. Hidden files and folders are ignored. Links are followed, but not
+//! to a folder that holds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::Source;
+use super::part::{is_hidden, text};
+use super::structure::{Member, sort};
 use crate::error::{ImageError, Result};
 
-/// Names of pictures. The last five are of formats that are not decoded: such photos are told to be unreadable rather
-/// than passed over.
-const EXTENSIONS: [&str; 11] =
-    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "avif", "heic", "heif", "tif", "tiff"];
+/// Names of pictures; also of formats that may not be decoded: such photos are told to be unreadable rather than passed
+/// over.
+const EXTENSIONS: [&str; 15] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "gif", "tif", "tiff", "jxl", "avif", "heic",
+    "heif",
+];
 
-/// A folder with one folder of pictures for each class.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClassFolder {
-    /// The names of the class folders, sorted.
-    pub classes: Vec<String>,
-    /// Each picture with the index of its class, sorted by class, then by path.
-    pub samples: Vec<(PathBuf, usize)>,
+/// The most folders of one listing, so that links that lead from one to another come to an end.
+const MOST_FOLDERS: usize = 1 << 20;
+
+/// What a folder of labelled photos holds, at any depth.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// In path order.
+    pub(super) members: Vec<Member>,
+    /// Folders, also those without pictures.
+    pub(super) folders: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
-impl ClassFolder {
-    /// Lists the folder. Pictures are found at any depth inside a class folder; a class may be empty.
-    ///
-    /// # Errors
-    /// [`ImageError::Read`]; [`ImageError::NoClasses`] where there is no folder inside; [`ImageError::NoImages`]
-    /// where no class has a picture.
-    pub fn open(path: impl AsRef<Path>) -> Result<ClassFolder> {
-        let path = path.as_ref();
-        let mut folder = ClassFolder { classes: Vec::new(), samples: Vec::new() };
-        for entry in entries(path)?.into_iter().filter(|entry| entry.is_dir()) {
-            let class = folder.classes.len();
-            folder.classes.push(entry.file_name().unwrap_or_default().to_string_lossy().into_owned());
-            let mut files = Vec::new();
-            walk(&entry, &mut files)?;
-            folder.samples.extend(files.into_iter().map(|file| (file, class)));
+/// Lists a data set's folder.
+pub(super) fn list(root: &Path) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let mut walk = Walk::default();
+    let mut circles = Vec::new();
+    walk.inside(root, "", &mut |entry| match entry {
+        Entry::Picture(path, inside) => {
+            listing.members.push(Member { path: inside, source: Source::File(path) });
         }
-        if folder.classes.is_empty() {
-            return Err(ImageError::NoClasses { path: path.to_owned() });
-        }
-        if folder.samples.is_empty() {
-            return Err(ImageError::NoImages { pattern: path.display().to_string() });
-        }
-        Ok(folder)
+        Entry::Folder(inside) => listing.folders.push(inside),
+        Entry::Circle(path) => circles.push(path),
+    })?;
+    if let Some(first) = circles.first() {
+        let more = if circles.len() > 1 {
+            format!(", and {} more such links", circles.len() - 1)
+        } else {
+            "".into()
+        };
+        listing.notes.push(format!("{}: a link to a folder that holds it{more}; left out", first.display()));
     }
+    sort(&mut listing.members);
+    Ok(listing)
 }
 
 /// The pictures that `paths` name, sorted and without repetition. Each may be a file of any name, a folder (all
 /// pictures inside, at any depth) or a pattern such as `photos/*.jpg`.
 ///
 /// # Errors
-/// [`ImageError::NoImages`] for a path or pattern that leads to none; [`ImageError::Pattern`]; [`ImageError::Read`].
+/// [`ImageError::Missing`] for a path that does not exist; [`ImageError::NoImages`] for a folder or pattern that leads
+/// to no picture; [`ImageError::Pattern`]; [`ImageError::Read`].
 pub fn collect_images<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for path in paths {
@@ -62,8 +71,10 @@ pub fn collect_images<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Res
             walk(path, &mut images)?;
         } else if path.exists() {
             images.push(path.to_owned());
-        } else {
+        } else if pattern.contains(['*', '?', '[']) {
             matching(&pattern, &mut images)?;
+        } else {
+            return Err(ImageError::Missing { path: path.to_owned() });
         }
         if images.len() == before {
             return Err(ImageError::NoImages { pattern: pattern.into_owned() });
@@ -93,9 +104,8 @@ fn matching(pattern: &str, images: &mut Vec<PathBuf>) -> Result<()> {
     let mut folders = vec![(parts[..literal].iter().collect::<PathBuf>(), depth)];
     while let Some((folder, depth)) = folders.pop() {
         let read = if folder == Path::new("") { Path::new(".") } else { &folder };
-        for entry in entries(read).unwrap_or_default() {
+        for (entry, is_folder) in entries(read).unwrap_or_default() {
             let entry = folder.join(entry.file_name().unwrap_or_default());
-            let is_folder = entry.is_dir();
             match (parsed.matches_path_with(&entry, OPTIONS), is_folder) {
                 (true, true) => walk(&entry, images)?,
                 (true, false) if is_image(&entry) => images.push(entry),
@@ -107,14 +117,17 @@ fn matching(pattern: &str, images: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// What is not hidden in a folder, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What is not hidden in a folder, sorted, and whether it is a folder itself.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let read = |source| ImageError::Read { path: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
+        if !is_hidden(&entry.file_name().to_string_lossy()) {
+            let kind = entry.file_type().map_err(read)?;
+            let path = entry.path();
+            let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
+            paths.push((path, is_folder));
         }
     }
     paths.sort();
@@ -123,24 +136,59 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Adds the pictures at any depth, sorted; a link to a folder above it is not followed.
 fn walk(folder: &Path, images: &mut Vec<PathBuf>) -> Result<()> {
-    fn inside(folder: &Path, parents: &mut Vec<PathBuf>, images: &mut Vec<PathBuf>) -> Result<()> {
+    Walk::default().inside(folder, "", &mut |entry| {
+        if let Entry::Picture(path, _) = entry {
+            images.push(path);
+        }
+    })
+}
+
+/// What a walk meets, with its path below the walk's root.
+enum Entry {
+    Picture(PathBuf, String),
+    Folder(String),
+    /// A link to a folder above it.
+    Circle(PathBuf),
+}
+
+/// A walk through a folder and all inside.
+#[derive(Default)]
+struct Walk {
+    /// The real paths of the folders on the way.
+    parents: Vec<PathBuf>,
+    folders: usize,
+}
+
+impl Walk {
+    fn inside(&mut self, folder: &Path, name: &str, met: &mut dyn FnMut(Entry)) -> Result<()> {
         let real = fs::canonicalize(folder)
             .map_err(|source| ImageError::Read { path: folder.to_owned(), source })?;
-        if parents.contains(&real) {
+        if self.parents.iter().any(|parent| parent.starts_with(&real)) {
+            met(Entry::Circle(folder.to_owned()));
             return Ok(());
         }
-        parents.push(real);
-        for entry in entries(folder)? {
-            if entry.is_dir() {
-                inside(&entry, parents, images)?;
+        self.folders += 1;
+        if self.folders > MOST_FOLDERS {
+            let reason =
+                format!("more than {MOST_FOLDERS} folders inside; links among them may lead in circles");
+            return Err(ImageError::Dataset { path: folder.to_owned(), reason });
+        }
+        if !name.is_empty() {
+            met(Entry::Folder(name.to_owned()));
+        }
+        self.parents.push(real);
+        for (entry, is_folder) in entries(folder)? {
+            let own = text(entry.file_name().unwrap_or_default().as_encoded_bytes());
+            let inside = if name.is_empty() { own } else { format!("{name}/{own}") };
+            if is_folder {
+                self.inside(&entry, &inside, met)?;
             } else if is_image(&entry) {
-                images.push(entry);
+                met(Entry::Picture(entry, inside));
             }
         }
-        parents.pop();
+        self.parents.pop();
         Ok(())
     }
-    inside(folder, &mut Vec::new(), images)
 }
 
 pub(super) fn is_image(path: &Path) -> bool {

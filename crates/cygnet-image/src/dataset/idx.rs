@@ -1,17 +1,18 @@
 //! IDX files of unsigned bytes, the format of MNIST and its successors (LeCun, Cortes and Burges), plain or gzipped.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-
-use super::{Found, Labelled, Part, Source};
+use super::Source;
+use super::container::{self, Contents, Kind};
+use super::part::Part;
+use super::structure::Found;
 use crate::error::{ImageError, Result};
 
-/// The most bytes of one file, unpacked.
-const LIMIT: u64 = 4 << 30;
+/// The most bytes of one file, unpacked into memory.
+const MOST_BYTES: u64 = 4 << 30;
 
 pub(super) fn is_images(name: &str) -> bool {
     let name = name.strip_suffix(".gz").unwrap_or(name);
@@ -70,11 +71,9 @@ fn add(path: &Path, found: &mut Found) -> Result<()> {
     let part = if lower.contains("t10k") || lower.contains("test") { Part::Validation } else { Part::Train };
     let (bytes, height, width) = (Arc::new(pixels), shape[1], shape[2]);
     for (index, label) in label_bytes.iter().enumerate() {
-        let class = label.to_string();
-        found.classes.insert(class.clone());
         let source =
             Source::Grey { bytes: Arc::clone(&bytes), offset: index * width * height, width, height };
-        found.pictures.push(Labelled { part, class, name: format!("{} #{index}", path.display()), source });
+        found.add(part, &label.to_string(), format!("{} #{index}", path.display()), source);
     }
     Ok(())
 }
@@ -83,10 +82,10 @@ fn add(path: &Path, found: &mut Found) -> Result<()> {
 fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(failed)?;
-    let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-    let mut reader: Box<dyn Read> =
-        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let Contents { kind, mut reader, .. } = container::open(path)?;
+    if kind != Kind::Idx {
+        return Err(wrong("not an IDX file of unsigned bytes".into()));
+    }
     let mut header = vec![0; 4 + 4 * dimensions];
     reader.read_exact(&mut header).map_err(|_| wrong("too short for an IDX file".into()))?;
     if header[..4] != [0, 0, 8, dimensions as u8] {
@@ -99,8 +98,8 @@ fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let shape: Vec<usize> =
         header[4..].as_chunks().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
     let length = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let Some(length) = length.filter(|&length| length as u64 <= LIMIT) else {
-        return Err(wrong(format!("{shape:?} is more than {LIMIT} bytes")));
+    let Some(length) = length.filter(|&length| length as u64 <= MOST_BYTES) else {
+        return Err(wrong(format!("{shape:?} is more than {MOST_BYTES} bytes")));
     };
     if length == 0 {
         return Err(wrong(format!("{shape:?} holds no picture")));

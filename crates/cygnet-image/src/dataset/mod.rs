@@ -1,22 +1,30 @@
 //! Labelled pictures: where they are and which class each has, from folders, tables, IDX files and archives.
 
 mod archive;
+mod container;
 mod folder;
 mod idx;
+mod members;
+mod part;
 mod split;
+mod structure;
 mod table;
+mod tar;
+mod zip;
+mod zstd;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use folder::{ClassFolder, collect_images};
+pub use folder::collect_images;
 
-use crate::decode::{DecodeLimits, Image, read_within};
+use self::structure::{Found, Labelled};
+use self::zip::Zipped;
+use crate::decode::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 /// Pictures with their classes.
@@ -46,7 +54,9 @@ enum Source {
     /// A part of a file.
     Part { file: Arc<Mutex<File>>, offset: u64, length: u64 },
     /// An encoded picture in memory.
-    Memory { bytes: Arc<Vec<u8>>, range: Range<usize> },
+    Memory { bytes: Arc<Vec<u8>> },
+    /// A file in a zip archive.
+    Zipped(Zipped),
     /// Grey levels in memory.
     Grey { bytes: Arc<Vec<u8>>, offset: usize, width: usize, height: usize },
 }
@@ -69,20 +79,21 @@ impl Sample {
     /// # Errors
     /// [`ImageError::Read`]; [`ImageError::File`] if it is too long for a picture within the limits.
     pub fn bytes(&self, limits: DecodeLimits) -> Result<Cow<'_, [u8]>> {
-        let failed = |source| ImageError::Read { path: self.name.clone().into(), source };
+        let read = |source| ImageError::Read { path: self.name.clone().into(), source };
+        let refused = |reason| ImageError::File { path: self.name.clone().into(), reason: Box::new(reason) };
         match &self.source {
-            Source::File(path) => read_within(path, limits).map(Cow::Owned),
-            Source::Part { length, .. } if *length > limits.max_bytes() as u64 => {
-                Err(ImageError::File { path: self.name.clone().into(), reason: Box::new(limits.too_long()) })
-            }
+            Source::File(path) => limits.read_file(path).map(Cow::Owned),
             Source::Part { file, offset, length } => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut bytes = Vec::new();
-                file.seek(SeekFrom::Start(*offset)).map_err(failed)?;
-                Read::take(&mut *file, *length).read_to_end(&mut bytes).map_err(failed)?;
-                Ok(Cow::Owned(bytes))
+                file.seek(SeekFrom::Start(*offset)).map_err(read)?;
+                let bytes = limits.read(Read::take(&mut *file, *length)).map_err(read)?;
+                bytes.map(Cow::Owned).map_err(refused)
             }
-            Source::Memory { bytes, range } => Ok(Cow::Borrowed(&bytes[range.clone()])),
+            Source::Zipped(zipped) => {
+                let bytes = zipped.read(|reader| limits.read(reader));
+                bytes.map_err(read)?.map(Cow::Owned).map_err(refused)
+            }
+            Source::Memory { bytes } => Ok(Cow::Borrowed(bytes)),
             Source::Grey { bytes, offset, width, height } => {
                 Ok(Cow::Borrowed(&bytes[*offset..offset + width * height]))
             }
@@ -116,15 +127,20 @@ pub struct Splits {
     pub validation: Option<Dataset>,
     /// Pictures for the final figure, if the source has them beside the others.
     pub test: Option<Dataset>,
+    /// What the user should know of how the source was understood: whole sentences, without its name.
+    pub notes: Vec<String>,
+    /// What may be decoded.
+    pub limits: DecodeLimits,
 }
 
 impl Splits {
-    /// Opens a data set:
-    /// - a folder with one folder of pictures a class, or with such folders in `train` and in `val`, `valid`,
-    ///   `validation` or `test`;
-    /// - a folder of IDX files (MNIST), plain or `.gz`, or one of them;
+    /// Opens a data set to learn from:
+    /// - a folder with one folder of pictures a class, or with such folders in `train` and in `val`, `test` or folders
+    ///   of like names: `training_set`, `Testing`, `val2017`, `eval`, `holdout`, `seg_train` beside `seg_test`;
+    /// - a folder of IDX files (MNIST), plain or gzipped, or one of them;
     /// - a `.csv` or `.tsv` table of paths and labels, with an optional column `split`;
-    /// - a `.tar`, `.tar.gz` or `.tar.xz` archive of such folders.
+    /// - an archive of such folders: zip, or tar, plain or compressed by gzip, xz, bzip2 or Zstandard. It is told by its
+    ///   first bytes.
     ///
     /// Where there is only `test` beside `train`, it serves as validation.
     ///
@@ -133,137 +149,118 @@ impl Splits {
     /// class, a class that only validation has.
     pub fn open(path: impl AsRef<Path>) -> Result<Splits> {
         let path = path.as_ref();
-        let labelled = if path.is_dir() {
-            if let Some(labelled) = idx::in_folder(path)? { labelled } else { from_folder(path)? }
+        let mut splits = Splits::open_any(path)?;
+        let classes = &splits.train.classes;
+        let named: Vec<&str> =
+            splits.classes_with_pictures().into_iter().map(|class| classes[class].as_str()).collect();
+        let without_train = splits.train.samples.is_empty();
+        if without_train || named.iter().all(|class| part::Name::of(class).part.is_some()) {
+            let there = if without_train { splits.parts_with_pictures() } else { named.join(" and ") };
+            let reason = format!(
+                "has {there} but no folder train with class folders to learn from; where a table tells the classes, give the table"
+            );
+            return Err(ImageError::Dataset { path: path.to_owned(), reason });
+        }
+        if let [class] = &classes[..] {
+            return Err(ImageError::OneClass { path: path.to_owned(), class: class.clone() });
+        }
+        if let Some(class) = splits.train.counts().iter().position(|&count| count == 0) {
+            let elsewhere = splits.classes_with_pictures().contains(&class);
+            let (path, class) = (path.to_owned(), classes[class].clone());
+            return Err(if elsewhere {
+                ImageError::UnknownClass { path, class }
+            } else {
+                ImageError::EmptyClass { path, class }
+            });
+        }
+        if splits.validation.is_none() {
+            splits.validation = splits.test.take();
+        }
+        Ok(splits)
+    }
+
+    /// Opens a data set as [`Splits::open`] does, whatever classes its parts have: to evaluate on it. There may be none
+    /// to learn from.
+    ///
+    /// # Errors
+    /// Names the file or folder and what is wrong: unreadable, or no picture in it.
+    pub fn open_any(path: impl AsRef<Path>) -> Result<Splits> {
+        let path = path.as_ref();
+        let found = if path.is_dir() {
+            if let Some(found) = idx::in_folder(path)? { found } else { from_folder(path)? }
         } else {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
             // The system's own reason is the best message for a file that is not there.
             fs::metadata(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
-            if name.ends_with(".csv") || name.ends_with(".tsv") {
-                table::read(path)?
-            } else if archive::is_archive(&name) {
-                archive::read(path)?
-            } else if idx::is_images(&name) {
-                idx::of_file(path)?
-            } else {
-                return Err(ImageError::Dataset {
-                    path: path.to_owned(),
-                    reason: "not a data set; give a folder of class folders, a .csv table, an IDX file of images or \
-                             a .tar, .tar.gz or .tar.xz archive"
-                        .into(),
-                });
-            }
+            if table::is_table(path) { table::read(path)? } else { archive::read(path)? }
         };
-        assemble(path, labelled)
-    }
-}
-
-/// Which part of the data set a picture belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Train,
-    Validation,
-    Test,
-}
-
-impl Part {
-    fn named(name: &str) -> Option<Part> {
-        match name.to_lowercase().as_str() {
-            "train" | "training" => Some(Part::Train),
-            "val" | "valid" | "validation" | "dev" => Some(Part::Validation),
-            "test" | "testing" => Some(Part::Test),
-            _ => None,
+        if found.pictures.is_empty() {
+            return Err(match found.notes.first() {
+                Some(note) => {
+                    let reason = format!("has no pictures in class folders: {note}");
+                    ImageError::Dataset { path: path.to_owned(), reason }
+                }
+                None => ImageError::NoImages { pattern: path.display().to_string() },
+            });
         }
+        Ok(numbered(found))
     }
-}
 
-/// A picture before classes have numbers.
-struct Labelled {
-    part: Part,
-    class: String,
-    name: String,
-    source: Source,
-}
+    /// The same with other limits on what is decoded.
+    #[must_use]
+    pub fn within(self, limits: DecodeLimits) -> Splits {
+        Splits { limits, ..self }
+    }
 
-/// What a source found; classes without a picture are named too.
-#[derive(Default)]
-struct Found {
-    pictures: Vec<Labelled>,
-    classes: BTreeSet<String>,
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &Dataset)> {
+        let others = [("val", &self.validation), ("test", &self.test)];
+        let others = others.into_iter().filter_map(|(name, part)| Some((name, part.as_ref()?)));
+        std::iter::once(("train", &self.train)).chain(others)
+    }
+
+    fn parts_with_pictures(&self) -> String {
+        let named = self.parts().filter(|(_, part)| !part.samples.is_empty()).map(|(name, _)| name);
+        named.collect::<Vec<_>>().join(" and ")
+    }
+
+    /// The numbers of the classes that any part has a picture of, in order.
+    fn classes_with_pictures(&self) -> Vec<usize> {
+        let mut classes: Vec<usize> =
+            self.parts().flat_map(|(_, part)| &part.samples).map(|sample| sample.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        classes
+    }
 }
 
 fn from_folder(path: &Path) -> Result<Found> {
-    let folder = ClassFolder::open(path);
-    // A folder train without folders inside is the class of trains.
-    let is_train = |name: &String| {
-        Part::named(name) == Some(Part::Train)
-            && !matches!(ClassFolder::open(path.join(name)), Err(ImageError::NoClasses { .. }))
-    };
-    let parts: Vec<(Part, PathBuf)> = match &folder {
-        Ok(ClassFolder { classes, .. }) if classes.iter().any(is_train) => {
-            classes.iter().filter_map(|class| Some((Part::named(class)?, path.join(class)))).collect()
-        }
-        _ => Vec::new(),
-    };
-    let mut found = Found::default();
-    let mut add = |part, ClassFolder { classes, samples }: ClassFolder| {
-        found.pictures.extend(samples.into_iter().map(|(path, class)| Labelled {
-            part,
-            class: classes[class].clone(),
-            name: path.display().to_string(),
-            source: Source::File(path),
-        }));
-        found.classes.extend(classes);
-    };
-    if parts.is_empty() {
-        add(Part::Train, folder?);
+    let listing = folder::list(path)?;
+    if listing.folders.is_empty() {
+        return Err(ImageError::NoClasses { path: path.to_owned() });
     }
-    for (part, folder) in parts {
-        add(part, ClassFolder::open(folder)?);
-    }
+    let name = |inside: &str| path.join(inside).display().to_string();
+    let mut found = structure::read(&listing.members, &listing.folders, name);
+    found.notes.extend(listing.notes);
     Ok(found)
 }
 
-fn assemble(path: &Path, found: Found) -> Result<Splits> {
-    let mut classes: Vec<String> = found.classes.into_iter().collect();
+/// Gives the classes numbers: their order as names, or as numbers where all are.
+fn numbered(found: Found) -> Splits {
+    let mut classes: Vec<Arc<str>> = found.classes.into_iter().collect();
     if classes.iter().all(|class| class.parse::<u32>().is_ok()) {
         classes.sort_by_key(|class| class.parse::<u32>().unwrap_or(0));
     }
-    if found.pictures.is_empty() {
-        return Err(ImageError::NoImages { pattern: path.display().to_string() });
-    }
-    if classes.iter().all(|class| Part::named(class).is_some()) {
-        let reason =
-            format!("has {} but no folder train with class folders to learn from", classes.join(" and "));
-        return Err(ImageError::Dataset { path: path.to_owned(), reason });
-    }
+    let numbers: HashMap<Arc<str>, usize> = classes.iter().cloned().zip(0..).collect();
     let mut parts: [Vec<Sample>; 3] = Default::default();
-    let numbers: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     for Labelled { part, class, name, source } in found.pictures {
-        let class = numbers.get(class.as_str()).copied().unwrap_or_default();
+        let class = numbers.get(&class).copied().unwrap_or_default();
         parts[part as usize].push(Sample { name, class, source });
     }
     for part in &mut parts {
         part.sort_by_key(|sample| sample.class);
     }
+    let classes: Vec<String> = classes.iter().map(|class| class.to_string()).collect();
     let [train, validation, test] = parts.map(|samples| Dataset { classes: classes.clone(), samples });
-    if let [class] = &classes[..] {
-        return Err(ImageError::OneClass { path: path.to_owned(), class: class.clone() });
-    }
-    let counts = train.counts();
-    if let Some(class) = counts.iter().position(|&count| count == 0) {
-        let elsewhere = validation.samples.iter().chain(&test.samples).any(|sample| sample.class == class);
-        let (path, class) = (path.to_owned(), classes[class].clone());
-        return Err(if elsewhere {
-            ImageError::UnknownClass { path, class }
-        } else {
-            ImageError::EmptyClass { path, class }
-        });
-    }
     let some = |part: Dataset| (!part.samples.is_empty()).then_some(part);
-    let (validation, test) = match (some(validation), some(test)) {
-        (None, test) => (test, None),
-        both => both,
-    };
-    Ok(Splits { train, validation, test })
+    let (validation, test) = (some(validation), some(test));
+    Splits { train, validation, test, notes: found.notes, limits: DecodeLimits::default() }
 }

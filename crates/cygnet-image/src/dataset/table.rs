@@ -1,12 +1,14 @@
 //! Tables of paths and labels.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::{Found, Labelled, Part, Source};
+use super::Source;
+use super::part::Part;
+use super::structure::Found;
 use crate::error::{ImageError, Result};
 
 const PATHS: [&str; 7] = ["path", "file", "filename", "file_name", "filepath", "image", "image_path"];
@@ -17,14 +19,14 @@ const PARTS: [&str; 3] = ["split", "part", "subset"];
 /// label and perhaps split.
 pub(super) fn read(path: &Path) -> Result<Found> {
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
-    let delimiter = delimiter(path).map_err(|error| wrong(error.to_string()))?;
+    let text = text(path)?;
+    let delimiter = delimiter(path, &text);
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
         .delimiter(delimiter)
-        .from_path(path)
-        .map_err(|error| wrong(error.to_string()))?;
+        .from_reader(text.as_bytes());
     let mut rows = reader.records().peekable();
     let first = match rows.peek() {
         Some(Ok(row)) => row.clone(),
@@ -32,17 +34,14 @@ pub(super) fn read(path: &Path) -> Result<Found> {
         None => return Err(wrong("is empty; expected a path and a label a line".into())),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
-    let column = |names: &[&str]| {
-        first
-            .iter()
-            .position(|field| names.contains(&field.trim_start_matches('\u{feff}').to_lowercase().as_str()))
-    };
+    let column =
+        |names: &[&str]| first.iter().position(|field| names.contains(&field.to_lowercase().as_str()));
     let columns = match (column(&PATHS), column(&LABELS)) {
         (Some(file), Some(label)) => {
             rows.next();
             [Some(file), Some(label), column(&PARTS)]
         }
-        (None, None) if first.get(0).is_some_and(|file| folder.join(file).exists()) => {
+        (None, None) if first.get(0).is_some_and(|file| place(folder, file).exists()) => {
             [Some(0), Some(1), Some(2)]
         }
         (file, label) => {
@@ -77,21 +76,78 @@ pub(super) fn read(path: &Path) -> Result<Found> {
             Some(name) => Part::named(name)
                 .ok_or_else(|| wrong(format!("line {line}: {name} is no split; use train, val or test")))?,
         };
-        let file = folder.join(file);
-        found.classes.insert(label.to_owned());
-        let (name, class) = (file.display().to_string(), label.to_owned());
-        found.pictures.push(Labelled { part, class, name, source: Source::File(file) });
+        let file = place(folder, file);
+        let name = file.display().to_string();
+        found.add(part, label, name, Source::File(file));
     }
     Ok(found)
 }
 
-/// What stands between fields: a tab in a .tsv, else a comma, or the semicolon that spreadsheets write in its place where
-/// the comma is the decimal sign.
-fn delimiter(path: &Path) -> std::io::Result<u8> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv")) {
-        return Ok(b'\t');
+/// A path as the table writes it, seen from the table's folder; `\` is Windows' separator unless a file is called so.
+fn place(folder: &Path, file: &str) -> PathBuf {
+    let path = folder.join(file);
+    if file.contains('\\') && !path.exists() { folder.join(file.replace('\\', "/")) } else { path }
+}
+
+pub(super) fn is_table(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+/// The most bytes of a table.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// The table's text: UTF-8, or UTF-16 behind a byte order mark, as spreadsheets write it.
+fn text(path: &Path) -> Result<String> {
+    let failed = |source| ImageError::Read { path: path.to_owned(), source };
+    let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(wrong(format!("is a table of more than {} GB; divide it", MOST_BYTES >> 30)));
     }
-    let mut line = Vec::new();
-    BufReader::new(File::open(path)?.take(1 << 16)).read_until(b'\n', &mut line)?;
-    Ok(if line.contains(&b';') && !line.contains(&b',') { b';' } else { b',' })
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes[2..].as_chunks();
+        let text: std::result::Result<String, _> =
+            char::decode_utf16(units.iter().copied().map(unit)).collect();
+        text.ok()
+            .filter(|_| rest.is_empty())
+            .ok_or_else(|| wrong("is damaged UTF-16; save it as UTF-8".into()))
+    };
+    match bytes.get(..2) {
+        Some(b"\xff\xfe") => return utf16(u16::from_le_bytes),
+        Some(b"\xfe\xff") => return utf16(u16::from_be_bytes),
+        _ => {}
+    }
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let sound = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..sound].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        wrong(format!("line {line} is not UTF-8, perhaps Latin-1 or Windows-1252; save the table as UTF-8"))
+    })?;
+    if text.contains('\0') {
+        return Err(wrong(
+            "has zero bytes, as UTF-16 has without a byte order mark; save the table as UTF-8".into(),
+        ));
+    }
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
+}
+
+/// What stands between fields: a tab in a .tsv or where the first line has tabs only, else a comma, or the semicolon that
+/// spreadsheets write in its place where the comma is the decimal sign.
+fn delimiter(path: &Path, text: &str) -> u8 {
+    let line = text.lines().next().unwrap_or_default();
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv")) {
+        b'\t'
+    } else if line.contains(',') {
+        b','
+    } else if line.contains(';') {
+        b';'
+    } else if line.contains('\t') {
+        b'\t'
+    } else {
+        b','
+    }
 }

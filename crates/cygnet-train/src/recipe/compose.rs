@@ -71,9 +71,10 @@ fn table_of(recipe: &Recipe) -> Table {
 fn flatten(prefix: &str, table: &Table, into: &mut Vec<(String, String)>) {
     for (key, value) in table {
         let name = format!("{prefix}{key}");
-        match value {
-            Value::Table(inner) => flatten(&format!("{name}."), inner, into),
-            value => into.push((name, value.to_string())),
+        if let Value::Table(inner) = value {
+            flatten(&format!("{name}."), inner, into);
+        } else {
+            into.push((name, value.to_string()));
         }
     }
 }

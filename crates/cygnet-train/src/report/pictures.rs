@@ -31,18 +31,19 @@ pub(super) fn mistakes(html: &mut String, metrics: &Metrics, outcome: &Outcome, 
         return;
     }
     let mut shown = HashSet::new();
-    html.push_str("<h2>Most confused pairs</h2>");
+    html.push_str("<h2>Most confused pairs</h2><div class=\"pairs\">");
     for (class, guess, count) in metrics.confused(PAIRS) {
         let (right, guessed) = (escape(&labels[class]), escape(&labels[guess]));
         let of = metrics.classes[class].images;
-        _ = write!(html, "<h3>{right} taken for {guessed}: {count} of {of}</h3><div class=\"row\">");
+        _ = write!(html, "<section><h3>{right} taken for {guessed}: {count} of {of}</h3><div class=\"row\">");
         let pair = wrong.iter().filter(|(_, verdict)| (verdict.class, verdict.guess) == (class, guess));
         for (index, verdict) in pair.take(OF_A_PAIR) {
             shown.insert(*index);
             mistake(html, photos, *index, verdict, labels);
         }
-        html.push_str("</div>");
+        html.push_str("</div></section>");
     }
+    html.push_str("</div>");
     wrong.retain(|(index, _)| !shown.contains(index));
     if !wrong.is_empty() {
         html.push_str(

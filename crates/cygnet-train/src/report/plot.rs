@@ -8,8 +8,19 @@ use crate::callback::EpochReport;
 /// A line of a plot: name, class of its colour, points.
 type Curve<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
 
-/// Below this share of the height for all but the highest tenth of its values a plot gets a logarithmic axis.
+/// Below this share of the height for all but the highest tenth of its values a plot is flattened.
 const FLAT: f64 = 0.25;
+/// From this share on a logarithmic axis helps; else what is too high is cut off.
+const HELPED: f64 = 0.15;
+
+/// How values become heights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scale {
+    Linear,
+    Logarithmic,
+    /// Linear up to a value.
+    Cut(f64),
+}
 
 pub(super) fn curves(html: &mut String, history: &[EpochReport], best: u64) {
     let line = |value: fn(&EpochReport) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -30,13 +41,21 @@ pub(super) fn curves(html: &mut String, history: &[EpochReport], best: u64) {
     );
 }
 
-/// Whether a few high values would press all others to the bottom.
-fn is_flattened(values: &[f64]) -> bool {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let [low, .., high] = sorted[..] else { return false };
-    let rest = sorted[sorted.len() - 1 - sorted.len().div_ceil(10)];
-    low > 0.0 && sorted.len() > 3 && rest - low < FLAT * (high - low)
+impl Scale {
+    /// The scale on which a few high values do not press all others to the bottom.
+    fn of(values: &[f64]) -> Scale {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let [low, .., high] = sorted[..] else { return Scale::Linear };
+        let rest = sorted[sorted.len() - 1 - sorted.len().div_ceil(10)];
+        if sorted.len() < 4 || rest <= low || rest - low >= FLAT * (high - low) {
+            Scale::Linear
+        } else if low > 0.0 && (rest / low).ln() >= HELPED * (high / low).ln() {
+            Scale::Logarithmic
+        } else {
+            Scale::Cut(rest + FLAT * (rest - low))
+        }
+    }
 }
 
 fn plot(html: &mut String, title: &str, curves: &[Curve<'_>], best: Option<u64>) {
@@ -52,8 +71,10 @@ fn plot(html: &mut String, title: &str, curves: &[Curve<'_>], best: Option<u64>)
         return;
     }
     let ((left, right), (low, high)) = (bounds(|p| p.0), bounds(|p| p.1));
-    let is_log = is_flattened(&points().map(|p| p.1).collect::<Vec<_>>());
-    let scale = |value: f64| if is_log { value.ln() } else { value };
+    let kind = Scale::of(&points().map(|p| p.1).collect::<Vec<_>>());
+    let (highest, high) = if let Scale::Cut(cut) = kind { (high, cut) } else { (high, high) };
+    let is_log = kind == Scale::Logarithmic;
+    let scale = |value: f64| if is_log { value.ln() } else { value.min(high) };
     let share = |value: f64, low: f64, high: f64| if low < high { (value - low) / (high - low) } else { 0.5 };
     let [bottom, top] = [SIZE[1] - MARGIN[3], MARGIN[2]];
     let x = |value: f64| MARGIN[0] + share(value, left, right) * (SIZE[0] - MARGIN[0] - MARGIN[1]);
@@ -63,7 +84,11 @@ fn plot(html: &mut String, title: &str, curves: &[Curve<'_>], best: Option<u64>)
         marks.dedup();
         marks
     };
-    let title = if is_log { format!("{title} (logarithmic)") } else { title.into() };
+    let title = match kind {
+        Scale::Linear => title.to_owned(),
+        Scale::Logarithmic => format!("{title} (logarithmic)"),
+        Scale::Cut(_) => format!("{title} (up to {}, cut off)", short(highest, highest)),
+    };
     _ = write!(
         html,
         "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
@@ -151,13 +176,16 @@ mod tests {
 
     #[test]
     fn one_spike_does_not_flatten_a_curve_and_a_usual_fall_stays_as_it_is() {
-        assert!(is_flattened(&[0.5, 0.45, 60.0, 0.35, 0.3]));
-        assert!(!is_flattened(&[2.3, 1.0, 0.5, 0.3, 0.2]));
-        assert!(!is_flattened(&[0.0, 0.1, 0.1, 9.0]) && !is_flattened(&[1.0, 9.0]) && !is_flattened(&[]));
-        let points = [2.0, 1.0, 90.0, 0.6, 0.5].iter().zip(1..).map(|(&y, x)| (f64::from(x), y)).collect();
+        assert_eq!(Scale::of(&[0.5, 0.4, 5.0, 0.3, 0.2]), Scale::Logarithmic);
+        assert_eq!(Scale::of(&[2.3, 1.0, 0.5, 0.3, 0.2]), Scale::Linear);
+        assert_eq!(Scale::of(&[0.0, 0.1, 0.2, 9.0]), Scale::Cut(0.25));
+        for few in [&[1.0, 1.0, 1.0, 9.0][..], &[1.0, 9.0], &[]] {
+            assert_eq!(Scale::of(few), Scale::Linear);
+        }
+        let points = [3.9, 3.6, 90.0, 3.4, 3.5].iter().zip(1..).map(|(&y, x)| (f64::from(x), y)).collect();
         let mut html = String::new();
         plot(&mut html, "loss", &[("training", "a", points)], Some(4));
-        for part in ["loss (logarithmic)", ">epoch<", ">best<", "class=\"best\"", ">90<", ">0.50<"] {
+        for part in ["loss (up to 90, cut off)", ">epoch<", ">best<", "class=\"best\"", ">4.0"] {
             assert!(html.contains(part), "{part}: {html}");
         }
     }

@@ -304,7 +304,7 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn make(&mut self, node: Node) -> Result<(), WeightsError> {
-        self.charge(size_of::<Node>() + held_bytes(&node))?;
+        self.charge(GROWTH * size_of::<Node>() + held_bytes(&node))?;
         self.pickle.nodes.push(node);
         self.push(self.pickle.nodes.len() - 1)
     }

@@ -128,6 +128,13 @@ fn warnings(data: &TrainData) -> Vec<String> {
             if data.duplicates.len() > 1 { ", and so on" } else { "" }
         ));
     }
+    if let Some((one, other)) = data.contradictions.first() {
+        told.push(format!(
+            "{} pictures are of two classes, which cannot be learnt: {one} is {other}{}",
+            data.contradictions.len(),
+            if data.contradictions.len() > 1 { ", and so on" } else { "" }
+        ));
+    }
     if data.validation.samples().is_empty() {
         told.push("no pictures for validation; the last weights will be kept, not the best".into());
         return told;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cygnet_graph::{Graph, Op};
-use cygnet_image::{Crop, DecodeLimits, Preprocess, Resize, Splits};
+use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
 
@@ -68,9 +68,8 @@ pub(crate) fn fitting_recipe_of(
     if *start != Start::Scratch {
         return Fitting { recipe: "finetune", settings: Vec::new() };
     }
-    let decoded = |splits: &Splits| {
-        splits.train.samples.iter().find_map(|sample| sample.decode(DecodeLimits::default()).ok())
-    };
+    let decoded =
+        |splits: &Splits| splits.train.samples.iter().find_map(|sample| sample.decode(splits.limits).ok());
     let side = image.or_else(|| splits.and_then(decoded).map(|image| image.width.max(image.height)));
     let small = side.filter(|&side| side <= SMALL);
     let mut settings = Vec::new();
@@ -211,9 +210,8 @@ fn fitted(mut trainee: Trainee, recipe: &Recipe) -> Result<Trainee, Error> {
         && now < before
     {
         trainee.notes.push(format!(
-            "{}: the first strides are 1, so that {side}-pixel pictures shrink {now} times, not {before}: \
-             smallest_map={} asks for a last map of as many rows (0: strides stay)",
-            trainee.id, recipe.smallest_map
+            "early strides become 1 (smallest_map={}): pictures shrink {now} times, not {before}",
+            recipe.smallest_map
         ));
     }
     trainee.graph = graph;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cygnet_graph::{BuildError, Graph};
-use cygnet_image::Splits;
+use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::Level;
 use cygnet_train::{
     Callback, Recipe, RunFiles, State, TrainData, TrainError, TrainOptions, Trained, Trainee, Trainer, Watch,
@@ -57,6 +57,7 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
         threads: None,
         save_every: None,
         cache: None,
+        limits: DecodeLimits::default(),
         command: None,
         watch: Watch::default(),
     }
@@ -84,6 +85,7 @@ pub struct Training {
     threads: Option<NonZeroUsize>,
     save_every: Option<Duration>,
     cache: Option<Cache>,
+    limits: DecodeLimits,
     command: Option<String>,
     watch: Watch,
 }
@@ -220,6 +222,12 @@ impl Training {
         self
     }
 
+    /// Which pictures are decoded; larger ones are left out with a warning.
+    pub fn limits(mut self, limits: DecodeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Most memory for decoded pictures. Without it a quarter of the machine's.
     pub fn photo_bytes(mut self, bytes: u64) -> Self {
         self.photo_bytes = Some(bytes);
@@ -278,7 +286,7 @@ impl Training {
     /// If there is no such recipe, setting or network, or the pictures cannot be found where the recipe depends on them.
     pub fn recipe_that_fits(&self) -> Result<Recipe, Error> {
         let splits = if self.recipe.is_none() && self.data != Path::new("") {
-            Some(Splits::open(&self.data)?)
+            Some(Splits::open(&self.data)?.within(self.limits))
         } else {
             None
         };
@@ -331,9 +339,9 @@ impl Training {
             _ => None,
         };
         let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
-        let splits = Splits::open(&self.data)?;
+        let splits = Splits::open(&self.data)?.within(self.limits);
         let labels = splits.train.classes.clone();
-        let mut notes = Vec::new();
+        let mut notes = splits.notes.clone();
         let (recipe, mut trainee) = match (&mut state, &files) {
             (Some(state), Some(files)) => self.go_on(state, &files.state(), &splits, &mut notes)?,
             _ => {

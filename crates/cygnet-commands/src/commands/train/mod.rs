@@ -17,8 +17,8 @@ use cygnet::weights::ModelFile;
 
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
-use crate::args::threads;
-use crate::output::{self, FAINT, GOOD, STRONG, plain, styled};
+use crate::args::{PictureLimits, threads};
+use crate::output::{self, FAINT, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
 #[derive(Args)]
@@ -86,6 +86,8 @@ pub(crate) struct Train {
     /// Print one JSON object an epoch, and one at the end
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    picture_limits: PictureLimits,
 }
 
 /// The command line of this process, as it can be typed again.
@@ -124,6 +126,7 @@ impl Train {
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
+        training = training.limits(self.picture_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
         training = with(training, self.cache, Training::photo_bytes);
         with(training, files.map(|files| &files.model), Training::out)
@@ -147,19 +150,16 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     if args.print_recipe {
         return print_recipe(args);
     }
+    super::level()?;
     let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
     let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
     let training = args.training(Some(&files)).watch(screen.watch());
-    let prepared = training.prepare(&mut Download::default());
-    screen.clear();
-    let prepared = prepared?;
-    for warning in prepared.warnings() {
-        output::warning(&warning);
-    }
-    for note in prepared.notes() {
-        output::talk(&styled(FAINT, &plain(note)));
-    }
+    let prepared = training.prepare(&mut Download::default()).inspect_err(|_| screen.clear())?;
+    screen.bar().suspend(|| {
+        prepared.warnings().iter().for_each(|warning| output::warning(warning));
+        prepared.notes().iter().for_each(|note| output::note(note));
+    });
     stop.finish_steps(screen.bar());
     let run = prepared.run(&mut screen);
     stop.at_once();
@@ -220,6 +220,9 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
     }))
 }
 
+/// Columns before a fact.
+const FACT: usize = 24;
+
 fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     let ended = match run.outcome.ended {
         Ended::Finished => "all epochs are done",
@@ -229,7 +232,12 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
     for (name, value) in &run.facts {
-        output::line(&format!("  {}  {}", styled(STRONG, &format!("{name:<20}")), plain(value)))?;
+        let words: Vec<String> = value.split(' ').map(plain).collect();
+        let room = output::width().map_or(usize::MAX, |columns| columns - FACT);
+        for (i, line) in wrapped(&words, 1, room).iter().enumerate() {
+            let name = format!("{:<20}", if i == 0 { name } else { "" });
+            output::line(&format!("  {}  {line}", styled(STRONG, &name)))?;
+        }
     }
     output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
     let model = shell_word(&files.model.display().to_string());

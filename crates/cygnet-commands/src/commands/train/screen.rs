@@ -44,10 +44,9 @@ impl Screen {
         }))
     }
 
-    /// Takes the bar away.
+    /// Takes the bar away for good.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
-        self.bar.reset();
     }
 }
 
@@ -63,20 +62,20 @@ impl Callback for Screen {
         self.epochs = info.epochs;
         let [images, validation] = info.images;
         let mut text = format!(
-            "{} by {}: {images} pictures of {} classes, {validation} for validation\n{} params learn, {} pictures a step",
+            "{} by {}: {images} pictures of {} classes\n{validation} for validation, {} params learn, {} pictures a step",
             output::plain(&info.network),
-            info.recipe,
+            output::plain(&info.recipe),
             info.classes,
             output::count(info.trained_params as u64),
             info.batch
         );
-        match info.auxiliary {
-            0 => {}
-            1 => text += " with an auxiliary head",
-            count => _ = write!(text, " with {count} auxiliary heads"),
-        }
         if info.parts > 1 {
             _ = write!(text, " in {} parts", info.parts);
+        }
+        match info.auxiliary {
+            0 => {}
+            1 => text += "\nwith an auxiliary head",
+            count => _ = write!(text, "\nwith {count} auxiliary heads"),
         }
         self.bar.suspend(|| output::talk(&styled(FAINT, &text)));
     }

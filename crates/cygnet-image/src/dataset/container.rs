@@ -1,0 +1,119 @@
+//! Which container a file is, told by its first bytes, and what is inside a compressed one.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+
+use bzip2::read::MultiBzDecoder;
+use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
+
+use super::zstd::ZstdReader;
+use crate::error::{ImageError, Result};
+
+/// The most bytes that a compressed file is unpacked to, pictures or not; what is beyond would take minutes.
+const MOST_UNPACKED: u64 = 16 << 30;
+
+/// The most memory of an xz decoder, in kB; `xz -9` needs 65 MB.
+const XZ_MEMORY_KB: u32 = 512 << 10;
+
+/// Bytes that tell any container.
+const BLOCK: usize = 512;
+
+/// What a file holds, once unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tar,
+    Zip,
+    Idx,
+    /// A container that is not read, by its name.
+    Other(&'static str),
+    Unknown,
+}
+
+/// A file, unpacked where it is compressed.
+pub(super) struct Contents {
+    pub(super) kind: Kind,
+    pub(super) is_compressed: bool,
+    pub(super) reader: Box<dyn Read>,
+}
+
+/// Looks into a file.
+///
+/// # Errors
+/// If it cannot be read, or its first bytes cannot be unpacked.
+pub(super) fn open(path: &Path) -> Result<Contents> {
+    let failed = |source| ImageError::Read { path: path.to_owned(), source };
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+    let first = block(&mut file).map_err(failed)?;
+    let starts = |magic: &[u8]| first.starts_with(magic);
+    let file = Cursor::new(first.clone()).chain(file);
+    let unpacked: Box<dyn Read> = if starts(b"\x1f\x8b") {
+        Box::new(MultiGzDecoder::new(file))
+    } else if starts(b"\xfd7zXZ\0") {
+        Box::new(XzReader::new_mem_limit(file, true, XZ_MEMORY_KB))
+    } else if starts(b"BZh") {
+        Box::new(MultiBzDecoder::new(file))
+    } else if starts(b"\x28\xb5\x2f\xfd") {
+        Box::new(ZstdReader::new(file))
+    } else {
+        return Ok(Contents { kind: kind(&first), is_compressed: false, reader: Box::new(file) });
+    };
+    let mut unpacked = Bounded { inner: unpacked, left: MOST_UNPACKED };
+    let first = block(&mut unpacked).map_err(|error| ImageError::Dataset {
+        path: path.to_owned(),
+        reason: format!("damaged archive: {error}"),
+    })?;
+    let reader = Box::new(Cursor::new(first.clone()).chain(unpacked));
+    Ok(Contents { kind: kind(&first), is_compressed: true, reader })
+}
+
+/// The first bytes, fewer of a short file.
+fn block(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    reader.take(BLOCK as u64).read_to_end(&mut first)?;
+    Ok(first)
+}
+
+fn kind(first: &[u8]) -> Kind {
+    const OTHERS: [(&[u8], &str); 8] = [
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!", "a rar archive"),
+        (b"\x1f\x9d", "an old compress (.Z) file"),
+        (b"LZIP", "an lzip file"),
+        (b"\x04\x22\x4d\x18", "an lz4 file"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"PAR1", "a Parquet file"),
+        (b"\x93NUMPY", "a NumPy file"),
+    ];
+    if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| first.starts_with(magic)) {
+        Kind::Other(name)
+    } else if first.starts_with(b"PK\x03\x04") || first.starts_with(b"PK\x05\x06") {
+        Kind::Zip
+    } else if first.starts_with(&[0, 0, 8, 3]) || first.starts_with(&[0, 0, 8, 1]) {
+        Kind::Idx
+    } else if super::tar::is_header(first) {
+        Kind::Tar
+    } else {
+        Kind::Unknown
+    }
+}
+
+/// Ends in an error where more is read.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "it unpacks to more than {} GB; unpack it and give the folder",
+                MOST_UNPACKED >> 30
+            ))
+        })?;
+        Ok(read)
+    }
+}

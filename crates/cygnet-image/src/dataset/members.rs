@@ -1,0 +1,158 @@
+//! The files of an archive as they would lie in a folder when unpacked: later ones in place of earlier ones of the same
+//! name, links followed.
+
+use std::path::Path;
+
+use super::Source;
+use super::folder::is_image;
+use super::part::is_hidden;
+use super::structure::{Member, sort};
+
+/// The most files and links of an archive that are noted.
+const MOST_MEMBERS: usize = 1 << 23;
+
+/// The most bytes of all their names.
+const MOST_NAME_BYTES: usize = 1 << 30;
+
+/// The most pictures that links stand for.
+const MOST_LINKED: usize = 1 << 20;
+
+/// The longest chain of links that is followed, Linux's.
+const LONGEST_CHAIN: usize = 40;
+
+#[derive(Default)]
+pub(super) struct Members {
+    files: Vec<Member>,
+    links: Vec<Link>,
+    name_bytes: usize,
+}
+
+/// A link's place and what it leads to, both below the archive's root.
+struct Link {
+    path: String,
+    target: Option<String>,
+}
+
+impl Members {
+    /// Notes a file, which need not be a picture: links may lead to it.
+    ///
+    /// # Errors
+    /// A whole sentence, if there are too many.
+    pub(super) fn file(&mut self, path: &str, source: Source) -> Result<(), String> {
+        if let Some(path) = below_root("", path) {
+            self.count(path.len())?;
+            self.files.push(Member { path, source });
+        }
+        Ok(())
+    }
+
+    /// Notes a link; the target of a symbolic one is seen from its folder, that of a hard one from the root.
+    ///
+    /// # Errors
+    /// As [`Members::file`].
+    pub(super) fn link(&mut self, path: &str, target: &str, is_symbolic: bool) -> Result<(), String> {
+        let Some(path) = below_root("", path).filter(|path| lies_in_sight(path)) else { return Ok(()) };
+        let folder = if is_symbolic { path.rsplit_once('/').map_or("", |(folder, _)| folder) } else { "" };
+        let target = if is_symbolic && target.starts_with('/') { None } else { below_root(folder, target) };
+        self.count(path.len() + target.as_ref().map_or(0, String::len))?;
+        self.links.push(Link { path, target });
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), String> {
+        self.name_bytes += bytes;
+        if self.name_bytes > MOST_NAME_BYTES || self.files.len() + self.links.len() >= MOST_MEMBERS {
+            return Err(format!(
+                "has more than {MOST_MEMBERS} files, or {} GB of their names; unpack it and give the folder",
+                MOST_NAME_BYTES >> 30
+            ));
+        }
+        Ok(())
+    }
+
+    /// The pictures, in path order, and notes of links that lead to none.
+    pub(super) fn into_pictures(self) -> (Vec<Member>, Vec<String>) {
+        let Members { mut files, mut links, .. } = self;
+        last_of_each(&mut files);
+        let mut linked = 0;
+        let mut by_folder = false;
+        for _ in 0..LONGEST_CHAIN {
+            let mut added = Vec::new();
+            links.retain(|link| {
+                let before = added.len();
+                if linked < MOST_LINKED {
+                    follow(link, &files, by_folder, &mut added);
+                    linked += added.len() - before;
+                }
+                added.len() == before
+            });
+            // What a folder holds is known when the links to files inside are followed.
+            match (added.is_empty(), by_folder) {
+                (true, true) => break,
+                (is_empty, _) => by_folder = is_empty,
+            }
+            files.extend(added);
+            last_of_each(&mut files);
+        }
+        links.retain(|link| {
+            let name = link.path.rsplit('/').next().unwrap_or_default();
+            is_image(Path::new(&link.path)) || !name.contains('.')
+        });
+        let mut notes = Vec::new();
+        if let Some(Link { path, .. }) = links.first() {
+            let count = links.len();
+            let links = if count == 1 { "1 link".into() } else { format!("{count} links") };
+            notes.push(format!("{links} to nothing in the archive left out, first {path}"));
+        }
+        files.retain(|file| is_image(Path::new(&file.path)) && lies_in_sight(&file.path));
+        sort(&mut files);
+        (files, notes)
+    }
+}
+
+/// Sorts by path as text; of the same path the last stays.
+fn last_of_each(files: &mut Vec<Member>) {
+    files.reverse();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|later, first| later.path == first.path);
+}
+
+/// Adds what a link stands for: a file, or, with `by_folder`, all that a folder holds. `files` are in the order of their
+/// paths as text.
+fn follow(link: &Link, files: &[Member], by_folder: bool, added: &mut Vec<Member>) {
+    let Some(target) = &link.target else { return };
+    let copy = |path: String, file: &Member| Member { path, source: file.source.clone() };
+    if let Ok(place) = files.binary_search_by(|file| file.path.cmp(target)) {
+        added.push(copy(link.path.clone(), &files[place]));
+        return;
+    }
+    let inside = if target.is_empty() { String::new() } else { format!("{target}/") };
+    // A folder that holds the link would be in itself.
+    if !by_folder || link.path.starts_with(&inside) {
+        return;
+    }
+    let first = files.partition_point(|file| file.path < inside);
+    for file in files[first..].iter().take_while(|file| file.path.starts_with(&inside)) {
+        if is_image(Path::new(&file.path)) && added.len() < MOST_LINKED {
+            added.push(copy(format!("{}/{}", link.path, &file.path[inside.len()..]), file));
+        }
+    }
+}
+
+/// The path without `.` and `..`; none where it leads out of the archive.
+fn below_root(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop()?,
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Whether no folder on the way is hidden.
+pub(super) fn lies_in_sight(path: &str) -> bool {
+    path.split('/').filter(|part| !matches!(*part, "" | ".")).all(|part| !is_hidden(part))
+}

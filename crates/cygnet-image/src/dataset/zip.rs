@@ -1,0 +1,93 @@
+//! Zip archives: which pictures they hold. Each is unpacked when it is needed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use bzip2::read::BzDecoder;
+use flate2::read::DeflateDecoder;
+use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder};
+
+use super::Source;
+use super::members::Members;
+use super::part::text;
+use super::zstd::ZstdReader;
+use crate::error::{ImageError, Result};
+
+/// The longest target of a link.
+const LONGEST_TARGET: u64 = 4096;
+
+/// A file in a zip archive.
+#[derive(Clone, Debug)]
+pub(super) struct Zipped {
+    archive: Arc<ZipArchive<FileReader>>,
+    place: ZipArchiveEntryWayfinder,
+    method: CompressionMethod,
+    is_encrypted: bool,
+}
+
+pub(super) fn of_file(path: &Path) -> Result<Members> {
+    let damaged = |error: rawzip::Error| wrong(path, format!("damaged archive: {error}"));
+    let file = File::open(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+    let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
+    let archive = Arc::new(ZipArchive::from_file(file, &mut buffer).map_err(damaged)?);
+    let mut members = Members::default();
+    let mut entries = archive.entries(&mut buffer);
+    let mut seen = 0;
+    while let Some(entry) = entries.next_entry().map_err(damaged)? {
+        seen += 1;
+        if entry.is_dir() {
+            continue;
+        }
+        // Some archivers of Windows write its own separator.
+        let name = text(entry.file_path().as_ref()).replace('\\', "/");
+        let zipped = Zipped {
+            archive: Arc::clone(&archive),
+            place: entry.wayfinder(),
+            method: entry.compression_method(),
+            is_encrypted: entry.flags().is_encrypted(),
+        };
+        let noted = if entry.mode().is_symlink() {
+            let mut target = Vec::new();
+            zipped
+                .read(|reader| reader.take(LONGEST_TARGET).read_to_end(&mut target))
+                .map_err(|error| wrong(path, format!("{name}: {error}")))?;
+            members.link(&name, &text(&target), true)
+        } else {
+            members.file(&name, Source::Zipped(zipped))
+        };
+        noted.map_err(|reason| wrong(path, reason))?;
+    }
+    if seen < archive.entries_hint() {
+        return Err(wrong(
+            path,
+            format!("damaged archive: lists {seen} of {} files", archive.entries_hint()),
+        ));
+    }
+    Ok(members)
+}
+
+fn wrong(path: &Path, reason: String) -> ImageError {
+    ImageError::Dataset { path: path.to_owned(), reason }
+}
+
+impl Zipped {
+    /// Hands its unpacked bytes to `take`; if that reads to the end, their checksum is compared.
+    pub(super) fn read<T>(&self, take: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<T> {
+        if self.is_encrypted {
+            return Err(io::Error::other("it is encrypted; unpack the archive and give the folder"));
+        }
+        let entry = self.archive.get_entry(self.place).map_err(io::Error::other)?;
+        let packed = entry.reader();
+        match self.method {
+            CompressionMethod::STORE => take(&mut entry.verifying_reader(packed)),
+            CompressionMethod::DEFLATE => take(&mut entry.verifying_reader(DeflateDecoder::new(packed))),
+            CompressionMethod::BZIP2 => take(&mut entry.verifying_reader(BzDecoder::new(packed))),
+            CompressionMethod::ZSTD => take(&mut entry.verifying_reader(ZstdReader::new(packed))),
+            method => Err(io::Error::other(format!(
+                "it is packed by {method}, which is not read; unpack the archive and give the folder"
+            ))),
+        }
+    }
+}

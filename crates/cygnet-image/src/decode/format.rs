@@ -1,0 +1,62 @@
+//! Formats, told by a file's first bytes.
+
+use crate::error::{ImageError, Result};
+
+/// A format that is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Jpeg,
+    Png,
+    WebP,
+    Gif,
+    Bmp,
+    Tiff,
+    Jxl,
+}
+
+impl Format {
+    /// # Errors
+    /// [`ImageError::Unsupported`] for a known format that is not decoded, which says how to convert it;
+    /// [`ImageError::UnknownFormat`].
+    pub(super) fn of(data: &[u8]) -> Result<Format> {
+        const SIGNATURES: [(&[u8], Format); 11] = [
+            (b"\xff\xd8\xff", Format::Jpeg),
+            (b"\x89PNG\r\n\x1a\n", Format::Png),
+            (b"GIF87a", Format::Gif),
+            (b"GIF89a", Format::Gif),
+            (b"BM", Format::Bmp),
+            (b"II*\0", Format::Tiff),
+            (b"MM\0*", Format::Tiff),
+            (b"II+\0", Format::Tiff),
+            (b"MM\0+", Format::Tiff),
+            (b"\xff\x0a", Format::Jxl),
+            (b"\0\0\0\x0cJXL \r\n\x87\n", Format::Jxl),
+        ];
+        if let Some((_, format)) = SIGNATURES.iter().find(|(signature, _)| data.starts_with(signature)) {
+            return Ok(*format);
+        }
+        if data.starts_with(b"RIFF") && data.get(8..12) == Some(b"WEBP") {
+            return Ok(Format::WebP);
+        }
+        Err(match data.get(4..12).and_then(|kind| kind.split_first_chunk::<4>()) {
+            Some((b"ftyp", brand)) => other(brand),
+            _ => ImageError::UnknownFormat,
+        })
+    }
+}
+
+/// Pictures in the container of MPEG-4.
+fn other(brand: &[u8]) -> ImageError {
+    let (format, what) = match brand {
+        b"avif" | b"avis" => {
+            ("AVIF", "not decoded; convert it, for instance by `avifdec photo.avif photo.png`")
+        }
+        b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1" => (
+            "HEIC",
+            "not decoded; convert it, for instance by `heif-convert photo.heic photo.jpg` or, on a Mac, `sips -s format \
+             jpeg photo.heic --out photo.jpg` (iPhones: Settings, Camera, Formats, Most Compatible)",
+        ),
+        _ => return ImageError::UnknownFormat,
+    };
+    ImageError::NotDecoded { format, what }
+}

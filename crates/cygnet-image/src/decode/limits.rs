@@ -1,0 +1,117 @@
+//! How much of a file is read, and how large a picture may be.
+
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use image::{ImageFormat, ImageReader};
+
+use super::format::Format;
+use super::jpeg;
+use crate::error::{ImageError, Result};
+
+/// The most bytes that chunks of metadata may take.
+pub(super) const METADATA: usize = 16 << 20;
+
+/// Bytes that tell every format.
+const SIGNATURE: u64 = 64;
+
+/// Files up to this length are read if they begin as a picture does.
+const USUAL_BYTES: usize = 256 << 20;
+
+/// Bytes a pixel of the least dense pictures, 16 bits in four channels.
+const PIXEL_BYTES: usize = 8;
+
+/// What may be decoded, checked against the header before memory is taken.
+///
+/// Decoding takes up to 3 bytes a pixel for the result, and beside it up to 8 for what the format needs (the
+/// coefficients of a progressive JPEG, samples of 16 bits), 3 more where the picture is turned by its EXIF orientation,
+/// and 16 MB for metadata. Of a file no more than 256 MB, or 8 bytes a pixel of a larger picture, are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DecodeLimits {
+    /// Width times height.
+    pub max_pixels: usize,
+}
+
+impl Default for DecodeLimits {
+    /// 256 megapixels.
+    fn default() -> Self {
+        DecodeLimits { max_pixels: 256_000_000 }
+    }
+}
+
+impl DecodeLimits {
+    pub(super) fn check(self, width: usize, height: usize) -> Result<()> {
+        match width.checked_mul(height) {
+            Some(pixels) if pixels <= self.max_pixels => Ok(()),
+            _ => Err(ImageError::TooLarge { width, height, max_pixels: self.max_pixels }),
+        }
+    }
+
+    /// Reads the bytes of a picture's file. What does not begin as a picture is not read further, nor what is longer than
+    /// any picture of its size.
+    ///
+    /// # Errors
+    /// The outer one is the reader's; the inner one [`ImageError::UnknownFormat`], [`ImageError::TooLarge`] or
+    /// [`ImageError::FileTooLong`].
+    pub fn read(self, mut reader: impl Read) -> io::Result<Result<Vec<u8>>> {
+        let mut data = Vec::new();
+        (&mut reader).take(SIGNATURE).read_to_end(&mut data)?;
+        if let Err(refused) = Format::of(&data) {
+            return Ok(Err(refused));
+        }
+        let mut most = USUAL_BYTES;
+        (&mut reader).take((most + 1 - data.len()) as u64).read_to_end(&mut data)?;
+        if data.len() > most {
+            match self.longest(&data) {
+                Ok(longest) => most = longest,
+                Err(refused) => return Ok(Err(refused)),
+            }
+            (&mut reader).take((most + 1).saturating_sub(data.len()) as u64).read_to_end(&mut data)?;
+        }
+        if data.len() > most {
+            return Ok(Err(ImageError::FileTooLong { max_bytes: most }));
+        }
+        Ok(Ok(data))
+    }
+
+    /// Reads the bytes of a picture's file as [`DecodeLimits::read`] does.
+    ///
+    /// # Errors
+    /// [`ImageError::Read`], or [`ImageError::File`] with the reason.
+    pub fn read_file(self, path: impl AsRef<Path>) -> Result<Vec<u8>> {
+        let path = path.as_ref();
+        let read = |source| ImageError::Read { path: path.to_owned(), source };
+        // Before it is opened: a pipe would wait for its writer.
+        if !fs::metadata(path).map_err(read)?.is_file() {
+            return Err(read(io::Error::other("is not a file")));
+        }
+        let bytes = File::open(path).and_then(|file| self.read(file)).map_err(read)?;
+        bytes.map_err(|reason| ImageError::File { path: path.to_owned(), reason: Box::new(reason) })
+    }
+
+    /// The most bytes of a picture that begins so.
+    fn longest(self, beginning: &[u8]) -> Result<usize> {
+        let size = match Format::of(beginning)? {
+            Format::Jpeg => jpeg::size(beginning),
+            Format::Png => generic_size(beginning, ImageFormat::Png),
+            Format::Bmp => generic_size(beginning, ImageFormat::Bmp),
+            Format::Tiff => generic_size(beginning, ImageFormat::Tiff),
+            Format::WebP | Format::Gif | Format::Jxl => None,
+        };
+        let (width, height) = size.unwrap_or((0, 0));
+        self.check(width, height)?;
+        Ok((width * height).saturating_mul(PIXEL_BYTES).max(USUAL_BYTES))
+    }
+}
+
+fn generic_size(beginning: &[u8], format: ImageFormat) -> Option<(usize, usize)> {
+    let size = ImageReader::with_format(Cursor::new(beginning), format).into_dimensions();
+    size.ok().map(|(width, height)| (width as usize, height as usize))
+}
+
+/// Refuses where so many bytes cannot be had, which would end the process where a decoder takes them.
+pub(super) fn ensure_memory(bytes: usize) -> Result<()> {
+    let mut room: Vec<u8> = Vec::new();
+    room.try_reserve_exact(bytes).map_err(|_| ImageError::NoMemory { bytes })
+}

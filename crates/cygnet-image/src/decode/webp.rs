@@ -1,0 +1,40 @@
+//! WebP, lossy and lossless: the first frame.
+
+use std::io::{Cursor, ErrorKind};
+
+use image::metadata::Orientation;
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::limits::{METADATA, ensure_memory};
+use super::samples::Samples;
+use super::{DecodeLimits, Image};
+use crate::error::{ImageError, Result};
+
+const FORMAT: &str = "WebP";
+
+pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+    let mut decoder = WebPDecoder::new(Cursor::new(data)).map_err(refuse)?;
+    // Of the whole chunks that it takes into memory; a chunk that claims more is as good as absent.
+    decoder.set_memory_limit(METADATA);
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    limits.check(width, height)?;
+    let exif = decoder.exif_metadata().ok().flatten();
+    let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
+    let channels = if decoder.has_alpha() { 4 } else { 3 };
+    // Lossless pictures and animations are unpacked with an alpha channel beside the result.
+    ensure_memory(width * height * (channels + 4))?;
+    let mut samples = vec![0; width * height * channels];
+    decoder.read_image(&mut samples).map_err(refuse)?;
+    let pixels = Samples { channels, is_grey: false, is_wide: false, high_byte: 0 }.into_rgb(samples);
+    Ok((Image::from_rgb(width, height, pixels)?, orientation))
+}
+
+fn refuse(error: DecodingError) -> ImageError {
+    match error {
+        DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            ImageError::Truncated { format: FORMAT }
+        }
+        error => ImageError::Corrupt { format: FORMAT, reason: error.to_string() },
+    }
+}
