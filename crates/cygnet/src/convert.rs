@@ -345,10 +345,7 @@ pub(crate) fn from_checkpoint(
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
                 let notes = notes(checkpoint, &located);
-                // Names that tell the source tell how it prepares photos.
-                let source =
-                    map.and_then(|map| network.checkpoints().iter().find(|file| file.keys == Some(map)));
-                let network = &Network { checkpoint: network.checkpoint.or(source), ..network.clone() };
+                let network = &as_told(network, map);
                 return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
             }
             Err(mismatch) => {
@@ -360,6 +357,16 @@ pub(crate) fn from_checkpoint(
     }
     let source = best.expect("every network has a naming");
     Err(Error::Mismatch { path: path.into(), source })
+}
+
+/// The network as the source means it whose names the tensors have, unless weights or a source were named.
+fn as_told(network: &Network, map: Option<&'static KeyMap>) -> Network {
+    let Some(map) = map.filter(|_| network.name.is_none() && network.checkpoint.is_none()) else {
+        return network.clone();
+    };
+    let named = network.of(map.source);
+    let of_keys = network.checkpoints().iter().find(|published| published.keys == Some(map));
+    Network { checkpoint: of_keys.filter(|_| named.name.is_none()), ..named }
 }
 
 /// What a user should know about where the weights were found.
