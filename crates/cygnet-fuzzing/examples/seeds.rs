@@ -52,7 +52,7 @@ fn main() {
     keep(
         "recipe",
         "settings",
-        b"base = \"cifar\"\nepochs = 3\n---\noptimizer.rate=0.1\naugment.crop=padded\n",
+        b"base = \"scratch\"\nepochs = 3\n---\noptimizer.rate=0.1\nepochs=2\n",
     );
 
     for number in 0..24u32 {
