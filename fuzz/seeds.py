@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the first files of fuzz/corpus whose formats the standard library can write: tensors, tables, archives, JSON.
+"""Writes the first files of fuzz/corpus whose formats are not Cygnet's own: tensors, pictures, tables, archives.
 
-The others come from `cargo run -p cygnet-fuzzing --example seeds`.
+Those that are come from `cargo run -p cygnet-fuzzing --example seeds`.
 """
 
-import bz2, gzip, io, json, lzma, pathlib, struct, tarfile, zipfile
+import base64, bz2, gzip, io, json, lzma, pathlib, struct, tarfile, zipfile, zlib
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 FLOATS = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
@@ -137,6 +137,46 @@ def tables():
 BMP = b"BM" + struct.pack("<IIIIiiHHIIiiII", 58, 0, 54, 40, 1, 1, 1, 24, 0, 4, 0, 0, 0, 0) + b"\x80\x80\x80\0"
 
 
+def png(colour, depth, row, *more):
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, depth, colour, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress((b"\0" + row) * 3))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunk(*each) for each in more) + body + chunk(b"IEND", b"")
+
+
+def jpeg(components, frame, exif=None):
+    """Grey blocks: every coefficient is 0, written with codes of one bit."""
+    part = lambda marker, data: struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+    table = lambda place: part(0xC4, bytes([place, 1] + [0] * 15 + [0]))
+    sampled = [(1, 0x22 if components == 3 else 0x11)] + [(i, 0x11) for i in range(2, components + 1)]
+    picture = struct.pack(">BHHB", 8, 13, 11, components) + b"".join(bytes([i, s, 0]) for i, s in sampled)
+    progressive = frame == 0xC2
+    scan = bytes([components]) + b"".join(bytes([i, 0]) for i, _ in sampled) + bytes([0, 0 if progressive else 63, 0])
+    orientation = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1" + struct.pack(">HH", exif or 1, 0) + bytes(4)
+    head = b"\xff\xd8" + (part(0xE1, orientation) if exif else b"") + part(0xDB, b"\0" + b"\1" * 64)
+    return head + part(frame, picture) + table(0) + table(0x10) + part(0xDA, scan) + bytes(8) + b"\xff\xd9"
+
+
+def pictures():
+    palette = (b"PLTE", bytes(range(12)))
+    keep("pictures", "grey.png", png(0, 8, bytes([0, 80, 160, 240])))
+    keep("pictures", "rgb.png", png(2, 8, bytes(range(12))))
+    keep("pictures", "palette.png", png(3, 2, b"\x1b", palette, (b"tRNS", b"\0\x80")))
+    keep("pictures", "rgba16.png", png(6, 16, bytes(32), (b"eXIf", b"MM\0*\0\0\0\x08\0\0\0\0\0\0")))
+    keep("pictures", "grey.jpg", jpeg(1, 0xC0))
+    keep("pictures", "rotated.jpg", jpeg(3, 0xC0, 6))
+    keep("pictures", "progressive.jpg", jpeg(3, 0xC2))
+    keep("pictures", "cmyk.jpg", jpeg(4, 0xC0))
+    keep("pictures", "bmp", BMP)
+    # One pixel each, the shortest there are.
+    for kind, text in {
+        "gif": "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
+        "lossy.webp": "UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA",
+        "lossless.webp": "UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==",
+    }.items():
+        keep("pictures", kind, base64.b64decode(text))
+
+
 def tar_of(entries, form):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as archive:
@@ -177,5 +217,5 @@ def golden():
     keep("golden", "gradients", json.dumps(file | {"gradients": {}, "batch": 2, "loss": 2.3}).encode())
 
 
-for write in (checkpoints, tensors, idx, tables, archives, golden):
+for write in (checkpoints, tensors, pictures, idx, tables, archives, golden):
     write()
