@@ -18,7 +18,7 @@ use cygnet::weights::ModelFile;
 use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
 use crate::args::{PictureLimits, threads};
-use crate::output::{self, FAINT, GOOD, STRONG, plain, styled, wrapped};
+use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
 #[derive(Args)]
