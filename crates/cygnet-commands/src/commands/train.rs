@@ -395,8 +395,12 @@ fn warn(data: &TrainData) {
     }
     if let Some((one, other)) = data.contradictions.first() {
         anstream::eprintln!(
-            "{warning} {} pictures are of two classes, which cannot be learnt: {} is {}{}",
-            data.contradictions.len(),
+            "{warning} the same picture in two classes, {}, which cannot be learnt: {} is {}{}",
+            if data.contradictions.len() == 1 {
+                "once".into()
+            } else {
+                format!("{} times", data.contradictions.len())
+            },
             output::plain(one),
             output::plain(other),
             if data.contradictions.len() > 1 { ", and so on" } else { "" }
