@@ -27,7 +27,7 @@ pub enum ImageError {
         source: std::io::Error,
     },
     /// The first bytes belong to no known format.
-    #[error("not a known image format; give JPEG, PNG, WebP, GIF, BMP, TIFF or JPEG XL")]
+    #[error("not a known image format; give JPEG, PNG, WebP, GIF, BMP or TIFF")]
     UnknownFormat,
     /// A format, or a variant of a format, that is not read.
     #[error("{format}: {what} is not supported; convert the picture to ordinary JPEG or PNG")]

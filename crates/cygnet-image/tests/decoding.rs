@@ -81,6 +81,7 @@ fn grey_is_repeated_and_its_alpha_dropped() {
 }
 
 #[test]
+#[cfg(feature = "jxl")]
 fn jpeg_xl_keeps_every_pixel() {
     use zune_jpeg::zune_core;
     use zune_jpegxl::JxlSimpleEncoder;
@@ -421,5 +422,43 @@ proptest! {
             file.truncate(cut.index(file.len()));
         }
         survives(&file)?;
+    }
+}
+
+#[test]
+fn large_pictures_are_turned_to_the_pixel() {
+    // Wider than a tile and no multiple of it, so that every edge is met.
+    let [width, height] = [75_u32, 41];
+    let picture: DynamicImage = ImageBuffer::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 9])).into();
+    let file = encoded(&picture, ImageFormat::Png);
+    let turned = |orientation: u8| {
+        let mut chunk = b"eXIfII*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        chunk.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let mut inserted = (chunk.len() as u32 - 4).to_be_bytes().to_vec();
+        inserted.extend(&chunk);
+        inserted.extend(crc(&chunk).to_be_bytes());
+        let mut file = file.clone();
+        file.splice(33..33, inserted);
+        decoded(&file)
+    };
+    let [right, bottom] = [width - 1, height - 1];
+    for (orientation, at) in (1..).zip([
+        (|x, y, _, _| [x, y]) as fn(u32, u32, u32, u32) -> [u32; 2],
+        |x, y, right, _| [right - x, y],
+        |x, y, right, bottom| [right - x, bottom - y],
+        |x, y, _, bottom| [x, bottom - y],
+        |x, y, _, _| [y, x],
+        |x, y, _, bottom| [y, bottom - x],
+        |x, y, right, bottom| [right - y, bottom - x],
+        |x, y, right, _| [right - y, x],
+    ]) {
+        let image = turned(orientation);
+        let size = if orientation < 5 { [width, height] } else { [height, width] };
+        assert_eq!([image.width as u32, image.height as u32], size);
+        let expected = (0..size[1]).flat_map(|y| (0..size[0]).map(move |x| [x, y]));
+        for (pixel, [x, y]) in image.pixels.chunks(3).zip(expected) {
+            let [x, y] = at(x, y, right, bottom);
+            assert_eq!(pixel, [x as u8, y as u8, 9], "orientation {orientation}");
+        }
     }
 }

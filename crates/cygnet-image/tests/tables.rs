@@ -81,7 +81,7 @@ fn tables_of_windows_are_read() {
     let latin1: Vec<u8> = text.chars().map(|c| c as u8).collect();
     fs::write(&path, latin1).unwrap();
     assert!(refusal(&path).contains("line 2 is not UTF-8, perhaps Latin-1"), "{}", refusal(&path));
-    fs::write(&path, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    fs::write(&path, text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
     assert!(refusal(&path).contains("table.csv: "), "{}", refusal(&path));
 }
 

@@ -30,7 +30,7 @@ pub struct TrainData {
     pub unreadable: Vec<(String, String)>,
     /// Validation or test pictures that are also trained on: those pictures' names, and the trained ones'.
     pub duplicates: Vec<(String, String)>,
-    /// Pictures to learn from that have the same bytes but different classes: pairs of their names.
+    /// Pictures of one part that have the same bytes but different classes: pairs of their names.
     pub contradictions: Vec<(String, String)>,
 }
 
@@ -107,9 +107,14 @@ impl TrainData {
                 pairs.push((photos.samples()[theirs].name.clone(), train.samples()[ours].name.clone()));
             }
         }
-        let name = |index: usize| train.samples()[index].name.clone();
-        let contradictions = contradictions(&train, &train_survey)?;
-        let contradictions = contradictions.into_iter().map(|(a, b)| (name(a), name(b))).collect();
+        let mut of_two_classes = Vec::new();
+        for (photos, survey) in
+            [(&train, &train_survey), (&validation, &validation_survey), (&test, &test_survey)]
+        {
+            let name = |index: usize| photos.samples()[index].name.clone();
+            of_two_classes
+                .extend(contradictions(photos, survey)?.into_iter().map(|(a, b)| (name(a), name(b))));
+        }
         let mut fingerprint = 0u64;
         for (photos, survey) in [(&train, &train_survey), (&validation, &validation_survey)] {
             for (sample, hash) in photos.samples().iter().zip(&survey.hashes) {
@@ -126,7 +131,7 @@ impl TrainData {
             fingerprint,
             unreadable: unreadable.into_iter().map(|(_, told)| told).collect(),
             duplicates: pairs,
-            contradictions,
+            contradictions: of_two_classes,
         })
     }
 

@@ -9,44 +9,46 @@ const TILE: usize = 32;
 
 impl Image {
     /// The picture as its EXIF orientation says it is to be seen.
-    pub(super) fn turned(self, orientation: Orientation) -> Image {
-        let [right, bottom] = [self.width - 1, self.height - 1];
+    pub(super) fn turned(mut self, orientation: Orientation) -> Image {
+        let [width, height] = [self.width, self.height].map(|side| side as isize);
+        let last = width * height - 1;
         match orientation {
-            Orientation::NoTransforms => self,
-            Orientation::FlipHorizontal => self.in_rows(|x, y| [right - x, y]),
-            Orientation::Rotate180 => self.in_rows(|x, y| [right - x, bottom - y]),
-            Orientation::FlipVertical => self.in_rows(|x, y| [x, bottom - y]),
-            Orientation::Rotate90FlipH => self.in_tiles(|x, y| [y, x]),
-            Orientation::Rotate90 => self.in_tiles(|x, y| [y, bottom - x]),
-            Orientation::Rotate270FlipH => self.in_tiles(|x, y| [right - y, bottom - x]),
-            Orientation::Rotate270 => self.in_tiles(|x, y| [right - y, x]),
-        }
-    }
-
-    /// A picture of the same size, each pixel of which is found `at` a place of this one.
-    fn in_rows(&self, at: impl Fn(usize, usize) -> [usize; 2]) -> Image {
-        let [width, height] = [self.width, self.height];
-        let mut pixels = Vec::with_capacity(self.pixels.len());
-        for y in 0..height {
-            for x in 0..width {
-                let [x, y] = at(x, y);
-                pixels.extend_from_slice(&self.pixels[(y * width + x) * 3..][..3]);
+            Orientation::NoTransforms => {}
+            Orientation::FlipHorizontal => {
+                for row in self.pixels.chunks_exact_mut(self.width * 3) {
+                    row.as_chunks_mut::<3>().0.reverse();
+                }
             }
+            Orientation::Rotate180 => self.pixels.as_chunks_mut::<3>().0.reverse(),
+            Orientation::FlipVertical => {
+                let row = self.width * 3;
+                let (above, below) = self.pixels.split_at_mut(self.height / 2 * row);
+                for (a, b) in above.chunks_exact_mut(row).zip(below.rchunks_exact_mut(row)) {
+                    a.swap_with_slice(b);
+                }
+            }
+            Orientation::Rotate90FlipH => return self.transposed(0, width, 1),
+            Orientation::Rotate90 => return self.transposed(last + 1 - width, -width, 1),
+            Orientation::Rotate270FlipH => return self.transposed(last, -width, -1),
+            Orientation::Rotate270 => return self.transposed(width - 1, width, -1),
         }
-        Image { width, height, pixels }
+        self
     }
 
-    /// The same for a picture whose rows are columns here.
-    fn in_tiles(&self, at: impl Fn(usize, usize) -> [usize; 2]) -> Image {
+    /// A picture whose rows are columns here: its first pixel is the one at `first` here, its next across lies `across`
+    /// pixels on, its next down `down`.
+    fn transposed(&self, first: isize, across: isize, down: isize) -> Image {
         let [width, height] = [self.height, self.width];
+        let (source, _) = self.pixels.as_chunks::<3>();
         let mut pixels = vec![0; self.pixels.len()];
         for (band, rows) in pixels.chunks_mut(TILE * width * 3).enumerate() {
             for left in (0..width).step_by(TILE) {
-                for (row, out) in rows.chunks_exact_mut(width * 3).enumerate() {
-                    let tile = &mut out[left * 3..(left + TILE).min(width) * 3];
-                    for (x, pixel) in tile.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                        let [x, y] = at(left + x, band * TILE + row);
-                        pixel.copy_from_slice(&self.pixels[(y * self.width + x) * 3..][..3]);
+                for (row, out) in rows.as_chunks_mut::<3>().0.chunks_exact_mut(width).enumerate() {
+                    let y = (band * TILE + row) as isize;
+                    let mut place = first + left as isize * across + y * down;
+                    for pixel in &mut out[left..(left + TILE).min(width)] {
+                        *pixel = source[place as usize];
+                        place += across;
                     }
                 }
             }

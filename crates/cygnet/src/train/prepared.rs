@@ -129,10 +129,12 @@ fn warnings(data: &TrainData) -> Vec<String> {
         ));
     }
     if let Some((one, other)) = data.contradictions.first() {
+        let (times, more) = match data.contradictions.len() {
+            1 => ("once".to_owned(), ""),
+            count => (format!("{count} times"), ", and so on"),
+        };
         told.push(format!(
-            "{} pictures are of two classes, which cannot be learnt: {one} is {other}{}",
-            data.contradictions.len(),
-            if data.contradictions.len() > 1 { ", and so on" } else { "" }
+            "the same picture in two classes, {times}, which cannot be learnt: {one} is {other}{more}"
         ));
     }
     if data.validation.samples().is_empty() {
