@@ -477,5 +477,5 @@ fn unreadable_files_and_pictures_in_both_parts_are_told() {
     std::fs::write(bench.path("parted/train/phone/1.heic"), b"\0\0\0\x18ftypheic").unwrap();
     let told = bench.refusal(&[&["train", "parted", "--out", "other.safetensors"][..], &SMALL].concat());
     assert!(told.contains("no picture of class phone is left"), "{told}");
-    assert!(told.contains("1.heic: not a known image format; give JPEG"), "{told}");
+    assert!(told.contains("1.heic: HEIC is not decoded; convert it"), "{told}");
 }

@@ -49,11 +49,7 @@ fn main() {
     for (name, _) in Recipe::built_in() {
         keep("recipe", name, Recipe::named(name).unwrap().to_toml().as_bytes());
     }
-    keep(
-        "recipe",
-        "settings",
-        b"base = \"scratch\"\nepochs = 3\n---\noptimizer.rate=0.1\nepochs=2\n",
-    );
+    keep("recipe", "settings", b"base = \"scratch\"\nepochs = 3\n---\noptimizer.rate=0.1\nepochs=2\n");
 
     for number in 0..24u32 {
         let byte =

@@ -1,13 +1,9 @@
-//! Plans of graphs as large as a file may hold take seconds, and what no machine can run is refused before it is laid out.
+//! Graphs as large as a file may hold are planned, which ends only if time does not grow with the square of nodes, and
+//! what no machine can run is refused before it is laid out.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::time::{Duration, Instant};
 
 use cygnet_graph::{Conv, Graph, Limits, Pool, Value};
 use cygnet_runtime::{Level, Outline, Plan, Reference, RunError};
-
-/// Far more than any plan takes, and far less than one whose time grows with the square of nodes.
-const SOON: Duration = Duration::from_secs(30);
 
 fn planned(
     name: &str,
@@ -16,15 +12,11 @@ fn planned(
     let graph = Graph::build(name, [4, 4, 4], network).unwrap();
     let json = graph.to_json();
     assert_eq!(Graph::from_json(&json).unwrap(), graph, "{name} is more than a file may hold");
-    let start = Instant::now();
-    let outline = Plan::outline_of(&graph, Level::Scalar);
-    println!("{name}: {} nodes in {:?}", graph.nodes().len(), start.elapsed());
-    assert!(start.elapsed() < SOON, "{name}: {:?}", start.elapsed());
-    outline
+    Plan::outline_of(&graph, Level::Scalar)
 }
 
 #[test]
-fn plans_of_many_nodes_take_seconds() {
+fn graphs_of_as_many_nodes_as_may_be_are_planned() {
     let most = Limits::default().nodes;
     planned("chain", |_, image| (2..most).fold(image, |x, _| x.sigmoid())).unwrap();
     planned("convolutions", |net, image| {

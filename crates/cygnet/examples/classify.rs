@@ -1,5 +1,7 @@
 //! Names what is in a photo: `cargo run --release --example classify -- docs/photos/cat.jpg`.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use cygnet::{Classifier, Model};
 
 fn main() -> Result<(), cygnet::Error> {

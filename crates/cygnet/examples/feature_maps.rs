@@ -1,6 +1,8 @@
 //! Writes what each stage of a network sees in a photo as a grey picture, the mean over channels:
 //! `cargo run --release --example feature_maps -- docs/photos/cat.jpg`.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use cygnet::image::Image;
 use cygnet::{Classifier, Model};
 

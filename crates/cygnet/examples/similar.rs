@@ -1,5 +1,7 @@
 //! Finds the photos of a folder that look most like another: `cargo run --release --example similar -- PHOTO FOLDER`.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 use cygnet::image::collect_images;
 use cygnet::{Classifier, Error, Model};
 

@@ -192,7 +192,7 @@ fn from_file(
         None => (graph, Head::Keep),
     };
     let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), head)
-        .map_err(|source| Error::Mismatch { path: path.into(), source })?;
+        .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })?;
     Ok(Model {
         id: record.network,
         graph,
@@ -356,7 +356,7 @@ pub(crate) fn from_checkpoint(
         }
     }
     let source = best.expect("every network has a naming");
-    Err(Error::Mismatch { path: path.into(), source })
+    Err(Error::Mismatch { path: path.into(), source: Box::new(source) })
 }
 
 /// The network as the source means it whose names the tensors have, unless weights or a source were named.

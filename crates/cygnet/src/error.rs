@@ -60,7 +60,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What does not fit.
-        source: Mismatch,
+        source: Box<Mismatch>,
     },
     /// The model file's parts do not belong together.
     #[error("{}: {reason}", path.display())]

@@ -128,7 +128,9 @@ fn a_number_is_an_index_only_where_labels_are_no_numbers() {
     pictures(folder.path());
     let told = |labels: &[&str]| {
         let result = evaluate(&called(labels), folder.path(), NonZeroUsize::MIN, |_, _| ());
-        result.map(|result| result.classes.iter().map(|class| class.images).collect::<Vec<_>>())
+        result
+            .map(|result| result.classes.iter().map(|class| class.images).collect::<Vec<_>>())
+            .map_err(Box::new)
     };
     assert_eq!(told(&["dark", "bright"]).unwrap(), [60, 59]);
     assert_eq!(told(&["1", "0"]).unwrap(), [59, 60]);
@@ -141,7 +143,7 @@ fn a_number_is_an_index_only_where_labels_are_no_numbers() {
 fn two_classes_of_one_name_are_not_merged() {
     let (folder, classifier) = (tempfile::tempdir().unwrap(), called(&["crane", "Ibis", "crane"]));
     write_in(folder.path(), &["crane", "ibis"]);
-    let on_one = || evaluate(&classifier, folder.path(), NonZeroUsize::MIN, |_, _| ());
+    let on_one = || evaluate(&classifier, folder.path(), NonZeroUsize::MIN, |_, _| ()).map_err(Box::new);
     let message = on_one().unwrap_err().to_string();
     assert!(message.contains("crane is the name of 2 classes of this model; call it 0 or 2"), "{message}");
     std::fs::rename(folder.path().join("crane"), folder.path().join("2")).unwrap();

@@ -249,8 +249,6 @@ fn the_zoo_is_listed_and_filtered_by_family() {
     assert!(some.iter().all(|line| line["family"] == "MobileNetV2") && !some.is_empty());
     let default = some.iter().find(|line| line["id"] == "mobilenet_v2").unwrap();
     assert_eq!((&default["params"], &default["macs"]), (&3_504_872.into(), &300_774_272.into()));
-    let table = bench.run(&["list"]).out;
-    assert!(table.lines().all(|line| line.chars().count() <= 100));
     let run = bench.run(&["list", "--family", "vgg"]);
     assert_eq!(run.code, 1);
     assert!(run.err.contains("mobilenetv2"), "{}", run.err);
