@@ -254,7 +254,7 @@ fn what_ends_processes_finishes_the_step_and_saves() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{signal}");
         let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.contains(&format!("go on with --resume --out {name}.safetensors")), "{told}");
+        assert!(told.contains(&format!("--resume --out {name}.safetensors")), "{told}");
         assert!(bench.path(&format!("{name}.state.safetensors")).exists());
         assert!(bench.run(&["show", &format!("{name}.last.safetensors")]).status.success());
     }

@@ -130,5 +130,9 @@ pub enum Problem {
 
 /// How a limit is raised.
 fn raised(what: &str) -> &'static str {
-    if what == "multiply-accumulates" { "--max-macs raises it" } else { "`Limits` raise it" }
+    if what == "multiply-accumulates" {
+        "--max-macs raises it"
+    } else {
+        "a program can raise it with `Limits`"
+    }
 }

@@ -120,6 +120,10 @@ pub(crate) fn over<N: Copy + PartialOrd + TryInto<u64>>(
     Err(Problem::Limit { what, value, limit })
 }
 
+/// A number that a window reads for itself alone takes about as long as so many multiply-accumulates of a convolution,
+/// which reads a number once for many.
+const UNSHARED: u64 = 16;
+
 /// How many numbers a node reads for all of its output; products of each with a weight, for layers with weights.
 fn work(graph: &Graph, id: NodeId) -> u64 {
     let node = graph.node(id);
@@ -128,13 +132,15 @@ fn work(graph: &Graph, id: NodeId) -> u64 {
     let inputs = graph.input_shapes(node);
     match &node.op {
         Op::Conv(_) | Op::Linear { .. } => graph.node_cost(id).macs,
-        Op::Pool(pool) => out.saturating_mul(elements(&pool.kernel)),
+        Op::Pool(pool) => out.saturating_mul(elements(&pool.kernel)).saturating_mul(UNSHARED),
         Op::GlobalAvgPool => elements(inputs[0]),
         Op::AdaptiveAvgPool { size } => {
             let window = |axis: usize| (inputs[0][axis + 1] / size[axis] + 2) as u64;
-            out.saturating_mul(window(0)).saturating_mul(window(1))
+            out.saturating_mul(window(0)).saturating_mul(window(1)).saturating_mul(UNSHARED)
         }
-        Op::LocalResponseNorm(norm) => out.saturating_mul(norm.size.min(node.shape[0]) as u64),
+        Op::LocalResponseNorm(norm) => {
+            out.saturating_mul(norm.size.min(node.shape[0]) as u64).saturating_mul(UNSHARED)
+        }
         Op::Input
         | Op::BatchNorm(_)
         | Op::Activation { .. }

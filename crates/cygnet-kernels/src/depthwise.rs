@@ -240,20 +240,23 @@ impl<const WIDTH: usize, const STRIDE: usize> Blocks<'_, WIDTH, STRIDE> {
     #[inline(always)]
     unsafe fn columns<I: Isa, const N: usize>(&self, x: usize) {
         let Range { start, end } = self.channels;
-        let mut c = start;
+        let channels = end - start;
+        let rest = channels % I::LANES;
         // The last vector begins earlier than it could where that makes it whole: no lane is one of other channels, which
         // another thread may be writing.
+        let ends_in_half = I::HALVES && (1..=I::Half::LANES).contains(&rest) && channels >= I::Half::LANES;
         // SAFETY: the caller's promise.
         unsafe {
-            while c < end {
-                if I::HALVES && c + I::Half::LANES >= end && start + I::Half::LANES <= end {
-                    self.block::<I::Half, N, true>(x, end - I::Half::LANES, I::Half::LANES);
-                } else if start + I::LANES <= end {
-                    self.block::<I, N, true>(x, c.min(end - I::LANES), I::LANES);
-                } else {
-                    self.block::<I, N, false>(x, c, end - c);
-                }
+            if channels < I::LANES && !ends_in_half {
+                return self.block::<I, N, false>(x, start, channels);
+            }
+            let (mut c, whole) = (start, if ends_in_half { end - rest } else { end });
+            while c < whole {
+                self.block::<I, N, true>(x, c.min(end - I::LANES), I::LANES);
                 c += I::LANES;
+            }
+            if ends_in_half {
+                self.block::<I::Half, N, true>(x, end - I::Half::LANES, I::Half::LANES);
             }
         }
     }

@@ -36,6 +36,18 @@ pub enum RunError {
         /// Bytes it may take.
         limit: u64,
     },
+    /// The images of a batch and what is computed of them would take too much memory.
+    #[error("{graph}: a batch of {batch} takes {} MB, the limit is {} MB; use a smaller batch", bytes >> 20, limit >> 20)]
+    Batch {
+        /// The graph's name.
+        graph: String,
+        /// Images.
+        batch: usize,
+        /// Bytes they need.
+        bytes: u64,
+        /// Bytes they may take.
+        limit: u64,
+    },
     /// The machine has less memory than values and weights would take.
     #[error(
         "{graph} needs {bytes} bytes for its values and weights, there are {limit}; use a smaller image or network"

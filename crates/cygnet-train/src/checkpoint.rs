@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cygnet_graph::Graph;
 use cygnet_weights::safetensors::{self, Metadata};
-use cygnet_weights::{ModelFile, ModelRecord, Tensor, Tensors, Weights};
+use cygnet_weights::{ModelFile, ModelRecord, RUN_KEY, Tensor, Tensors, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -118,7 +118,6 @@ impl RunFiles {
 
 /// Version of the state that this crate writes.
 const VERSION: u32 = 1;
-const KEY: &str = "cygnet-run";
 
 /// The state of a run that is not a tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,7 +241,7 @@ impl State {
     pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
         let progress = serde_json::to_string(&self.progress)
             .map_err(|error| TrainError::Run { path: path.into(), reason: error.to_string() })?;
-        Ok(safetensors::write(path, &self.tensors, &Metadata::from([(KEY.into(), progress)]))?)
+        Ok(safetensors::write(path, &self.tensors, &Metadata::from([(RUN_KEY.into(), progress)]))?)
     }
 
     /// The same run with more or fewer epochs, over which the learning rate's curve is then drawn. A finished run goes
@@ -274,7 +273,7 @@ impl State {
             return Err(wrong("there is no run to resume; leave out --resume".into()));
         }
         let (tensors, metadata) = safetensors::read(path)?;
-        let progress = metadata.get(KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
+        let progress = metadata.get(RUN_KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
         let progress: Progress = serde_json::from_str(progress)
             .map_err(|error| wrong(format!("is the state of another version or damaged: {error}")))?;
         if progress.version != VERSION {

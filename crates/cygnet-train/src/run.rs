@@ -174,13 +174,17 @@ impl<'t> Run<'t> {
             let order = epoch_order(&labels, classes, balanced, recipe.seed, epoch);
             let first = self.progress.step;
             let mut batches = self.task.batches(order, epoch, self.batch, first, options.threads);
-            let mut rate = 0.0;
+            let rate_at = |run: &Self, step| {
+                let at = run.done(step, steps) * epochs as f64;
+                recipe.optimizer.rate * scale * recipe.schedule.factor(at, epochs as f64)
+            };
+            // An epoch whose steps were all made before it went on ends at the rate of the last.
+            let mut rate = if first == 0 { 0.0 } else { rate_at(self, first - 1) };
             let mut is_time_up = false;
             let mut clock = Instant::now();
             for step in first..steps {
                 let Some(batch) = batches.next() else { break };
-                let at = self.done(step, steps) * epochs as f64;
-                rate = recipe.optimizer.rate * scale * recipe.schedule.factor(at, epochs as f64);
+                rate = rate_at(self, step);
                 self.step(batch?, rate)?;
                 self.progress.step = step + 1;
                 self.progress.sums.seconds += clock.elapsed().as_secs_f64();

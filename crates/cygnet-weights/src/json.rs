@@ -8,9 +8,35 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+/// Largest number of bytes that a document's values take in memory, which may be many times its own.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Bytes that an object and any other value take, rather more than less.
+const OBJECT_BYTES: usize = 700;
+const VALUE_BYTES: usize = 64;
+
 /// Reads a JSON document.
 pub(crate) fn unique(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    if value_bytes(bytes) > MOST_BYTES {
+        return Err(Error::custom(format!("its values take more than {} MB of memory", MOST_BYTES >> 20)));
+    }
     serde_json::from_slice(bytes).map(|Unique(value)| value)
+}
+
+/// How much memory the values of a document take, by its punctuation.
+fn value_bytes(document: &[u8]) -> usize {
+    let (mut total, mut is_text, mut is_escaped) = (document.len(), false, false);
+    for &byte in document {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'{' if !is_text => total += OBJECT_BYTES,
+            b'[' | b',' | b':' if !is_text => total += VALUE_BYTES,
+            _ => {}
+        }
+    }
+    total
 }
 
 /// A JSON value whose objects have every key once.
@@ -82,4 +108,20 @@ impl<'de> Visitor<'de> for AnyValue {
 /// What is wrong where `key` is there twice.
 pub(crate) fn twice(key: &str) -> String {
     format!("the key {:?} is there twice", key.chars().take(80).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_take_many_times_their_text_are_refused() {
+        for value in ["{\"\":0},", "[1],", "0,"] {
+            let text = format!("[{}0]", value.repeat(6 << 20));
+            let error = unique(text.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(error, Err("its values take more than 256 MB of memory".to_owned()), "{value}");
+        }
+        let text = format!("[\"{}\"]", "{[,:\\\"".repeat(1 << 20));
+        assert!(unique(text.as_bytes()).is_ok(), "a text is one value whatever it says");
+    }
 }

@@ -35,7 +35,8 @@ pub use fetch::{Artifact, AttemptError, Cache, FetchError, Progress, Source, is_
 pub use locating::{Located, locate};
 pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{
-    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, TrainingRecord, is_model_file, top5_tells,
+    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, RUN_KEY, TrainingRecord, is_model_file,
+    top5_tells,
 };
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Numbers, Tensor, Tensors};

@@ -15,6 +15,9 @@ use crate::{
 /// Version of the record that this crate writes.
 pub const MODEL_FORMAT: u32 = 1;
 
+/// The key of the metadata by which the state of a training run is known, which is no model.
+pub const RUN_KEY: &str = "cygnet-run";
+
 const KEY: &str = "cygnet";
 
 /// A network with its weights, as stored in one file.

@@ -25,7 +25,7 @@ pub type Metadata = BTreeMap<String, String>;
 
 const LENGTH_BYTES: usize = 8;
 /// Most bytes of a header, as in the reference implementation of the format.
-const MAX_HEADER_BYTES: usize = 100_000_000;
+const MAX_HEADER_BYTES: usize = 32 << 20;
 
 const DTYPES: [(Dtype, FileDtype); 10] = [
     (Dtype::F32, FileDtype::F32),

@@ -168,6 +168,12 @@ pub fn bench<W: AsRef<[f32]>>(
         None if batch > 1 => cpu::available_threads(),
         _ => session.threads(),
     };
+    let image: usize = graph.input_shape().iter().product();
+    let bytes = ((image + session.outputs()) as u64).saturating_mul(4 * batch as u64);
+    let limit = cpu::memory_bytes().map_or(u64::MAX, |bytes| bytes / 2);
+    if bytes > limit {
+        return Err(RunError::Batch { graph: graph.name().into(), batch, bytes, limit });
+    }
     let images = random_image(graph).repeat(batch);
     let mut logits = vec![0.0; session.outputs() * batch];
     let before = peak_gflops(plan_options.level, PROBE);

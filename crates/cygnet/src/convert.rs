@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_image::Preprocess;
 use cygnet_weights::{
-    Accuracy, Checkpoint, FileWeights, Format, Head, Located, Mismatch, ModelRecord, Naming, Tensors, fit,
-    is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
+    Accuracy, Checkpoint, FileWeights, Format, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY,
+    Tensors, fit, is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
@@ -87,6 +87,10 @@ impl Conversion {
                 return Err(Error::Record { path: path.into(), reason });
             }
             Converted { model, notes: Vec::new() }
+        } else if checkpoint.metadata.contains_key(RUN_KEY) {
+            let reason =
+                "is the state of a training run, for --resume; its models lie beside it, NAME.safetensors";
+            return Err(Error::Record { path: path.into(), reason: reason.into() });
         } else {
             self.convert_bare(path, &checkpoint, named, heads)?
         };
@@ -344,7 +348,9 @@ pub(crate) fn from_checkpoint(
         match fit(&graph, tensors, &located.naming, head) {
             Ok(weights) => {
                 let graph = graph.resized(side, side)?;
-                let notes = notes(checkpoint, &located);
+                let mut notes = notes(checkpoint, &located);
+                let stored = graph_for(built, tensors, &located.naming, None)?.classes();
+                notes.extend(new_classifier(stored, graph.classes()));
                 let network = &as_told(network, map);
                 return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
             }
@@ -357,6 +363,15 @@ pub(crate) fn from_checkpoint(
     }
     let source = best.expect("every network has a naming");
     Err(Error::Mismatch { path: path.into(), source: Box::new(source) })
+}
+
+/// That a checkpoint's classifier was not taken, if it was not.
+fn new_classifier(stored: usize, classes: usize) -> Option<String> {
+    (stored != classes).then(|| {
+        format!(
+            "the classifier for {classes} classes is random and must be trained; the checkpoint's, for {stored}, is left out"
+        )
+    })
 }
 
 /// The network as the source means it whose names the tensors have, unless weights or a source were named.

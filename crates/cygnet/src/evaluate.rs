@@ -116,7 +116,11 @@ pub fn evaluate(
                     rank,
                 });
             }
-            Err(error) => unreadable.push((sample.name.clone().into(), error.without_file().to_string())),
+            Err(error) => {
+                let told = error.without_file().to_string();
+                let told = told.strip_prefix(&format!("{}: ", sample.name)).unwrap_or(&told);
+                unreadable.push((sample.name.clone().into(), told.to_owned()));
+            }
         }
         done += 1;
         seen(done, samples.len());

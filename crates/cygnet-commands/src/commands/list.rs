@@ -157,12 +157,12 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
         ]
     };
     let columns = [
-        Column::name("id"),
+        Column::word("id"),
         Column::number("params"),
         Column::number("MACs"),
         Column::number("side"),
         Column::number("top-1"),
-        Column::text("default weights"),
+        Column::text("default weights").spare(),
         Column::word("source").spare(),
     ];
     output::table(&columns, lines.iter().map(row).collect())

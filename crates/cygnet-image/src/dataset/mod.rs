@@ -175,6 +175,12 @@ impl Splits {
         }
         if splits.validation.is_none() {
             splits.validation = splits.test.take();
+            if splits.validation.is_some() {
+                splits.notes.push(
+                    "there are no pictures for validation: those for the test serve, and the best epoch is chosen by them"
+                        .into(),
+                );
+            }
         }
         Ok(splits)
     }
@@ -190,7 +196,11 @@ impl Splits {
             if let Some(found) = idx::in_folder(path)? { found } else { from_folder(path)? }
         } else {
             // The system's own reason is the best message for a file that is not there.
-            fs::metadata(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+            let read = |source| ImageError::Read { path: path.to_owned(), source };
+            // Before it is opened: a pipe would wait for its writer.
+            if !fs::metadata(path).map_err(read)?.is_file() {
+                return Err(read(std::io::Error::other("is neither a file nor a folder")));
+            }
             if table::is_table(path) { table::read(path)? } else { archive::read(path)? }
         };
         if found.pictures.is_empty() {

@@ -192,6 +192,10 @@ fn load(base: &str) -> Result<Table, TrainError> {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
+    // Before it is opened: a pipe would wait for its writer.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err("is not a file".into());
+    }
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > MOST_BYTES {

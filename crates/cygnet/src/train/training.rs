@@ -360,6 +360,8 @@ impl Training {
         let seen = |done, total| self.watch.0("looking at photos", done, total);
         let data = TrainData::new(splits, &recipe, trainee.preprocess.size[0], keep, threads, seen)?;
 
+        notes.extend(left_over(data.train.samples().len(), recipe.batch));
+
         let options = TrainOptions {
             level: Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?,
             out: self.out.clone(),
@@ -497,6 +499,19 @@ fn is_network(name: &str, id: &str) -> bool {
     let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
     name == id
         || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
+}
+
+/// That many pictures do not come up in a pass, if so.
+fn left_over(pictures: usize, batch: usize) -> Option<String> {
+    let batch = batch.clamp(1, pictures.max(1));
+    let left = pictures % batch;
+    let better = pictures / pictures.div_ceil(batch).max(1);
+    (left * 10 > pictures).then(|| {
+        format!(
+            "with {batch} pictures a step {left} of {pictures} are left over in each pass, others every time: \
+             --batch {better} takes them"
+        )
+    })
 }
 
 /// The machine's memory, where the system tells it.

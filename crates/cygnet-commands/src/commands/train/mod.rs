@@ -167,7 +167,11 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     let run = run?;
     if run.outcome.ended == Ended::Interrupted {
         let out = shell_word(&files.model.display().to_string());
-        output::talk(&plain(&format!("stopped and saved; go on with --resume --out {out}")));
+        let data =
+            args.data.as_deref().map(|data| shell_word(&data.display().to_string())).unwrap_or_default();
+        output::talk(&plain(&format!(
+            "stopped and saved; go on with: cygnet train {data} --resume --out {out}"
+        )));
         if args.json {
             summary(&run, &files, None)?;
         }
