@@ -11,7 +11,7 @@ pub(crate) fn advise() {
         SAID.call_once(|| {
             eprintln!(
                 "cygnet is compiled without optimisation and many times slower; add to your Cargo.toml:\n\
-                 [profile.dev.package.\"*\"]\nopt-level = 3"
+                 [profile.dev.package.cygnet-kernels]\nopt-level = 3"
             );
         });
     }
