@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should stop")]
 
 mod made;
+mod opened;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 
-use cygnet_image::{Dataset, DecodeLimits, Image, Splits};
+use cygnet_image::{Dataset, DecodeLimits, Splits};
 
 use made::{pictures, png, write};
+use opened::{decoded, gzip, refusal};
 
 fn tar(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -21,12 +22,6 @@ fn tar(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         builder.append_data(&mut header, name, &bytes[..]).unwrap();
     }
     builder.into_inner().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn xz(bytes: &[u8]) -> Vec<u8> {
@@ -70,18 +65,6 @@ fn zip(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     }
     archive.finish().unwrap();
     out
-}
-
-fn decoded(dataset: &Dataset) -> Vec<(usize, Image)> {
-    dataset
-        .samples
-        .iter()
-        .map(|sample| (sample.class, sample.decode(DecodeLimits::default()).unwrap()))
-        .collect()
-}
-
-fn refusal(path: &Path) -> String {
-    Splits::open(path).unwrap_err().to_string()
 }
 
 #[test]

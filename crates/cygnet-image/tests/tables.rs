@@ -2,32 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should stop")]
 
 mod made;
+mod opened;
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
 
-use cygnet_image::{Dataset, DecodeLimits, Image, Splits};
+use cygnet_image::Splits;
 
 use made::{pictures, write};
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn decoded(dataset: &Dataset) -> Vec<(usize, Image)> {
-    dataset
-        .samples
-        .iter()
-        .map(|sample| (sample.class, sample.decode(DecodeLimits::default()).unwrap()))
-        .collect()
-}
-
-fn refusal(path: &Path) -> String {
-    Splits::open(path).unwrap_err().to_string()
-}
+use opened::{decoded, gzip, refusal};
 
 #[test]
 fn tables_are_read_with_and_without_headings() {

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use cygnet_image::{DecodeLimits, Image};
-use cygnet_runtime::{Level, PlanOptions, RunError};
+use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{Cache, shown_url};
 use serde::Serialize;
 
@@ -130,13 +130,7 @@ impl Classifier {
     /// # Errors
     /// If it cannot be brought to the network's size, or the network has no classifier.
     pub fn embed_image(&self, image: &Image) -> Result<Vec<f32>, Error> {
-        let body = match self.body.get() {
-            Some(body) => body,
-            None => {
-                let body = Sessions::new(self.model.body()?.plan()?);
-                self.body.get_or_init(|| body)
-            }
-        };
+        let body = planned(&self.body, || self.model.body()?.plan())?;
         let output = body.run(&self.model.preprocess.apply(image)?)?;
         Ok(match body.output_shape()[..] {
             // A classifier that looks at every pixel averages afterwards; for one vector that is done before.
@@ -163,15 +157,10 @@ impl Classifier {
     /// # Errors
     /// If it cannot be brought to the network's size.
     pub fn features_image(&self, image: &Image) -> Result<Vec<FeatureMap>, Error> {
-        let stages = match self.stages.get() {
-            Some(stages) => stages,
-            None => {
-                let level = Level::chosen().map_err(RunError::Plan)?;
-                let options = PlanOptions { features: true, ..level.into() };
-                let stages = Sessions::new(self.model.plan_with(options)?);
-                self.stages.get_or_init(|| stages)
-            }
-        };
+        let stages = planned(&self.stages, || {
+            let level = Level::chosen().map_err(RunError::Plan)?;
+            self.model.plan_with(PlanOptions { features: true, ..level.into() })
+        })?;
         let values = stages.run_features(&self.model.preprocess.apply(image)?)?;
         let map = |feature: &cygnet_runtime::PlanFeature| FeatureMap {
             name: feature.name.clone(),
@@ -262,6 +251,18 @@ impl Classifier {
         let top = best(&scores, top).into_iter().map(guess).collect();
         Ok(Answer { top, ms: Timings { decode: 0.0, prepare, infer } })
     }
+}
+
+/// The sessions that `cell` holds, of a plan that is made when they are first asked for.
+fn planned(
+    cell: &OnceLock<Sessions>,
+    plan: impl FnOnce() -> Result<Arc<Plan>, Error>,
+) -> Result<&Sessions, Error> {
+    if let Some(sessions) = cell.get() {
+        return Ok(sessions);
+    }
+    let sessions = Sessions::new(plan()?);
+    Ok(cell.get_or_init(|| sessions))
 }
 
 struct Clock(Instant);

@@ -130,9 +130,9 @@ impl Model {
         })
     }
 
-    /// Loads what `what` names: a file, an `https` address of one, or a network of the zoo with its published weights, perhaps with `.tag`. A
-    /// network's name means the network even where a file without extension has that name. Weights are kept in the
-    /// folder that `CYGNET_CACHE` names, or the user's cache folder.
+    /// Loads what `what` names: a file, an `https` address of one, or a network of the zoo with its published weights,
+    /// perhaps with `.tag`. A network's name means the network even where a file without extension has that name.
+    /// Weights are kept in the folder that `CYGNET_CACHE` names, or the user's cache folder.
     ///
     /// # Errors
     /// See [`Error`].
@@ -203,22 +203,22 @@ impl Model {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<Model, Error> {
-        Model::pretrained_with(name, classes, Heads::Drop, cache, progress)
-    }
-
-    /// As [`Model::pretrained`], perhaps with auxiliary heads.
-    pub(crate) fn pretrained_with(
-        name: &str,
-        classes: Option<usize>,
-        heads: Heads,
-        cache: &Cache,
-        progress: &mut dyn Progress,
-    ) -> Result<Model, Error> {
         let network = network(name)?;
         let (path, published) = pull(&network, cache, progress)?;
-        let checkpoint = cygnet_weights::open(&path)?;
+        Model::published(network, &path, published, classes, Heads::Drop)
+    }
+
+    /// The model of published weights that were [pulled](pull), perhaps with auxiliary heads.
+    pub(crate) fn published(
+        network: Network,
+        path: &Path,
+        published: &'static registry::Checkpoint,
+        classes: Option<usize>,
+        heads: Heads,
+    ) -> Result<Model, Error> {
+        let checkpoint = cygnet_weights::open(path)?;
         let network = Network { checkpoint: Some(published), ..network };
-        Ok(convert::from_checkpoint(&path, &checkpoint, &network, Some(published), classes, heads)?.model)
+        Ok(convert::from_checkpoint(path, &checkpoint, &network, Some(published), classes, heads)?.model)
     }
 
     /// A model from a checkpoint of any readable format. `name` is the network's, perhaps with the tag of published

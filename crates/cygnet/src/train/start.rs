@@ -104,14 +104,11 @@ pub fn trainee(
     let mut origin = Origin::default();
     let mut model = match start {
         Start::Pretrained => {
-            let no_start = |error| match error {
-                Error::UnknownNetwork { .. } | Error::UnknownTag { .. } => error,
-                other => Error::NoStart { reason: other.to_string() },
-            };
+            let no_start = |error: Error| Error::NoStart { reason: error.to_string() };
             let network = network(name)?;
             let (path, checkpoint) = pull(&network, cache, progress).map_err(no_start)?;
-            (origin.tag, origin.sha256) = (Some(checkpoint.tag.into()), sha256_of(path).ok());
-            let model = Model::pretrained_with(name, None, heads, cache, progress).map_err(no_start)?;
+            (origin.tag, origin.sha256) = (Some(checkpoint.tag.into()), sha256_of(&path).ok());
+            let model = Model::published(network, &path, checkpoint, None, heads).map_err(no_start)?;
             origin.network = Some(model.id.clone());
             model
         }
@@ -133,19 +130,9 @@ pub fn trainee(
             let side = network.side();
             let graph = if wants_heads { network.build_with_heads()? } else { network.build()? };
             let graph = graph.resized(side, side)?;
-            Model {
-                id: network.id.clone(),
-                preprocess: preprocess(&network.preset(), graph.input_shape()),
-                weights: initial_weights(&graph, recipe.seed).into_iter().map(Numbers::from).collect(),
-                graph,
-                labels: Vec::new(),
-                licence: None,
-                source: None,
-                accuracy: None,
-                recipe: None,
-                training: None,
-                written_by: None,
-            }
+            let weights = initial_weights(&graph, recipe.seed).into_iter().map(Numbers::from).collect();
+            let preprocess = preprocess(&network.preset(), graph.input_shape());
+            Model { id: network.id, ..Model::new(graph, weights, preprocess)? }
         }
     };
     if model.labels != labels {

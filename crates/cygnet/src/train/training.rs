@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cygnet_graph::{BuildError, Graph};
 use cygnet_image::{DecodeLimits, Splits};
-use cygnet_runtime::Level;
+use cygnet_runtime::{Level, cpu};
 use cygnet_train::{
     Callback, Recipe, RunFiles, State, TrainData, TrainError, TrainOptions, Trained, Trainee, Trainer, Watch,
 };
@@ -355,7 +355,7 @@ impl Training {
 
         let threads =
             self.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-        let machine = memory();
+        let machine = cpu::memory_bytes();
         let keep = self.photo_bytes.unwrap_or(machine.map_or(1 << 30, |bytes| bytes / 4));
         let seen = |done, total| self.watch.0("looking at photos", done, total);
         let data = TrainData::new(splits, &recipe, trainee.preprocess.size[0], keep, threads, seen)?;
@@ -512,11 +512,4 @@ fn left_over(pictures: usize, batch: usize) -> Option<String> {
              --batch {better} takes them"
         )
     })
-}
-
-/// The machine's memory, where the system tells it.
-fn memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
-    total?.parse::<u64>().ok()?.checked_mul(1024)
 }
