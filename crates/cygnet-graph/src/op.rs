@@ -266,7 +266,7 @@ pub struct BatchNorm {
 }
 
 /// Which value a pooling window yields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolKind {
     /// The largest; padding never wins.

@@ -47,7 +47,8 @@ impl Activation {
     pub const RELU: Activation = Activation::Clamp { low: 0.0, high: f32::INFINITY };
 
     /// Whether it is a few instructions, which fit behind another kernel's arithmetic.
-    pub(crate) fn is_cheap(self) -> bool {
+    #[must_use]
+    pub fn is_cheap(self) -> bool {
         !matches!(self, Activation::Sigmoid | Activation::Swish)
     }
 

@@ -73,11 +73,6 @@ pub enum Plain {
     },
     /// Nearest-neighbour enlargement.
     Upsample,
-    /// Output channel `c` is input channel `channels[c]`.
-    Gather {
-        /// Input channels.
-        channels: Vec<usize>,
-    },
 }
 
 /// A [`Plain`] operator with its maps.
@@ -105,10 +100,6 @@ impl PlainCall {
                 for map in &inputs {
                     assert!(size(map).iter().zip(size(&output)).all(|(&n, out)| n == out || n == 1));
                 }
-            }
-            Plain::Gather { channels } => {
-                assert!(channels.len() == output.channels && channels.iter().all(|&c| c < x.channels));
-                assert_eq!((x.height, x.width), (output.height, output.width));
             }
             Plain::Affine { scale, shift, .. } => {
                 assert_eq!(size(x), size(&output));
@@ -443,10 +434,6 @@ impl PlainCall {
                     let from =
                         at(arena, input, y * input.height / output.height, x * input.width / output.width);
                     std::ptr::copy(from, out, output.channels);
-                }
-                Plain::Gather { channels } => {
-                    let from = at(arena, input, y, x);
-                    channels.iter().enumerate().for_each(|(c, &source)| *out.add(c) = *from.add(source));
                 }
             }
         }

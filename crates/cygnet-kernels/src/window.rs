@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::map::{FAR, Map, product};
 
 /// How a window slides. Pairs are rows and columns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Size.
     pub kernel: [usize; 2],

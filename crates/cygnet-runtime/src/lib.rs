@@ -4,16 +4,19 @@
 //! [`Reference`] interprets a graph node by node, in f32 or f64: the oracle for every faster executor.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod activation;
 mod kernels;
 mod plan;
 mod reference;
 mod session;
 mod threads;
 
+pub use activation::kernel_activation;
 pub use cygnet_kernels::{Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
-pub use kernels::{KernelRow, kernels};
+pub use kernels::{KernelKind, KernelRow, kernels};
 pub use plan::{
-    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode, kernel_activation,
+    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, Sliding, StepKernel, StepKey,
+    StepNode,
 };
 pub use reference::{Reference, RunError};
 pub use session::{Session, team};

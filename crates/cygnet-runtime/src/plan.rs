@@ -2,14 +2,23 @@
 //!
 //! A value is a list of places, one for each channel: a buffer and a slot in it. Views rearrange such lists and move no
 //! data; a convolution reads its channels where they are, with its weights in that order. What follows a convolution
-//! alone joins it. `rules` has the rules, `lower` makes the calls, `order` says which branch comes first, and `layout`
-//! gives buffers their places.
+//! alone joins it.
+//!
+//! The way is a line. `order` proposes which branch comes first. In that order `facts` says who reads what, `rules` what
+//! joins what, `steps` makes steps of calls on values, whose `key`s name them, `layout` gives buffers their places in the
+//! arena, and `pack` makes the calls of kernels, with weights that `fold` has put together. `places` are the values,
+//! `outline` is what there is to see without weights.
 
+mod facts;
+mod fold;
+mod key;
 mod layout;
-mod lower;
 mod order;
 mod outline;
+mod pack;
+mod places;
 mod rules;
+mod steps;
 
 use std::ops::Range;
 
@@ -17,11 +26,13 @@ use cygnet_graph::{Feature, Graph};
 use cygnet_kernels::{Level, Map, Program, Store};
 
 use crate::RunError;
-use layout::{Value, runs};
-use lower::Lowered;
-pub use lower::kernel_activation;
-pub use outline::{Outline, PlanBuffer, PlanStep, StepNode};
-pub use rules::Rule;
+use facts::Facts;
+pub use key::{Sliding, StepKernel, StepKey};
+use layout::Layout;
+pub use outline::{Outline, PlanBuffer, PlanStep};
+use places::{Value, runs};
+pub use rules::{Rule, StepNode};
+use steps::Steps;
 
 /// Largest number of bytes of an arena.
 const MEMORY_LIMIT: u64 = 4 << 30;
@@ -97,11 +108,11 @@ impl Plan {
     ) -> Result<Plan, RunError> {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Lowered { layout, calls, packed_bytes, image, output, features: values, outline } =
-            lower(&graph, options)?;
+        let Draft { calls, layout, packed_bytes, image, output, features: values, outline } =
+            draft(&graph, options)?;
         crate::reference::fits_machine(&graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
         let mut store = Store::new(options.level);
-        let calls = calls.into_iter().map(|make| make(&layout, &params, &mut store)).collect();
+        let calls = calls.iter().map(|call| pack::pack(call, &layout, &params, &mut store)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
         let feature_map =
@@ -118,7 +129,7 @@ impl Plan {
     /// # Errors
     /// If its values would take more than 4 GiB, or it falls apart into too many kernel calls.
     pub fn outline_of(graph: &Graph, options: impl Into<PlanOptions>) -> Result<Outline, RunError> {
-        Ok(lower(graph, options.into())?.outline)
+        Ok(draft(graph, options.into())?.outline)
     }
 
     /// The graph it runs.
@@ -179,16 +190,48 @@ fn features(graph: &Graph) -> Vec<PlanFeature> {
     graph.features().iter().map(feature).collect()
 }
 
-/// Lowers a graph in each promising order and keeps what needs the smallest arena, the graph's own order if equal.
-fn lower(graph: &Graph, options: PlanOptions) -> Result<Lowered<'_>, RunError> {
-    let orders = order::candidates(graph, &lower::wanted(graph, options));
-    let mut lowered = orders.into_iter().map(|order| lower::lower(graph, options, &order));
-    let first = lowered.next().expect("a graph has its own order");
-    let best = lowered.fold(first, |best, next| match (best, next) {
+/// A plan without weights.
+struct Draft<'g> {
+    calls: Vec<steps::Call<'g>>,
+    layout: Layout,
+    /// Bytes of packed weights, about.
+    packed_bytes: u64,
+    image: Value,
+    output: Value,
+    features: Vec<Value>,
+    outline: Outline,
+}
+
+/// Drafts a graph in each promising order and keeps what needs the smallest arena, the graph's own order if equal.
+fn draft(graph: &Graph, options: PlanOptions) -> Result<Draft<'_>, RunError> {
+    let orders = order::candidates(graph, &facts::wanted(graph, options));
+    let mut drafts = orders.into_iter().map(|order| draft_of(&Facts::new(graph, options, order)));
+    let first = drafts.next().expect("a graph has its own order");
+    let best = drafts.fold(first, |best, next| match (best, next) {
         (Ok(best), Ok(next)) if next.outline.arena_bytes < best.outline.arena_bytes => Ok(next),
         (Err(_), next) => next,
         (best, _) => best,
     })?;
     debug_assert!(best.layout.is_free_of_overlaps());
     Ok(best)
+}
+
+fn draft_of<'g>(facts: &Facts<'g>) -> Result<Draft<'g>, RunError> {
+    let Steps { steps, calls, buffers, packed, image, output, features } = steps::steps(facts)?;
+    let graph = || facts.graph.name().into();
+    let memory = |bytes| RunError::Memory { graph: graph(), bytes, limit: MEMORY_LIMIT };
+    let layout = Layout::of(buffers).ok_or_else(|| memory(u64::MAX))?;
+    let arena_bytes = layout.arena * size_of::<f32>();
+    if arena_bytes as u64 > MEMORY_LIMIT {
+        return Err(memory(arena_bytes as u64));
+    }
+    let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
+    let outline = Outline {
+        steps,
+        buffers: layout.planned(),
+        arena_bytes,
+        lower_bound_bytes: lower_bound * size_of::<f32>(),
+    };
+    let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
+    Ok(Draft { calls, layout, packed_bytes, image, output, features, outline })
 }

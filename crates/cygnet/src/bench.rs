@@ -251,7 +251,7 @@ pub fn bench_steps<W: AsRef<[f32]>>(
             model: model.into(),
             threads,
             step: i,
-            kernel: step.kernel.clone(),
+            kernel: step.key.kernel.to_string(),
             node: step.name(graph).into(),
             output: step.shape.clone(),
             ms,

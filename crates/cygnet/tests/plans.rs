@@ -1,11 +1,12 @@
 //! What holds for the plan of every network of the zoo.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use cygnet::graph::Graph;
-use cygnet::runtime::{Level, Outline, Plan};
+use cygnet::runtime::{KernelKind, Level, Outline, Plan, StepKey};
 use cygnet::zoo::{Family, Network, networks};
 
 /// The plan of every network, without weights.
@@ -49,6 +50,22 @@ fn every_node_belongs_to_one_step_and_every_call_too() {
         let macs: u64 = outline.steps().iter().map(|step| step.macs).sum();
         assert_eq!(macs, graph.cost().macs, "{}", network.id);
     }
+}
+
+#[test]
+fn steps_of_one_key_do_the_same_work() {
+    let mut works: HashMap<StepKey, [u64; 4]> = HashMap::new();
+    let (mut kinds, mut steps) = (HashSet::<KernelKind>::new(), 0);
+    for step in PLANS.iter().flat_map(|(_, _, outline)| outline.steps()) {
+        let work = [step.macs, step.bytes_read, step.bytes_written, step.weight_bytes];
+        assert_eq!(*works.entry(step.key.clone()).or_insert(work), work, "{:?}", step.key);
+        kinds.extend(step.key.kernel.kinds());
+        steps += 1;
+    }
+    assert!(works.len() * 3 < steps, "{} keys of {steps} steps", works.len());
+    // Networks end with logits.
+    let unused = KernelKind::ALL.iter().filter(|kind| !kinds.contains(kind));
+    assert_eq!(unused.collect::<Vec<_>>(), [&KernelKind::Softmax]);
 }
 
 #[test]

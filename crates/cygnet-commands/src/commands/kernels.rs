@@ -17,7 +17,7 @@ struct Line {
 pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
     let chosen = super::level()?;
     let line = |row: KernelRow| Line {
-        kernel: row.kernel,
+        kernel: row.kernel.name(),
         isa: row.level.name(),
         lanes: row.lanes(),
         tile: row.tile,

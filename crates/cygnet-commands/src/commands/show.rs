@@ -259,7 +259,7 @@ fn planned(graph: &Graph) -> anyhow::Result<Planned> {
         StepNode { node: id.0, op: node.op.name(), path: node.path.clone(), rule }
     };
     let step = |step: &PlanStep| Step {
-        kernel: step.kernel.clone(),
+        kernel: step.key.kernel.to_string(),
         name: step.name(graph).into(),
         output: step.shape.clone(),
         nodes: step.nodes.iter().map(node).collect(),

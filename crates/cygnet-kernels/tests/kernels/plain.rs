@@ -116,8 +116,7 @@ fn a_copy_keeps_every_bit() {
         .map(f32::from_bits)
         .collect();
     let size = [x.len(), 1, 1];
-    let gather = Plain::Gather { channels: (0..x.len()).collect() };
-    for op in [Plain::Activation(Activation::None), Plain::Upsample, gather] {
+    for op in [Plain::Activation(Activation::None), Plain::Upsample] {
         for level in levels() {
             let mut memory = Memory::default();
             let input = memory.input(size, [0, 0], GAPS, |i| x[i]);
@@ -353,20 +352,6 @@ fn upsampling_shows_the_nearest_pixel() {
             for gaps in [DENSE, GAPS] {
                 check(&Plain::Upsample, &[(&x, shape(channels, from))], shape(channels, to), gaps, &want, 0);
             }
-        }
-    }
-}
-
-#[test]
-fn gather_picks_and_repeats_channels() {
-    for channels in [vec![], vec![0], vec![4, 2, 0], vec![1; 9], (0..17).rev().collect::<Vec<usize>>()] {
-        for (size, gaps) in PLACES {
-            let (input, output) = (shape(17, size), shape(channels.len(), size));
-            let x = values(len(input), 29);
-            let plane = size[0] * size[1];
-            let want =
-                channels.iter().flat_map(|c| to_f64(&x[c * plane..(c + 1) * plane])).collect::<Vec<f64>>();
-            check(&Plain::Gather { channels: channels.clone() }, &[(&x, input)], output, gaps, &want, 0);
         }
     }
 }

@@ -315,8 +315,7 @@ impl Hostile {
             11 => Plain::AdaptiveMean,
             12 => Plain::Binary(Binary::Mul, RELU),
             13 => Plain::LocalResponseNorm { size: end_pad[0], constants: [0.1, 0.75, 1.0] },
-            14 => Plain::Upsample,
-            _ => Plain::Gather { channels: (0..channels.min(1 << 20)).collect() },
+            _ => Plain::Upsample,
         };
         let inputs = if self.kind == 12 { vec![input, other] } else { vec![input] };
         Call::Plain(Box::new(PlainCall::new(level, op, inputs, output)))

@@ -3,24 +3,16 @@
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
-use cygnet_graph::{Graph, NodeId};
+use cygnet_graph::Graph;
 
-use super::rules::Rule;
-
-/// A node that a step computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepNode {
-    /// The node.
-    pub id: NodeId,
-    /// The rule that made it part of the step; none for the node the step is there for.
-    pub rule: Option<Rule>,
-}
+use super::key::{StepKey, dims};
+use super::rules::StepNode;
 
 /// One kernel at work: on one node and all that joined it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanStep {
-    /// What computes it, e.g. `conv 3x3/2`.
-    pub kernel: String,
+    /// What computes it, and on what sizes.
+    pub key: StepKey,
     /// The nodes whose values are there after it, in the order they joined; none for a copy.
     pub nodes: Vec<StepNode>,
     /// Shape of what it writes, `[channels, height, width]` or `[features]`.
@@ -102,7 +94,7 @@ impl Display for Outline {
     /// A line a step: kernel, shape, nodes, each with the rule that made it part of the step.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for step in &self.steps {
-            write!(f, "{} -> {}", step.kernel, dims(&step.shape))?;
+            write!(f, "{} -> {}", step.key.kernel, dims(&step.shape))?;
             for node in &step.nodes {
                 write!(f, "  %{}", node.id.0)?;
                 node.rule.map_or(Ok(()), |rule| write!(f, " {}", rule.name()))?;
@@ -111,9 +103,4 @@ impl Display for Outline {
         }
         Ok(())
     }
-}
-
-/// Numbers as `3x224x224`.
-pub(super) fn dims(shape: &[usize]) -> String {
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
 }
