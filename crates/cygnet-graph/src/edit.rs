@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::graph::Ends;
-use crate::{Auxiliary, BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
+use crate::{Auxiliary, BuildError, Feature, Graph, NodeId, Op, Padding, Problem};
 
 impl Graph {
     /// The same network with `op` deciding every operator but the image.
@@ -71,26 +71,10 @@ impl Graph {
     fn is_probability(&self, id: NodeId) -> bool {
         let mut is_probability = Vec::with_capacity(id.0 + 1);
         for node in &self.nodes[..=id.0] {
-            is_probability.push(match &node.op {
-                Op::Softmax => true,
-                Op::Pool(_)
-                | Op::GlobalAvgPool
-                | Op::AdaptiveAvgPool { .. }
-                | Op::Add
-                | Op::Scale { .. }
-                | Op::Concat
-                | Op::Slice { .. }
-                | Op::ChannelShuffle { .. }
-                | Op::Dropout { .. } => node.inputs.iter().all(|input| is_probability[input.0]),
-                Op::UpsampleLike => is_probability[node.inputs[0].0],
-                Op::Input
-                | Op::Conv(_)
-                | Op::BatchNorm(_)
-                | Op::Activation { .. }
-                | Op::LocalResponseNorm(_)
-                | Op::Mul
-                | Op::Linear { .. } => false,
-            });
+            let facts = node.op.facts();
+            let keeps = facts.is_selection || facts.is_linear && !facts.has_params;
+            let of_probabilities = || node.operands().iter().all(|input| is_probability[input.0]);
+            is_probability.push(node.op == Op::Softmax || keeps && of_probabilities());
         }
         is_probability[id.0]
     }
@@ -110,37 +94,21 @@ impl Graph {
             kept *= 2;
         }
         let wide = |id: NodeId| strides[self.node(id).inputs[0].0] < kept;
-        let small = self.mapped(|id, op| match op {
-            Op::Conv(conv) if conv.stride == [2, 2] && wide(id) => {
-                Op::Conv(Conv { stride: [1, 1], ..conv.clone() })
+        let small = self.mapped(|id, op| {
+            let mut op = op.clone();
+            if op.facts().stride == [2, 2] && wide(id) {
+                if let Op::Conv(conv) = &mut op {
+                    conv.stride = [1, 1];
+                }
+                if let Op::Pool(pool) = &mut op {
+                    pool.stride = [1, 1];
+                    // Windows side by side become single pixels; those that overlap stay.
+                    if pool.kernel == [2, 2] && pool.padding == Padding::VALID {
+                        pool.kernel = [1, 1];
+                    }
+                }
             }
-            Op::Pool(pool) if pool.stride == [2, 2] && wide(id) => {
-                // Windows side by side become single pixels; those that overlap stay.
-                let kernel = if pool.kernel == [2, 2] && pool.padding == Padding::VALID {
-                    [1, 1]
-                } else {
-                    pool.kernel
-                };
-                Op::Pool(Pool { stride: [1, 1], kernel, ..pool.clone() })
-            }
-            Op::Input
-            | Op::Conv(_)
-            | Op::BatchNorm(_)
-            | Op::Activation { .. }
-            | Op::Pool(_)
-            | Op::GlobalAvgPool
-            | Op::AdaptiveAvgPool { .. }
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::UpsampleLike
-            | Op::Linear { .. }
-            | Op::Dropout { .. }
-            | Op::Softmax => op.clone(),
+            op
         })?;
         small.resized(side, side)
     }
@@ -155,28 +123,8 @@ impl Graph {
     fn cumulative_strides(&self) -> Vec<usize> {
         let mut strides: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            let like = if node.op == Op::UpsampleLike { &node.inputs[1..] } else { &node.inputs[..] };
-            let before = like.iter().map(|id| strides[id.0]).max().unwrap_or(1);
-            strides.push(match &node.op {
-                Op::Conv(conv) => before.saturating_mul(conv.stride[0]),
-                Op::Pool(pool) => before.saturating_mul(pool.stride[0]),
-                Op::Input
-                | Op::BatchNorm(_)
-                | Op::Activation { .. }
-                | Op::GlobalAvgPool
-                | Op::AdaptiveAvgPool { .. }
-                | Op::LocalResponseNorm(_)
-                | Op::Add
-                | Op::Mul
-                | Op::Scale { .. }
-                | Op::Concat
-                | Op::Slice { .. }
-                | Op::ChannelShuffle { .. }
-                | Op::UpsampleLike
-                | Op::Linear { .. }
-                | Op::Dropout { .. }
-                | Op::Softmax => before,
-            });
+            let before = node.sized_by().iter().map(|id| strides[id.0]).max().unwrap_or(1);
+            strides.push(before.saturating_mul(node.op.facts().stride[0]));
         }
         strides
     }
@@ -189,8 +137,7 @@ impl Graph {
     /// If the last layer with parameters is no convolution or linear layer, or something after it reads from before.
     pub fn body_and_head(&self) -> Result<(Graph, Graph), BuildError> {
         let refuse = |reason| self.error("the classifier".into(), Problem::Classifier(reason));
-        let classifier =
-            self.classifier().filter(|id| matches!(self.node(*id).op, Op::Conv(_) | Op::Linear { .. }));
+        let classifier = self.classifier().filter(|id| self.node(*id).op.facts().is_weighted);
         let classifier = classifier.ok_or_else(|| refuse("it is no convolution or linear layer"))?;
         let mut cut = self.node(classifier).inputs[0];
         while matches!(self.node(cut).op, Op::Dropout { .. }) {

@@ -91,7 +91,10 @@ pub(crate) fn params(op: &Op, inputs: &[&[usize]]) -> Vec<LocalParam> {
 /// # Errors
 /// What is wrong with the settings or the inputs.
 pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
-    arity(op, inputs.len())?;
+    let arity = op.facts().inputs;
+    if !arity.allow(inputs.len()) {
+        return Err(Problem::Inputs { op: op.name(), wanted: arity.wanted(), given: inputs.len() });
+    }
     let shape = match op {
         Op::Input => unreachable!("an input has no inputs to infer from"),
         Op::Conv(conv) => conv_shape(conv, map(op, inputs[0])?)?,
@@ -158,28 +161,6 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         }
     }
     Ok(shape)
-}
-
-fn arity(op: &Op, given: usize) -> Result<(), Problem> {
-    let (wanted, right) = match op {
-        Op::Input => ("no", given == 0),
-        Op::Add | Op::Mul | Op::UpsampleLike => ("two", given == 2),
-        Op::Concat => ("one or more", given > 0),
-        Op::Conv(_)
-        | Op::BatchNorm(_)
-        | Op::Activation { .. }
-        | Op::Pool(_)
-        | Op::GlobalAvgPool
-        | Op::AdaptiveAvgPool { .. }
-        | Op::LocalResponseNorm(_)
-        | Op::Scale { .. }
-        | Op::Slice { .. }
-        | Op::ChannelShuffle { .. }
-        | Op::Linear { .. }
-        | Op::Dropout { .. }
-        | Op::Softmax => ("one", given == 1),
-    };
-    if right { Ok(()) } else { Err(Problem::Inputs { op: op.name(), wanted, given }) }
 }
 
 fn setting(op: &'static str, what: &'static str, value: impl ToString, right: bool) -> Result<(), Problem> {
