@@ -103,6 +103,9 @@ pub enum Problem {
         /// How many there are.
         given: usize,
     },
+    /// A graph was made without a value that is read.
+    #[error("a value that was left out is read")]
+    InputLeftOut,
     /// Two operators with parameters share a path.
     #[error("the path {path} is used twice")]
     PathTwice {

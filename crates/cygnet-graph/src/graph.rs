@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{Tally, over};
-use crate::{BuildError, Conv, Limits, Op, Problem, shape};
+use crate::{BuildError, Change, Conv, Limits, Op, Problem, shape};
 
 /// Position of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +97,11 @@ impl Ends {
     /// The output and the auxiliary ones.
     pub(crate) fn outputs(&self) -> impl Iterator<Item = NodeId> {
         std::iter::once(self.output).chain(self.auxiliary.iter().map(|head| head.node))
+    }
+
+    /// Every value that is one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = NodeId> {
+        self.outputs().chain(self.features.iter().map(|feature| feature.node))
     }
 }
 
@@ -262,11 +267,7 @@ impl Graph {
     /// If a window does not fit any more, or a layer's parameters would change shape.
     pub fn resized(&self, height: usize, width: usize) -> Result<Graph, BuildError> {
         let input = [self.input_shape()[0], height, width];
-        let parts =
-            self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
-        let ends = Ends { features: Vec::new(), ..self.ends.clone() };
-        let resized =
-            Graph::checked(self.name.clone(), input, parts, ends)?.with_features(&self.ends.features);
+        let (resized, _) = self.remade(NodeId(0), input, &self.ends, |_, _| Change::Keep)?;
         for ((id, before), after) in self.iter().zip(&resized.nodes) {
             let shapes =
                 |graph: &Graph| graph.node_params(id).into_iter().map(|p| p.shape).collect::<Vec<_>>();
@@ -290,17 +291,15 @@ impl Graph {
     /// If there is no such layer, or it cannot have so many.
     pub fn with_classes(&self, classes: usize) -> Result<Graph, BuildError> {
         let classifiers = self.classifiers();
-        let part = |(id, node): (NodeId, &Node)| {
+        let (changed, _) = self.rebuilt(|id, node| {
             let mut op = node.op.clone();
-            if let (Op::Linear { out, .. } | Op::Conv(Conv { out, .. }), true) =
-                (&mut op, classifiers.contains(&id))
+            if let Op::Linear { out, .. } | Op::Conv(Conv { out, .. }) = &mut op
+                && classifiers.contains(&id)
             {
                 *out = classes;
             }
-            (op, node.inputs.clone(), node.path.clone())
-        };
-        let parts = self.iter().skip(1).map(part);
-        let changed = Graph::checked(self.name.clone(), self.input_shape(), parts, self.ends.clone())?;
+            Change::Replace(op)
+        })?;
         if changed.classes() == classes {
             return Ok(changed);
         }
@@ -356,9 +355,7 @@ impl Graph {
     /// The same with other ends, after checking them.
     pub(crate) fn ended(mut self, ends: Ends) -> Result<Graph, BuildError> {
         let Ends { output, features, auxiliary } = &ends;
-        let heads = auxiliary.iter().map(|head| head.node);
-        let ids = features.iter().map(|feature| feature.node).chain([*output]).chain(heads);
-        if let Some(id) = ids.into_iter().find(|id| id.0 >= self.nodes.len()) {
+        if let Some(id) = ends.all().find(|id| id.0 >= self.nodes.len()) {
             let problem = Problem::Json(format!("node {} does not exist", id.0));
             return Err(self.error("the output".into(), problem));
         }

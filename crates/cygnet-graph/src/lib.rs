@@ -28,6 +28,7 @@ mod graph;
 mod json;
 mod limits;
 mod op;
+mod rebuild;
 pub mod shape;
 mod text;
 
@@ -38,3 +39,4 @@ pub use facts::{Facts, Inputs};
 pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Param, Role};
 pub use limits::Limits;
 pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
+pub use rebuild::{Change, IdMap};
