@@ -63,7 +63,7 @@ impl Graph {
         })
     }
 
-    /// The index of the last node that reads each value: the number of nodes for the output, which lives to the end,
+    /// The index of the last node that reads each value: the number of nodes for outputs, which live to the end,
     /// and its own index for a value that nobody reads.
     #[must_use]
     pub fn last_uses(&self) -> Vec<usize> {
@@ -73,7 +73,7 @@ impl Graph {
                 last[input.0] = id.0;
             }
         }
-        last[self.output().0] = self.nodes.len();
+        self.outputs().iter().for_each(|output| last[output.node.0] = self.nodes.len());
         last
     }
 

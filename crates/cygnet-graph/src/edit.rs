@@ -27,9 +27,9 @@ impl Graph {
             _ => id,
         };
         let mut ends = self.ends.clone();
-        ends.output = logits(ends.output);
+        ends.outputs[0].node = logits(self.output());
         ends.auxiliary.iter_mut().for_each(|head| head.node = logits(head.node));
-        if let Some(id) = ends.outputs().find(|id| self.is_probability(*id)) {
+        if let Some(id) = ends.learning().find(|id| self.is_probability(*id)) {
             return Err(self.error(self.place_of(id), Problem::Probabilities));
         }
         let needed = self.needed(ends.all(), NodeId(0));
@@ -47,7 +47,7 @@ impl Graph {
     }
 
     fn is_end(&self, id: NodeId) -> bool {
-        self.ends.outputs().any(|end| end == id)
+        self.ends.learning().any(|end| end == id)
     }
 
     /// Whether a value is a softmax's, or that of others rearranged, pooled, added or scaled.
@@ -145,8 +145,7 @@ impl Graph {
             ref vector => [vector.iter().product(), 1, 1],
         };
         let keep = |id: NodeId| if needed[id.0] { Change::Keep } else { Change::Drop };
-        let ends = Ends { output, ..Ends::default() };
-        self.remade(image, shape, &ends, |id, _| keep(id)).map(|(graph, _)| graph)
+        self.remade(image, shape, &Ends::of(output), |id, _| keep(id)).map(|(graph, _)| graph)
     }
 
     /// The same network without auxiliary outputs and the nodes that only they need.

@@ -112,6 +112,12 @@ pub enum Problem {
         /// The path.
         path: String,
     },
+    /// Two outputs share a name, or a value.
+    #[error("{name} is an output twice, by its name or its value")]
+    OutputTwice {
+        /// The second one's name.
+        name: String,
+    },
     /// An operator with parameters has no path.
     #[error("{op} has parameters but no path")]
     NoPath {

@@ -36,7 +36,7 @@ pub use build::{Numbered, Scope, Value};
 pub use cost::Cost;
 pub use error::{BuildError, Problem};
 pub use facts::{Facts, Inputs};
-pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Param, Role};
+pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Output, Param, Role};
 pub use limits::Limits;
 pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
 pub use rebuild::{Change, IdMap};

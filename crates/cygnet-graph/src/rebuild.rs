@@ -1,7 +1,7 @@
 //! Graphs made of graphs, node by node: the one loop that all of it goes through.
 
 use crate::graph::Ends;
-use crate::{Auxiliary, BuildError, Feature, Graph, Node, NodeId, Op, Problem};
+use crate::{Auxiliary, BuildError, Feature, Graph, Node, NodeId, Op, Output, Problem};
 
 /// What becomes of a node in a graph that is made of another.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,8 @@ pub enum Change {
     Replace(Op),
     /// It is left out, and what reads it reads its first input instead.
     Skip,
-    /// It is left out, and nothing that stays may read it. A feature or an auxiliary output that it is goes with it.
+    /// It is left out, and nothing that stays may read it. A feature, an auxiliary output or one beside the first that it
+    /// is goes with it.
     Drop,
 }
 
@@ -82,11 +83,17 @@ impl Graph {
             parts.push((op, inputs, node.path.clone()));
             places[id.0] = Some(NodeId(parts.len()));
         }
-        let output = places[ends.output.0];
-        let output = output.ok_or_else(|| self.error("the output".into(), Problem::InputLeftOut))?;
+        if places[ends.outputs[0].node.0].is_none() {
+            return Err(self.error("the output".into(), Problem::InputLeftOut));
+        }
+        let mut outputs: Vec<Output> = Vec::new();
+        for Output { name, node } in &ends.outputs {
+            let place = places[node.0].filter(|place| outputs.iter().all(|other| other.node != *place));
+            outputs.extend(place.map(|node| Output { name: name.clone(), node }));
+        }
         let head = |head: &Auxiliary| Some(Auxiliary { node: places[head.node.0]?, ..*head });
         let auxiliary = ends.auxiliary.iter().filter_map(head).collect();
-        let ends_now = Ends { output, features: Vec::new(), auxiliary };
+        let ends_now = Ends { outputs, features: Vec::new(), auxiliary };
         let mut graph = Graph::checked(self.name.clone(), shape, parts, ends_now)?;
         for feature in &ends.features {
             if let Some(node) = places[feature.node.0] {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{BatchNorm, Conv, Graph, LocalResponseNorm, Op, Padding, Pool};
+use crate::{BatchNorm, Conv, Graph, LocalResponseNorm, Op, Output, Padding, Pool};
 
 fn dims(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
@@ -93,6 +93,10 @@ impl Display for Graph {
         for head in self.auxiliary() {
             writeln!(f, "auxiliary %{} weight {}", head.node.0, head.weight)?;
         }
-        writeln!(f, "output %{}", self.output().0)
+        for Output { name, node } in self.outputs() {
+            let name = if name == Output::NAME { String::new() } else { format!(" {name}") };
+            writeln!(f, "output %{}{name}", node.0)?;
+        }
+        Ok(())
     }
 }

@@ -13,7 +13,8 @@ mod threads;
 pub use cygnet_kernels::{Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
 pub use kernels::{KernelRow, kernels};
 pub use plan::{
-    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, StepNode, kernel_activation,
+    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, StepNode,
+    kernel_activation,
 };
 pub use reference::{Reference, RunError};
 pub use session::{Session, team};

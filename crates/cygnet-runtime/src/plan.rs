@@ -13,7 +13,7 @@ mod rules;
 
 use std::ops::Range;
 
-use cygnet_graph::{Feature, Graph};
+use cygnet_graph::{Feature, Graph, Output};
 use cygnet_kernels::{Level, Map, Program, Store};
 
 use crate::RunError;
@@ -65,10 +65,24 @@ pub struct Plan {
     graph: Graph,
     program: Program,
     output: Map,
+    outputs: Vec<PlanOutput>,
+    /// Where each run of channels of the outputs but for the first lies, in order.
+    other_maps: Vec<Map>,
     features: Vec<PlanFeature>,
     /// Where each run of channels of the features lies, in order.
     feature_maps: Vec<Map>,
     outline: Outline,
+}
+
+/// An output of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOutput {
+    /// Its name in the graph.
+    pub name: String,
+    /// `[channels, height, width]` or `[features]`.
+    pub shape: Vec<usize>,
+    /// Its numbers among those of all outputs.
+    pub range: Range<usize>,
 }
 
 /// A feature that a plan keeps.
@@ -97,20 +111,21 @@ impl Plan {
     ) -> Result<Plan, RunError> {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Lowered { layout, calls, packed_bytes, image, output, features: values, outline } =
-            lower(&graph, options)?;
+        let Lowered { layout, calls, packed_bytes, image, output, kept, outline } = lower(&graph, options)?;
         crate::reference::fits_machine(&graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
         let mut store = Store::new(options.level);
         let calls = calls.into_iter().map(|make| make(&layout, &params, &mut store)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
-        let feature_map =
-            |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
-        let feature_maps = values.iter().flat_map(|value| -> Vec<Map> { feature_map(value) }).collect();
+        let map = |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
+        let maps = |values: &[Value]| values.iter().flat_map(|value| -> Vec<Map> { map(value) }).collect();
+        let (others, stages) = kept.split_at(graph.outputs().len() - 1);
+        let (other_maps, feature_maps) = (maps(others), maps(stages));
+        let outputs = outputs(&graph)?;
         let features = if options.features { features(&graph) } else { Vec::new() };
         let arena = outline.arena_bytes / size_of::<f32>();
         let program = Program::new(options.level, image, calls, arena).map_err(RunError::Plan)?;
-        Ok(Plan { graph, program, output, features, feature_maps, outline })
+        Ok(Plan { graph, program, output, outputs, other_maps, features, feature_maps, outline })
     }
 
     /// What a plan of a graph would do, without weights.
@@ -157,6 +172,16 @@ impl Plan {
         &self.features
     }
 
+    /// What a run returns: the graph's outputs, one after the other.
+    #[must_use]
+    pub fn outputs(&self) -> &[PlanOutput] {
+        &self.outputs
+    }
+
+    pub(crate) fn other_maps(&self) -> &[Map] {
+        &self.other_maps
+    }
+
     pub(crate) fn feature_maps(&self) -> &[Map] {
         &self.feature_maps
     }
@@ -164,6 +189,24 @@ impl Plan {
     pub(crate) fn output(&self) -> &Map {
         &self.output
     }
+}
+
+/// The graph's outputs, one after the other.
+fn outputs(graph: &Graph) -> Result<Vec<PlanOutput>, RunError> {
+    let mut end = 0usize;
+    let output = |output: &Output| {
+        let shape = graph.node(output.node).shape.clone();
+        let start = end;
+        end = end.saturating_add(shape.iter().product());
+        PlanOutput { name: output.name.clone(), shape, range: start..end }
+    };
+    let outputs = graph.outputs().iter().map(output).collect();
+    // Outputs that lie in one place of the arena are returned apart.
+    let bytes = (end as u64).saturating_mul(size_of::<f32>() as u64);
+    if bytes > MEMORY_LIMIT {
+        return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
+    }
+    Ok(outputs)
 }
 
 /// The graph's features, one after the other.

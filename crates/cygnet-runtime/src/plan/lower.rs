@@ -31,8 +31,8 @@ pub(super) struct Lowered<'a> {
     pub(super) packed_bytes: u64,
     pub(super) image: Value,
     pub(super) output: Value,
-    /// Those of the graph, if they are wanted.
-    pub(super) features: Vec<Value>,
+    /// The graph's outputs but for the first, then its features, if they are wanted.
+    pub(super) kept: Vec<Value>,
     pub(super) outline: Outline,
 }
 
@@ -99,9 +99,9 @@ pub(super) fn lower<'a>(
         return Err(RunError::Calls { graph: graph.name().into(), limit: MOST_CALLS });
     }
     layout.keep(&output, calls.len());
-    let [features @ .., _] = &wanted[..] else { unreachable!("the output is always wanted") };
-    let features: Vec<Value> = features.iter().filter_map(|id| values[id.0].clone()).collect();
-    features.iter().for_each(|value| layout.keep(value, calls.len()));
+    let [kept @ .., _] = &wanted[..] else { unreachable!("the output is always wanted") };
+    let kept: Vec<Value> = kept.iter().filter_map(|id| values[id.0].clone()).collect();
+    kept.iter().for_each(|value| layout.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
     let memory = |bytes| RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT };
     let arena_bytes = layout.place().ok_or_else(|| memory(u64::MAX))? * size_of::<f32>();
@@ -117,13 +117,16 @@ pub(super) fn lower<'a>(
     };
     let image = values[0].clone().unwrap_or_default();
     let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
-    Ok(Lowered { image, layout, calls, packed_bytes, output, features, outline })
+    Ok(Lowered { image, layout, calls, packed_bytes, output, kept, outline })
 }
 
-/// The nodes whose values the caller gets: features if they are asked for, and last the output.
+/// The nodes whose values the caller gets: outputs but for the first, features if they are asked for, and last the first
+/// output.
 pub(super) fn wanted(graph: &Graph, options: PlanOptions) -> Vec<NodeId> {
     let features = graph.features().iter().filter(|_| options.features).map(|feature| feature.node);
-    features.chain([graph.output()]).collect()
+    let [first, others @ ..] = graph.outputs() else { unreachable!("a graph has an output") };
+    let others = others.iter().map(|output| output.node);
+    others.chain(features).chain([first.node]).collect()
 }
 
 impl<'a> Lowering<'a> {
