@@ -102,13 +102,19 @@ impl<'g> Value<'g> {
     /// `max(x, 0)`.
     #[must_use]
     pub fn relu(self) -> Value<'g> {
-        self.activation(Activation::Relu)
+        self.activation(Activation::RELU)
     }
 
     /// `min(max(x, 0), 6)`.
     #[must_use]
     pub fn relu6(self) -> Value<'g> {
-        self.activation(Activation::Relu6)
+        self.activation(Activation::RELU6)
+    }
+
+    /// `min(max(x, low), high)`.
+    #[must_use]
+    pub fn clamp(self, low: f32, high: f32) -> Value<'g> {
+        self.activation(Activation::Clamp { low, high })
     }
 
     /// `x * relu6(x + 3) / 6`.
@@ -120,7 +126,7 @@ impl<'g> Value<'g> {
     /// `relu6(x + 3) / 6`.
     #[must_use]
     pub fn hard_sigmoid(self) -> Value<'g> {
-        self.activation(Activation::HardSigmoid)
+        self.activation(Activation::HARD_SIGMOID)
     }
 
     /// `1 / (1 + exp(-x))`.

@@ -78,11 +78,12 @@ impl Graph {
         self.ends.outputs.len() > 1 || self.ends.outputs[0].name != Output::NAME
     }
 
-    /// Version of the JSON form: the lowest whose readers see all of the graph. Graphs with named outputs need 2, all
-    /// others 1.
+    /// Version of the JSON form: the lowest whose readers see all of the graph. Graphs with named outputs or activations
+    /// without a name need 2, all others 1.
     #[must_use]
     pub fn format(&self) -> u32 {
-        if self.has_named_outputs() { 2 } else { 1 }
+        let is_new = |op: &Op| matches!(op, Op::Activation { function } if !function.is_named());
+        if self.has_named_outputs() || self.nodes.iter().any(|node| is_new(&node.op)) { 2 } else { 1 }
     }
 
     /// The JSON form.

@@ -19,6 +19,7 @@
 //! ```
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod activation;
 mod build;
 mod cost;
 mod edit;
@@ -32,11 +33,12 @@ mod rebuild;
 pub mod shape;
 mod text;
 
+pub use activation::Activation;
 pub use build::{Numbered, Scope, Value};
 pub use cost::Cost;
 pub use error::{BuildError, Problem};
 pub use facts::{Facts, Inputs};
 pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Output, Param, Role};
 pub use limits::Limits;
-pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
+pub use op::{BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
 pub use rebuild::{Change, IdMap};

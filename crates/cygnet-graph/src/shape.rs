@@ -122,7 +122,11 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
             setting("dropout", "rate", rate, (0.0..1.0).contains(rate))?;
             inputs[0].to_vec()
         }
-        Op::Activation { .. } | Op::Softmax => inputs[0].to_vec(),
+        Op::Activation { function } => {
+            setting(op.name(), "constants", format!("{function:?}"), function.is_sane())?;
+            inputs[0].to_vec()
+        }
+        Op::Softmax => inputs[0].to_vec(),
         Op::Add | Op::Mul => broadcast(op.name(), inputs[0], inputs[1])?,
         Op::Scale { scale, shift } => {
             let channels = inputs[0][0];

@@ -360,14 +360,17 @@ fn activate<T: Float>(x: &mut [T], function: Activation) {
     }
     let relu6 = |x: f64| x.clamp(0.0, 6.0);
     match function {
-        Activation::Relu => each(x, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::Relu6 => each(x, relu6),
         Activation::Sigmoid => each(x, |x| 1.0 / (1.0 + (-x).exp())),
         Activation::Swish => each(x, |x| x / (1.0 + (-x).exp())),
-        Activation::HardSigmoid => each(x, |x| relu6(x + 3.0) / 6.0),
-        Activation::HardSigmoidKeras => each(x, |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
-        Activation::HardSigmoidClamp => each(x, |x| x.clamp(0.0, 1.0)),
-        Activation::HardSigmoidSlim => each(x, |x| relu6(x + 3.0) * 0.16667),
+        // Constants as their sources have them, not as the nearest f32.
+        Activation::HARD_SIGMOID => each(x, |x| relu6(x + 3.0) / 6.0),
+        Activation::HARD_SIGMOID_KERAS => each(x, |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
+        Activation::HARD_SIGMOID_SLIM => each(x, |x| relu6(x + 3.0) * 0.16667),
+        Activation::HardSigmoid { scale, shift, high, factor } => {
+            let [scale, shift, high, factor] = [scale, shift, high, factor].map(f64::from);
+            each(x, |x| (x * scale + shift).clamp(0.0, high) * factor);
+        }
+        Activation::Clamp { low, high } => each(x, |x| x.clamp(f64::from(low), f64::from(high))),
         Activation::HardSwish => each(x, |x| x * relu6(x + 3.0) / 6.0),
     }
 }

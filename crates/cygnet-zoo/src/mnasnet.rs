@@ -124,7 +124,7 @@ impl Stage {
             out: spec.scaled(self.channels),
             stride: if repeat == 0 { self.stride } else { 1 },
             squeeze: self.squeeze,
-            activation: Activation::Relu,
+            activation: Activation::RELU,
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Names are torchvision's. Others scale, squeeze and end the same tables differently; see
 //! [`crate::mobilenet_v3_flavours`].
 
-use cygnet_graph::Activation::{HardSwish as HS, Relu as RE};
 use cygnet_graph::{Activation, Conv, Scope, Value};
 
 use crate::blocks::{conv_bn, depthwise_bn, make_divisible, squeeze_excite};
 use crate::{Built, Spec};
+
+const RE: Activation = Activation::RELU;
+const HS: Activation = Activation::HardSwish;
 
 /// A row of a table: an inverted residual.
 #[derive(Clone, Copy)]
@@ -143,7 +145,7 @@ pub(crate) fn features<'g>(
 pub(crate) fn inverted_residual<'g>(block: &Scope<'g>, x: Value<'g>, row: &Bneck) -> Value<'g> {
     let y = branch(block, x, row, |place, x| {
         let squeezed = make_divisible(x.channels() as f64 / 4.0, 8);
-        squeeze_excite(place, ["fc1", "fc2"], x, squeezed, [Activation::Relu, Activation::HardSigmoid])
+        squeeze_excite(place, ["fc1", "fc2"], x, squeezed, [Activation::RELU, Activation::HARD_SIGMOID])
     });
     if row.stride == 1 && x.channels() == row.channels { x + y } else { y }
 }

@@ -15,9 +15,9 @@ const DEEPER: [usize; 15] = [2, 1, 2, 1, 1, 2, 1, 2, 1, 1, 1, 2, 1, 1, 2];
 /// The network for hardware without fast 5×5 kernels, gates and hard-swish.
 pub(crate) fn minimalistic(mut plan: Plan) -> Plan {
     for row in &mut plan.rows {
-        *row = Bneck { kernel: 3, squeeze: false, activation: Activation::Relu, ..*row };
+        *row = Bneck { kernel: 3, squeeze: false, activation: Activation::RELU, ..*row };
     }
-    Plan { activation: Activation::Relu, ..plan }
+    Plan { activation: Activation::RELU, ..plan }
 }
 
 /// MobileNetV3 as timm trains it.
@@ -97,7 +97,7 @@ pub fn mobilenet_v3_large_rw(spec: &Spec) -> Built {
 
 fn rw_block<'g>(block: &Scope<'g>, x: Value<'g>, row: &Bneck) -> Value<'g> {
     let y = branch(block, x, row, |place, x| {
-        let functions = [row.activation, Activation::HardSigmoid];
+        let functions = [row.activation, Activation::HARD_SIGMOID];
         squeeze_excite(place, ["fc1", "fc2"], x, x.channels() / 4, functions)
     });
     let first = row.expanded == x.channels();

@@ -71,7 +71,7 @@ fn proxylessnas(spec: &Spec, first: usize, channels: [usize; 7], last: usize, ch
                 out: place.out,
                 stride: place.stride,
                 squeeze: false,
-                activation: Activation::Relu6,
+                activation: Activation::RELU6,
             };
             inverted_residual(&place.scope, TIMM, x, block)
         });

@@ -37,7 +37,7 @@ pub fn spnasnet(spec: &Spec) -> Built {
                 out: place.out,
                 stride: place.stride,
                 squeeze: false,
-                activation: Activation::Relu,
+                activation: Activation::RELU,
             };
             inverted_residual(&place.scope, TIMM, x, block)
         });
