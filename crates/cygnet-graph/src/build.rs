@@ -13,7 +13,7 @@ use std::ops::{Add, Mul};
 use crate::graph::Ends;
 use crate::{
     Activation, Auxiliary, BatchNorm, BuildError, Conv, Feature, Graph, LocalResponseNorm, NodeId, Op,
-    Padding, Pool,
+    Output, Padding, Pool,
 };
 
 struct Builder {
@@ -23,13 +23,14 @@ struct Builder {
 struct State {
     graph: Graph,
     paths: HashSet<String>,
+    outputs: Vec<Output>,
     error: Option<BuildError>,
 }
 
 impl Builder {
     fn add(&self, op: Op, inputs: &[NodeId], path: String) -> Value<'_> {
         let mut state = self.state.borrow_mut();
-        let State { graph, paths, error } = &mut *state;
+        let State { graph, paths, error, .. } = &mut *state;
         let id = if error.is_some() {
             inputs.first().copied()
         } else {
@@ -50,12 +51,16 @@ impl Graph {
         image: [usize; 3],
         network: impl for<'g> FnOnce(&Scope<'g>, Value<'g>) -> Value<'g>,
     ) -> Result<Graph, BuildError> {
-        let graph = Graph::checked(name.into(), image, [], Ends::default())?;
-        let builder = Builder { state: RefCell::new(State { graph, paths: HashSet::new(), error: None }) };
+        let graph = Graph::checked(name.into(), image, [], Ends::of(NodeId(0)))?;
+        let state = State { graph, paths: HashSet::new(), outputs: Vec::new(), error: None };
+        let builder = Builder { state: RefCell::new(state) };
         let root = Scope { builder: &builder, path: String::new(), eps: 1e-5, same: false };
         let output = network(&root, Value { builder: &builder, id: NodeId(0) }).id;
-        let State { graph, error, .. } = builder.state.into_inner();
-        let ends = Ends { output, ..graph.ends.clone() };
+        let State { graph, mut outputs, error, .. } = builder.state.into_inner();
+        let named = outputs.iter().position(|other| other.node == output);
+        let first = named.map_or_else(|| Output::unnamed(output), |index| outputs.remove(index));
+        outputs.insert(0, first);
+        let ends = Ends { outputs, ..graph.ends.clone() };
         error.map_or_else(|| graph.ended(ends), Err)
     }
 }
@@ -97,13 +102,19 @@ impl<'g> Value<'g> {
     /// `max(x, 0)`.
     #[must_use]
     pub fn relu(self) -> Value<'g> {
-        self.activation(Activation::Relu)
+        self.activation(Activation::RELU)
     }
 
     /// `min(max(x, 0), 6)`.
     #[must_use]
     pub fn relu6(self) -> Value<'g> {
-        self.activation(Activation::Relu6)
+        self.activation(Activation::RELU6)
+    }
+
+    /// `min(max(x, low), high)`.
+    #[must_use]
+    pub fn clamp(self, low: f32, high: f32) -> Value<'g> {
+        self.activation(Activation::Clamp { low, high })
     }
 
     /// `x * relu6(x + 3) / 6`.
@@ -115,7 +126,7 @@ impl<'g> Value<'g> {
     /// `relu6(x + 3) / 6`.
     #[must_use]
     pub fn hard_sigmoid(self) -> Value<'g> {
-        self.activation(Activation::HardSigmoid)
+        self.activation(Activation::HARD_SIGMOID)
     }
 
     /// `1 / (1 + exp(-x))`.
@@ -196,6 +207,28 @@ impl<'g> Value<'g> {
     #[must_use]
     pub fn softmax(self) -> Value<'g> {
         self.then(Op::Softmax)
+    }
+
+    /// Marks it as an output of this name, which runs return beside the one that the network ends in. Marked itself, that
+    /// one has the name and stays the first; else it is called `output`.
+    ///
+    /// ```
+    /// use cygnet_graph::{Conv, Graph};
+    ///
+    /// let graph = Graph::build("finder", [3, 32, 32], |net, image| {
+    ///     let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
+    ///     net.at("boxes").conv(x, Conv::new(4, 1)).output("boxes");
+    ///     net.at("scores").conv(x, Conv::new(10, 1)).output("scores")
+    /// })?;
+    /// let names: Vec<_> = graph.outputs().iter().map(|output| output.name.as_str()).collect();
+    /// assert_eq!(names, ["scores", "boxes"]);
+    /// # Ok::<(), cygnet_graph::BuildError>(())
+    /// ```
+    #[allow(clippy::must_use_candidate, reason = "marked in passing")]
+    pub fn output(self, name: impl Into<String>) -> Value<'g> {
+        let output = Output { name: name.into(), node: self.id };
+        self.builder.state.borrow_mut().outputs.push(output);
+        self
     }
 
     /// Marks it as an output that only training reads, whose loss times `weight` is added to the network's.

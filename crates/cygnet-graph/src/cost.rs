@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Graph, NodeId, Op};
+use crate::{Graph, NodeId, Op, Role};
 
 /// Cost of a node or a whole graph for one image, in f32.
 ///
@@ -36,29 +36,10 @@ impl Graph {
         let learnt = params.iter().filter(|param| param.role.is_learnt());
         let inputs = self.input_shapes(node);
         let out = count(&node.shape);
-        let (macs, activations) = match &node.op {
-            Op::Conv(conv) => {
-                let window = count(&conv.kernel) * (inputs[0][0] / conv.groups) as u64;
-                (out * window, out)
-            }
-            Op::Linear { .. } => (out * count(inputs[0]), 0),
-            Op::Input
-            | Op::BatchNorm(_)
-            | Op::Activation { .. }
-            | Op::Pool(_)
-            | Op::GlobalAvgPool
-            | Op::AdaptiveAvgPool { .. }
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::UpsampleLike
-            | Op::Dropout { .. }
-            | Op::Softmax => (0, 0),
-        };
+        // Each number of the output is a sum of products with the weights of its channel.
+        let weight = params.iter().find(|param| param.role == Role::Weight);
+        let macs = weight.map_or(0, |weight| out * count(&weight.shape[1..]));
+        let activations = if matches!(node.op, Op::Conv(_)) { out } else { 0 };
         let read: u64 = inputs.iter().map(|shape| count(shape)).sum();
         let weights: u64 = params.iter().map(|param| count(&param.shape)).sum();
         Cost {
@@ -82,7 +63,7 @@ impl Graph {
         })
     }
 
-    /// The index of the last node that reads each value: the number of nodes for the output, which lives to the end,
+    /// The index of the last node that reads each value: the number of nodes for outputs, which live to the end,
     /// and its own index for a value that nobody reads.
     #[must_use]
     pub fn last_uses(&self) -> Vec<usize> {
@@ -92,7 +73,7 @@ impl Graph {
                 last[input.0] = id.0;
             }
         }
-        last[self.output().0] = self.nodes.len();
+        self.outputs().iter().for_each(|output| last[output.node.0] = self.nodes.len());
         last
     }
 

@@ -1,32 +1,19 @@
-//! Graphs made of graphs: other operators at the same places, or a part of the network.
-
-use std::collections::HashMap;
+//! Other forms of one network: for losses, for small images, a part of it, without auxiliary outputs.
 
 use crate::graph::Ends;
-use crate::{Auxiliary, BuildError, Conv, Feature, Graph, NodeId, Op, Padding, Pool, Problem};
+use crate::{BuildError, Change, Graph, NodeId, Op, Padding, Problem};
 
 impl Graph {
-    /// The same network with `op` deciding every operator but the image.
-    fn mapped(&self, op: impl Fn(NodeId, &Op) -> Op) -> Result<Graph, BuildError> {
-        let parts =
-            self.iter().skip(1).map(|(id, node)| (op(id, &node.op), node.inputs.clone(), node.path.clone()));
-        let ends = Ends { features: Vec::new(), ..self.ends.clone() };
-        Graph::checked(self.name.clone(), self.input_shape(), parts, ends)
-            .map(|graph| graph.with_features(&self.ends.features))
-    }
-
-    /// The same with those of the features that still lie at strides of their own.
-    pub(crate) fn with_features(mut self, features: &[Feature]) -> Graph {
-        features.iter().for_each(|feature| self.mark(feature.clone()));
-        self
-    }
-
     /// The same network with another rate in every dropout.
     ///
     /// # Errors
     /// If `rate` is not from 0 to below 1.
     pub fn with_dropout(&self, rate: f32) -> Result<Graph, BuildError> {
-        self.mapped(|_, op| if matches!(op, Op::Dropout { .. }) { Op::Dropout { rate } } else { op.clone() })
+        let changed = self.rebuilt(|_, node| {
+            let is_dropout = matches!(node.op, Op::Dropout { .. });
+            if is_dropout { Change::Replace(Op::Dropout { rate }) } else { Change::Keep }
+        });
+        changed.map(|(graph, _)| graph)
     }
 
     /// The same network without a softmax at its end and at those of its auxiliary outputs, for losses that work on
@@ -40,21 +27,17 @@ impl Graph {
             _ => id,
         };
         let mut ends = self.ends.clone();
-        ends.output = logits(ends.output);
+        ends.outputs[0].node = logits(self.output());
         ends.auxiliary.iter_mut().for_each(|head| head.node = logits(head.node));
-        if let Some(id) = ends.outputs().find(|id| self.is_probability(*id)) {
+        if let Some(id) = ends.learning().find(|id| self.is_probability(*id)) {
             return Err(self.error(self.place_of(id), Problem::Probabilities));
         }
-        let wanted = ends.outputs().chain(ends.features.iter().map(|feature| feature.node));
-        let needed = self.needed(wanted, NodeId(0));
-        let keep: Vec<bool> = self
-            .iter()
-            .map(|(id, node)| needed[id.0] || node.op != Op::Softmax || !self.is_end(id))
-            .collect();
-        if keep.iter().all(|&keep| keep) && ends == self.ends {
+        let needed = self.needed(ends.all(), NodeId(0));
+        let goes = |id: NodeId| !needed[id.0] && self.node(id).op == Op::Softmax && self.is_end(id);
+        if ends == self.ends && !self.iter().any(|(id, _)| goes(id)) {
             return Ok(self.clone());
         }
-        self.kept(&keep, NodeId(0), &ends)
+        self.kept(&ends, |id| !goes(id))
     }
 
     /// Whether the output's numbers are probabilities, or made of nothing else.
@@ -64,33 +47,17 @@ impl Graph {
     }
 
     fn is_end(&self, id: NodeId) -> bool {
-        self.ends.outputs().any(|end| end == id)
+        self.ends.learning().any(|end| end == id)
     }
 
     /// Whether a value is a softmax's, or that of others rearranged, pooled, added or scaled.
     fn is_probability(&self, id: NodeId) -> bool {
         let mut is_probability = Vec::with_capacity(id.0 + 1);
         for node in &self.nodes[..=id.0] {
-            is_probability.push(match &node.op {
-                Op::Softmax => true,
-                Op::Pool(_)
-                | Op::GlobalAvgPool
-                | Op::AdaptiveAvgPool { .. }
-                | Op::Add
-                | Op::Scale { .. }
-                | Op::Concat
-                | Op::Slice { .. }
-                | Op::ChannelShuffle { .. }
-                | Op::Dropout { .. } => node.inputs.iter().all(|input| is_probability[input.0]),
-                Op::UpsampleLike => is_probability[node.inputs[0].0],
-                Op::Input
-                | Op::Conv(_)
-                | Op::BatchNorm(_)
-                | Op::Activation { .. }
-                | Op::LocalResponseNorm(_)
-                | Op::Mul
-                | Op::Linear { .. } => false,
-            });
+            let facts = node.op.facts();
+            let keeps = facts.is_selection || facts.is_linear && !facts.has_params;
+            let of_probabilities = || node.operands().iter().all(|input| is_probability[input.0]);
+            is_probability.push(node.op == Op::Softmax || keeps && of_probabilities());
         }
         is_probability[id.0]
     }
@@ -110,37 +77,22 @@ impl Graph {
             kept *= 2;
         }
         let wide = |id: NodeId| strides[self.node(id).inputs[0].0] < kept;
-        let small = self.mapped(|id, op| match op {
-            Op::Conv(conv) if conv.stride == [2, 2] && wide(id) => {
-                Op::Conv(Conv { stride: [1, 1], ..conv.clone() })
+        let (small, _) = self.rebuilt(|id, node| {
+            let mut op = node.op.clone();
+            if op.facts().stride != [2, 2] || !wide(id) {
+                return Change::Keep;
             }
-            Op::Pool(pool) if pool.stride == [2, 2] && wide(id) => {
+            if let Op::Conv(conv) = &mut op {
+                conv.stride = [1, 1];
+            }
+            if let Op::Pool(pool) = &mut op {
+                pool.stride = [1, 1];
                 // Windows side by side become single pixels; those that overlap stay.
-                let kernel = if pool.kernel == [2, 2] && pool.padding == Padding::VALID {
-                    [1, 1]
-                } else {
-                    pool.kernel
-                };
-                Op::Pool(Pool { stride: [1, 1], kernel, ..pool.clone() })
+                if pool.kernel == [2, 2] && pool.padding == Padding::VALID {
+                    pool.kernel = [1, 1];
+                }
             }
-            Op::Input
-            | Op::Conv(_)
-            | Op::BatchNorm(_)
-            | Op::Activation { .. }
-            | Op::Pool(_)
-            | Op::GlobalAvgPool
-            | Op::AdaptiveAvgPool { .. }
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::UpsampleLike
-            | Op::Linear { .. }
-            | Op::Dropout { .. }
-            | Op::Softmax => op.clone(),
+            Change::Replace(op)
         })?;
         small.resized(side, side)
     }
@@ -155,28 +107,8 @@ impl Graph {
     fn cumulative_strides(&self) -> Vec<usize> {
         let mut strides: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            let like = if node.op == Op::UpsampleLike { &node.inputs[1..] } else { &node.inputs[..] };
-            let before = like.iter().map(|id| strides[id.0]).max().unwrap_or(1);
-            strides.push(match &node.op {
-                Op::Conv(conv) => before.saturating_mul(conv.stride[0]),
-                Op::Pool(pool) => before.saturating_mul(pool.stride[0]),
-                Op::Input
-                | Op::BatchNorm(_)
-                | Op::Activation { .. }
-                | Op::GlobalAvgPool
-                | Op::AdaptiveAvgPool { .. }
-                | Op::LocalResponseNorm(_)
-                | Op::Add
-                | Op::Mul
-                | Op::Scale { .. }
-                | Op::Concat
-                | Op::Slice { .. }
-                | Op::ChannelShuffle { .. }
-                | Op::UpsampleLike
-                | Op::Linear { .. }
-                | Op::Dropout { .. }
-                | Op::Softmax => before,
-            });
+            let before = node.sized_by().iter().map(|id| strides[id.0]).max().unwrap_or(1);
+            strides.push(before.saturating_mul(node.op.facts().stride[0]));
         }
         strides
     }
@@ -189,8 +121,7 @@ impl Graph {
     /// If the last layer with parameters is no convolution or linear layer, or something after it reads from before.
     pub fn body_and_head(&self) -> Result<(Graph, Graph), BuildError> {
         let refuse = |reason| self.error("the classifier".into(), Problem::Classifier(reason));
-        let classifier =
-            self.classifier().filter(|id| matches!(self.node(*id).op, Op::Conv(_) | Op::Linear { .. }));
+        let classifier = self.classifier().filter(|id| self.node(*id).op.facts().is_weighted);
         let classifier = classifier.ok_or_else(|| refuse("it is no convolution or linear layer"))?;
         let mut cut = self.node(classifier).inputs[0];
         while matches!(self.node(cut).op, Op::Dropout { .. }) {
@@ -209,7 +140,12 @@ impl Graph {
             let problem = Problem::Classifier("what comes after it also reads from before it");
             return Err(self.error("the classifier".into(), problem));
         }
-        self.kept(&needed, image, &Ends { output, ..Ends::default() })
+        let shape = match self.node(image).shape[..] {
+            [channels, height, width] => [channels, height, width],
+            ref vector => [vector.iter().product(), 1, 1],
+        };
+        let keep = |id: NodeId| if needed[id.0] { Change::Keep } else { Change::Drop };
+        self.remade(image, shape, &Ends::of(output), |id, _| keep(id)).map(|(graph, _)| graph)
     }
 
     /// The same network without auxiliary outputs and the nodes that only they need.
@@ -218,36 +154,16 @@ impl Graph {
         if self.ends.auxiliary.is_empty() {
             return self.clone();
         }
-        let image = NodeId(0);
-        let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), image);
-        let others = self.ends.features.iter().map(|feature| feature.node).chain([self.output()]);
-        let mut keep = self.needed(others, image);
-        keep.iter_mut().zip(heads).for_each(|(keep, head)| *keep |= !head);
+        let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), NodeId(0));
         let ends = Ends { auxiliary: Vec::new(), ..self.ends.clone() };
-        let kept = self.kept(&keep, image, &ends);
+        let others = self.needed(ends.all(), NodeId(0));
+        let kept = self.kept(&ends, |id| others[id.0] || !heads[id.0]);
         kept.expect("what is left of a graph has all that it reads")
     }
 
-    /// The nodes of `keep`, with `image` as the image.
-    fn kept(&self, keep: &[bool], image: NodeId, ends: &Ends) -> Result<Graph, BuildError> {
-        let mut places = HashMap::from([(image, NodeId(0))]);
-        let mut parts = Vec::new();
-        for (id, node) in self.iter().filter(|(id, _)| keep[id.0] && *id != image) {
-            let inputs = node.inputs.iter().map(|id| places[id]).collect();
-            parts.push((node.op.clone(), inputs, node.path.clone()));
-            places.insert(id, NodeId(parts.len()));
-        }
-        let shape = match self.node(image).shape[..] {
-            [channels, height, width] => [channels, height, width],
-            ref vector => [vector.iter().product(), 1, 1],
-        };
-        let feature = |feature: &Feature| Feature { node: places[&feature.node], ..feature.clone() };
-        let head = |head: &Auxiliary| Auxiliary { node: places[&head.node], ..*head };
-        let ends = Ends {
-            output: places[&ends.output],
-            features: ends.features.iter().map(feature).collect(),
-            auxiliary: ends.auxiliary.iter().map(head).collect(),
-        };
-        Graph::checked(self.name.clone(), shape, parts, ends)
+    /// The nodes that `keep` names, with other ends.
+    fn kept(&self, ends: &Ends, keep: impl Fn(NodeId) -> bool) -> Result<Graph, BuildError> {
+        let change = |id| if keep(id) { Change::Keep } else { Change::Drop };
+        self.remade(NodeId(0), self.input_shape(), ends, |id, _| change(id)).map(|(graph, _)| graph)
     }
 }

@@ -103,11 +103,20 @@ pub enum Problem {
         /// How many there are.
         given: usize,
     },
+    /// A graph was made without a value that is read.
+    #[error("a value that was left out is read")]
+    InputLeftOut,
     /// Two operators with parameters share a path.
     #[error("the path {path} is used twice")]
     PathTwice {
         /// The path.
         path: String,
+    },
+    /// Two outputs share a name, or a value.
+    #[error("{name} is an output twice, by its name or its value")]
+    OutputTwice {
+        /// The second one's name.
+        name: String,
     },
     /// An operator with parameters has no path.
     #[error("{op} has parameters but no path")]

@@ -1,11 +1,11 @@
-//! The graph: nodes in order of execution, the output, the stages whose outputs are features, and auxiliary outputs.
+//! The graph: nodes in order of execution, the outputs, the stages whose outputs are features, and auxiliary outputs.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{Tally, over};
-use crate::{BuildError, Conv, Limits, Op, Problem, shape};
+use crate::{BuildError, Change, Conv, Limits, Op, Problem, shape};
 
 /// Position of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +23,25 @@ pub struct Node {
     pub path: String,
     /// Shape of its value without the batch: `[channels, height, width]` or `[features]`.
     pub shape: Vec<usize>,
+}
+
+/// A value that a run of the network returns, of any shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// What it is called; no other output of the graph is.
+    pub name: String,
+    /// The node whose value it is.
+    pub node: NodeId,
+}
+
+impl Output {
+    /// The name of the only output of most networks.
+    pub const NAME: &'static str = "output";
+
+    /// An output that needs no name of its own.
+    pub(crate) fn unnamed(node: NodeId) -> Output {
+        Output { name: Output::NAME.into(), node }
+    }
 }
 
 /// A value that other networks build upon: the last one of a stage.
@@ -86,17 +105,30 @@ pub struct Param {
 }
 
 /// What the nodes are computed for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ends {
-    pub(crate) output: NodeId,
+    /// One at least.
+    pub(crate) outputs: Vec<Output>,
     pub(crate) features: Vec<Feature>,
     pub(crate) auxiliary: Vec<Auxiliary>,
 }
 
 impl Ends {
-    /// The output and the auxiliary ones.
-    pub(crate) fn outputs(&self) -> impl Iterator<Item = NodeId> {
-        std::iter::once(self.output).chain(self.auxiliary.iter().map(|head| head.node))
+    /// One output and nothing else.
+    pub(crate) fn of(output: NodeId) -> Ends {
+        Ends { outputs: vec![Output::unnamed(output)], features: Vec::new(), auxiliary: Vec::new() }
+    }
+
+    /// The output that classes are told by, and the auxiliary ones.
+    pub(crate) fn learning(&self) -> impl Iterator<Item = NodeId> {
+        self.outputs[..1].iter().map(|output| output.node).chain(self.auxiliary.iter().map(|head| head.node))
+    }
+
+    /// Every value that is one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = NodeId> {
+        let outputs = self.outputs.iter().map(|output| output.node);
+        let features = self.features.iter().map(|feature| feature.node);
+        outputs.chain(features).chain(self.auxiliary.iter().map(|head| head.node))
     }
 }
 
@@ -140,16 +172,23 @@ impl Graph {
         [shape[0], shape[1], shape[2]]
     }
 
-    /// The node whose value is the network's output.
+    /// The node whose value is the network's output, the first of several.
     #[must_use]
     pub fn output(&self) -> NodeId {
-        self.ends.output
+        self.ends.outputs[0].node
+    }
+
+    /// Every output, the first being [`Graph::output`]. Networks that classify have one; the others, of any shape, are
+    /// computed and returned beside it, and no loss, class or label is about them.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.ends.outputs
     }
 
     /// Number of classes: the output's channels.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.node(self.ends.output).shape[0]
+        self.node(self.output()).shape[0]
     }
 
     /// Stage outputs, one for each stride at which the image is looked at, the finest first.
@@ -262,11 +301,7 @@ impl Graph {
     /// If a window does not fit any more, or a layer's parameters would change shape.
     pub fn resized(&self, height: usize, width: usize) -> Result<Graph, BuildError> {
         let input = [self.input_shape()[0], height, width];
-        let parts =
-            self.nodes[1..].iter().map(|node| (node.op.clone(), node.inputs.clone(), node.path.clone()));
-        let ends = Ends { features: Vec::new(), ..self.ends.clone() };
-        let resized =
-            Graph::checked(self.name.clone(), input, parts, ends)?.with_features(&self.ends.features);
+        let (resized, _) = self.remade(NodeId(0), input, &self.ends, |_, _| Change::Keep)?;
         for ((id, before), after) in self.iter().zip(&resized.nodes) {
             let shapes =
                 |graph: &Graph| graph.node_params(id).into_iter().map(|p| p.shape).collect::<Vec<_>>();
@@ -290,17 +325,15 @@ impl Graph {
     /// If there is no such layer, or it cannot have so many.
     pub fn with_classes(&self, classes: usize) -> Result<Graph, BuildError> {
         let classifiers = self.classifiers();
-        let part = |(id, node): (NodeId, &Node)| {
+        let (changed, _) = self.rebuilt(|id, node| {
             let mut op = node.op.clone();
-            if let (Op::Linear { out, .. } | Op::Conv(Conv { out, .. }), true) =
-                (&mut op, classifiers.contains(&id))
+            if let Op::Linear { out, .. } | Op::Conv(Conv { out, .. }) = &mut op
+                && classifiers.contains(&id)
             {
                 *out = classes;
             }
-            (op, node.inputs.clone(), node.path.clone())
-        };
-        let parts = self.iter().skip(1).map(part);
-        let changed = Graph::checked(self.name.clone(), self.input_shape(), parts, self.ends.clone())?;
+            Change::Replace(op)
+        })?;
         if changed.classes() == classes {
             return Ok(changed);
         }
@@ -330,7 +363,7 @@ impl Graph {
         limits: Option<&Limits>,
     ) -> Result<Graph, BuildError> {
         let image = Node { op: Op::Input, inputs: Vec::new(), path: String::new(), shape: input.to_vec() };
-        let mut graph = Graph { name, nodes: vec![image], ends: Ends::default() };
+        let mut graph = Graph { name, nodes: vec![image], ends: Ends::of(NodeId(0)) };
         let mut paths = HashSet::new();
         if input.contains(&0) {
             let problem = Problem::Setting { op: "input", what: "the image", value: format!("{input:?}") };
@@ -346,8 +379,8 @@ impl Graph {
             tally.as_mut().map_or(Ok(()), |tally| tally.add(&graph, id))?;
         }
         if let Some(limits) = limits {
-            let count = ends.features.len() + ends.auxiliary.len();
-            let few = over("features and auxiliary outputs", count, limits.ends);
+            let count = ends.features.len() + ends.auxiliary.len() + ends.outputs.len() - 1;
+            let few = over("features and further outputs", count, limits.ends);
             few.map_err(|problem| graph.error("the features".into(), problem))?;
         }
         graph.ended(ends)
@@ -355,19 +388,26 @@ impl Graph {
 
     /// The same with other ends, after checking them.
     pub(crate) fn ended(mut self, ends: Ends) -> Result<Graph, BuildError> {
-        let Ends { output, features, auxiliary } = &ends;
-        let heads = auxiliary.iter().map(|head| head.node);
-        let ids = features.iter().map(|feature| feature.node).chain([*output]).chain(heads);
-        if let Some(id) = ids.into_iter().find(|id| id.0 >= self.nodes.len()) {
+        let Ends { outputs, features, auxiliary } = &ends;
+        if let Some(id) = ends.all().find(|id| id.0 >= self.nodes.len()) {
             let problem = Problem::Json(format!("node {} does not exist", id.0));
             return Err(self.error("the output".into(), problem));
+        }
+        for (i, Output { name, node }) in outputs.iter().enumerate() {
+            if name.is_empty() {
+                let problem = Problem::Setting { op: "output", what: "name", value: format!("{name:?}") };
+                return Err(self.error(self.place_of(*node), problem));
+            }
+            if outputs[..i].iter().any(|other| other.name == *name || other.node == *node) {
+                return Err(self.error(self.place_of(*node), Problem::OutputTwice { name: name.clone() }));
+            }
         }
         if !features.is_sorted_by(|finer, coarser| self.rows(finer.node) > self.rows(coarser.node)) {
             let problem = Problem::Json("features are not ordered from the finest to the coarsest".into());
             return Err(self.error("the features".into(), problem));
         }
         for Auxiliary { node, weight } in auxiliary {
-            let (op, left, right) = ("auxiliary", &self.node(*node).shape, &self.node(*output).shape);
+            let (op, left, right) = ("auxiliary", &self.node(*node).shape, &self.node(outputs[0].node).shape);
             let place = || format!("the auxiliary output {}", node.0);
             if shape::elements(left) != shape::elements(right) || left[0] != right[0] {
                 let problem = Problem::Differ { op, left: left.clone(), right: right.clone() };

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::graph::Ends;
-use crate::{Auxiliary, BuildError, Feature, Graph, Limits, NodeId, Op, Problem};
+use crate::{Auxiliary, BuildError, Feature, Graph, Limits, NodeId, Op, Output, Problem};
 
 #[derive(Serialize, Deserialize)]
 struct GraphForm {
@@ -12,6 +12,8 @@ struct GraphForm {
     input: [usize; 3],
     nodes: Vec<NodeForm>,
     output: NodeId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<Output>,
     #[serde(default)]
     features: Vec<Feature>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +40,8 @@ impl Serialize for Graph {
             name: self.name.clone(),
             input: self.input_shape(),
             nodes: self.nodes[1..].iter().map(node).collect(),
-            output: self.ends.output,
+            output: self.output(),
+            outputs: if self.has_named_outputs() { self.ends.outputs.clone() } else { Vec::new() },
             features: self.ends.features.clone(),
             auxiliary: self.ends.auxiliary.clone(),
         }
@@ -56,12 +59,33 @@ impl<'de> Deserialize<'de> for Graph {
 impl GraphForm {
     fn graph(self, limits: &Limits) -> Result<Graph, BuildError> {
         let parts = self.nodes.into_iter().map(|node| (node.op, node.inputs, node.path));
-        let ends = Ends { output: self.output, features: self.features, auxiliary: self.auxiliary };
+        let outputs = match self.outputs.first() {
+            None => vec![Output::unnamed(self.output)],
+            Some(first) if first.node == self.output => self.outputs,
+            Some(first) => {
+                let problem = format!("the first output is node {}, not {}", first.node.0, self.output.0);
+                let (graph, place) = (self.name, "the output".into());
+                return Err(BuildError { graph, place, problem: Problem::Json(problem) });
+            }
+        };
+        let ends = Ends { outputs, features: self.features, auxiliary: self.auxiliary };
         Graph::checked_within(self.name, self.input, parts, ends, Some(limits))
     }
 }
 
 impl Graph {
+    fn has_named_outputs(&self) -> bool {
+        self.ends.outputs.len() > 1 || self.ends.outputs[0].name != Output::NAME
+    }
+
+    /// Version of the JSON form: the lowest whose readers see all of the graph. Graphs with named outputs or activations
+    /// without a name need 2, all others 1.
+    #[must_use]
+    pub fn format(&self) -> u32 {
+        let is_new = |op: &Op| matches!(op, Op::Activation { function } if !function.is_named());
+        if self.has_named_outputs() || self.nodes.iter().any(|node| is_new(&node.op)) { 2 } else { 1 }
+    }
+
     /// The JSON form.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

@@ -3,7 +3,7 @@
 //! A network is a plain function that returns a [`Graph`]; shapes, parameter names, costs, plans, gradients and
 //! exports are folds over its nodes. This crate holds no weights, does no arithmetic on tensors and no I/O.
 //!
-//! Read in this order: [`Op`] (what a node can be), [`Graph`], [`Scope`] and [`Value`] (how networks are written),
+//! Read in this order: [`Op`] (what a node can be) and its [`Facts`], [`Graph`], [`Scope`] and [`Value`] (how networks are written),
 //! [`shape`] (the rules), [`Cost`].
 //!
 //! ```
@@ -19,20 +19,26 @@
 //! ```
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod activation;
 mod build;
 mod cost;
 mod edit;
 mod error;
+mod facts;
 mod graph;
 mod json;
 mod limits;
 mod op;
+mod rebuild;
 pub mod shape;
 mod text;
 
+pub use activation::Activation;
 pub use build::{Numbered, Scope, Value};
 pub use cost::Cost;
 pub use error::{BuildError, Problem};
-pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Param, Role};
+pub use facts::{Facts, Inputs};
+pub use graph::{Auxiliary, Feature, Graph, Node, NodeId, Output, Param, Role};
 pub use limits::Limits;
-pub use op::{Activation, BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
+pub use op::{BatchNorm, Conv, LocalResponseNorm, Op, Padding, Pool, PoolKind};
+pub use rebuild::{Change, IdMap};

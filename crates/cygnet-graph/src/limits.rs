@@ -32,7 +32,7 @@ pub struct Limits {
     pub elements: usize,
     /// Numbers of all parameters together, running statistics too.
     pub params: u64,
-    /// Features and auxiliary outputs.
+    /// Features, auxiliary outputs, and outputs but for the first.
     pub ends: usize,
     /// Multiply-accumulates for one image. Here every number that any operator reads to make one of its output counts as
     /// one, so that pooling over large windows is not free.

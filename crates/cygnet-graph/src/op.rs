@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Activation;
+
 /// What a node computes. Feature maps are `[channels, height, width]`, vectors `[features]`; the batch is implicit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -71,61 +73,6 @@ pub enum Op {
     },
     /// Softmax over channels.
     Softmax,
-}
-
-/// Element-wise functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// `max(x, 0)`.
-    Relu,
-    /// `min(max(x, 0), 6)`.
-    Relu6,
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// `x * sigmoid(x)`, also called SiLU.
-    Swish,
-    /// `relu6(x + 3) / 6` (MobileNetV3, equation 1).
-    HardSigmoid,
-    /// `clamp(0.2 * x + 0.5, 0, 1)`, the form of Keras before 3.0.
-    HardSigmoidKeras,
-    /// `clamp(x, 0, 1)`, the gate of the first published GhostNet code.
-    HardSigmoidClamp,
-    /// `relu6(x + 3) * 0.16667`, the gate of TF-Slim's MobileNetV3.
-    HardSigmoidSlim,
-    /// `x * relu6(x + 3) / 6`.
-    HardSwish,
-}
-
-impl Activation {
-    /// Every function, in declaration order.
-    pub const ALL: [Activation; 9] = [
-        Activation::Relu,
-        Activation::Relu6,
-        Activation::Sigmoid,
-        Activation::Swish,
-        Activation::HardSigmoid,
-        Activation::HardSigmoidKeras,
-        Activation::HardSigmoidClamp,
-        Activation::HardSigmoidSlim,
-        Activation::HardSwish,
-    ];
-
-    /// Its name in the text and JSON forms.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Activation::Relu => "relu",
-            Activation::Relu6 => "relu6",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Swish => "swish",
-            Activation::HardSigmoid => "hard_sigmoid",
-            Activation::HardSigmoidKeras => "hard_sigmoid_keras",
-            Activation::HardSigmoidClamp => "hard_sigmoid_clamp",
-            Activation::HardSigmoidSlim => "hard_sigmoid_slim",
-            Activation::HardSwish => "hard_swish",
-        }
-    }
 }
 
 /// What surrounds the image before a window slides over it.

@@ -91,7 +91,10 @@ pub(crate) fn params(op: &Op, inputs: &[&[usize]]) -> Vec<LocalParam> {
 /// # Errors
 /// What is wrong with the settings or the inputs.
 pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
-    arity(op, inputs.len())?;
+    let arity = op.facts().inputs;
+    if !arity.allow(inputs.len()) {
+        return Err(Problem::Inputs { op: op.name(), wanted: arity.wanted(), given: inputs.len() });
+    }
     let shape = match op {
         Op::Input => unreachable!("an input has no inputs to infer from"),
         Op::Conv(conv) => conv_shape(conv, map(op, inputs[0])?)?,
@@ -119,7 +122,11 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
             setting("dropout", "rate", rate, (0.0..1.0).contains(rate))?;
             inputs[0].to_vec()
         }
-        Op::Activation { .. } | Op::Softmax => inputs[0].to_vec(),
+        Op::Activation { function } => {
+            setting(op.name(), "constants", format!("{function:?}"), function.is_sane())?;
+            inputs[0].to_vec()
+        }
+        Op::Softmax => inputs[0].to_vec(),
         Op::Add | Op::Mul => broadcast(op.name(), inputs[0], inputs[1])?,
         Op::Scale { scale, shift } => {
             let channels = inputs[0][0];
@@ -158,28 +165,6 @@ pub fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, Problem> {
         }
     }
     Ok(shape)
-}
-
-fn arity(op: &Op, given: usize) -> Result<(), Problem> {
-    let (wanted, right) = match op {
-        Op::Input => ("no", given == 0),
-        Op::Add | Op::Mul | Op::UpsampleLike => ("two", given == 2),
-        Op::Concat => ("one or more", given > 0),
-        Op::Conv(_)
-        | Op::BatchNorm(_)
-        | Op::Activation { .. }
-        | Op::Pool(_)
-        | Op::GlobalAvgPool
-        | Op::AdaptiveAvgPool { .. }
-        | Op::LocalResponseNorm(_)
-        | Op::Scale { .. }
-        | Op::Slice { .. }
-        | Op::ChannelShuffle { .. }
-        | Op::Linear { .. }
-        | Op::Dropout { .. }
-        | Op::Softmax => ("one", given == 1),
-    };
-    if right { Ok(()) } else { Err(Problem::Inputs { op: op.name(), wanted, given }) }
 }
 
 fn setting(op: &'static str, what: &'static str, value: impl ToString, right: bool) -> Result<(), Problem> {

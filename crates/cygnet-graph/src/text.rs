@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{BatchNorm, Conv, Graph, LocalResponseNorm, Op, Padding, Pool};
+use crate::{Activation, BatchNorm, Conv, Graph, LocalResponseNorm, Op, Output, Padding, Pool};
 
 fn dims(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
@@ -61,6 +61,11 @@ impl Display for Op {
             Op::ChannelShuffle { groups } => write!(f, " groups {groups}"),
             Op::Linear { out, bias } => write!(f, " {out}{}", flag(*bias, " bias")),
             Op::Dropout { rate } => write!(f, " {rate}"),
+            Op::Activation { function } if function.is_named() => Ok(()),
+            Op::Activation { function: Activation::Clamp { low, high } } => write!(f, " {low}..{high}"),
+            Op::Activation { function: Activation::HardSigmoid { scale, shift, high, factor } } => {
+                write!(f, " scale {scale} shift {shift} high {high} factor {factor}")
+            }
             Op::Input
             | Op::Activation { .. }
             | Op::GlobalAvgPool
@@ -93,6 +98,10 @@ impl Display for Graph {
         for head in self.auxiliary() {
             writeln!(f, "auxiliary %{} weight {}", head.node.0, head.weight)?;
         }
-        writeln!(f, "output %{}", self.output().0)
+        for Output { name, node } in self.outputs() {
+            let name = if name == Output::NAME { String::new() } else { format!(" {name}") };
+            writeln!(f, "output %{}{name}", node.0)?;
+        }
+        Ok(())
     }
 }

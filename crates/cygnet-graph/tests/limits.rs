@@ -91,7 +91,7 @@ fn each_limit_is_told_with_its_place() {
     assert!(error.contains("at the image: 5000 channels of the image, the limit is 4096"), "{error}");
     let mut many = graph([3, 256, 256], vec![small]);
     many["features"] = (0..100).map(|i| json!({ "name": i.to_string(), "node": 0 })).collect();
-    assert!(refused(&many).contains("100 features and auxiliary outputs, the limit is 64"));
+    assert!(refused(&many).contains("100 features and further outputs, the limit is 64"));
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub use activation::kernel_activation;
 pub use cygnet_kernels::{Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
 pub use kernels::{KernelKind, KernelRow, kernels};
 pub use plan::{
-    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanStep, Rule, Sliding, StepKernel, StepKey,
-    StepNode,
+    Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,
+    StepKey, StepNode,
 };
 pub use reference::{Reference, RunError};
 pub use session::{Session, team};

@@ -22,7 +22,7 @@ mod steps;
 
 use std::ops::Range;
 
-use cygnet_graph::{Feature, Graph};
+use cygnet_graph::{Feature, Graph, Output};
 use cygnet_kernels::{Level, Map, Program, Store};
 
 use crate::RunError;
@@ -76,10 +76,24 @@ pub struct Plan {
     graph: Graph,
     program: Program,
     output: Map,
+    outputs: Vec<PlanOutput>,
+    /// Where each run of channels of the outputs but for the first lies, in order.
+    other_maps: Vec<Map>,
     features: Vec<PlanFeature>,
     /// Where each run of channels of the features lies, in order.
     feature_maps: Vec<Map>,
     outline: Outline,
+}
+
+/// An output of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanOutput {
+    /// Its name in the graph.
+    pub name: String,
+    /// `[channels, height, width]` or `[features]`.
+    pub shape: Vec<usize>,
+    /// Its numbers among those of all outputs.
+    pub range: Range<usize>,
 }
 
 /// A feature that a plan keeps.
@@ -108,20 +122,21 @@ impl Plan {
     ) -> Result<Plan, RunError> {
         let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Draft { calls, layout, packed_bytes, image, output, features: values, outline } =
-            draft(&graph, options)?;
+        let Draft { calls, layout, packed_bytes, image, output, kept, outline } = draft(&graph, options)?;
         crate::reference::fits_machine(&graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
         let mut store = Store::new(options.level);
         let calls = calls.iter().map(|call| pack::pack(call, &layout, &params, &mut store)).collect();
         let image = image.iter().map(|&place| layout.map(&[place])).collect();
         let output = layout.map(&output);
-        let feature_map =
-            |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
-        let feature_maps = values.iter().flat_map(|value| -> Vec<Map> { feature_map(value) }).collect();
+        let map = |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
+        let maps = |values: &[Value]| values.iter().flat_map(|value| -> Vec<Map> { map(value) }).collect();
+        let (others, stages) = kept.split_at(graph.outputs().len() - 1);
+        let (other_maps, feature_maps) = (maps(others), maps(stages));
+        let outputs = outputs(&graph)?;
         let features = if options.features { features(&graph) } else { Vec::new() };
         let arena = outline.arena_bytes / size_of::<f32>();
         let program = Program::new(options.level, image, calls, arena).map_err(RunError::Plan)?;
-        Ok(Plan { graph, program, output, features, feature_maps, outline })
+        Ok(Plan { graph, program, output, outputs, other_maps, features, feature_maps, outline })
     }
 
     /// What a plan of a graph would do, without weights.
@@ -168,6 +183,16 @@ impl Plan {
         &self.features
     }
 
+    /// What a run returns: the graph's outputs, one after the other.
+    #[must_use]
+    pub fn outputs(&self) -> &[PlanOutput] {
+        &self.outputs
+    }
+
+    pub(crate) fn other_maps(&self) -> &[Map] {
+        &self.other_maps
+    }
+
     pub(crate) fn feature_maps(&self) -> &[Map] {
         &self.feature_maps
     }
@@ -175,6 +200,24 @@ impl Plan {
     pub(crate) fn output(&self) -> &Map {
         &self.output
     }
+}
+
+/// The graph's outputs, one after the other.
+fn outputs(graph: &Graph) -> Result<Vec<PlanOutput>, RunError> {
+    let mut end = 0usize;
+    let output = |output: &Output| {
+        let shape = graph.node(output.node).shape.clone();
+        let start = end;
+        end = end.saturating_add(shape.iter().product());
+        PlanOutput { name: output.name.clone(), shape, range: start..end }
+    };
+    let outputs = graph.outputs().iter().map(output).collect();
+    // Outputs that lie in one place of the arena are returned apart.
+    let bytes = (end as u64).saturating_mul(size_of::<f32>() as u64);
+    if bytes > MEMORY_LIMIT {
+        return Err(RunError::Memory { graph: graph.name().into(), bytes, limit: MEMORY_LIMIT });
+    }
+    Ok(outputs)
 }
 
 /// The graph's features, one after the other.
@@ -198,7 +241,8 @@ struct Draft<'g> {
     packed_bytes: u64,
     image: Value,
     output: Value,
-    features: Vec<Value>,
+    /// As [`Steps::kept`].
+    kept: Vec<Value>,
     outline: Outline,
 }
 
@@ -217,7 +261,7 @@ fn draft(graph: &Graph, options: PlanOptions) -> Result<Draft<'_>, RunError> {
 }
 
 fn draft_of<'g>(facts: &Facts<'g>) -> Result<Draft<'g>, RunError> {
-    let Steps { steps, calls, buffers, packed, image, output, features } = steps::steps(facts)?;
+    let Steps { steps, calls, buffers, packed, image, output, kept } = steps::steps(facts)?;
     let graph = || facts.graph.name().into();
     let memory = |bytes| RunError::Memory { graph: graph(), bytes, limit: MEMORY_LIMIT };
     let layout = Layout::of(buffers).ok_or_else(|| memory(u64::MAX))?;
@@ -233,5 +277,5 @@ fn draft_of<'g>(facts: &Facts<'g>) -> Result<Draft<'g>, RunError> {
         lower_bound_bytes: lower_bound * size_of::<f32>(),
     };
     let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
-    Ok(Draft { calls, layout, packed_bytes, image, output, features, outline })
+    Ok(Draft { calls, layout, packed_bytes, image, output, kept, outline })
 }

@@ -88,6 +88,14 @@ pub enum RunError {
         /// Elements given.
         given: usize,
     },
+    /// All outputs together have the wrong number of elements.
+    #[error("all outputs together have {wanted} numbers, room for {given} was given")]
+    OutputsSize {
+        /// Elements of all outputs.
+        wanted: usize,
+        /// Elements given.
+        given: usize,
+    },
     /// The features have the wrong number of elements.
     #[error("the features that the plan keeps have {wanted} numbers, room for {given} was given")]
     FeatureSize {
@@ -173,7 +181,27 @@ impl<T: Float> Reference<T> {
     ///
     /// # Errors
     /// If the image has the wrong number of elements.
-    pub fn run_with(&self, image: &[T], mut watch: impl FnMut(NodeId, &[T])) -> Result<Vec<T>, RunError> {
+    pub fn run_with(&self, image: &[T], watch: impl FnMut(NodeId, &[T])) -> Result<Vec<T>, RunError> {
+        let mut values = self.values(image, watch)?;
+        Ok(values[self.graph.output().0].take().expect("outputs are kept to the end"))
+    }
+
+    /// The values of all of [`Graph::outputs`], in their order.
+    ///
+    /// # Errors
+    /// If the image has the wrong number of elements.
+    pub fn run_outputs(&self, image: &[T]) -> Result<Vec<Vec<T>>, RunError> {
+        let mut values = self.values(image, |_, _| {})?;
+        let mut take = |id: NodeId| values[id.0].take().expect("outputs are kept to the end");
+        Ok(self.graph.outputs().iter().map(|output| take(output.node)).collect())
+    }
+
+    /// What is left when every node has been computed: the outputs.
+    fn values(
+        &self,
+        image: &[T],
+        mut watch: impl FnMut(NodeId, &[T]),
+    ) -> Result<Vec<Option<Vec<T>>>, RunError> {
         let shape = self.graph.input_shape();
         let wanted = shape.iter().product();
         if image.len() != wanted {
@@ -191,7 +219,7 @@ impl<T: Float> Reference<T> {
                 }
             }
         }
-        Ok(values[self.graph.output().0].take().expect("the output is kept to the end"))
+        Ok(values)
     }
 
     fn compute(&self, id: NodeId, node: &Node, values: &mut [Option<Vec<T>>]) -> Vec<T> {
@@ -332,14 +360,17 @@ fn activate<T: Float>(x: &mut [T], function: Activation) {
     }
     let relu6 = |x: f64| x.clamp(0.0, 6.0);
     match function {
-        Activation::Relu => each(x, |x| if x < 0.0 { 0.0 } else { x }),
-        Activation::Relu6 => each(x, relu6),
         Activation::Sigmoid => each(x, |x| 1.0 / (1.0 + (-x).exp())),
         Activation::Swish => each(x, |x| x / (1.0 + (-x).exp())),
-        Activation::HardSigmoid => each(x, |x| relu6(x + 3.0) / 6.0),
-        Activation::HardSigmoidKeras => each(x, |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
-        Activation::HardSigmoidClamp => each(x, |x| x.clamp(0.0, 1.0)),
-        Activation::HardSigmoidSlim => each(x, |x| relu6(x + 3.0) * 0.16667),
+        // Constants as their sources have them, not as the nearest f32.
+        Activation::HARD_SIGMOID => each(x, |x| relu6(x + 3.0) / 6.0),
+        Activation::HARD_SIGMOID_KERAS => each(x, |x| (0.2 * x + 0.5).clamp(0.0, 1.0)),
+        Activation::HARD_SIGMOID_SLIM => each(x, |x| relu6(x + 3.0) * 0.16667),
+        Activation::HardSigmoid { scale, shift, high, factor } => {
+            let [scale, shift, high, factor] = [scale, shift, high, factor].map(f64::from);
+            each(x, |x| (x * scale + shift).clamp(0.0, high) * factor);
+        }
+        Activation::Clamp { low, high } => each(x, |x| x.clamp(f64::from(low), f64::from(high))),
         Activation::HardSwish => each(x, |x| x * relu6(x + 3.0) / 6.0),
     }
 }

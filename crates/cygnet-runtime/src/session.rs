@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cygnet_kernels::pool::{MAX_THREADS, Pool};
-use cygnet_kernels::{Arena, cpu};
+use cygnet_kernels::{Arena, Map, cpu};
 
 use crate::{Plan, RunError};
 
@@ -93,11 +93,17 @@ impl Session {
         self.team.threads()
     }
 
-    /// Numbers of the output.
+    /// Numbers of the output, the first of several.
     #[must_use]
     pub fn outputs(&self) -> usize {
         let map = self.plan.output();
         map.channels * map.height * map.width
+    }
+
+    /// Numbers of all outputs together.
+    #[must_use]
+    pub fn all_outputs(&self) -> usize {
+        self.plan.outputs().last().map_or(0, |last| last.range.end)
     }
 
     /// Numbers of all features.
@@ -122,6 +128,53 @@ impl Session {
         self.plan.program().run_on(&mut self.team, &mut self.arenas[0], image);
         self.arenas[0].read(self.plan.output(), output);
         Ok(())
+    }
+
+    /// As [`Session::run`] for all outputs of the graph, one after the other; [`Plan::outputs`] says which numbers are
+    /// whose.
+    ///
+    /// # Errors
+    /// If the image or `outputs` has the wrong number of elements; `outputs` is then untouched.
+    ///
+    /// ```
+    /// # use cygnet_graph::{Conv, Graph};
+    /// # use cygnet_runtime::{Level, Plan, Session};
+    /// let graph = Graph::build("finder", [3, 32, 32], |net, image| {
+    ///     let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
+    ///     net.at("boxes").conv(x, Conv::new(4, 1)).output("boxes");
+    ///     net.at("scores").conv(x, Conv::new(10, 1)).output("scores")
+    /// })?;
+    /// # let weights: Vec<Vec<f32>> =
+    /// #     graph.params().iter().map(|param| vec![0.1; param.shape.iter().product()]).collect();
+    /// # let image = vec![0.5; 3 * 32 * 32];
+    /// let mut session = Session::new(Plan::new(graph, &weights, Level::best())?.into());
+    /// let mut all = vec![0.0; session.all_outputs()];
+    /// session.run_outputs(&image, &mut all)?;
+    /// let boxes = session.plan().outputs().iter().find(|output| output.name == "boxes");
+    /// # let boxes = boxes.expect("the graph has it");
+    /// assert_eq!(boxes.shape, [4, 16, 16]);
+    /// let left_edges = &all[boxes.range.clone()][..16 * 16];
+    /// # assert!(left_edges.iter().all(|&x| x > 0.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_outputs(&mut self, image: &[f32], outputs: &mut [f32]) -> Result<(), RunError> {
+        if outputs.len() != self.all_outputs() {
+            return Err(RunError::OutputsSize { wanted: self.all_outputs(), given: outputs.len() });
+        }
+        let (first, others) = outputs.split_at_mut(self.outputs());
+        self.run(image, first)?;
+        self.read(others, Plan::other_maps);
+        Ok(())
+    }
+
+    /// Reads what is left in memory of the last image.
+    fn read(&self, numbers: &mut [f32], maps: impl Fn(&Plan) -> &[Map]) {
+        let mut rest = numbers;
+        for map in maps(&self.plan) {
+            let (value, more) = rest.split_at_mut(map.channels * map.height * map.width);
+            self.arenas[0].read(map, value);
+            rest = more;
+        }
     }
 
     /// As [`Session::run`], with the values of the graph's features too: one after the other, the finest first, each
@@ -162,12 +215,7 @@ impl Session {
             return Err(RunError::FeatureSize { wanted: self.features(), given: features.len() });
         }
         self.run(image, output)?;
-        let mut rest = features;
-        for map in self.plan.feature_maps() {
-            let (feature, more) = rest.split_at_mut(map.channels * map.height * map.width);
-            self.arenas[0].read(map, feature);
-            rest = more;
-        }
+        self.read(features, Plan::feature_maps);
         Ok(())
     }
 

@@ -265,25 +265,8 @@ impl Lowering<'_> {
             }
             let mut start = 0;
             for &input in &self.facts.inputs[i] {
-                let is_view = match &nodes[input].op {
-                    Op::Input | Op::Slice { .. } => true,
-                    Op::Concat => self.facts.in_parts[input],
-                    Op::Conv(_)
-                    | Op::BatchNorm(_)
-                    | Op::Activation { .. }
-                    | Op::Pool(_)
-                    | Op::GlobalAvgPool
-                    | Op::AdaptiveAvgPool { .. }
-                    | Op::LocalResponseNorm(_)
-                    | Op::Add
-                    | Op::Mul
-                    | Op::Scale { .. }
-                    | Op::ChannelShuffle { .. }
-                    | Op::UpsampleLike
-                    | Op::Linear { .. }
-                    | Op::Dropout { .. }
-                    | Op::Softmax => false,
-                };
+                let lies_elsewhere = matches!(nodes[input].op, Op::Input | Op::Slice { .. });
+                let is_view = lies_elsewhere || self.facts.in_parts[input];
                 if !is_view && self.homes[input].is_none() {
                     self.homes[input] = Some((i, start));
                 }

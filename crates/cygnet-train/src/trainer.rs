@@ -8,7 +8,7 @@ use std::time::Duration;
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Preprocess, Sample};
 use cygnet_runtime::Level;
-use cygnet_weights::{MODEL_FORMAT, ModelRecord, Origin, TrainingRecord, Weights};
+use cygnet_weights::{ModelRecord, Origin, TrainingRecord, Weights};
 
 use crate::TrainError;
 use crate::callback::{Callback, Ended, EpochReport, Watch};
@@ -296,7 +296,7 @@ impl Trainer {
 
     fn record(&self) -> ModelRecord {
         ModelRecord {
-            format: MODEL_FORMAT,
+            format: self.trainee.graph.format(),
             network: self.trainee.id.clone(),
             graph: self.trainee.graph.to_json(),
             preprocess: serde_json::to_value(&self.trainee.preprocess).unwrap_or_default(),

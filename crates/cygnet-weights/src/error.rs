@@ -215,7 +215,7 @@ pub enum WeightsError {
     #[error("damaged model record: {0}")]
     Record(#[source] serde_json::Error),
     /// The model was written by a newer Cygnet.
-    #[error("model format {found} is not known (this cygnet reads format {known}); update cygnet")]
+    #[error("model format {found} is not known (this cygnet reads formats up to {known}); update cygnet")]
     ModelFormat {
         /// Format in the file.
         found: u32,

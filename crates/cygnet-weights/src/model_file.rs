@@ -12,8 +12,9 @@ use crate::{
     safetensors::{self, Metadata},
 };
 
-/// Version of the record that this crate writes.
-pub const MODEL_FORMAT: u32 = 1;
+/// Newest version of the record that this crate reads. What is written has that of its graph's form, the lowest that
+/// tells all of it ([`Graph::format`](cygnet_graph::Graph::format)).
+pub const MODEL_FORMAT: u32 = 2;
 
 /// The key of the metadata by which the state of a training run is known, which is no model.
 pub const RUN_KEY: &str = "cygnet-run";
@@ -32,7 +33,7 @@ pub struct ModelFile {
 /// Everything about a model that is not a tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelRecord {
-    /// Version of this record, [`MODEL_FORMAT`].
+    /// Version of this record, at most [`MODEL_FORMAT`].
     pub format: u32,
     /// Registry id, for instance `mobilenet_v2`.
     pub network: String,
@@ -165,7 +166,7 @@ impl ModelRecord {
         let record = metadata.get(KEY).ok_or(WeightsError::NotAModel)?;
         let record = json::unique(record.as_bytes()).map_err(WeightsError::Record)?;
         let Version { format: found } = Version::deserialize(&record).map_err(WeightsError::Record)?;
-        if found != MODEL_FORMAT {
+        if !(1..=MODEL_FORMAT).contains(&found) {
             return Err(WeightsError::ModelFormat { found, known: MODEL_FORMAT });
         }
         serde_json::from_value(record).map_err(WeightsError::Record)

@@ -47,7 +47,7 @@ pub fn depthwise_bn<'g>(scope: &Scope<'g>, x: Value<'g>, kernel: usize, stride: 
 }
 
 /// The functions of squeeze-and-excitation as published: ReLU inside, sigmoid as the gate.
-pub const RELU_SIGMOID: [Activation; 2] = [Activation::Relu, Activation::Sigmoid];
+pub const RELU_SIGMOID: [Activation; 2] = [Activation::RELU, Activation::Sigmoid];
 
 /// Squeeze-and-excitation (Hu et al. 2017): weighs the channels of `x` by what a network of two layers, at `names`,
 /// makes of their means; `squeezed` is its inner width, `inner` and `gate` its functions.

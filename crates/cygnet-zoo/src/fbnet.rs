@@ -7,7 +7,9 @@
 use cygnet_graph::{Conv, Scope, Value};
 
 use crate::blocks::conv_bn_at;
-use crate::inverted_residual::{Choice, Choice::Skip as SKIP, Choices, Place, TIMM, k3, k5, stages};
+use crate::inverted_residual::{
+    Choice, Choice::Skip as SKIP, Choices, InvertedResidual, Names, Place, inverted_residual, k3, k5, stages,
+};
 use crate::{Built, Spec};
 
 /// 1×1 convolutions in two groups, with a channel shuffle in between.
@@ -193,19 +195,13 @@ fn block<'g>(
     [kernel, expand, groups]: [usize; 3],
     flavour: Flavour,
 ) -> Value<'g> {
-    let [expansion, depthwise, projection] = TIMM;
-    let inside = x.channels() * expand;
-    let conv_bn = |names, x, conv: Conv| {
-        conv_bn_at(&scope, names, x, Conv { bias: flavour == Flavour::Published, ..conv })
+    let block = InvertedResidual {
+        kernel,
+        stride,
+        always_expands: matches!(flavour, Flavour::Dense | Flavour::Timm),
+        groups,
+        bias: flavour == Flavour::Published,
+        ..InvertedResidual::new(x.channels().saturating_mul(expand), out)
     };
-    let mut y = x;
-    if expand != 1 || matches!(flavour, Flavour::Dense | Flavour::Timm) {
-        y = conv_bn(expansion, y, Conv::new(inside, 1).groups(groups)).relu();
-    }
-    if groups != 1 {
-        y = y.channel_shuffle(groups);
-    }
-    y = conv_bn(depthwise, y, Conv::new(inside, kernel).stride(stride).groups(inside)).relu();
-    y = conv_bn(projection, y, Conv::new(out, 1).groups(groups));
-    if stride == 1 && x.channels() == out { x + y } else { y }
+    inverted_residual(&scope, Names::TIMM, x, block)
 }

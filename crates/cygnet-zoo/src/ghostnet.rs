@@ -132,13 +132,13 @@ fn bottleneck<'g>(block: &Scope<'g>, x: Value<'g>, row: Row, version: Version, a
     }
     if squeezes {
         let (squeezed, gate) = match version {
-            Version::Early => (expanded / 4, Activation::HardSigmoidClamp),
+            Version::Early => (expanded / 4, Activation::HARD_SIGMOID_CLAMP),
             Version::V1 | Version::V2 | Version::V3 => {
-                (make_divisible(expanded as f64 / 4.0, 4), Activation::HardSigmoid)
+                (make_divisible(expanded as f64 / 4.0, 4), Activation::HARD_SIGMOID)
             }
         };
         let names = ["conv_reduce", "conv_expand"];
-        y = squeeze_excite(&block.at("se"), names, y, squeezed, [Activation::Relu, gate]);
+        y = squeeze_excite(&block.at("se"), names, y, squeezed, [Activation::RELU, gate]);
     }
     y = ghost("ghost2", y, channels, |y| y);
     if stride == 1 && x.channels() == channels {

@@ -6,7 +6,7 @@
 use cygnet_graph::{Activation, Conv, Scope, Value};
 
 use crate::blocks::conv_bn_at;
-use crate::inverted_residual::{InvertedResidual, Names, TIMM, depthwise_separable, inverted_residual};
+use crate::inverted_residual::{Gate, InvertedResidual, Names, depthwise_separable, inverted_residual};
 use crate::{Built, Spec};
 
 /// Blocks of one form, the first with the stride.
@@ -66,7 +66,6 @@ const SMALL: [Stage; 6] = [
 
 /// The network without squeeze-and-excitation, at any width.
 pub fn mnasnet_b1(spec: &Spec) -> Built {
-    const TORCHVISION: Names = [["0", "1"], ["3", "4"], ["6", "7"]];
     spec.build(|net, image| {
         let layers = net.at("layers");
         let (stem, first) = (spec.scaled(32), spec.scaled(16));
@@ -76,8 +75,8 @@ pub fn mnasnet_b1(spec: &Spec) -> Built {
         for (stage, number) in B1.into_iter().zip(8..) {
             for repeat in 0..stage.repeats {
                 let scope = layers.at(number).at(repeat);
-                let block = stage.block(spec, repeat);
-                x = scope.feature(inverted_residual(&scope.at("layers"), TORCHVISION, x, block));
+                let block = stage.block(spec, x, repeat);
+                x = scope.feature(inverted_residual(&scope.at("layers"), Names::MNASNET, x, block));
             }
         }
         x = conv_bn_at(&layers, ["14", "15"], x, Conv::new(1280, 1)).relu();
@@ -110,21 +109,22 @@ fn timm_stages<'g>(net: &Scope<'g>, x: Value<'g>, stages: &[Stage], spec: &Spec)
     for (stage, number) in stages.iter().zip(1..) {
         for repeat in 0..stage.repeats {
             let scope = net.at("blocks").at(number).at(repeat);
-            x = scope.feature(inverted_residual(&scope, TIMM, x, stage.block(spec, repeat)));
+            x = scope.feature(inverted_residual(&scope, Names::TIMM, x, stage.block(spec, x, repeat)));
         }
     }
     conv_bn_at(net, ["conv_head", "bn2"], x, Conv::new(1280, 1)).relu().global_avg_pool()
 }
 
 impl Stage {
-    fn block(self, spec: &Spec, repeat: usize) -> InvertedResidual {
+    /// The gate is a quarter of the block's input wide.
+    fn block(self, spec: &Spec, x: Value<'_>, repeat: usize) -> InvertedResidual {
+        let squeezed = (x.channels() / 4).max(1);
+        let gate = Gate { squeezed, functions: [Activation::RELU, Activation::Sigmoid] };
         InvertedResidual {
             kernel: self.kernel,
-            expand: self.expand,
-            out: spec.scaled(self.channels),
             stride: if repeat == 0 { self.stride } else { 1 },
-            squeeze: self.squeeze,
-            activation: Activation::Relu,
+            gate: self.squeeze.then_some(gate),
+            ..InvertedResidual::new(x.channels().saturating_mul(self.expand), spec.scaled(self.channels))
         }
     }
 }

@@ -50,7 +50,7 @@ pub fn mobilenet_v1(spec: &Spec) -> Built {
 /// MobileNetV1 with one more pointwise convolution before the pooling, of no fewer than 1024 channels.
 pub fn mobilenet_v1_head(spec: &Spec) -> Built {
     spec.build(|net, image| {
-        let x = features(net, image, Activation::Relu6, scaled(spec), &STAGES, separable);
+        let x = features(net, image, Activation::RELU6, scaled(spec), &STAGES, separable);
         let head = Conv::new(spec.scaled(1024).max(1024), 1);
         classify(net, conv_bn_at(net, ["conv_head", "bn2"], x, head).relu6(), spec)
     })
@@ -98,7 +98,7 @@ pub fn fd_mobilenet(spec: &Spec) -> Built {
 pub fn mobilenet_v1_keras(spec: &Spec) -> Built {
     spec.build(|net, image| {
         let net = &net.batch_norm_eps(1e-3).same_padding();
-        let x = features(net, image, Activation::Relu6, |n| spec.truncated(n), &STAGES, separable_keras);
+        let x = features(net, image, Activation::RELU6, |n| spec.truncated(n), &STAGES, separable_keras);
         let x = x.global_avg_pool().dropout(1e-3);
         net.at("classifier").conv(x, Conv::new(spec.classes, 1).bias())
     })
@@ -108,14 +108,14 @@ type Block = for<'g> fn(&Scope<'g>, Value<'g>, usize, usize) -> Value<'g>;
 
 fn rounded(spec: &Spec, stages: &[Stage], block: Block) -> Built {
     spec.build(|net, image| {
-        classify(net, features(net, image, Activation::Relu6, scaled(spec), stages, block), spec)
+        classify(net, features(net, image, Activation::RELU6, scaled(spec), stages, block), spec)
     })
 }
 
 fn truncated(spec: &Spec, stages: &[Stage], block: Block) -> Built {
     spec.build(|net, image| {
         let width = |channels| spec.truncated(channels);
-        classify(net, features(net, image, Activation::Relu, width, stages, block), spec)
+        classify(net, features(net, image, Activation::RELU, width, stages, block), spec)
     })
 }
 
@@ -148,11 +148,11 @@ fn classify<'g>(net: &Scope<'g>, x: Value<'g>, spec: &Spec) -> Value<'g> {
 }
 
 fn separable<'g>(block: &Scope<'g>, x: Value<'g>, out: usize, stride: usize) -> Value<'g> {
-    separable_with(block, x, out, Conv::new(0, 3).stride(stride), Activation::Relu6)
+    separable_with(block, x, out, Conv::new(0, 3).stride(stride), Activation::RELU6)
 }
 
 fn separable_relu<'g>(block: &Scope<'g>, x: Value<'g>, out: usize, stride: usize) -> Value<'g> {
-    separable_with(block, x, out, Conv::new(0, 3).stride(stride), Activation::Relu)
+    separable_with(block, x, out, Conv::new(0, 3).stride(stride), Activation::RELU)
 }
 
 /// Keras pads below and right only where the stride is 2, whatever the size.
@@ -160,7 +160,7 @@ fn separable_keras<'g>(block: &Scope<'g>, x: Value<'g>, out: usize, stride: usiz
     let below = Padding::Explicit { top: 0, left: 0, bottom: 1, right: 1 };
     let depthwise = Conv::new(0, 3).stride(stride);
     let depthwise = if stride == 1 { depthwise } else { depthwise.padding(below) };
-    separable_with(block, x, out, depthwise, Activation::Relu6)
+    separable_with(block, x, out, depthwise, Activation::RELU6)
 }
 
 fn separable_with<'g>(

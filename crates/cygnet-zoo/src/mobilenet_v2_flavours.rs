@@ -15,7 +15,7 @@ pub fn mobilenet_v2_keras(spec: &Spec) -> Built {
     spec.build(|net, image| {
         let net = net.batch_norm_eps(1e-3).same_padding();
         let ends = [spec.scaled(32), spec.scaled(1280).max(1280)];
-        let x = features(&net.at("features"), image, ends, &stages, |expand| expand != 1);
+        let x = features(&net.at("features"), image, ends, &stages, false);
         net.at("classifier.1").linear(x.global_avg_pool(), spec.classes)
     })
 }
@@ -37,26 +37,26 @@ fn deeper(spec: &Spec, repeats: [usize; 7]) -> Built {
         stage.repeats = repeats;
     }
     spec.build(|net, image| {
-        let x = features(&net.at("features"), image, [32, 1280], &stages, |expand| expand != 1);
+        let x = features(&net.at("features"), image, [32, 1280], &stages, false);
         net.at("classifier.1").linear(x.global_avg_pool(), spec.classes)
     })
 }
 
 /// MobileNetV2 of pytorchcv: the first block has a layer that expands by 1, too.
 pub fn mobilenet_v2_pytorchcv(spec: &Spec) -> Built {
-    pytorchcv(spec, |_| true)
+    pytorchcv(spec, true)
 }
 
 /// MobileNetV2 with pytorchcv's widths and head, and the paper's first block.
 pub fn mobilenet_v2b(spec: &Spec) -> Built {
-    pytorchcv(spec, |expand| expand != 1)
+    pytorchcv(spec, false)
 }
 
-fn pytorchcv(spec: &Spec, expands: impl Fn(usize) -> bool) -> Built {
+fn pytorchcv(spec: &Spec, always_expands: bool) -> Built {
     let stages = STAGES.map(|stage| Stage { channels: spec.truncated(stage.channels), ..stage });
     spec.build(|net, image| {
         let ends = [spec.truncated(32), spec.truncated(1280).max(1280)];
-        let x = features(&net.at("features"), image, ends, &stages, expands);
+        let x = features(&net.at("features"), image, ends, &stages, always_expands);
         net.at("classifier.1").conv(x.global_avg_pool(), Conv::new(spec.classes, 1))
     })
 }

@@ -3,11 +3,14 @@
 //! Names are torchvision's. Others scale, squeeze and end the same tables differently; see
 //! [`crate::mobilenet_v3_flavours`].
 
-use cygnet_graph::Activation::{HardSwish as HS, Relu as RE};
 use cygnet_graph::{Activation, Conv, Scope, Value};
 
-use crate::blocks::{conv_bn, depthwise_bn, make_divisible, squeeze_excite};
+use crate::blocks::{conv_bn, make_divisible};
+use crate::inverted_residual::{Gate, InvertedResidual, Names, inverted_residual};
 use crate::{Built, Spec};
+
+const RE: Activation = Activation::RELU;
+const HS: Activation = Activation::HardSwish;
 
 /// A row of a table: an inverted residual.
 #[derive(Clone, Copy)]
@@ -100,7 +103,7 @@ fn torchvision(spec: &Spec, plan: Plan) -> Built {
     let plan = plan.scaled(spec);
     spec.build(|net, image| {
         let net = net.batch_norm_eps(1e-3);
-        let x = features(&net, image, &plan, inverted_residual).global_avg_pool();
+        let x = features(&net, image, &plan, plan.blocks()).global_avg_pool();
         let x = net.at("classifier.0").linear(x, plan.head).activation(plan.activation);
         net.at("classifier.3").linear(x.dropout(0.2), spec.classes)
     })
@@ -116,22 +119,27 @@ impl Plan {
         let last = self.last.iter().map(|last| 6 * spec.scaled(last / 6)).collect();
         Plan { stem: spec.scaled(self.stem), last, head: spec.scaled(self.head), ..self }
     }
+
+    /// The blocks as the paper has them.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = InvertedResidual> {
+        self.rows.iter().map(Bneck::block)
+    }
 }
 
-/// The network up to the pooling, with rows as `block` builds them.
+/// The network up to the pooling, with `blocks` for its rows.
 pub(crate) fn features<'g>(
     net: &Scope<'g>,
     image: Value<'g>,
     plan: &Plan,
-    block: impl Fn(&Scope<'g>, Value<'g>, &Bneck) -> Value<'g>,
+    blocks: impl IntoIterator<Item = InvertedResidual>,
 ) -> Value<'g> {
     let mut places = net.at("features").numbered();
     let layer =
         |place: &Scope<'g>, x, conv| place.feature(conv_bn(place, x, conv).activation(plan.activation));
     let mut x = layer(&places.next(), image, Conv::new(plan.stem, 3).stride(2));
-    for row in &plan.rows {
+    for block in blocks {
         let place = places.next();
-        x = place.feature(block(&place.at("block"), x, row));
+        x = place.feature(inverted_residual(&place.at("block"), Names::MOBILENET_V3, x, block));
     }
     for &channels in &plan.last {
         x = layer(&places.next(), x, Conv::new(channels, 1));
@@ -139,29 +147,21 @@ pub(crate) fn features<'g>(
     x
 }
 
-/// A row, with its shortcut where shapes allow one.
-pub(crate) fn inverted_residual<'g>(block: &Scope<'g>, x: Value<'g>, row: &Bneck) -> Value<'g> {
-    let y = branch(block, x, row, |place, x| {
-        let squeezed = make_divisible(x.channels() as f64 / 4.0, 8);
-        squeeze_excite(place, ["fc1", "fc2"], x, squeezed, [Activation::Relu, Activation::HardSigmoid])
-    });
-    if row.stride == 1 && x.channels() == row.channels { x + y } else { y }
-}
+impl Bneck {
+    /// The row as the paper has it: the gate is a quarter of the inner width.
+    fn block(&self) -> InvertedResidual {
+        let squeezed = make_divisible(self.expanded as f64 / 4.0, 8);
+        self.gated(Gate { squeezed, functions: [Activation::RELU, Activation::HARD_SIGMOID] })
+    }
 
-/// A row without its shortcut.
-pub(crate) fn branch<'g>(
-    block: &Scope<'g>,
-    mut x: Value<'g>,
-    row: &Bneck,
-    squeeze: impl Fn(&Scope<'g>, Value<'g>) -> Value<'g>,
-) -> Value<'g> {
-    let mut layers = block.numbered();
-    if row.expanded != x.channels() {
-        x = conv_bn(&layers.next(), x, Conv::new(row.expanded, 1)).activation(row.activation);
+    /// The row with another gate, if it has one.
+    pub(crate) fn gated(&self, gate: Gate) -> InvertedResidual {
+        InvertedResidual {
+            kernel: self.kernel,
+            stride: self.stride,
+            gate: self.squeeze.then_some(gate),
+            activation: self.activation,
+            ..InvertedResidual::new(self.expanded, self.channels)
+        }
     }
-    x = depthwise_bn(&layers.next(), x, row.kernel, row.stride).activation(row.activation);
-    if row.squeeze {
-        x = squeeze(&layers.next(), x);
-    }
-    conv_bn(&layers.next(), x, Conv::new(row.channels, 1))
 }

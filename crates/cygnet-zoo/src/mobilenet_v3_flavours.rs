@@ -5,8 +5,9 @@
 
 use cygnet_graph::{Activation, Conv, Scope, Value};
 
-use crate::blocks::{make_divisible, squeeze_excite};
-use crate::mobilenet_v3::{Bneck, Plan, branch, features, inverted_residual, large};
+use crate::blocks::make_divisible;
+use crate::inverted_residual::{Gate, InvertedResidual};
+use crate::mobilenet_v3::{Bneck, Plan, features, large};
 use crate::{Built, Spec};
 
 /// How often timm's deeper network has each row.
@@ -15,9 +16,9 @@ const DEEPER: [usize; 15] = [2, 1, 2, 1, 1, 2, 1, 2, 1, 1, 1, 2, 1, 1, 2];
 /// The network for hardware without fast 5×5 kernels, gates and hard-swish.
 pub(crate) fn minimalistic(mut plan: Plan) -> Plan {
     for row in &mut plan.rows {
-        *row = Bneck { kernel: 3, squeeze: false, activation: Activation::Relu, ..*row };
+        *row = Bneck { kernel: 3, squeeze: false, activation: Activation::RELU, ..*row };
     }
-    Plan { activation: Activation::Relu, ..plan }
+    Plan { activation: Activation::RELU, ..plan }
 }
 
 /// MobileNetV3 as timm trains it.
@@ -41,7 +42,7 @@ fn timm_at<'g>(net: &Scope<'g>, image: Value<'g>, spec: &Spec, plan: Plan) -> Va
     let stem = if spec.width < 0.75 { plan.stem } else { spec.scaled(plan.stem) };
     let last = plan.last.iter().map(|&last| spec.scaled(last)).collect();
     let plan = Plan { stem, rows: by_ratio(spec, stem, &plan), last, ..plan };
-    let x = features(net, image, &plan, inverted_residual).global_avg_pool();
+    let x = features(net, image, &plan, plan.blocks()).global_avg_pool();
     let x = net.at("classifier.0").conv(x, Conv::new(plan.head, 1).bias()).activation(plan.activation);
     net.at("classifier.3").linear(x, spec.classes)
 }
@@ -53,7 +54,7 @@ pub(crate) fn keras(spec: &Spec, plan: Plan) -> Built {
     let plan = Plan { rows: by_ratio(spec, plan.stem, &plan), last, head, ..plan };
     spec.build(|net, image| {
         let net = net.batch_norm_eps(1e-3).same_padding();
-        let x = features(&net, image, &plan, inverted_residual).global_avg_pool();
+        let x = features(&net, image, &plan, plan.blocks()).global_avg_pool();
         let x = net.at("classifier.0").conv(x, Conv::new(plan.head, 1).bias()).activation(plan.activation);
         net.at("classifier.3").conv(x.dropout(0.2), Conv::new(spec.classes, 1).bias())
     })
@@ -77,7 +78,7 @@ pub(crate) fn pytorchcv(spec: &Spec, plan: Plan) -> Built {
     let last = plan.last.iter().map(|&last| spec.scaled(last).max(last)).collect();
     let plan = Plan { last, head: 1280, ..plan.scaled(spec) };
     spec.build(|net, image| {
-        let x = features(net, image, &plan, inverted_residual).global_avg_pool();
+        let x = features(net, image, &plan, plan.blocks()).global_avg_pool();
         let x = net.at("classifier.0").conv(x, Conv::new(plan.head, 1)).activation(plan.activation);
         net.at("classifier.3").conv(x.dropout(0.2), Conv::new(spec.classes, 1).bias())
     })
@@ -89,17 +90,14 @@ pub fn mobilenet_v3_large_rw(spec: &Spec) -> Built {
     let plan = large().scaled(spec);
     spec.build(|net, image| {
         let net = net.batch_norm_eps(1e-3);
-        let x = features(&net, image, &plan, rw_block).global_avg_pool();
+        let mut blocks: Vec<InvertedResidual> = plan.rows.iter().map(rw_block).collect();
+        blocks[0].shortcut = false;
+        let x = features(&net, image, &plan, blocks).global_avg_pool();
         let x = net.at("classifier.0").conv(x, Conv::new(plan.head, 1)).activation(plan.activation);
         net.at("classifier.3").linear(x, spec.classes)
     })
 }
 
-fn rw_block<'g>(block: &Scope<'g>, x: Value<'g>, row: &Bneck) -> Value<'g> {
-    let y = branch(block, x, row, |place, x| {
-        let functions = [row.activation, Activation::HardSigmoid];
-        squeeze_excite(place, ["fc1", "fc2"], x, x.channels() / 4, functions)
-    });
-    let first = row.expanded == x.channels();
-    if row.stride == 1 && x.channels() == row.channels && !first { x + y } else { y }
+fn rw_block(row: &Bneck) -> InvertedResidual {
+    row.gated(Gate { squeezed: row.expanded / 4, functions: [row.activation, Activation::HARD_SIGMOID] })
 }

@@ -6,7 +6,7 @@ use cygnet_graph::{Activation, Conv};
 
 use crate::blocks::conv_bn_at;
 use crate::inverted_residual::{
-    Choice::Skip as SKIP, Choices, InvertedResidual, TIMM, inverted_residual, k3, k5, k7, stages,
+    Choice::Skip as SKIP, Choices, InvertedResidual, Names, inverted_residual, k3, k5, k7, stages,
 };
 use crate::{Built, Spec};
 
@@ -65,15 +65,14 @@ fn proxylessnas(spec: &Spec, first: usize, channels: [usize; 7], last: usize, ch
         let net = net.batch_norm_eps(1e-3);
         let x = conv_bn_at(&net, ["conv_stem", "bn1"], image, Conv::new(first, 3).stride(2)).relu6();
         let x = stages(&net, x, channels, choices, |place, x, [kernel, expand, _]| {
+            let inside = x.channels().saturating_mul(expand);
             let block = InvertedResidual {
                 kernel,
-                expand,
-                out: place.out,
                 stride: place.stride,
-                squeeze: false,
-                activation: Activation::Relu6,
+                activation: Activation::RELU6,
+                ..InvertedResidual::new(inside, place.out)
             };
-            inverted_residual(&place.scope, TIMM, x, block)
+            inverted_residual(&place.scope, Names::TIMM, x, block)
         });
         let x = conv_bn_at(&net, ["conv_head", "bn2"], x, Conv::new(last, 1)).relu6();
         net.at("classifier").linear(x.global_avg_pool(), spec.classes)

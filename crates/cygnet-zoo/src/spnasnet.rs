@@ -3,11 +3,11 @@
 //!
 //! Names are timm's. The network is the one for a Pixel 1.
 
-use cygnet_graph::{Activation, Conv};
+use cygnet_graph::Conv;
 
 use crate::blocks::conv_bn_at;
 use crate::inverted_residual::{
-    Choices, InvertedResidual, TIMM, depthwise_separable, inverted_residual, k3, k5, stages,
+    Choices, InvertedResidual, Names, depthwise_separable, inverted_residual, k3, k5, stages,
 };
 use crate::{Built, Spec};
 
@@ -31,15 +31,10 @@ pub fn spnasnet(spec: &Spec) -> Built {
         let x = conv_bn_at(net, ["conv_stem", "bn1"], image, Conv::new(spec.scaled(32), 3).stride(2)).relu();
         let x = first.feature(depthwise_separable(&first, x, channels[0]));
         let x = stages(net, x, channels, CHOICES, |place, x, [kernel, expand, _]| {
-            let block = InvertedResidual {
-                kernel,
-                expand,
-                out: place.out,
-                stride: place.stride,
-                squeeze: false,
-                activation: Activation::Relu,
-            };
-            inverted_residual(&place.scope, TIMM, x, block)
+            let inside = x.channels().saturating_mul(expand);
+            let block =
+                InvertedResidual { kernel, stride: place.stride, ..InvertedResidual::new(inside, place.out) };
+            inverted_residual(&place.scope, Names::TIMM, x, block)
         });
         let x = conv_bn_at(net, ["conv_head", "bn2"], x, Conv::new(1280, 1)).relu();
         net.at("classifier").linear(x.global_avg_pool().dropout(0.2), spec.classes)

@@ -7,8 +7,8 @@ use cygnet_graph::{Graph, Limits};
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, FileWeights, MODEL_FORMAT, ModelFile, ModelRecord, Numbers, Progress, Source,
-    Tensor, Tensors, TrainingRecord, is_url, shown_url,
+    Accuracy, Artifact, Cache, FileWeights, ModelFile, ModelRecord, Numbers, Progress, Source, Tensor,
+    Tensors, TrainingRecord, is_url, shown_url,
 };
 use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};
@@ -258,7 +258,7 @@ impl Model {
             tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
         }
         let record = ModelRecord {
-            format: MODEL_FORMAT,
+            format: self.graph.format(),
             network: self.id.clone(),
             graph: self.graph.to_json(),
             preprocess: serde_json::to_value(&self.preprocess).expect("plain data"),

@@ -11,6 +11,32 @@ use cygnet::zoo::registry::Family;
 use cygnet::zoo::{Spec, networks};
 use serde_json::{Value, json};
 
+/// Activations without a name of their own, behind and before a convolution, and behind a batch norm.
+fn activations() -> Vec<Value> {
+    let functions = [
+        json!({"clamp": {"low": -0.3, "high": 0.4}}),
+        json!({"clamp": {"low": 0.1}}),
+        json!({"clamp": {"high": 0.2}}),
+        json!({"hard_sigmoid_with": {"scale": 1.5, "shift": 0.7, "high": 1.2, "factor": -0.8}}),
+    ];
+    let case = |function: Value| {
+        let activation = |input| json!({"op": "activation", "function": function.clone(), "inputs": [input]});
+        let nodes = [
+            activation(0),
+            json!({
+                "op": "conv", "out": 4, "kernel": [3, 3], "stride": [1, 1], "dilation": [1, 1], "groups": 1,
+                "bias": false, "padding": {"explicit": {"top": 1, "left": 1, "bottom": 1, "right": 1}},
+                "path": "conv", "inputs": [1]
+            }),
+            json!({"op": "batch_norm", "eps": 1e-5, "scale": true, "path": "norm", "inputs": [2]}),
+            activation(3),
+            json!({"op": "global_avg_pool", "inputs": [4]}),
+        ];
+        json!({"graph": {"name": function.to_string(), "input": [3, 5, 4], "nodes": nodes, "output": 5}})
+    };
+    functions.into_iter().map(case).collect()
+}
+
 /// The graphs of the operator cases, each behind a 1×1 convolution, so that its input's gradient is seen, and before a
 /// linear layer.
 fn operators() -> Vec<Graph> {
@@ -35,7 +61,7 @@ fn operators() -> Vec<Graph> {
         graph["nodes"] = json!(nodes);
         Graph::from_json(&graph).unwrap()
     };
-    cases.into_iter().map(wrap).collect()
+    cases.into_iter().chain(activations()).map(wrap).collect()
 }
 
 fn weights(graph: &Graph) -> Vec<Vec<f32>> {

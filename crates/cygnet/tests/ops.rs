@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use cygnet::graph::{Activation, Conv, Graph, Op};
-use cygnet::runtime::Reference;
+use cygnet::runtime::{Level, Plan, Reference, Session};
 use cygnet::verify::{synthetic, synthetic_param};
 use serde::Deserialize;
 
@@ -137,5 +137,44 @@ fn a_convolution_that_is_unrolled_in_bands_is_the_same_as_one_that_is_not() {
         // The last rows of the short image see its border.
         let (whole, part) = (&whole[channel * 100 * 20..][..26 * 20], &part[channel * 30 * 20..][..26 * 20]);
         assert!(whole.iter().zip(part).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+}
+
+#[test]
+fn activations_without_a_name_are_computed_by_every_executor_as_their_constants_say() {
+    type Formula = fn(f64) -> f64;
+    let functions: [(Activation, Formula); 4] = [
+        (Activation::Clamp { low: -0.5, high: 0.75 }, |x| x.clamp(-0.5, 0.75)),
+        (Activation::Clamp { low: 0.25, high: f32::INFINITY }, |x| x.max(0.25)),
+        (Activation::Clamp { low: f32::NEG_INFINITY, high: 0.5 }, |x| x.min(0.5)),
+        (Activation::HardSigmoid { scale: -1.5, shift: 0.25, high: 1.25, factor: 0.5 }, |x| {
+            (0.25 - 1.5 * x).clamp(0.0, 1.25) * 0.5
+        }),
+    ];
+    for (function, formula) in functions {
+        let plain = Graph::build("plain", [3, 7, 5], |_, x| x.activation(function)).unwrap();
+        let joined = Graph::build("joined", [3, 7, 5], |net, x| {
+            net.at("layer").conv(x, Conv::new(4, 3)).activation(function)
+        });
+        let before = Graph::build("before", [3, 7, 5], |net, x| net.at("layer").conv(x, Conv::new(4, 3)));
+        for (graph, before) in [(plain, None), (joined.unwrap(), Some(before.unwrap()))] {
+            let weights = weights(&graph);
+            let image = synthetic("input", 3 * 7 * 5, |v| v);
+            let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+            let inner = match before {
+                Some(before) => Reference::<f64>::new(before, &weights).unwrap().run(&wide).unwrap(),
+                None => wide.clone(),
+            };
+            let wanted: Vec<f64> = inner.into_iter().map(formula).collect();
+            let exact = Reference::<f64>::new(graph.clone(), &weights).unwrap().run(&wide).unwrap();
+            assert_close(&format!("{function:?}"), &exact, &wanted, 1e-12);
+            for &level in Level::ALL.iter().filter(|level| level.is_supported()) {
+                let mut session = Session::new(Plan::new(graph.clone(), &weights, level).unwrap().into());
+                let mut output = vec![0.0; session.outputs()];
+                session.run(&image, &mut output).unwrap();
+                let output: Vec<f64> = output.into_iter().map(f64::from).collect();
+                assert_close(&format!("{function:?} {level:?}"), &output, &wanted, 1e-5);
+            }
+        }
     }
 }

@@ -269,3 +269,44 @@ fn features_want_a_plan_and_a_buffer_for_them() {
     assert!(session.run_with_features(&image[1..], &mut output, &mut features).is_err());
     assert_eq!(features, vec![7.0; wanted]);
 }
+
+#[test]
+fn all_outputs_are_the_reference_executors_whatever_their_nodes() {
+    let largest = |a: f32, x: &f32| a.max(x.abs());
+    for graph in smallest() {
+        let mut form = graph.to_json();
+        let count = graph.nodes().len();
+        let others = (0..count).step_by(count.div_ceil(60)).filter(|&id| id != graph.output().0);
+        let mut outputs = vec![serde_json::json!({"name": "classes", "node": graph.output()})];
+        outputs.extend(others.map(|id| serde_json::json!({"name": format!("node {id}"), "node": id})));
+        form["outputs"] = outputs.into();
+        let graph = Graph::from_json(&form).unwrap();
+        assert_eq!((graph.format(), Graph::from_json(&graph.to_json()).unwrap()), (2, graph.clone()));
+
+        let weights: Vec<_> =
+            graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.0)).collect();
+        let image = images(&graph, 1);
+        let wanted = Reference::<f32>::new(graph.clone(), &weights).unwrap().run_outputs(&image).unwrap();
+        let plan = Arc::new(Plan::new(graph.clone(), &weights, Level::chosen().unwrap()).unwrap());
+        let mut session = Session::new(Arc::clone(&plan));
+        let mut all = vec![f32::NAN; session.all_outputs()];
+        session.run_outputs(&image, &mut all).unwrap();
+        assert_eq!((plan.outputs().len(), wanted.len()), (graph.outputs().len(), graph.outputs().len()));
+        for ((output, found), wanted) in graph.outputs().iter().zip(plan.outputs()).zip(&wanted) {
+            assert_eq!((&found.name, &found.shape), (&output.name, &graph.node(output.node).shape));
+            let got = &all[found.range.clone()];
+            assert_eq!(got.len(), wanted.len(), "{}: {}", graph.name(), output.name);
+            let off =
+                got.iter().zip(wanted).fold(0.0, |off: f32, (got, wanted)| off.max((got - wanted).abs()));
+            let is_close =
+                off <= 1e-4 * wanted.iter().fold(1e-30, largest) && got.iter().all(|x| x.is_finite());
+            assert!(is_close, "{}: {} is off by {off}", graph.name(), output.name);
+        }
+        let mut first = vec![f32::NAN; session.outputs()];
+        session.run(&image, &mut first).unwrap();
+        assert_eq!(first, all[plan.outputs()[0].range.clone()]);
+        let (wanted, given) = (all.len(), all.len() - 1);
+        let error = session.run_outputs(&image, &mut all[1..]).unwrap_err();
+        assert_eq!(error, RunError::OutputsSize { wanted, given });
+    }
+}

@@ -15,14 +15,17 @@ pub(super) struct Facts<'g> {
     pub(super) readers: Vec<Vec<NodeId>>,
     /// The concatenation, and its channel, that a node's value is written into.
     pub(super) homes: Vec<Option<(NodeId, usize)>>,
-    /// The nodes whose values the caller gets, last the output.
+    /// The nodes whose values the caller gets, last the first output.
     pub(super) wanted: Vec<NodeId>,
 }
 
-/// The nodes whose values the caller gets: features if they are asked for, and last the output.
+/// The nodes whose values the caller gets: outputs but for the first, features if they are asked for, and last the first
+/// output.
 pub(super) fn wanted(graph: &Graph, options: PlanOptions) -> Vec<NodeId> {
     let features = graph.features().iter().filter(|_| options.features).map(|feature| feature.node);
-    features.chain([graph.output()]).collect()
+    let [first, others @ ..] = graph.outputs() else { unreachable!("a graph has an output") };
+    let others = others.iter().map(|output| output.node);
+    others.chain(features).chain([first.node]).collect()
 }
 
 impl<'g> Facts<'g> {
@@ -81,31 +84,11 @@ fn homes(graph: &Graph, order: &[NodeId]) -> Vec<Option<(NodeId, usize)>> {
         let mut start = 0;
         for input in &graph.node(id).inputs {
             let source = graph.node(*input);
-            if !is_view(&source.op) {
+            if source.op != Op::Input && !source.op.facts().is_view {
                 homes[input.0].get_or_insert((id, start));
             }
             start += source.shape[0];
         }
     }
     homes
-}
-
-/// Whether a value is made of others without arithmetic.
-fn is_view(op: &Op) -> bool {
-    match op {
-        Op::Input | Op::Concat | Op::Slice { .. } | Op::ChannelShuffle { .. } | Op::Dropout { .. } => true,
-        Op::Conv(_)
-        | Op::BatchNorm(_)
-        | Op::Activation { .. }
-        | Op::Pool(_)
-        | Op::GlobalAvgPool
-        | Op::AdaptiveAvgPool { .. }
-        | Op::LocalResponseNorm(_)
-        | Op::Add
-        | Op::Mul
-        | Op::Scale { .. }
-        | Op::UpsampleLike
-        | Op::Linear { .. }
-        | Op::Softmax => false,
-    }
 }

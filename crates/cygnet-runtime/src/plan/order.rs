@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use cygnet_graph::{Graph, NodeId, Op};
+use cygnet_graph::{Graph, NodeId};
 
 /// Graphs with more nodes are run in their own order.
 const LARGEST: usize = 4096;
@@ -152,7 +152,7 @@ impl Greedy<'_> {
                 .map(|same| self.size(same[0]))
                 .sum();
             let added = self.size(id);
-            let on_top = if works_in_place(&node.op) { added - freed } else { added };
+            let on_top = if node.op.facts().works_in_place { added - freed } else { added };
             chain.peak = chain.peak.max(chain.change + on_top);
             chain.change += added - freed;
             chain.nodes.push(id);
@@ -165,29 +165,5 @@ impl Greedy<'_> {
             };
         }
         chain
-    }
-}
-
-/// Whether the value takes the place of the inputs that nobody reads later.
-fn works_in_place(op: &Op) -> bool {
-    match op {
-        Op::BatchNorm(_)
-        | Op::Activation { .. }
-        | Op::Add
-        | Op::Scale { .. }
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::ChannelShuffle { .. }
-        | Op::Dropout { .. } => true,
-        Op::Input
-        | Op::Conv(_)
-        | Op::Pool(_)
-        | Op::GlobalAvgPool
-        | Op::AdaptiveAvgPool { .. }
-        | Op::LocalResponseNorm(_)
-        | Op::Mul
-        | Op::UpsampleLike
-        | Op::Linear { .. }
-        | Op::Softmax => false,
     }
 }

@@ -52,8 +52,8 @@ pub(super) struct Steps<'g> {
     pub(super) packed: u64,
     pub(super) image: Value,
     pub(super) output: Value,
-    /// Those of the graph, if they are wanted.
-    pub(super) features: Vec<Value>,
+    /// The graph's outputs but for the first, then its features, if they are wanted.
+    pub(super) kept: Vec<Value>,
 }
 
 struct Builder<'f, 'g> {
@@ -99,12 +99,12 @@ pub(super) fn steps<'g>(facts: &Facts<'g>) -> Result<Steps<'g>, RunError> {
         return Err(RunError::Calls { graph: facts.graph.name().into(), limit: MOST_CALLS });
     }
     buffers.keep(&output, calls.len());
-    let [features @ .., _] = &facts.wanted[..] else { unreachable!("the output is always wanted") };
-    let features: Vec<Value> = features.iter().filter_map(|&id| values.get(id).cloned()).collect();
-    features.iter().for_each(|value| buffers.keep(value, calls.len()));
+    let [kept @ .., _] = &facts.wanted[..] else { unreachable!("the output is always wanted") };
+    let kept: Vec<Value> = kept.iter().filter_map(|&id| values.get(id).cloned()).collect();
+    kept.iter().for_each(|value| buffers.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
     let image = facts.order.first().and_then(|&image| values.get(image).cloned()).unwrap_or_default();
-    Ok(Steps { steps, calls, buffers, packed, image, output, features })
+    Ok(Steps { steps, calls, buffers, packed, image, output, kept })
 }
 
 impl<'g> Builder<'_, 'g> {

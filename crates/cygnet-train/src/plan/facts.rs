@@ -59,26 +59,8 @@ impl Facts {
     pub(super) fn new(graph: &Graph, options: &EngineOptions, mode: Mode, trainable: &[bool]) -> Facts {
         let nodes = graph.nodes();
         let n = nodes.len();
-        let does_nothing = |i: usize| match &nodes[i].op {
-            Op::Dropout { rate } => mode == Mode::Evaluate || !options.dropout || *rate == 0.0,
-            Op::Input
-            | Op::Conv(_)
-            | Op::BatchNorm(_)
-            | Op::Activation { .. }
-            | Op::Pool(_)
-            | Op::GlobalAvgPool
-            | Op::AdaptiveAvgPool { .. }
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::Scale { .. }
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::UpsampleLike
-            | Op::Linear { .. }
-            | Op::Softmax => false,
-        };
+        let drops = |rate: f32| mode == Mode::Train && options.dropout && rate != 0.0;
+        let does_nothing = |i: usize| matches!(nodes[i].op, Op::Dropout { rate } if !drops(rate));
         let mut resolved: Vec<usize> = (0..n).collect();
         for i in 0..n {
             if does_nothing(i) {
@@ -199,7 +181,7 @@ impl Facts {
                 continue;
             }
             let y = self.inputs[norm][0];
-            let follows_conv = is_conv(&nodes[y].op) && self.reader(y).is_some();
+            let follows_conv = nodes[y].op.facts().is_weighted && self.reader(y).is_some();
             let mut last = norm;
             let mut term = None;
             if let Some(add) = self.reader(last)
@@ -225,25 +207,10 @@ impl Facts {
                 | Function::HardSigmoid { .. }
                 | Function::HardSwish => true,
             };
-            let is_read_by_conv = self.reader(last).is_some_and(|reader| match &nodes[reader].op {
-                Op::Conv(_) => true,
-                Op::Linear { .. } => nodes[last].shape.iter().skip(1).product::<usize>() == 1,
-                Op::Input
-                | Op::BatchNorm(_)
-                | Op::Activation { .. }
-                | Op::Pool(_)
-                | Op::GlobalAvgPool
-                | Op::AdaptiveAvgPool { .. }
-                | Op::LocalResponseNorm(_)
-                | Op::Add
-                | Op::Mul
-                | Op::Scale { .. }
-                | Op::Concat
-                | Op::Slice { .. }
-                | Op::ChannelShuffle { .. }
-                | Op::UpsampleLike
-                | Op::Dropout { .. }
-                | Op::Softmax => false,
+            let is_pixel = nodes[last].shape.iter().skip(1).product::<usize>() == 1;
+            let is_read_by_conv = self.reader(last).is_some_and(|reader| {
+                let op = &nodes[reader].op;
+                op.facts().is_weighted && (is_pixel || !matches!(op, Op::Linear { .. }))
             });
             let is_virtual = is_cheap && is_read_by_conv && term.is_none();
             let group = self.groups.len();
@@ -267,7 +234,7 @@ impl Facts {
             };
             let before = self.inputs[i][0];
             if let Function::Clamp { low, high } = kernel_activation(*f)
-                && is_conv(&nodes[before].op)
+                && nodes[before].op.facts().is_weighted
                 && self.reader(before).is_some()
             {
                 self.joins[i] = true;
@@ -286,8 +253,4 @@ impl Facts {
                 && self.reader(i).is_some_and(|reader| matches!(nodes[reader].op, Op::ChannelShuffle { .. }));
         }
     }
-}
-
-fn is_conv(op: &Op) -> bool {
-    matches!(op, Op::Conv(_) | Op::Linear { .. })
 }
