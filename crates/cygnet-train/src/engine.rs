@@ -2,10 +2,10 @@
 
 use std::num::NonZeroUsize;
 
+use cygnet_cpu::Level;
+use cygnet_cpu::pool::{MAX_THREADS, Pool};
+use cygnet_gradient::{Arena, Params, Program, Run};
 use cygnet_graph::{Graph, Param};
-use cygnet_kernels::Level;
-use cygnet_kernels::gradient::{Arena, Params, Program, Run};
-use cygnet_kernels::pool::{MAX_THREADS, Pool};
 
 use crate::TrainError;
 use crate::plan::{Mode, plan};

@@ -24,6 +24,7 @@ mod trainer;
 
 pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, RunFiles, State};
+pub use cygnet_gradient::OPTIMISED;
 pub use cygnet_weights::top5_tells;
 pub use data::TrainData;
 pub use distil::Teacher;

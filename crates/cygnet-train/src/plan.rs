@@ -10,8 +10,8 @@ mod forward;
 mod layer;
 mod memory;
 
+use cygnet_gradient::{Loss, Norm, Source, Step, View};
 use cygnet_graph::{Graph, NodeId, Op, Role};
-use cygnet_kernels::gradient::{Loss, Norm, Source, Step, View};
 
 use crate::{EngineOptions, TrainError};
 use facts::Facts;

@@ -1,7 +1,7 @@
 //! The backward pass.
 
+use cygnet_gradient::{self as steps, ConvBackward, Gradient, PlainOp, Sink, Step};
 use cygnet_graph::Op;
-use cygnet_kernels::gradient::{self as steps, ConvBackward, Gradient, PlainOp, Sink, Step};
 use cygnet_runtime::kernel_activation;
 
 use super::forward::{each_channel, local_response_norm};
@@ -297,7 +297,7 @@ impl Lowering<'_> {
         if let Some((clamp, [low, high])) = facts.clamp_after[i] {
             let g = self.gradients[clamp].expect("a clamp's reader gives its gradient");
             let z = self.real(clamp);
-            let activation = cygnet_kernels::Activation::Clamp { low, high };
+            let activation = cygnet_cpu::Activation::Clamp { low, high };
             return Gradient::Clamp { g: self.view(g), z: self.view(z), activation };
         }
         let g = self.gradients[i].expect("a live node has a reader that gives its gradient");

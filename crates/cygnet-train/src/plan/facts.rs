@@ -1,7 +1,7 @@
 //! What a graph's nodes are to each other: who reads whom, what is live, what is joined.
 
+use cygnet_cpu::Activation as Function;
 use cygnet_graph::{Graph, NodeId, Op};
-use cygnet_kernels::Activation as Function;
 use cygnet_runtime::kernel_activation;
 
 use crate::EngineOptions;

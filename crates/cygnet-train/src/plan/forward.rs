@@ -1,7 +1,7 @@
 //! The forward pass.
 
+use cygnet_gradient::{self as steps, Norm, PlainOp, Step};
 use cygnet_graph::{BatchNorm, LocalResponseNorm, Node, Op};
-use cygnet_kernels::gradient::{self as steps, Norm, PlainOp, Step};
 use cygnet_runtime::kernel_activation;
 
 use super::{Lowering, NormState, Tensor, Value, spacing};
@@ -141,7 +141,7 @@ impl Lowering<'_> {
             g: self.view(x),
             x: self.view(x),
             to: self.view(to),
-            activation: cygnet_kernels::Activation::None,
+            activation: cygnet_cpu::Activation::None,
             accumulate,
         };
         self.steps.push(Step::Elementwise(step));

@@ -1,8 +1,7 @@
 //! What both passes of a layer need: its geometry, its input as it reads it, its packed weight.
 
+use cygnet_gradient::{self as steps, PoolingKind, Source, Step, View};
 use cygnet_graph::{Conv, Op, Pool, PoolKind, shape};
-use cygnet_kernels::Pooling as PoolingKind;
-use cygnet_kernels::gradient::{self as steps, Source, Step, View};
 
 use super::Lowering;
 use super::memory::Buffer;

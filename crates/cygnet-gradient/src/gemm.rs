@@ -1,10 +1,10 @@
 //! Products of matrices: a register tile of rows × vectors of columns, over panels of packed or strided columns.
 
-use crate::isa::{Isa, Kernel, Level, opaque};
+use cygnet_cpu::{Isa, Kernel, Level, opaque};
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
-pub(super) enum Start {
+pub(crate) enum Start {
     /// Nothing.
     Zero,
     /// What the result holds.
@@ -18,31 +18,31 @@ pub(super) enum Start {
 /// Columns of `b` come in panels of two vectors: column `j` of row `k` is at
 /// `b + (j / width) * b_panel + k * b_step + j % width`. Whole vectors of `b` are read.
 #[derive(Clone, Copy)]
-pub(super) struct Product {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) inner: usize,
-    pub(super) a: *const f32,
-    pub(super) a_row: usize,
-    pub(super) a_step: usize,
-    pub(super) b: *const f32,
-    pub(super) b_panel: usize,
-    pub(super) b_step: usize,
-    pub(super) c: *mut f32,
-    pub(super) c_row: usize,
-    pub(super) start: Start,
-    pub(super) clamp: Option<[f32; 2]>,
+pub(crate) struct Product {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) inner: usize,
+    pub(crate) a: *const f32,
+    pub(crate) a_row: usize,
+    pub(crate) a_step: usize,
+    pub(crate) b: *const f32,
+    pub(crate) b_panel: usize,
+    pub(crate) b_step: usize,
+    pub(crate) c: *mut f32,
+    pub(crate) c_row: usize,
+    pub(crate) start: Start,
+    pub(crate) clamp: Option<[f32; 2]>,
 }
 
 /// Columns of a panel.
-pub(super) fn panel_width(level: Level) -> usize {
+pub(crate) fn panel_width(level: Level) -> usize {
     2 * level.lanes()
 }
 
 impl Product {
     /// # Safety
     /// The CPU must have `level`; the pointers must be valid for the sizes, `b` for whole vectors.
-    pub(super) unsafe fn run(&self, level: Level) {
+    pub(crate) unsafe fn run(&self, level: Level) {
         // SAFETY: the caller's promise.
         unsafe { self.run_columns(level, 0..self.columns) }
     }
@@ -51,7 +51,7 @@ impl Product {
     ///
     /// # Safety
     /// As [`Product::run`].
-    pub(super) unsafe fn run_columns(&self, level: Level, columns: std::ops::Range<usize>) {
+    pub(crate) unsafe fn run_columns(&self, level: Level, columns: std::ops::Range<usize>) {
         let (lanes, width) = (level.lanes(), panel_width(level));
         let mut j = columns.start;
         while j < columns.end {

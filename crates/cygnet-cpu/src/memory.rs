@@ -9,7 +9,7 @@ use crate::isa::Level;
 
 /// f32s that begin at a cache line; many of them in large pages, where the system has such.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     block: Block,
     len: usize,
 }
@@ -27,7 +27,7 @@ struct Line([f32; LINE]);
 const LINE: usize = 16;
 
 /// Numbers at most that a thread works in by itself.
-pub(crate) const SCRATCH: usize = 1 << 31;
+pub const SCRATCH: usize = 1 << 31;
 
 /// Bytes of a large page.
 const LARGE_PAGE: usize = 2 << 20;
@@ -63,7 +63,7 @@ impl Memory {
     ///
     /// # Panics
     /// If that is more than can be addressed.
-    pub(crate) fn zeros(len: usize) -> Memory {
+    pub fn zeros(len: usize) -> Memory {
         let bytes = len.checked_mul(size_of::<f32>()).expect("memory can be addressed");
         let pages = if bytes >= PAGES_FROM_BYTES { Pages::zeros(bytes) } else { None };
         let lines = || Block::Lines(vec![Line([0.0; LINE]); len.div_ceil(LINE)]);
@@ -82,6 +82,7 @@ impl Clone for Memory {
 impl Deref for Memory {
     type Target = [f32];
 
+    #[inline]
     fn deref(&self) -> &[f32] {
         let start = match &self.block {
             Block::Lines(lines) => lines.as_ptr().cast(),
@@ -93,6 +94,7 @@ impl Deref for Memory {
 }
 
 impl DerefMut for Memory {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [f32] {
         let start = match &mut self.block {
             Block::Lines(lines) => lines.as_mut_ptr().cast(),
@@ -105,7 +107,7 @@ impl DerefMut for Memory {
 
 /// A part of a [`Store`], only read.
 #[derive(Clone, Debug)]
-pub(crate) struct Weights {
+pub struct Weights {
     chunk: Arc<Chunk>,
     range: Range<usize>,
 }
@@ -119,7 +121,7 @@ pub struct Store {
 
 /// Numbers of a [`Store`], each written once, before anybody reads it.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+struct Chunk {
     start: *mut f32,
     len: usize,
     _memory: Memory,
@@ -147,7 +149,7 @@ impl Store {
     }
 
     /// `len` numbers, zeros until `fill` writes them.
-    pub(crate) fn keep(&mut self, len: usize, fill: impl FnOnce(&mut [f32])) -> Weights {
+    pub fn keep(&mut self, len: usize, fill: impl FnOnce(&mut [f32])) -> Weights {
         let fits = |(chunk, used): &(Arc<Chunk>, usize)| chunk.len - used >= len;
         let (chunk, used) = self.last.take().filter(fits).unwrap_or_else(|| {
             let mut memory = Memory::zeros(len.max(CHUNK));
@@ -161,7 +163,7 @@ impl Store {
     }
 
     /// Numbers followed by zeros up to whole vectors.
-    pub(crate) fn padded(&mut self, numbers: &[f32]) -> Weights {
+    pub fn padded(&mut self, numbers: &[f32]) -> Weights {
         let len = numbers.len().next_multiple_of(self.level.lanes());
         self.keep(len, |slot| slot[..numbers.len()].copy_from_slice(numbers))
     }
@@ -170,6 +172,7 @@ impl Store {
 impl Deref for Weights {
     type Target = [f32];
 
+    #[inline]
     fn deref(&self) -> &[f32] {
         // SAFETY: the range lies in the chunk and was written before it was given away.
         unsafe { std::slice::from_raw_parts(self.chunk.start.add(self.range.start), self.range.len()) }

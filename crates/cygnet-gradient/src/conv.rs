@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::area::{Area, Touches};
-use super::chunk::{self, Blocks, Rows};
-use super::gemm::{Product, Start, panel_width};
-use super::program::{Limits, Memory, Work};
-use super::{Gradient, Sink, Source, View, reaches, share, size};
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level};
-use crate::map::FAR;
+use cygnet_cpu::pool::share;
+use cygnet_cpu::{Activation, FAR, Isa, Kernel, Level};
+
+use crate::area::{Area, Touches};
+use crate::chunk::{self, Blocks, Rows};
+use crate::gemm::{Product, Start, panel_width};
+use crate::program::{Limits, Memory, Work};
+use crate::{Gradient, Sink, Source, View, reaches, size};
 
 /// A convolution's window and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -771,7 +771,7 @@ impl ConvBackward {
 
 /// # Safety
 /// The gradient must lie in the arena, and scratch have room for the rows.
-pub(super) unsafe fn load_gradient(
+pub(crate) unsafe fn load_gradient(
     memory: &Memory<'_>,
     gradient: &Gradient,
     first: usize,

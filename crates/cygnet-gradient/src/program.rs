@@ -1,14 +1,15 @@
 //! Steps in order, with their memory and threads.
 
-use super::area::Touches;
-use super::{
+use cygnet_cpu::{
+    FAR, Level, SCRATCH,
+    pool::{Pool, share},
+};
+
+use crate::area::Touches;
+use crate::{
     Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
     Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Plain, Pooling, Reduce,
 };
-use crate::isa::Level;
-use crate::map::FAR;
-use crate::memory::SCRATCH;
-use crate::pool::{Pool, share};
 
 /// One step of a [`Program`].
 #[derive(Clone, Debug)]
@@ -83,7 +84,7 @@ macro_rules! each {
 }
 
 /// What a step must be able to say about itself.
-pub(super) trait Work {
+pub(crate) trait Work {
     /// Whether its views are sound, its parts fit each other, the parameters and what a run is given, and no size wraps.
     fn fits(&self, limits: &Limits<'_>) -> bool;
     /// What it touches of the arena, if it [fits](Work::fits). Tasks share the elements of what is written.
@@ -105,33 +106,33 @@ pub(super) trait Work {
 }
 
 /// Sizes of everything a program may touch.
-pub(super) struct Limits<'a> {
-    pub(super) level: Level,
-    pub(super) params: &'a [usize],
-    pub(super) images: usize,
-    pub(super) targets: usize,
-    pub(super) losses: usize,
+pub(crate) struct Limits<'a> {
+    pub(crate) level: Level,
+    pub(crate) params: &'a [usize],
+    pub(crate) images: usize,
+    pub(crate) targets: usize,
+    pub(crate) losses: usize,
 }
 
 impl Limits<'_> {
-    pub(super) fn param(&self, index: usize, len: usize) -> bool {
+    pub(crate) fn param(&self, index: usize, len: usize) -> bool {
         self.params.get(index) == Some(&len)
     }
 }
 
 /// Everything a step works on.
-pub(super) struct Memory<'a> {
-    pub(super) level: Level,
-    pub(super) arena: *mut f32,
-    pub(super) params: &'a [*mut f32],
-    pub(super) gradients: &'a [*mut f32],
-    pub(super) images: *const f32,
-    pub(super) targets: *const f32,
-    pub(super) losses: *mut f64,
-    pub(super) seed: u64,
-    pub(super) scale: f32,
+pub(crate) struct Memory<'a> {
+    pub(crate) level: Level,
+    pub(crate) arena: *mut f32,
+    pub(crate) params: &'a [*mut f32],
+    pub(crate) gradients: &'a [*mut f32],
+    pub(crate) images: *const f32,
+    pub(crate) targets: *const f32,
+    pub(crate) losses: *mut f64,
+    pub(crate) seed: u64,
+    pub(crate) scale: f32,
     /// This thread's own.
-    pub(super) scratch: *mut f32,
+    pub(crate) scratch: *mut f32,
 }
 
 /// The pointers of a [`Memory`], for all threads.

@@ -1,11 +1,11 @@
 //! Weights in the order in which products read them.
 
-use super::area::{Area, Touches};
-use super::gemm;
-use super::program::{Limits, Memory, Work};
-use super::{Geometry, size};
-use crate::isa::Level;
-use crate::map::FAR;
+use cygnet_cpu::{FAR, Level};
+
+use crate::area::{Area, Touches};
+use crate::gemm;
+use crate::program::{Limits, Memory, Work};
+use crate::{Geometry, size};
 
 /// Which product a weight is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub fn panel_width(level: Level) -> usize {
 }
 
 /// Channels of one row of a packed depthwise weight.
-pub(super) fn spacing(channels: usize) -> usize {
+pub(crate) fn spacing(channels: usize) -> usize {
     channels.next_multiple_of(16)
 }
 

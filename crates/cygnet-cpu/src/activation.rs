@@ -1,7 +1,7 @@
 //! Element-wise functions, in registers.
 
 use crate::isa::Isa;
-use crate::unroll::unroll;
+use crate::unroll;
 
 /// An element-wise function. NaN stays NaN; an infinity becomes the limit, but for hard-swish, whose formula is NaN at
 /// -∞ and whose result is infinite where `6 x` is, and for sigmoid and swish at -∞.
@@ -40,14 +40,14 @@ pub enum Activation {
 }
 
 /// Where sigmoid and swish become constant: a factor of the sigmoid must stop there too, as the sigmoid is not 0.
-pub(crate) const SATURATION: f32 = -88.0;
+pub const SATURATION: f32 = -88.0;
 
 impl Activation {
     /// `max(x, 0)`.
     pub const RELU: Activation = Activation::Clamp { low: 0.0, high: f32::INFINITY };
 
     /// Whether it is a few instructions, which fit behind another kernel's arithmetic.
-    pub(crate) fn is_cheap(self) -> bool {
+    pub fn is_cheap(self) -> bool {
         !matches!(self, Activation::Sigmoid | Activation::Swish)
     }
 
@@ -56,7 +56,7 @@ impl Activation {
     /// # Safety
     /// As [`Isa`].
     #[inline(always)]
-    pub(crate) unsafe fn cheap<I: Isa, const N: usize>(self, x: &mut [I::V; N]) {
+    pub unsafe fn cheap<I: Isa, const N: usize>(self, x: &mut [I::V; N]) {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
@@ -92,7 +92,7 @@ impl Activation {
     /// # Safety
     /// As [`Isa`].
     #[inline(always)]
-    pub(crate) unsafe fn hard<I: Isa>(self, x: I::V) -> I::V {
+    pub unsafe fn hard<I: Isa>(self, x: I::V) -> I::V {
         // SAFETY: the caller's promise.
         unsafe {
             let zero = I::splat(0.0);
@@ -112,7 +112,7 @@ impl Activation {
     /// # Safety
     /// As [`Isa`].
     #[inline(always)]
-    pub(crate) unsafe fn apply<I: Isa>(self, x: I::V) -> I::V {
+    pub unsafe fn apply<I: Isa>(self, x: I::V) -> I::V {
         // SAFETY: the caller's promise.
         unsafe {
             match self {

@@ -1,17 +1,15 @@
 //! Steps of training programs that nobody should make, of views and windows that wrap, overlap or leave the arena: each is
 //! refused by [`Program::new`], or computes the same on any number of threads without touching anything else.
 
-use cygnet_kernels::gradient::{
+use cygnet_cpu::pool::Pool;
+use cygnet_cpu::{Activation, Level};
+use cygnet_gradient::{
     Apply, Arena, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Gather,
     Geometry, Gradient, Import, InputGradient, Loss, Mask, Moments, Norm, Normalise, NormaliseBackward, Pack,
-    PackForm, Params, Plain, PlainOp, Pooling, Program, Run, Sink, Source, Step, View, Window,
+    PackForm, Params, Plain, PlainOp, Pooling, PoolingKind, Program, Run, Sink, Source, Step, View, Window,
 };
-use cygnet_kernels::pool::Pool;
-use cygnet_kernels::{Activation, Level};
+use cygnet_testing::arithmetic::{levels, number, values};
 use proptest::prelude::*;
-
-use crate::memory::{levels, values};
-use crate::soundness::number;
 
 /// Numbers of the arenas here.
 const ARENA: usize = 2048;
@@ -45,7 +43,7 @@ fn steps_may_write_what_they_read_element_by_element_and_nothing_else_of_it() {
     assert!(new(copy(left, View { offset: 3, stride: 8, ..x })).is_err());
     let pool = |to: View| {
         let window = Window { kernel: [3, 3], stride: [1, 1], pad: [1, 1], end_pad: [1, 1] };
-        let kind = cygnet_kernels::Pooling::Max;
+        let kind = PoolingKind::Max;
         Step::Pooling(Pooling { kind, window, x, y: to, backward: None })
     };
     assert!(new(pool(View { offset: 72, ..x })).is_ok());
@@ -100,7 +98,7 @@ struct Hostile {
 }
 
 fn any_view(place: usize) -> impl Strategy<Value = View> {
-    let wrong = prop::collection::vec((0..6usize, number()), 0..2);
+    let wrong = prop::collection::vec((0..6usize, number(ARENA)), 0..2);
     ([1..4usize, 1..5, 1..5], 1..20usize, 0..3usize, prop::bool::weighted(0.15), wrong).prop_map(
         move |([images, height, width], channels, gap, is_first, wrong)| {
             let offset = if is_first { 0 } else { place * ARENA / 4 };
@@ -123,7 +121,7 @@ fn any_view(place: usize) -> impl Strategy<Value = View> {
 
 fn geometry() -> impl Strategy<Value = Geometry> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    let wrong = prop::collection::vec((0..4usize, 0..2usize, number()), 0..2);
+    let wrong = prop::collection::vec((0..4usize, 0..2usize, number(ARENA)), 0..2);
     (pair(1..4), pair(1..3), pair(1..3), pair(0..3), any::<bool>(), wrong).prop_map(
         |(kernel, stride, dilation, pad, is_point, wrong)| {
             let mut geometry = Geometry { kernel, stride, pad, dilation, groups: 1 };
@@ -145,7 +143,7 @@ fn geometry() -> impl Strategy<Value = Geometry> {
 }
 
 fn hostile() -> impl Strategy<Value = Hostile> {
-    let place = || prop_oneof![4 => 0..ARENA, 1 => number()];
+    let place = || prop_oneof![4 => 0..ARENA, 1 => number(ARENA)];
     let views = [any_view(0).boxed(), any_view(1).boxed(), any_view(2).boxed(), any_view(3).boxed()];
     (0..18usize, views, geometry(), [place(), place(), place(), place()], prop::bool::weighted(0.8))
         .prop_map(|(kind, views, geometry, numbers, fits)| Hostile { kind, views, geometry, numbers, fits })
@@ -276,7 +274,7 @@ impl Hostile {
                 (Step::Plain(Plain { op, x: a, y: b, backward }), result(backward, b))
             }
             14 => {
-                let kind = cygnet_kernels::Pooling::Mean { count_pad: true };
+                let kind = PoolingKind::Mean { count_pad: true };
                 let Geometry { kernel, stride, pad, .. } = geometry;
                 let window = Window { kernel, stride, pad, end_pad: pad };
                 (Step::Pooling(Pooling { kind, window, x: a, y: b, backward }), result(backward, b))

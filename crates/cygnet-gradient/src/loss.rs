@@ -1,10 +1,11 @@
 //! Cross-entropy of softmax.
 
-use super::area::Touches;
-use super::chunk::Rows;
-use super::program::{Limits, Memory, Work};
-use super::{View, same};
-use crate::isa::Level;
+use cygnet_cpu::Level;
+
+use crate::area::Touches;
+use crate::chunk::Rows;
+use crate::program::{Limits, Memory, Work};
+use crate::{View, same};
 
 /// Cross-entropy of the softmax of logits against target probabilities times a weight, its share of each image, and the
 /// gradient times the run's scale.

@@ -1,13 +1,11 @@
 //! Everything that is neither a convolution nor a norm nor a pooling.
 
-use super::area::{Area, Touches};
-use super::chunk::{self, Block, Blocks, Rows};
-use super::program::{Limits, Memory, Work};
-use super::{View, same, size};
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level};
-use crate::map::FAR;
-use crate::reference::adaptive_window;
+use cygnet_cpu::{Activation, FAR, Isa, Kernel, Level, adaptive_window};
+
+use crate::area::{Area, Touches};
+use crate::chunk::{self, Block, Blocks, Rows};
+use crate::program::{Limits, Memory, Work};
+use crate::{View, same, size};
 
 /// Rows of a task that works row by row.
 const ROWS: usize = 256;

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::area::{Area, Touches};
-use super::chunk::{self, Blocks, Rows};
-use super::pack::spacing;
-use super::program::{Limits, Memory, Work};
-use super::{Geometry, Gradient, Norm, Sink, Source, View, reaches, share, size};
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level};
-use crate::map::FAR;
+use cygnet_cpu::pool::share;
+use cygnet_cpu::{Activation, FAR, Isa, Kernel, Level};
+
+use crate::area::{Area, Touches};
+use crate::chunk::{self, Blocks, Rows};
+use crate::pack::spacing;
+use crate::program::{Limits, Memory, Work};
+use crate::{Geometry, Gradient, Norm, Sink, Source, View, reaches, size};
 
 /// Channels of a task.
 const CHANNELS: usize = 16;

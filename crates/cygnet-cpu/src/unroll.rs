@@ -3,16 +3,18 @@
 
 /// Repeats the block with `i` from 0 up to the constant `n`, at most 17 or what is said, without a loop: arrays indexed by
 /// it stay in registers. Numbers from `n` on are left out before code is generated for them.
-#[cfg(not(rolled))]
+///
+/// Where nothing is optimised, [`rolled!`](crate::rolled) takes its place.
+#[macro_export]
 macro_rules! unroll {
     ($i:ident < $n:expr, at most 4, $body:block) => {
-        $crate::unroll::unroll!(@ $i, $n, $body, 4: 0 1 2 3)
+        $crate::unroll!(@ $i, $n, $body, 4: 0 1 2 3)
     };
     ($i:ident < $n:expr, at most 7, $body:block) => {
-        $crate::unroll::unroll!(@ $i, $n, $body, 7: 0 1 2 3 4 5 6)
+        $crate::unroll!(@ $i, $n, $body, 7: 0 1 2 3 4 5 6)
     };
     ($i:ident < $n:expr, $body:block) => {
-        $crate::unroll::unroll!(@ $i, $n, $body, 17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+        $crate::unroll!(@ $i, $n, $body, 17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     };
     (@ $i:ident, $n:expr, $body:block, $most:literal: $($k:literal)*) => {
         const { assert!($n <= $most) };
@@ -27,8 +29,8 @@ macro_rules! unroll {
 }
 
 /// Repeats the block with `i` from 0 up to the constant `n`: the loop, where registers are nobody's concern.
-#[cfg(rolled)]
-macro_rules! unroll {
+#[macro_export]
+macro_rules! rolled {
     ($i:ident < $n:expr, $(at most $most:literal,)? $body:block) => {
         let mut next = 0;
         while next < const { $n } {
@@ -41,6 +43,7 @@ macro_rules! unroll {
 }
 
 /// The block for every vector of channels, with its first channel and its lanes: once for whole vectors, once for the rest.
+#[macro_export]
 macro_rules! vectors {
     ($isa:ident, $channels:expr, |$c:ident, $lanes:ident| $body:block) => {
         let (mut next, channels): (usize, usize) = (0, $channels);
@@ -55,5 +58,3 @@ macro_rules! vectors {
         }
     };
 }
-
-pub(crate) use {unroll, vectors};

@@ -12,17 +12,18 @@ mod portable;
 use std::str::FromStr;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::Avx512;
-pub(crate) use portable::Portable;
+use avx512::Avx512;
+use portable::Portable;
 
 /// Vectors of f32 and what kernels do with them.
 ///
 /// # Safety
 /// Every method may use the set's instructions: callers run inside [`Level::run`] with a level the CPU supports.
 /// Pointers must be valid for the lanes that are read or written; they need not be aligned.
-pub(crate) trait Isa: Copy + 'static {
+#[allow(clippy::missing_safety_doc, reason = "said once for all methods")]
+pub trait Isa: Copy + 'static {
     /// A vector.
     type V: Copy;
     /// Vectors of half the lanes, where arithmetic on them takes half the time; otherwise the set itself.
@@ -38,17 +39,25 @@ pub(crate) trait Isa: Copy + 'static {
 
     /// The lower half.
     unsafe fn half(v: Self::V) -> <Self::Half as Isa>::V;
+    /// `x` in every lane.
     unsafe fn splat(x: f32) -> Self::V;
+    /// A vector from memory.
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` lanes from memory, 0 in the others.
     unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
+    /// Writes a vector.
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes the first `n` lanes only.
     unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
+    /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// The square root.
     unsafe fn sqrt(x: Self::V) -> Self::V;
     /// `a * b + c`, in one rounding where the set has that.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -65,7 +74,7 @@ pub(crate) trait Isa: Copy + 'static {
 }
 
 /// Work that is compiled for every instruction set.
-pub(crate) trait Kernel {
+pub trait Kernel {
     /// # Safety
     /// As the implementing kernel says; must be marked `#[inline(always)]`, so that it is compiled with the set's
     /// instructions.
@@ -141,6 +150,7 @@ impl Level {
     }
 
     /// f32 lanes of a vector.
+    #[inline]
     #[must_use]
     pub fn lanes(self) -> usize {
         match self {
@@ -153,6 +163,7 @@ impl Level {
     }
 
     /// Lanes of the smallest vector that is worth using.
+    #[inline]
     #[must_use]
     pub fn least_lanes(self) -> usize {
         match self {
@@ -165,6 +176,7 @@ impl Level {
     }
 
     /// Largest number of pixels in a convolution's tile of 1, 2, 3 and 4 vectors of output channels.
+    #[inline]
     #[must_use]
     pub fn tile(self) -> [usize; 4] {
         match self {
@@ -181,7 +193,7 @@ impl Level {
     /// # Safety
     /// The CPU must have the set ([`Level::is_supported`]), and the kernel's own conditions must hold.
     #[inline]
-    pub(crate) unsafe fn run<K: Kernel>(self, kernel: K) {
+    pub unsafe fn run<K: Kernel>(self, kernel: K) {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2<K: Kernel>(kernel: K) {
@@ -221,7 +233,7 @@ impl FromStr for Level {
 /// Hides where a value comes from, so that addresses made of it are kept as base, index and scale instead of one
 /// induction variable each.
 #[inline(always)]
-pub(crate) fn opaque<T>(p: *const T) -> *const T {
+pub fn opaque<T>(p: *const T) -> *const T {
     #[cfg(target_arch = "x86_64")]
     {
         let mut address = p.expose_provenance();
@@ -237,7 +249,7 @@ pub(crate) fn opaque<T>(p: *const T) -> *const T {
 
 /// Keeps the loads that follow it behind it: all at once they take more registers than there are.
 #[inline(always)]
-pub(crate) fn in_order() {
+pub fn in_order() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: no instructions.
     unsafe {
@@ -247,7 +259,7 @@ pub(crate) fn in_order() {
 
 /// Asks for the cache line of an address, which need not be valid, in the first or else the second cache.
 #[inline(always)]
-pub(crate) fn prefetch<const CACHE: usize>(p: *const f32) {
+pub fn prefetch<const CACHE: usize>(p: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; no address is wrong.
     unsafe {

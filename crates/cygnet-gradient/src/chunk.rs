@@ -1,14 +1,14 @@
 //! What is done to a few rows of channels while they are in cache: loading, statistics, masks.
 
-use super::{Source, View};
-use crate::activation::{Activation, SATURATION};
-use crate::isa::{Isa, Kernel, Level};
+use cygnet_cpu::{Activation, Isa, Kernel, Level, SATURATION};
+
+use crate::{Source, View};
 
 /// Rows of channels in memory: channel `c` of row `i` is at `at + i * stride + c`.
 #[derive(Clone, Copy)]
-pub(super) struct Rows {
-    pub(super) at: *mut f32,
-    pub(super) stride: usize,
+pub(crate) struct Rows {
+    pub(crate) at: *mut f32,
+    pub(crate) stride: usize,
 }
 
 impl Rows {
@@ -17,7 +17,7 @@ impl Rows {
     /// # Safety
     /// The view must lie in the arena.
     #[inline(always)]
-    pub(super) unsafe fn of(arena: *mut f32, view: &View, first: usize) -> Rows {
+    pub(crate) unsafe fn of(arena: *mut f32, view: &View, first: usize) -> Rows {
         // SAFETY: the caller's promise.
         Rows { at: unsafe { arena.add(view.offset + first * view.stride) }, stride: view.stride }
     }
@@ -25,29 +25,29 @@ impl Rows {
     /// # Safety
     /// The place must lie in the allocation.
     #[inline(always)]
-    pub(super) unsafe fn get(self, row: usize, channel: usize) -> *mut f32 {
+    pub(crate) unsafe fn get(self, row: usize, channel: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
         unsafe { self.at.add(row * self.stride + channel) }
     }
 }
 
 /// Work on vectors of channels; `V` vectors from `c` on, of which the last has `last` lanes.
-pub(super) trait Block {
+pub(crate) trait Block {
     /// # Safety
     /// As the implementing kernel says; must be `#[inline(always)]`.
     unsafe fn block<I: Isa, const V: usize>(&self, c: usize, last: usize);
 }
 
 /// Runs a [`Block`] over all channels.
-pub(super) struct Blocks<B> {
-    pub(super) channels: usize,
-    pub(super) work: B,
+pub(crate) struct Blocks<B> {
+    pub(crate) channels: usize,
+    pub(crate) work: B,
 }
 
 impl<B: Block> Blocks<B> {
     /// # Safety
     /// The CPU must have `level`, and the block's own conditions must hold.
-    pub(super) unsafe fn go(channels: usize, work: B, level: Level) {
+    pub(crate) unsafe fn go(channels: usize, work: B, level: Level) {
         // SAFETY: the caller's promise.
         unsafe { level.run(Blocks { channels, work }) }
     }
@@ -77,7 +77,7 @@ impl<B: Block> Kernel for Blocks<B> {
 /// # Safety
 /// As [`Isa`].
 #[inline(always)]
-pub(super) unsafe fn load<I: Isa, const V: usize>(p: *const f32, last: usize) -> [I::V; V] {
+pub(crate) unsafe fn load<I: Isa, const V: usize>(p: *const f32, last: usize) -> [I::V; V] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut v = [I::splat(0.0); V];
@@ -97,7 +97,7 @@ pub(super) unsafe fn load<I: Isa, const V: usize>(p: *const f32, last: usize) ->
 /// # Safety
 /// As [`Isa`].
 #[inline(always)]
-pub(super) unsafe fn store<I: Isa, const V: usize>(p: *mut f32, v: [I::V; V], last: usize) {
+pub(crate) unsafe fn store<I: Isa, const V: usize>(p: *mut f32, v: [I::V; V], last: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         if last == I::LANES {
@@ -115,7 +115,7 @@ pub(super) unsafe fn store<I: Isa, const V: usize>(p: *mut f32, v: [I::V; V], la
 /// # Safety
 /// As [`Isa`].
 #[inline(always)]
-pub(super) unsafe fn activate<I: Isa, const V: usize>(activation: Activation, x: &mut [I::V; V]) {
+pub(crate) unsafe fn activate<I: Isa, const V: usize>(activation: Activation, x: &mut [I::V; V]) {
     // SAFETY: the caller's promise.
     unsafe {
         match activation {
@@ -148,7 +148,7 @@ pub(super) unsafe fn activate<I: Isa, const V: usize>(activation: Activation, x:
 /// # Safety
 /// As [`Isa`].
 #[inline(always)]
-pub(super) unsafe fn differentiate<I: Isa, const V: usize>(
+pub(crate) unsafe fn differentiate<I: Isa, const V: usize>(
     activation: Activation,
     x: &[I::V; V],
     g: &mut [I::V; V],
@@ -210,20 +210,20 @@ pub(super) unsafe fn differentiate<I: Isa, const V: usize>(
 
 /// `to = activation(from * scale + shift + term)`; a null pointer leaves its part out.
 #[derive(Clone, Copy)]
-pub(super) struct Apply {
-    pub(super) rows: usize,
-    pub(super) from: Rows,
-    pub(super) to: Rows,
-    pub(super) scale: *const f32,
-    pub(super) shift: *const f32,
-    pub(super) term: Rows,
-    pub(super) activation: Activation,
+pub(crate) struct Apply {
+    pub(crate) rows: usize,
+    pub(crate) from: Rows,
+    pub(crate) to: Rows,
+    pub(crate) scale: *const f32,
+    pub(crate) shift: *const f32,
+    pub(crate) term: Rows,
+    pub(crate) activation: Activation,
 }
 
 impl Apply {
     /// # Safety
     /// The source's view must lie in the arena.
-    pub(super) unsafe fn source(
+    pub(crate) unsafe fn source(
         arena: *mut f32,
         source: &Source,
         first: usize,
@@ -283,15 +283,15 @@ impl Block for Apply {
 
 /// `to = g * p + y * q + r`, a norm's gradient with respect to its input.
 #[derive(Clone, Copy)]
-pub(super) struct Combine {
-    pub(super) rows: usize,
-    pub(super) g: Rows,
-    pub(super) y: Rows,
-    pub(super) to: Rows,
+pub(crate) struct Combine {
+    pub(crate) rows: usize,
+    pub(crate) g: Rows,
+    pub(crate) y: Rows,
+    pub(crate) to: Rows,
     /// `p`, `q` and `r`, each `spacing` after the other.
-    pub(super) coefficients: *const f32,
-    pub(super) spacing: usize,
-    pub(super) accumulate: bool,
+    pub(crate) coefficients: *const f32,
+    pub(crate) spacing: usize,
+    pub(crate) accumulate: bool,
 }
 
 impl Block for Combine {
@@ -324,13 +324,13 @@ impl Block for Combine {
 
 /// `to = g * activation'(x)`, where `x * scale + shift + term` is what the function saw; adds it to `to` on request.
 #[derive(Clone, Copy)]
-pub(super) struct Derive {
-    pub(super) rows: usize,
-    pub(super) g: Rows,
-    pub(super) x: Rows,
-    pub(super) to: Rows,
-    pub(super) activation: Activation,
-    pub(super) accumulate: bool,
+pub(crate) struct Derive {
+    pub(crate) rows: usize,
+    pub(crate) g: Rows,
+    pub(crate) x: Rows,
+    pub(crate) to: Rows,
+    pub(crate) activation: Activation,
+    pub(crate) accumulate: bool,
 }
 
 impl Block for Derive {
@@ -360,22 +360,22 @@ impl Block for Derive {
 /// Turns the gradient of `activation(y * scale + shift + term)` into that of its argument, and sums it and its
 /// product with `y - mean` for each channel.
 #[derive(Clone, Copy)]
-pub(super) struct Unnorm {
-    pub(super) rows: usize,
-    pub(super) g: Rows,
-    pub(super) y: Rows,
+pub(crate) struct Unnorm {
+    pub(crate) rows: usize,
+    pub(crate) g: Rows,
+    pub(crate) y: Rows,
     /// Null without one.
-    pub(super) term: Rows,
-    pub(super) to: Rows,
-    pub(super) activation: Activation,
-    pub(super) mean: *const f32,
-    pub(super) scale: *const f32,
-    pub(super) shift: *const f32,
+    pub(crate) term: Rows,
+    pub(crate) to: Rows,
+    pub(crate) activation: Activation,
+    pub(crate) mean: *const f32,
+    pub(crate) scale: *const f32,
+    pub(crate) shift: *const f32,
     /// Sums of the gradient, and `spacing` later those of the product.
-    pub(super) sums: *mut f32,
-    pub(super) spacing: usize,
+    pub(crate) sums: *mut f32,
+    pub(crate) spacing: usize,
     /// Whether these are the first rows that are summed.
-    pub(super) first: bool,
+    pub(crate) first: bool,
 }
 
 impl Block for Unnorm {
@@ -425,14 +425,14 @@ impl Block for Unnorm {
 
 /// Mean and sum of squared deviations of each channel over some rows.
 #[derive(Clone, Copy)]
-pub(super) struct Moments {
-    pub(super) rows: usize,
-    pub(super) from: Rows,
+pub(crate) struct Moments {
+    pub(crate) rows: usize,
+    pub(crate) from: Rows,
     /// Means, and `spacing` later the sums of squares.
-    pub(super) to: *mut f32,
-    pub(super) spacing: usize,
+    pub(crate) to: *mut f32,
+    pub(crate) spacing: usize,
     /// Rows that `to` already describes.
-    pub(super) before: usize,
+    pub(crate) before: usize,
 }
 
 impl Block for Moments {
@@ -479,11 +479,11 @@ impl Block for Moments {
 
 /// Adds rows to one row of sums.
 #[derive(Clone, Copy)]
-pub(super) struct Sum {
-    pub(super) rows: usize,
-    pub(super) from: Rows,
-    pub(super) to: *mut f32,
-    pub(super) first: bool,
+pub(crate) struct Sum {
+    pub(crate) rows: usize,
+    pub(crate) from: Rows,
+    pub(crate) to: *mut f32,
+    pub(crate) first: bool,
 }
 
 impl Block for Sum {

@@ -2,25 +2,25 @@
 
 use std::ops::Range;
 
-use super::{Gradient, Sink, Source, View};
+use crate::{Gradient, Sink, Source, View};
 
 /// Rows of channels in the arena, `stride` numbers from a row to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) offset: usize,
-    pub(super) rows: usize,
-    pub(super) channels: usize,
-    pub(super) stride: usize,
+pub(crate) struct Area {
+    pub(crate) offset: usize,
+    pub(crate) rows: usize,
+    pub(crate) channels: usize,
+    pub(crate) stride: usize,
 }
 
 impl Area {
     /// Numbers that follow each other.
-    pub(super) fn flat(offset: usize, len: usize) -> Area {
+    pub(crate) fn flat(offset: usize, len: usize) -> Area {
         Area { offset, rows: 1, channels: len, stride: len }
     }
 
     /// Two vectors for each of some blocks.
-    pub(super) fn pairs(offset: usize, blocks: usize, channels: usize, spacing: usize) -> Area {
+    pub(crate) fn pairs(offset: usize, blocks: usize, channels: usize, spacing: usize) -> Area {
         Area { offset, rows: blocks.saturating_mul(2), channels, stride: spacing }
     }
 
@@ -35,7 +35,7 @@ impl Area {
 
     /// Whether the two have no number in common, as far as that can be told: they lie apart, or are different channels of
     /// rows that are as far from each other.
-    pub(super) fn is_apart(&self, other: &Area) -> bool {
+    pub(crate) fn is_apart(&self, other: &Area) -> bool {
         let (Some(a), Some(b)) = (self.extent(), other.extent()) else { return false };
         let stride = self.stride;
         let is_grid = |area: &Area| area.stride == stride && area.channels <= stride;
@@ -51,7 +51,7 @@ impl Area {
     }
 
     /// It with so many more channels, which loads of whole vectors reach.
-    pub(super) fn widened(self, more: usize) -> Area {
+    pub(crate) fn widened(self, more: usize) -> Area {
         Area { channels: self.channels.saturating_add(more), ..self }
     }
 }
@@ -64,7 +64,7 @@ impl From<View> for Area {
 
 /// The areas of a step.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Touches {
+pub(crate) struct Touches {
     reads: Vec<Area>,
     beside: Vec<Area>,
     writes: Vec<Area>,
@@ -72,27 +72,27 @@ pub(super) struct Touches {
 
 impl Touches {
     /// Areas that any task may read.
-    pub(super) fn reads(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
+    pub(crate) fn reads(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
         self.reads.extend(areas);
         self
     }
 
     /// Areas of which a task reads an element just before it writes that element of the first written area: they may be that
     /// area.
-    pub(super) fn beside(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
+    pub(crate) fn beside(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
         self.beside.extend(areas);
         self
     }
 
     /// Areas that are written, and read by the task that writes them.
-    pub(super) fn writes(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
+    pub(crate) fn writes(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
         self.writes.extend(areas);
         self
     }
 
     /// Checks that all areas lie in an arena of so many numbers and that no task writes what another touches, if tasks share
     /// the elements of written areas.
-    pub(super) fn check(&self, arena: usize) -> Result<(), String> {
+    pub(crate) fn check(&self, arena: usize) -> Result<(), String> {
         let all = || self.reads.iter().chain(&self.beside).chain(&self.writes);
         let fits = |area: &Area| area.extent().is_some_and(|extent| extent.end <= arena);
         if let Some(area) = all().find(|area| !fits(area)) {
@@ -112,14 +112,14 @@ impl Touches {
     }
 
     /// Whether an area is apart from all that are written.
-    pub(super) fn leaves_alone(&self, area: &Area) -> bool {
+    pub(crate) fn leaves_alone(&self, area: &Area) -> bool {
         self.writes.iter().all(|written| written.is_apart(area))
     }
 }
 
 impl Source {
     /// What it is made of.
-    pub(super) fn areas(&self) -> impl Iterator<Item = Area> + use<> {
+    pub(crate) fn areas(&self) -> impl Iterator<Item = Area> + use<> {
         let channels = self.view.channels;
         [Area::from(self.view)].into_iter().chain(self.norm.map(|norm| norm.forward(channels)))
     }
@@ -127,7 +127,7 @@ impl Source {
 
 impl Gradient {
     /// What it is made of.
-    pub(super) fn areas(&self) -> impl Iterator<Item = Area> + use<> {
+    pub(crate) fn areas(&self) -> impl Iterator<Item = Area> + use<> {
         let (first, others) = match *self {
             Gradient::Plain(g) => (g, [None, None]),
             Gradient::Norm { g, y, norm } => (g, [Some(y.into()), Some(norm.backward(g.channels))]),
@@ -139,7 +139,7 @@ impl Gradient {
 
 impl Sink {
     /// What is written, with sums of so many tasks.
-    pub(super) fn areas(&self, source: &Source, tasks: usize) -> impl Iterator<Item = Area> + use<> {
+    pub(crate) fn areas(&self, source: &Source, tasks: usize) -> impl Iterator<Item = Area> + use<> {
         let areas = match *self {
             Sink::None => [None, None],
             Sink::Plain { view, .. } => [Some(view.into()), None],

@@ -30,14 +30,15 @@ pub use norm::{
 };
 pub use pack::{Pack, PackForm, panel_width};
 pub use plain::{Binary, Elementwise, Gather, Import, Mask, Plain, PlainOp};
-pub use pooling::{Pooling, Window};
+pub use pooling::{Pooling, PoolingKind, Window};
 pub use program::{Arena, Params, Program, Run, Step};
+
+use cygnet_cpu::{Activation, FAR, product};
 
 use area::Area;
 
-use crate::activation::Activation;
-use crate::map::{FAR, product};
-use crate::pool::share;
+/// Whether steps are compiled with optimisation. Without it they compute the same numbers, many times slower.
+pub const OPTIMISED: bool = !cfg!(unoptimised);
 
 /// Values of a feature map of all images: channel `c` of pixel `(y, x)` of image `n` is at
 /// `offset + ((n * height + y) * width + x) * stride + c`. All numbers count f32s.

@@ -1,12 +1,13 @@
 //! Batch norm: statistics, the vectors of both passes, and sums of partial results.
 
-use super::area::{Area, Touches};
-use super::chunk::{self, Blocks, Rows};
-use super::pack::spacing;
-use super::program::{Limits, Memory, Work};
-use super::{Norm, Source, View, same, share, size};
-use crate::isa::Level;
-use crate::map::FAR;
+use cygnet_cpu::pool::share;
+use cygnet_cpu::{FAR, Level};
+
+use crate::area::{Area, Touches};
+use crate::chunk::{self, Blocks, Rows};
+use crate::pack::spacing;
+use crate::program::{Limits, Memory, Work};
+use crate::{Norm, Source, View, same, size};
 
 /// Rows of a task that works row by row.
 const ROWS: usize = 256;

@@ -1,12 +1,23 @@
 //! Windowed pooling and its gradient.
 
-use super::area::Touches;
-use super::chunk::{self, Rows};
-use super::program::{Limits, Memory, Work};
-use super::{View, reaches, same, size};
-use crate::isa::{Isa, Kernel, Level};
-use crate::map::FAR;
-use crate::plain::Pooling as Kind;
+use cygnet_cpu::{FAR, Isa, Kernel, Level};
+
+use crate::area::Touches;
+use crate::chunk::{self, Rows};
+use crate::program::{Limits, Memory, Work};
+use crate::{View, reaches, same, size};
+
+/// Which value a window yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingKind {
+    /// The largest; NaN wins, padding never.
+    Max,
+    /// The mean.
+    Mean {
+        /// Whether padding counts in the divisor.
+        count_pad: bool,
+    },
+}
 
 /// A pooling window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +36,7 @@ pub struct Window {
 #[derive(Clone, Debug)]
 pub struct Pooling {
     /// Which value a window yields.
-    pub kind: Kind,
+    pub kind: PoolingKind,
     /// The window.
     pub window: Window,
     /// Its input.
@@ -103,8 +114,10 @@ impl Kernel for PoolImage<'_> {
                     (clip(start)..clip(end), end.saturating_sub(start))
                 });
                 let divisor = match self.of.kind {
-                    Kind::Mean { count_pad: true } => rows.1 * columns.1,
-                    Kind::Mean { count_pad: false } | Kind::Max => rows.0.len() * columns.0.len(),
+                    PoolingKind::Mean { count_pad: true } => rows.1 * columns.1,
+                    PoolingKind::Mean { count_pad: false } | PoolingKind::Max => {
+                        rows.0.len() * columns.0.len()
+                    }
                 };
                 let share = I::splat(1.0 / divisor.max(1) as f32);
                 let mut c = 0;
@@ -114,20 +127,20 @@ impl Kernel for PoolImage<'_> {
                         chunk::load::<I, 1>(from.get(y * x.width + column, c), lanes)[0]
                     };
                     let mut folded =
-                        I::splat(if self.of.kind == Kind::Max { f32::NEG_INFINITY } else { 0.0 });
-                    if to.is_none() || self.of.kind == Kind::Max {
+                        I::splat(if self.of.kind == PoolingKind::Max { f32::NEG_INFINITY } else { 0.0 });
+                    if to.is_none() || self.of.kind == PoolingKind::Max {
                         for y in rows.0.clone() {
                             for column in columns.0.clone() {
                                 folded = match self.of.kind {
-                                    Kind::Max => I::max(folded, get(y, column)),
-                                    Kind::Mean { .. } => I::add(folded, get(y, column)),
+                                    PoolingKind::Max => I::max(folded, get(y, column)),
+                                    PoolingKind::Mean { .. } => I::add(folded, get(y, column)),
                                 };
                             }
                         }
                     }
                     let at = out.get(pixel, c);
                     let Some(to) = to else {
-                        if self.of.kind != Kind::Max {
+                        if self.of.kind != PoolingKind::Max {
                             folded = I::mul(folded, share);
                         }
                         chunk::store::<I, 1>(at, [folded], lanes);
@@ -135,7 +148,7 @@ impl Kernel for PoolImage<'_> {
                         continue;
                     };
                     let mut g = chunk::load::<I, 1>(at, lanes)[0];
-                    if self.of.kind != Kind::Max {
+                    if self.of.kind != PoolingKind::Max {
                         g = I::mul(g, share);
                     }
                     for y in rows.0.clone() {
@@ -143,7 +156,7 @@ impl Kernel for PoolImage<'_> {
                             let to = to.get(y * x.width + column, c);
                             let old = chunk::load::<I, 1>(to, lanes)[0];
                             let mut part = g;
-                            if self.of.kind == Kind::Max {
+                            if self.of.kind == PoolingKind::Max {
                                 // The first of the largest takes all, and leaves nothing to the others.
                                 let rest = I::where_above(folded, get(y, column), g);
                                 part = I::sub(g, rest);

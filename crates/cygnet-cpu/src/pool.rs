@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::cpu;
+use crate::machine;
 
 /// The largest team.
 pub const MAX_THREADS: usize = 1024;
@@ -30,7 +30,7 @@ const SPINS_PER_LOOK: usize = 64;
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
 ///
-/// let mut pool = cygnet_kernels::pool::Pool::new(2)?;
+/// let mut pool = cygnet_cpu::pool::Pool::new(2)?;
 /// let indices = AtomicUsize::new(0);
 /// pool.run(|worker| {
 ///     indices.fetch_add(worker.index(), Ordering::Relaxed);
@@ -160,7 +160,9 @@ impl<'a> Worker<'a> {
 }
 
 /// What part `index` of `parts` does of `0..total`: `total * index / parts` and what follows, without the product.
-pub(crate) fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
+#[inline]
+#[must_use]
+pub fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
     let start = |index: usize| total / parts * index + total % parts * index / parts;
     start(index)..start(index + 1)
 }
@@ -202,7 +204,7 @@ impl Shared {
     fn new(threads: usize) -> Self {
         Self {
             threads,
-            spin: if threads <= cpu::available_threads() { SPIN } else { Duration::ZERO },
+            spin: if threads <= machine::available_threads() { SPIN } else { Duration::ZERO },
             task: AtomicPtr::default(),
             runs: Line::default(),
             ended: Line::default(),
