@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Gradient, Sink, Source, View};
+use crate::value::{Gradient, Sink, Source, View};
 
 /// Rows of channels in the arena, `stride` numbers from a row to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

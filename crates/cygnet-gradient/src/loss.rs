@@ -4,8 +4,8 @@ use cygnet_cpu::Level;
 
 use crate::area::Touches;
 use crate::chunk::Rows;
-use crate::program::{Limits, Memory, Work};
-use crate::{View, same};
+use crate::program::{Limits, Work, Workspace};
+use crate::value::{View, same};
 
 /// Cross-entropy of the softmax of logits against target probabilities times a weight, its share of each image, and the
 /// gradient times the run's scale.
@@ -39,7 +39,7 @@ impl Work for Loss {
         self.logits.images
     }
 
-    unsafe fn run(&self, memory: &Memory<'_>, task: usize) {
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
         let classes = self.logits.channels;
         // SAFETY: `fits` checked the sizes.
         unsafe {

@@ -4,8 +4,9 @@ use cygnet_cpu::{FAR, Level};
 
 use crate::area::{Area, Touches};
 use crate::gemm;
-use crate::program::{Limits, Memory, Work};
-use crate::{Geometry, size};
+use crate::geometry::Geometry;
+use crate::program::{Limits, Work, Workspace};
+use crate::value::size;
 
 /// Which product a weight is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Work for Pack {
             * self.panels()
     }
 
-    unsafe fn run(&self, memory: &Memory<'_>, task: usize) {
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
         const BLOCK: usize = 16;
         let (width, taps) = (panel_width(self.level), self.geometry.taps());
         let (out, inner) = (self.out / self.geometry.groups, self.inner * taps);

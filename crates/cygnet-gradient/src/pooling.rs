@@ -4,8 +4,9 @@ use cygnet_cpu::{FAR, Isa, Kernel, Level};
 
 use crate::area::Touches;
 use crate::chunk::{self, Rows};
-use crate::program::{Limits, Memory, Work};
-use crate::{View, reaches, same, size};
+use crate::geometry::reaches;
+use crate::program::{Limits, Work, Workspace};
+use crate::value::{View, same, size};
 
 /// Which value a window yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Work for Pooling {
         self.x.images
     }
 
-    unsafe fn run(&self, memory: &Memory<'_>, task: usize) {
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
         // SAFETY: the caller's promise.
         unsafe { memory.level.run(PoolImage { of: self, arena: memory.arena, image: task }) }
     }

@@ -8,7 +8,7 @@ use cygnet_cpu::{
 use crate::area::Touches;
 use crate::{
     Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
-    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Plain, Pooling, Reduce,
+    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Pooling, Reduce, Transform,
 };
 
 /// One step of a [`Program`].
@@ -51,7 +51,7 @@ pub enum Step {
     /// Windowed pooling.
     Pooling(Pooling),
     /// Anything else.
-    Plain(Plain),
+    Transform(Transform),
     /// The loss and the gradient of the logits.
     Loss(Loss),
 }
@@ -77,7 +77,7 @@ macro_rules! each {
             Step::Binary($inner) => $body,
             Step::Gather($inner) => $body,
             Step::Pooling($inner) => $body,
-            Step::Plain($inner) => $body,
+            Step::Transform($inner) => $body,
             Step::Loss($inner) => $body,
         }
     };
@@ -102,7 +102,7 @@ pub(crate) trait Work {
     /// # Safety
     /// `fits` must hold for the memory's sizes and what it `touches` be checked; `task` must be one of its tasks, no two of
     /// which may run at once for the same number.
-    unsafe fn run(&self, memory: &Memory<'_>, task: usize);
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize);
 }
 
 /// Sizes of everything a program may touch.
@@ -121,7 +121,7 @@ impl Limits<'_> {
 }
 
 /// Everything a step works on.
-pub(crate) struct Memory<'a> {
+pub(crate) struct Workspace<'a> {
     pub(crate) level: Level,
     pub(crate) arena: *mut f32,
     pub(crate) params: &'a [*mut f32],
@@ -135,8 +135,8 @@ pub(crate) struct Memory<'a> {
     pub(crate) scratch: *mut f32,
 }
 
-/// The pointers of a [`Memory`], for all threads.
-struct Shared<'a>(Memory<'a>);
+/// The pointers of a [`Workspace`], for all threads.
+struct Shared<'a>(Workspace<'a>);
 
 // SAFETY: tasks of a step write different places, and a barrier separates steps; see `Work::run`.
 unsafe impl Sync for Shared<'_> {}
@@ -364,7 +364,7 @@ impl Program {
         let gradients: Vec<*mut f32> =
             run.gradients.iter_mut().map(|gradient| gradient.as_mut_ptr()).collect();
         let memory: *mut f32 = arena.memory.as_mut_ptr().cast();
-        let shared = Shared(Memory {
+        let shared = Shared(Workspace {
             level: self.level,
             arena: memory,
             params: &params,
@@ -381,7 +381,7 @@ impl Program {
             let shared = &shared;
             // SAFETY: `new` left room for every thread's scratch after the arena.
             let scratch = unsafe { shared.0.arena.add(start + index * scratch) };
-            let memory = Memory { scratch, ..shared.0 };
+            let memory = Workspace { scratch, ..shared.0 };
             each!(step, step => {
                 for task in share(step.tasks(), count, index) {
                     // SAFETY: `new` checked that the step fits; every task goes to one thread, and `run` has the memory.

@@ -6,7 +6,8 @@ use cygnet_cpu::{Activation, Level};
 use cygnet_gradient::{
     Apply, Arena, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Gather,
     Geometry, Gradient, Import, InputGradient, Loss, Mask, Moments, Norm, Normalise, NormaliseBackward, Pack,
-    PackForm, Params, Plain, PlainOp, Pooling, PoolingKind, Program, Run, Sink, Source, Step, View, Window,
+    PackForm, Params, Pooling, PoolingKind, Program, Run, Sink, Source, Step, Transform, TransformKind, View,
+    Window,
 };
 use cygnet_testing::arithmetic::{levels, number, values};
 use proptest::prelude::*;
@@ -266,12 +267,13 @@ impl Hostile {
             }
             11 => (Step::Binary(Binary::Mul { a, b: c, to: b }), result(None, b)),
             12 => {
-                let step = Plain { op: PlainOp::Softmax, x: a, y: b, backward };
-                (Step::Plain(step), result(backward, b))
+                let step = Transform { kind: TransformKind::Softmax, x: a, y: b, backward };
+                (Step::Transform(step), result(backward, b))
             }
             13 => {
-                let op = [PlainOp::Upsample, PlainOp::AdaptiveMean, PlainOp::Flatten][at % 3];
-                (Step::Plain(Plain { op, x: a, y: b, backward }), result(backward, b))
+                let kind =
+                    [TransformKind::Upsample, TransformKind::AdaptiveMean, TransformKind::Flatten][at % 3];
+                (Step::Transform(Transform { kind, x: a, y: b, backward }), result(backward, b))
             }
             14 => {
                 let kind = PoolingKind::Mean { count_pad: true };

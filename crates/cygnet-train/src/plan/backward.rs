@@ -1,6 +1,6 @@
 //! The backward pass.
 
-use cygnet_gradient::{self as steps, ConvBackward, Gradient, PlainOp, Sink, Step};
+use cygnet_gradient::{self as steps, ConvBackward, Gradient, Sink, Step, TransformKind};
 use cygnet_graph::Op;
 use cygnet_runtime::kernel_activation;
 
@@ -51,9 +51,9 @@ impl Lowering<'_> {
                 self.pooling(&node.op, x, g, Some(to));
             }
             Op::LocalResponseNorm(norm) => self.plain_backward(i, local_response_norm(norm), g),
-            Op::UpsampleLike => self.plain_backward(i, PlainOp::Upsample, g),
-            Op::AdaptiveAvgPool { .. } => self.plain_backward(i, PlainOp::AdaptiveMean, g),
-            Op::Softmax => self.plain_backward(i, PlainOp::Softmax, g),
+            Op::UpsampleLike => self.plain_backward(i, TransformKind::Upsample, g),
+            Op::AdaptiveAvgPool { .. } => self.plain_backward(i, TransformKind::AdaptiveMean, g),
+            Op::Softmax => self.plain_backward(i, TransformKind::Softmax, g),
             Op::Add => self.add_backward(i, g),
             Op::Mul => {
                 for side in [0, 1] {
@@ -190,7 +190,7 @@ impl Lowering<'_> {
         self.copy(tensor, to, accumulate);
     }
 
-    fn plain_backward(&mut self, i: usize, op: PlainOp, g: Tensor) {
+    fn plain_backward(&mut self, i: usize, kind: TransformKind, g: Tensor) {
         let input = self.facts.inputs[i][0];
         if !self.facts.needs[input] {
             return;
@@ -198,8 +198,8 @@ impl Lowering<'_> {
         let x = self.real(input);
         let (to, accumulate) = self.gradient(input);
         let backward = Some((self.view(to), accumulate));
-        let step = steps::Plain { op, x: self.view(x), y: self.view(g), backward };
-        self.steps.push(Step::Plain(step));
+        let step = steps::Transform { kind, x: self.view(x), y: self.view(g), backward };
+        self.steps.push(Step::Transform(step));
     }
 
     fn add_backward(&mut self, i: usize, g: Tensor) {
@@ -389,7 +389,12 @@ impl Lowering<'_> {
             let (to, accumulate) = self.gradient(input);
             let backward = Some((self.view(to), accumulate));
             let (x, y) = (self.view(x), self.view(*from));
-            self.steps.push(Step::Plain(steps::Plain { op: PlainOp::Flatten, x, y, backward }));
+            self.steps.push(Step::Transform(steps::Transform {
+                kind: TransformKind::Flatten,
+                x,
+                y,
+                backward,
+            }));
         }
         if !immediate {
             self.reduce(i, partials, segments);

@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use cygnet_gradient::{self as steps, Norm, PlainOp, Step};
+use cygnet_gradient::{self as steps, Norm, Step, TransformKind};
 use cygnet_graph::{BatchNorm, LocalResponseNorm, Node, Op};
 use cygnet_runtime::kernel_activation;
 
@@ -43,9 +43,9 @@ impl Lowering<'_> {
                 self.pooling(&node.op, x, y, None);
             }
             Op::LocalResponseNorm(norm) => self.plain(i, local_response_norm(norm)),
-            Op::UpsampleLike => self.plain(i, PlainOp::Upsample),
-            Op::AdaptiveAvgPool { .. } => self.plain(i, PlainOp::AdaptiveMean),
-            Op::Softmax => self.plain(i, PlainOp::Softmax),
+            Op::UpsampleLike => self.plain(i, TransformKind::Upsample),
+            Op::AdaptiveAvgPool { .. } => self.plain(i, TransformKind::AdaptiveMean),
+            Op::Softmax => self.plain(i, TransformKind::Softmax),
             Op::Add | Op::Mul => {
                 let mut sides = [self.real(inputs[0]), self.real(inputs[1])];
                 if let Some((side, rate)) = self.facts.drop[i] {
@@ -116,10 +116,10 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn plain(&mut self, i: usize, op: PlainOp) {
+    fn plain(&mut self, i: usize, kind: TransformKind) {
         let (x, y) = (self.real(self.facts.inputs[i][0]), self.output(i));
-        let step = steps::Plain { op, x: self.view(x), y: self.view(y), backward: None };
-        self.steps.push(Step::Plain(step));
+        let step = steps::Transform { kind, x: self.view(x), y: self.view(y), backward: None };
+        self.steps.push(Step::Transform(step));
     }
 
     /// The nodes whose channels a shuffle reads, and for each of its channels where it comes from.
@@ -178,9 +178,13 @@ impl Lowering<'_> {
         if matches!(node.op, Op::Linear { .. }) && self.shape(input)[1] * self.shape(input)[2] > 1 {
             let x = self.real(input);
             let y = self.fresh([self.shape(input).iter().product(), 1, 1]);
-            let step =
-                steps::Plain { op: PlainOp::Flatten, x: self.view(x), y: self.view(y), backward: None };
-            self.steps.push(Step::Plain(step));
+            let step = steps::Transform {
+                kind: TransformKind::Flatten,
+                x: self.view(x),
+                y: self.view(y),
+                backward: None,
+            };
+            self.steps.push(Step::Transform(step));
             self.flat[i] = Some(y);
         }
         let depthwise = self.is_depthwise(i);
@@ -280,6 +284,6 @@ pub(super) fn each_channel(constants: &[f32], channels: usize) -> Vec<f32> {
 }
 
 /// A local response normalisation as a step.
-pub(super) fn local_response_norm(norm: &LocalResponseNorm) -> PlainOp {
-    PlainOp::LocalResponseNorm { size: norm.size, constants: [norm.alpha, norm.beta, norm.k] }
+pub(super) fn local_response_norm(norm: &LocalResponseNorm) -> TransformKind {
+    TransformKind::LocalResponseNorm { size: norm.size, constants: [norm.alpha, norm.beta, norm.k] }
 }
