@@ -194,6 +194,12 @@ impl Level {
     /// The CPU must have the set ([`Level::is_supported`]), and the kernel's own conditions must hold.
     #[inline]
     pub unsafe fn run<K: Kernel>(self, kernel: K) {
+        // Once for all callers, as those with a set's instructions are.
+        #[inline(never)]
+        unsafe fn scalar<K: Kernel>(kernel: K) {
+            // SAFETY: the kernel's conditions are the caller's promise.
+            unsafe { kernel.run::<Portable>() }
+        }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn avx2<K: Kernel>(kernel: K) {
@@ -209,7 +215,7 @@ impl Level {
         // SAFETY: the caller promises that the CPU has the set, and the kernel's own conditions.
         unsafe {
             match self {
-                Level::Scalar => kernel.run::<Portable>(),
+                Level::Scalar => scalar(kernel),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => avx2(kernel),
                 #[cfg(target_arch = "x86_64")]

@@ -13,7 +13,7 @@ mod memory;
 use cygnet_gradient::{Loss, Norm, Source, Step, View};
 use cygnet_graph::{Graph, NodeId, Op, Role};
 
-use crate::{EngineOptions, TrainError};
+use crate::{EngineError, EngineOptions};
 use facts::Facts;
 pub(crate) use facts::Mode;
 use memory::{Buffer, Memory};
@@ -81,15 +81,15 @@ pub(crate) fn plan(
     options: &EngineOptions,
     mode: Mode,
     trainable: &[bool],
-) -> Result<Plan, TrainError> {
+) -> Result<Plan, EngineError> {
     if graph.without_softmax()? != *graph {
-        return Err(TrainError::Softmax { graph: graph.name().into() });
+        return Err(EngineError::Softmax { graph: graph.name().into() });
     }
     let facts = Facts::new(graph, options, mode, trainable);
     for &(output, _) in &facts.outputs {
         let shape = &graph.node(NodeId(output)).shape;
         if shape.iter().skip(1).any(|&n| n != 1) {
-            return Err(TrainError::Output { graph: graph.name().into(), shape: shape.clone() });
+            return Err(EngineError::Output { graph: graph.name().into(), shape: shape.clone() });
         }
     }
     let mut first_param = vec![0; graph.nodes().len() + 1];
@@ -122,7 +122,7 @@ pub(crate) fn plan(
         lowering.lower()
     };
     run(&mut memory)?;
-    let too_large = |bytes| TrainError::Memory { graph: graph.name().into(), batch: options.batch, bytes };
+    let too_large = |bytes| EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes };
     let arena = memory.place().ok_or(too_large(u64::MAX))?;
     let (steps, logits) = run(&mut memory)?;
     let losses = facts.outputs.len();
@@ -143,7 +143,7 @@ fn spacing(channels: usize) -> usize {
 }
 
 impl Lowering<'_> {
-    fn lower(mut self) -> Result<(Vec<Step>, View), TrainError> {
+    fn lower(mut self) -> Result<(Vec<Step>, View), EngineError> {
         self.find_homes();
         for i in 0..self.graph.nodes().len() {
             if self.facts.live[i] {

@@ -5,10 +5,10 @@ use cygnet_graph::{BatchNorm, LocalResponseNorm, Node, Op};
 use cygnet_runtime::kernel_activation;
 
 use super::{Lowering, NormState, Tensor, Value, spacing};
-use crate::TrainError;
+use crate::EngineError;
 
 impl Lowering<'_> {
-    pub(super) fn forward(&mut self, i: usize) -> Result<(), TrainError> {
+    pub(super) fn forward(&mut self, i: usize) -> Result<(), EngineError> {
         let graph = self.graph;
         let node = &graph.nodes()[i];
         if let Some(group) = self.facts.group[i] {
@@ -221,7 +221,7 @@ impl Lowering<'_> {
         });
     }
 
-    fn group_forward(&mut self, group: usize) -> Result<(), TrainError> {
+    fn group_forward(&mut self, group: usize) -> Result<(), EngineError> {
         let facts = self.facts;
         let of = &facts.groups[group];
         let node = &self.graph.nodes()[of.norm];
@@ -240,7 +240,7 @@ impl Lowering<'_> {
             let view = self.view(y);
             let rows = view.rows();
             if rows < 2 {
-                return Err(TrainError::SingleValue { layer: node.path.clone() });
+                return Err(EngineError::SingleValue { layer: node.path.clone() });
             }
             let (moments, blocks, unit) = self.moments[group].unwrap_or_else(|| {
                 let blocks = steps::Moments::row_blocks(&view);

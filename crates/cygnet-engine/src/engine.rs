@@ -7,7 +7,7 @@ use cygnet_cpu::pool::{MAX_THREADS, Pool};
 use cygnet_gradient::{Arena, Params, Program, Run};
 use cygnet_graph::{Graph, Param};
 
-use crate::TrainError;
+use crate::EngineError;
 use crate::plan::{Mode, plan};
 
 /// How a graph is trained.
@@ -65,7 +65,7 @@ pub struct StepOutcome<'a> {
 ///
 /// ```
 /// use cygnet_graph::{Conv, Graph};
-/// use cygnet_train::{Engine, EngineOptions};
+/// use cygnet_engine::{Engine, EngineOptions};
 ///
 /// let graph = Graph::build("tiny", [1, 4, 4], |net, image| {
 ///     let x = net.at("conv").conv(image, Conv::new(8, 3)).relu().global_avg_pool();
@@ -105,9 +105,9 @@ struct Programs {
 }
 
 impl Programs {
-    fn new(graph: &Graph, options: &EngineOptions) -> Result<Programs, TrainError> {
+    fn new(graph: &Graph, options: &EngineOptions) -> Result<Programs, EngineError> {
         let params = graph.params();
-        let setting = |what, value: String, wanted| Err(TrainError::Setting { what, value, wanted });
+        let setting = |what, value: String, wanted| Err(EngineError::Setting { what, value, wanted });
         if options.batch == 0 {
             return setting("the batch", "0".into(), "at least 1");
         }
@@ -141,7 +141,7 @@ impl Programs {
             graph.nodes().iter().map(|node| node.shape.iter().product::<usize>()).max().unwrap_or(1);
         let bytes = (largest as u64).saturating_mul(options.batch as u64).saturating_mul(4);
         if bytes > MEMORY_LIMIT {
-            return Err(TrainError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
+            return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
         }
         let images = graph.input_shape().iter().product::<usize>() * options.batch;
         let make = |mode| {
@@ -152,8 +152,8 @@ impl Programs {
             };
             let program =
                 Program::new(options.level, plan.steps, plan.arena, sizes.clone(), [images, targets, losses])
-                    .map_err(TrainError::Program)?;
-            Ok::<_, TrainError>(((program, plan.logits), plan.classes))
+                    .map_err(EngineError::Program)?;
+            Ok::<_, EngineError>(((program, plan.logits), plan.classes))
         };
         let (train, classes) = make(Mode::Train)?;
         let (evaluate, _) = make(Mode::Evaluate)?;
@@ -170,17 +170,17 @@ impl Engine {
     ///
     /// # Errors
     /// If a setting makes no sense, memory does not suffice or threads cannot be started.
-    pub fn new(graph: &Graph, options: EngineOptions) -> Result<Engine, TrainError> {
+    pub fn new(graph: &Graph, options: EngineOptions) -> Result<Engine, EngineError> {
         let programs = Programs::new(graph, &options)?;
         let threads = options.threads.get();
         let bytes = programs.bytes(threads);
         if bytes > MEMORY_LIMIT {
-            return Err(TrainError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
+            return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
         }
         let Programs { train: (train, train_logits), evaluate: (evaluate, evaluate_logits), classes } =
             programs;
         let arena = Arena::new(&[&train, &evaluate], threads);
-        let pool = Pool::new(threads).map_err(|source| TrainError::Threads { threads, source })?;
+        let pool = Pool::new(threads).map_err(|source| EngineError::Threads { threads, source })?;
         Ok(Engine {
             params: graph.params(),
             shape: graph.input_shape(),
@@ -200,7 +200,7 @@ impl Engine {
     ///
     /// # Errors
     /// If a setting makes no sense.
-    pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> Result<u64, TrainError> {
+    pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> Result<u64, EngineError> {
         Ok(Programs::new(graph, options)?.bytes(options.threads.get()))
     }
 
@@ -227,7 +227,7 @@ impl Engine {
         seed: u64,
         gradients: &mut [Vec<f32>],
         scale: f32,
-    ) -> Result<StepOutcome<'_>, TrainError> {
+    ) -> Result<StepOutcome<'_>, EngineError> {
         let run = self.checked(params, images, targets, seed, gradients, scale)?;
         self.train.run(&mut self.pool, &mut self.arena, run);
         self.export(self.train_logits);
@@ -244,7 +244,7 @@ impl Engine {
         images: &[f32],
         targets: &[f32],
         gradients: &mut [Vec<f32>],
-    ) -> Result<Vec<(String, f64)>, TrainError> {
+    ) -> Result<Vec<(String, f64)>, EngineError> {
         let run = self.checked(params, images, targets, 0, gradients, 1.0)?;
         Ok(self.train.profile(&mut self.arena, run))
     }
@@ -257,7 +257,7 @@ impl Engine {
         seed: u64,
         gradients: &'a mut [Vec<f32>],
         scale: f32,
-    ) -> Result<Run<'a>, TrainError> {
+    ) -> Result<Run<'a>, EngineError> {
         self.check_params(params)?;
         self.check_images(images)?;
         check("the targets", self.options.batch * self.classes, targets.len())?;
@@ -272,7 +272,7 @@ impl Engine {
         Ok(Run { params: Params::Change(params), gradients, images, targets, seed, scale })
     }
 
-    fn check_params(&self, params: &[Vec<f32>]) -> Result<(), TrainError> {
+    fn check_params(&self, params: &[Vec<f32>]) -> Result<(), EngineError> {
         check("the list of parameters", self.params.len(), params.len())?;
         for (param, values) in self.params.iter().zip(params) {
             check(|| param.name.clone(), param.shape.iter().product(), values.len())?;
@@ -280,7 +280,7 @@ impl Engine {
         Ok(())
     }
 
-    fn check_images(&self, images: &[f32]) -> Result<(), TrainError> {
+    fn check_images(&self, images: &[f32]) -> Result<(), EngineError> {
         check("the batch of images", self.options.batch * self.shape.iter().product::<usize>(), images.len())
     }
 
@@ -295,7 +295,7 @@ impl Engine {
     ///
     /// # Errors
     /// If a tensor has the wrong number of elements.
-    pub fn forward(&mut self, params: &[Vec<f32>], images: &[f32]) -> Result<&[f32], TrainError> {
+    pub fn forward(&mut self, params: &[Vec<f32>], images: &[f32]) -> Result<&[f32], EngineError> {
         self.check_params(params)?;
         self.check_images(images)?;
         let run = Run {
@@ -329,6 +329,6 @@ impl<F: FnOnce() -> String> Name for F {
     }
 }
 
-fn check(name: impl Name, wanted: usize, given: usize) -> Result<(), TrainError> {
-    if wanted == given { Ok(()) } else { Err(TrainError::Size { name: name.name(), wanted, given }) }
+fn check(name: impl Name, wanted: usize, given: usize) -> Result<(), EngineError> {
+    if wanted == given { Ok(()) } else { Err(EngineError::Size { name: name.name(), wanted, given }) }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
+use cygnet_engine::{Engine, EngineOptions};
 use cygnet_graph::Role;
-use cygnet_train::{Engine, EngineOptions};
 use cygnet_zoo::Spec;
 
 fn main() {

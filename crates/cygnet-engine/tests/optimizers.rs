@@ -1,7 +1,7 @@
 //! Optimisers and learning rates are those of PyTorch and timm, stored by `make_optimizer_reference.py`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cygnet_train::{Group, Optimizer, OptimizerConfig, Schedule};
+use cygnet_engine::{Group, Optimizer, OptimizerConfig, Schedule};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ fn learning_rates_are_those_of_pytorch_and_timm() {
     assert_eq!(schedules.len(), 10);
     for Rates { schedule, factors } in schedules {
         // What one-cycle ends at is reached in PyTorch's last step, not after it.
-        let is_cycle = schedule.kind == cygnet_train::ScheduleKind::OneCycle;
+        let is_cycle = schedule.kind == cygnet_engine::ScheduleKind::OneCycle;
         let epochs = factors.len() - usize::from(is_cycle);
         for (epoch, wanted) in factors.into_iter().enumerate() {
             let found = schedule.factor(epoch as f64, epochs as f64);
