@@ -23,7 +23,7 @@ record +RESULTS:
 op-cases:
     python3 crates/cygnet/tests/op_cases/make.py > crates/cygnet/tests/op_cases/cases.json
 
-# The tests of the kernels under AddressSanitizer, which stable Rust has only behind a flag.
+# The tests of the arithmetic under AddressSanitizer, which stable Rust has only behind a flag.
 asan *ARGS:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
-        cargo test -p cygnet-kernels --target x86_64-unknown-linux-gnu {{ARGS}}
+        cargo test -p cygnet-cpu -p cygnet-kernels -p cygnet-gradient --target x86_64-unknown-linux-gnu {{ARGS}}

@@ -81,7 +81,7 @@ def main():
         if not Path(python).exists():
             venv.create(home, with_pip=True)
             subprocess.run([python, "-m", "pip", "install", "-q", "torch", "torchvision", "timm"], check=True)
-    build = ["cargo", "build", "-q", "--release", "-p", "cygnet-train", "--example", "step_time"]
+    build = ["cargo", "build", "-q", "--release", "-p", "cygnet-engine", "--example", "step_time"]
     # Optimised together, an example's crates would all be built as its own package is: for size.
     subprocess.run(build, check=True, cwd=ROOT, env=os.environ | {"CARGO_PROFILE_RELEASE_LTO": "off"})
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))

@@ -5,10 +5,9 @@ mod tile;
 
 use std::ops::Range;
 
-use crate::activation::Activation;
-use crate::isa::Level;
-use crate::map::{Map, macs, product};
-use crate::memory::{Store, Weights};
+use cygnet_cpu::{Activation, Level, Store, Weights, product};
+
+use crate::map::{Map, macs};
 use crate::window::{Window, check_reach};
 use tile::Strip;
 

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level, in_order, opaque};
-use crate::map::{Map, macs, product};
-use crate::memory::{Store, Weights};
-use crate::unroll::unroll;
+use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, in_order, opaque, product};
+
+use crate::map::{Map, macs};
+use crate::unroll;
 use crate::window::{Window, check_reach};
 
 /// A depthwise convolution with bias and activation.

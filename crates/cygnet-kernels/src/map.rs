@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use cygnet_cpu::{FAR, product};
+
 /// Channels of a feature map in the arena, channels last: channel `c` of pixel `(y, x)` is at
 /// `offset + (y % ring) * row + x * pixel + c`. All numbers count f32s.
 ///
@@ -175,14 +177,6 @@ pub(crate) enum Side {
 
 /// Pixels that a map may have however small its arena is: some are empty, or the same number many times.
 const PIXELS: usize = 1 << 16;
-
-/// The largest stride and number of elements, of which a kernel may take small multiples.
-pub(crate) const FAR: usize = isize::MAX as usize >> 5;
-
-/// The product of some sizes, unless it wraps.
-pub(crate) fn product(sizes: &[usize]) -> Option<usize> {
-    sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
-}
 
 /// Multiply-accumulates of so many sizes; the most there can be where that wraps.
 pub(crate) fn macs(sizes: &[usize]) -> u64 {

@@ -3,10 +3,11 @@
 
 use std::ops::Range;
 
+use cygnet_cpu::{FAR, Level};
+
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
-use crate::isa::Level;
-use crate::map::{FAR, Map};
+use crate::map::Map;
 
 /// Both convolutions. For one panel of channels after the other, rows of the first are computed into a ring as the
 /// second needs them.

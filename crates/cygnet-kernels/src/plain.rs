@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use windows::Windows;
 
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level};
+use cygnet_cpu::{Activation, Isa, Kernel, Level, vectors};
+
 use crate::map::Map;
-use crate::unroll::{unroll, vectors};
+use crate::unroll;
 use crate::window::Window;
 
 /// How two values become one.

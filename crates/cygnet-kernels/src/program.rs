@@ -4,14 +4,17 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cygnet_cpu::{
+    FAR, Level, Memory, SCRATCH,
+    pool::{Pool, share},
+    product,
+};
+
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
-use crate::isa::Level;
-use crate::map::{FAR, Map, product};
-use crate::memory::{Memory, SCRATCH};
+use crate::map::Map;
 use crate::pair::Pair;
 use crate::plain::PlainCall;
-use crate::pool::{Pool, share};
 use crate::winograd::Winograd;
 
 /// One step of a [`Program`].

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::map::{FAR, Map, product};
+use cygnet_cpu::{FAR, product};
+
+use crate::map::Map;
 
 /// How a window slides. Pairs are rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,12 +8,11 @@
 
 use std::ops::Range;
 
-use crate::activation::Activation;
+use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, opaque, product};
+
 use crate::conv::{Conv, ConvWeights, Part};
-use crate::isa::{Isa, Kernel, Level, opaque};
-use crate::map::{Map, Side, macs, product};
-use crate::memory::{Store, Weights};
-use crate::unroll::unroll;
+use crate::map::{Map, Side, macs};
+use crate::unroll;
 use crate::window::Window;
 
 /// Outputs of a tile, along an axis.

@@ -1,6 +1,8 @@
 //! What tests of several crates share.
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+pub mod arithmetic;
+
 use std::path::{Path, PathBuf};
 
 /// A file of the folder with reference data that `CYGNET_SHARED` names, seen from the workspace's root. Without it

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cygnet_engine::EngineError;
 use cygnet_graph::BuildError;
 use cygnet_image::ImageError;
 use cygnet_runtime::RunError;
@@ -20,61 +21,6 @@ pub enum TrainError {
         value: String,
         /// What it must be.
         wanted: &'static str,
-    },
-    /// A parameter or a buffer for it has the wrong number of elements.
-    #[error("{name} needs {wanted} numbers, {given} were given")]
-    Size {
-        /// The tensor.
-        name: String,
-        /// Elements it needs.
-        wanted: usize,
-        /// Elements it has.
-        given: usize,
-    },
-    /// The plan would not fit into memory.
-    #[error(
-        "{graph} needs {} to learn from {batch} at a time, more than there may be; use fewer images a step, smaller ones, or a limit of memory that divides the step",
-        size(*bytes)
-    )]
-    Memory {
-        /// Name of the graph.
-        graph: String,
-        /// Images of a micro-batch.
-        batch: usize,
-        /// Bytes of the plan.
-        bytes: u64,
-    },
-    /// Not even the smallest parts of a batch keep to the limit.
-    #[error(
-        "{graph} needs {} to learn from {batch} at a time, the limit is {}; raise it or use smaller images",
-        size(*bytes),
-        size(*limit)
-    )]
-    MemoryLimit {
-        /// Name of the graph.
-        graph: String,
-        /// Images of the smallest part.
-        batch: usize,
-        /// Bytes of the plan for it.
-        bytes: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
-    /// The threads cannot be started.
-    #[error("{threads} threads cannot be started: {source}")]
-    Threads {
-        /// How many.
-        threads: usize,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Batch norm over a single value has no variance to learn from.
-    #[error(
-        "{layer}: batch norm sees a single value a channel; use more images a step or larger images, or freeze it"
-    )]
-    SingleValue {
-        /// The layer.
-        layer: String,
     },
     /// A recipe or one of its settings cannot be used.
     #[error("{place}: {reason}")]
@@ -114,6 +60,9 @@ pub enum TrainError {
         /// Of what.
         what: String,
     },
+    /// The network cannot be differentiated, or a step not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The network cannot be changed as the recipe asks.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -126,28 +75,4 @@ pub enum TrainError {
     /// A file of tensors cannot be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The output is no vector of classes.
-    #[error("{graph} ends in {shape:?}, but training needs one number for each class")]
-    Output {
-        /// Name of the graph.
-        graph: String,
-        /// Shape of its output.
-        shape: Vec<usize>,
-    },
-    /// The output is that of a softmax, which the loss applies itself.
-    #[error(
-        "{graph} ends in a softmax, which the loss applies itself; train it as `Graph::without_softmax` makes it"
-    )]
-    Softmax {
-        /// Name of the graph.
-        graph: String,
-    },
-    /// The CPU lacks the instruction set, or a step was made wrongly.
-    #[error("{0}")]
-    Program(String),
-}
-
-fn size(bytes: u64) -> String {
-    let kilobytes = bytes as f64 / 1024.0;
-    if kilobytes < 1024.0 { format!("{kilobytes:.1} KB") } else { format!("{:.0} MB", kilobytes / 1024.0) }
 }

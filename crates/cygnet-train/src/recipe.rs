@@ -5,6 +5,7 @@ mod compose;
 use std::fmt;
 use std::str::FromStr;
 
+use cygnet_engine::{OptimizerConfig, Schedule};
 use cygnet_graph::Graph;
 use cygnet_image::{Augment, Mix};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,6 @@ use toml::{Table, Value};
 pub use compose::Difference;
 
 use crate::TrainError;
-use crate::optimizer::OptimizerConfig;
-use crate::schedule::Schedule;
 
 /// The recipes that Cygnet brings, by name.
 const BUILT_IN: [(&str, &str); 10] = [

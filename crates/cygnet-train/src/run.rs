@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cygnet_engine::{Engine, EngineError, EngineOptions, Group, Optimizer, average};
 use cygnet_graph::Graph;
 use cygnet_image::{Batch, Rng, epoch_order};
 use cygnet_weights::{Accuracy, ModelRecord, Weights};
@@ -10,10 +11,8 @@ use cygnet_weights::{Accuracy, ModelRecord, Weights};
 use crate::TrainError;
 use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
 use crate::checkpoint::{AVERAGE, Progress, RunFiles, State, Sums, WEIGHTS, write_model};
-use crate::engine::{Engine, EngineOptions};
 use crate::evaluate::{Examples, judge};
 use crate::metrics::{Metrics, Verdict};
-use crate::optimizer::{Group, Optimizer, average};
 use crate::recipe::Balance;
 use crate::task::Task;
 use crate::trainer::{Outcome, Trainee, Trainer, common};
@@ -67,7 +66,7 @@ impl<'t> Run<'t> {
         let (parts, memory_bytes) = divide(&task.graph, batch, options.memory_bytes, engine)?;
         if memory_bytes > options.machine_bytes {
             let graph = task.graph.name().into();
-            return Err(TrainError::Memory { graph, batch: batch / parts, bytes: memory_bytes });
+            return Err(EngineError::Memory { graph, batch: batch / parts, bytes: memory_bytes }.into());
         }
         let params: Weights = trainee.weights[task.offset..].to_vec();
         let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
@@ -386,7 +385,7 @@ fn divide(
     batch: usize,
     limit: Option<u64>,
     engine: impl Fn(usize) -> EngineOptions,
-) -> Result<(usize, u64), TrainError> {
+) -> Result<(usize, u64), EngineError> {
     let limit = limit.unwrap_or(u64::MAX);
     let mut bytes = Engine::memory_bytes(graph, &engine(1))?;
     let mut parts = 1;
@@ -396,7 +395,7 @@ fn divide(
         let smaller = next.and_then(|next| Some((next, Engine::memory_bytes(graph, &engine(next)).ok()?)));
         let Some(smaller) = smaller else {
             let graph = graph.name().into();
-            return Err(TrainError::MemoryLimit { graph, batch: batch / parts, bytes, limit });
+            return Err(EngineError::MemoryLimit { graph, batch: batch / parts, bytes, limit });
         };
         (parts, bytes) = smaller;
     }

@@ -3,13 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use cygnet_engine::Group;
 use cygnet_graph::{Graph, NodeId, Param, Role};
 use cygnet_image::{Batch, BatchRecipe, Batches, ImageError, Rng};
 
 use crate::TrainError;
 use crate::distil::distil;
 use crate::evaluate::{Examples, outputs};
-use crate::optimizer::Group;
 use crate::recipe::{Recipe, Trained};
 use crate::trainer::Trainer;
 

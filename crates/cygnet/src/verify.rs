@@ -83,7 +83,7 @@ pub enum VerifyError {
     /// The network cannot be trained.
     #[cfg(feature = "train")]
     #[error(transparent)]
-    Train(#[from] cygnet_train::TrainError),
+    Train(#[from] cygnet_train::EngineError),
 }
 
 /// A row of `state_dict`: name, shape, role, and the tensor it is an alias of.

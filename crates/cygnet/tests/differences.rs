@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use cygnet::graph::{Graph, Role};
 use cygnet::runtime::{Level, Reference};
-use cygnet::train::{Engine, EngineOptions, TrainError};
+use cygnet::train::{Engine, EngineError, EngineOptions};
 use cygnet::verify::{synthetic, synthetic_param};
 use cygnet::zoo::registry::Family;
 use cygnet::zoo::{Spec, networks};
@@ -275,7 +275,7 @@ fn wrong_inputs_are_errors_that_name_what_is_wrong() {
         change(&mut options);
         Engine::new(&graph, options)
     };
-    let message = |result: Result<Engine, TrainError>| result.unwrap_err().to_string();
+    let message = |result: Result<Engine, EngineError>| result.unwrap_err().to_string();
     assert_eq!(message(engine(|o| o.batch = 0)), "the batch is 0, but must be at least 1");
     assert!(message(engine(|o| o.stochastic_depth = 1.0)).contains("stochastic depth"));
     assert!(message(engine(|o| o.trainable = vec![true])).contains("1 long"));

@@ -1,9 +1,9 @@
 //! The micro-kernel: a tile of output pixels × vectors of output channels in registers.
 
 use super::{Conv, Panel};
-use crate::activation::Activation;
-use crate::isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
-use crate::unroll::unroll;
+use cygnet_cpu::{Activation, Isa, Kernel, Level, in_order, opaque, prefetch};
+
+use crate::unroll;
 
 /// Equal tiles that follow each other in an output row, for one panel of output channels.
 #[derive(Clone, Copy)]

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{Plain, PlainCall, Pooling, at};
-use crate::isa::{Isa, Kernel};
-use crate::reference::adaptive_window;
-use crate::unroll::{unroll, vectors};
+use cygnet_cpu::{Isa, Kernel, adaptive_window, vectors};
+
+use crate::unroll;
 
 /// Some output rows.
 pub(super) struct Windows<'a> {

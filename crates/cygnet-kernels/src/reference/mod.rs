@@ -7,8 +7,9 @@ mod float;
 mod pool;
 
 pub use conv::{ConvShape, conv, linear};
+pub use cygnet_cpu::adaptive_window;
 pub use float::Float;
-pub use pool::{PoolShape, adaptive_avg_pool, adaptive_window, avg_pool, global_avg_pool, max_pool};
+pub use pool::{PoolShape, adaptive_avg_pool, avg_pool, global_avg_pool, max_pool};
 
 /// Batch normalisation with running statistics: `(x - mean) / sqrt(var + eps) * weight + bias`, a channel at a time.
 /// `weight` is 1 where it is empty.

@@ -1,5 +1,7 @@
 //! Pooling.
 
+use cygnet_cpu::adaptive_window;
+
 use super::Float;
 
 /// Sizes of a pooling.
@@ -68,12 +70,6 @@ pub fn avg_pool<T: Float>(shape: &PoolShape, x: &[T], count_include_pad: bool) -
         |sum, x| sum + x,
         |sum, on_image, padded| sum / if count_include_pad { padded } else { on_image }.max(1) as f64,
     )
-}
-
-/// The part of `size` rows or columns that output `o` of `outputs` is the mean of.
-#[must_use]
-pub fn adaptive_window(o: usize, outputs: usize, size: usize) -> std::ops::Range<usize> {
-    o * size / outputs..((o + 1) * size).div_ceil(outputs)
 }
 
 /// Means over windows that cover a map `[channels, height, width]`, `output` of them in rows and columns.

@@ -25,5 +25,4 @@ mod memory;
 mod pair;
 mod plain;
 mod soundness;
-mod steps;
 mod winograd;

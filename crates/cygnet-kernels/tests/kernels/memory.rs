@@ -1,78 +1,11 @@
-//! An arena with canaries, values to put into it, and how far a result may be from its reference.
+//! An arena with canaries.
 
 use cygnet_kernels::pool::Pool;
-use cygnet_kernels::{Activation, Call, Level, Map, Program};
+use cygnet_kernels::{Call, Level, Map, Program};
 
-/// The instruction sets to test.
-pub(crate) fn levels() -> impl Iterator<Item = Level> {
-    let cap = Level::chosen().unwrap();
-    Level::ALL.iter().copied().filter(move |level| level.is_supported() && *level <= cap)
-}
-
-/// Channels around the widths of all vectors: 0, 1, lanes - 1, lanes, lanes + 1 and 2 lanes + 3 of 4, 8 and 16 lanes.
-pub(crate) const CHANNELS: [usize; 14] = [0, 1, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 19, 35];
-
-/// How far an f32 result may be from its f64 reference, for a sum of `terms` products whose magnitudes sum up to
-/// `magnitude`. In any order, with products rounded or not, each of the sum's roundings is at most half an epsilon of
-/// that magnitude; bias, term and activation add less than 8, and no activation is steeper than 1.5. The 1 is for
-/// activations whose constants are larger than the sum.
-pub(crate) fn tolerance(terms: usize, magnitude: f64) -> f64 {
-    1.5 * (terms + 8) as f64 * f64::from(f32::EPSILON) / 2.0 * (magnitude + 1.0)
-}
-
-/// A result that is NaN, infinite or within `tolerance` where the reference is.
-pub(crate) fn agrees(got: f32, want: f64, tolerance: f64) -> bool {
-    let got = f64::from(got);
-    if want.is_nan() {
-        got.is_nan()
-    } else if want.is_infinite() {
-        got == want
-    } else {
-        (got - want).abs() <= tolerance
-    }
-}
-
-/// Numbers from -1 to 1.
-pub(crate) fn values(count: usize, seed: u64) -> Vec<f32> {
-    let number = |i: usize| {
-        let mut z = (seed << 32 | i as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(number).collect()
-}
-
-pub(crate) fn to_f64(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|&x| f64::from(x)).collect()
-}
-
-/// An activation's definition.
-pub(crate) fn activate(activation: Activation, x: f64) -> f64 {
-    let limit = |x: f64, low: f64, high: f64| if x.is_nan() { x } else { x.max(low).min(high) };
-    match activation {
-        Activation::None => x,
-        Activation::Clamp { low, high } => limit(x, f64::from(low), f64::from(high)),
-        Activation::HardSigmoid { scale, shift, high, factor } => {
-            let [scale, shift, high, factor] = [scale, shift, high, factor].map(f64::from);
-            limit(x * scale + shift, 0.0, high) * factor
-        }
-        Activation::HardSwish => x * limit(x + 3.0, 0.0, 6.0) / 6.0,
-        Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        Activation::Swish if x == f64::NEG_INFINITY => 0.0,
-        Activation::Swish => x / (1.0 + (-x).exp()),
-    }
-}
-
-/// Every activation that can follow a convolution.
-pub(crate) const CHEAP: [Activation; 6] = [
-    Activation::None,
-    Activation::RELU,
-    Activation::Clamp { low: 0.0, high: 6.0 },
-    Activation::HardSigmoid { scale: 1.0, shift: 3.0, high: 6.0, factor: 1.0 / 6.0 },
-    Activation::HardSigmoid { scale: 0.2, shift: 0.5, high: 1.0, factor: 1.0 },
-    Activation::HardSwish,
-];
+pub(crate) use cygnet_testing::arithmetic::{
+    CHANNELS, CHEAP, activate, agrees, levels, to_f64, tolerance, values,
+};
 
 /// Numbers that belong to others, around a map's.
 #[derive(Clone, Copy, Debug, Default)]

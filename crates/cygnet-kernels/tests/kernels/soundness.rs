@@ -157,11 +157,8 @@ fn a_pair_of_two_instruction_sets_is_refused() {
     }
 }
 
-/// A number that is likely to be small.
-pub(crate) fn number() -> impl Strategy<Value = usize> {
-    const FAR: [usize; 10] =
-        [60, ARENA, 1 << 16, 1 << 32, 1 << 52, 1 << 61, 1 << 63, usize::MAX / 3, usize::MAX - 1, usize::MAX];
-    prop_oneof![6 => 0..8usize, 2 => prop::sample::select(&FAR[..])]
+fn number() -> impl Strategy<Value = usize> {
+    cygnet_testing::arithmetic::number(ARENA)
 }
 
 /// A map of the arena's `place`-th part, some of whose numbers may be any.

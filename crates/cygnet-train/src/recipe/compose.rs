@@ -243,7 +243,7 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), TrainError> {
 mod tests {
     use super::super::Trained;
     use super::*;
-    use crate::optimizer::OptimizerKind;
+    use cygnet_engine::OptimizerKind;
 
     #[test]
     fn settings_come_over_files_and_files_over_what_they_name_as_base() {

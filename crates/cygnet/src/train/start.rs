@@ -97,7 +97,7 @@ pub fn trainee(
     cache: &Cache,
     progress: &mut dyn Download,
 ) -> Result<Trainee, Error> {
-    crate::optimised::advise();
+    crate::optimised::advise_training();
     let classes = labels.len();
     let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
     let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
@@ -234,7 +234,7 @@ fn prepared(mut preprocess: Preprocess, native: usize, side: usize, recipe: &Rec
 /// # Errors
 /// If the state is damaged.
 pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
-    crate::optimised::advise();
+    crate::optimised::advise_training();
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
     let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;

@@ -1,0 +1,19 @@
+//! What all arithmetic stands on: instruction sets and what is computed in their registers, threads, memory, and facts
+//! about the machine. No kernel, no feature map, no node of a graph.
+//!
+//! A kernel is a struct of another crate that implements [`Kernel`], generic over [`Isa`]; [`Level::run`] compiles its
+//! body for every set, in the crate that calls it.
+
+mod activation;
+mod isa;
+pub mod machine;
+mod memory;
+pub mod pool;
+pub mod probe;
+mod size;
+mod unroll;
+
+pub use activation::{Activation, SATURATION};
+pub use isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
+pub use memory::{Memory, SCRATCH, Store, Weights};
+pub use size::{FAR, adaptive_window, product};

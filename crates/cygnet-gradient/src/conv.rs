@@ -1,0 +1,183 @@
+//! Convolutions as products over rows of pixels, unrolled in pieces that stay in cache.
+
+mod backward;
+mod windows;
+
+use cygnet_cpu::pool::share;
+use cygnet_cpu::{FAR, Level};
+
+use crate::area::{Area, Touches};
+use crate::chunk::{self, Blocks, Rows};
+use crate::gemm::{Product, Start, panel_width};
+use crate::geometry::{Geometry, reaches};
+use crate::program::{Limits, Work, Workspace};
+use crate::value::{Source, View, size};
+use windows::Input;
+
+pub use backward::ConvBackward;
+
+/// Rows of one piece: few enough for the second cache, and enough to use a panel of weights well.
+fn piece(floats_a_row: usize) -> usize {
+    (65_536 / floats_a_row.max(1)).clamp(28, 112) / 14 * 14
+}
+
+/// Distance of scratch rows: whole lines, and not a multiple of much more, so that rows share no cache sets.
+fn spread(channels: usize) -> usize {
+    channels.next_multiple_of(16) | 16
+}
+
+/// A convolution or linear layer, forward.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// What it reads.
+    pub source: Source,
+    /// What it writes.
+    pub output: View,
+    /// Window and groups.
+    pub geometry: Geometry,
+    /// The packed weight, [`crate::PackForm::Forward`].
+    pub packed: usize,
+    /// Parameter of the bias.
+    pub bias: Option<usize>,
+    /// Limits of the result.
+    pub clamp: Option<[f32; 2]>,
+    /// Where each block of rows leaves its moments, `[blocks, 2, spacing]`, and the spacing.
+    pub moments: Option<[usize; 2]>,
+}
+
+impl Conv {
+    /// Blocks of rows, each a partial result of the moments.
+    #[must_use]
+    pub fn row_blocks(output: &View) -> usize {
+        (output.rows() / 64).clamp(1, 64)
+    }
+
+    fn column_blocks(&self) -> usize {
+        let is_short = Conv::row_blocks(&self.output) < 4 && self.geometry.groups == 1;
+        if is_short { self.output.channels.div_ceil(64).min(4) } else { 1 }
+    }
+
+    fn inner(&self) -> usize {
+        self.source.view.channels / self.geometry.groups * self.geometry.taps()
+    }
+
+    fn is_direct(&self) -> bool {
+        self.geometry.is_point() && self.source.is_plain()
+    }
+}
+
+/// Whether a convolution can be between two sound views.
+fn geometry_fits(geometry: &Geometry, input: &View, output: &View) -> bool {
+    let sane = |n: usize| (1..1 << 20).contains(&n);
+    let axis = |i: usize| [geometry.kernel[i], geometry.stride[i], geometry.dilation[i], geometry.pad[i]];
+    geometry.kernel.into_iter().chain(geometry.stride).chain(geometry.dilation).all(sane)
+        && geometry.groups > 0
+        && input.channels.is_multiple_of(geometry.groups)
+        && output.channels.is_multiple_of(geometry.groups)
+        && size(&[input.channels, geometry.taps()]) <= FAR >> 8
+        && output.channels <= FAR >> 8
+        && input.images == output.images
+        && reaches(axis(0), input.height, output.height)
+        && reaches(axis(1), input.width, output.width)
+        && (!geometry.is_point() || (input.height, input.width) == (output.height, output.width))
+}
+
+impl Work for Conv {
+    fn fits(&self, limits: &Limits<'_>) -> bool {
+        let out = self.output.channels;
+        self.source.is_sound()
+            && self.output.is_sound()
+            && geometry_fits(&self.geometry, &self.source.view, &self.output)
+            && self.bias.is_none_or(|bias| limits.param(bias, out))
+            && self.moments.is_none_or(|[_, spacing]| spacing >= out)
+    }
+
+    fn touches(&self, level: Level) -> Touches {
+        let (groups, out) = (self.geometry.groups, self.output.channels);
+        let columns = (out / groups).next_multiple_of(panel_width(level));
+        let packed = Area::flat(self.packed, size(&[groups, columns, self.inner()]));
+        let blocks = Conv::row_blocks(&self.output);
+        let moments = self.moments.map(|[at, spacing]| Area::pairs(at, blocks, out, spacing));
+        Touches::default()
+            .reads(self.source.areas().chain([packed]))
+            .writes([self.output.into()].into_iter().chain(moments))
+    }
+
+    fn tasks(&self) -> usize {
+        Conv::row_blocks(&self.output) * self.column_blocks()
+    }
+
+    fn scratch(&self) -> usize {
+        if self.is_direct() {
+            0
+        } else {
+            let k = if self.geometry.is_point() { self.source.view.channels } else { self.inner() };
+            piece(k) * spread(k)
+        }
+    }
+
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
+        let (level, width) = (memory.level, panel_width(memory.level));
+        let blocks = Conv::row_blocks(&self.output);
+        let (block, part) = (task % blocks, task / blocks);
+        let out = self.output.channels / self.geometry.groups;
+        let panels = share(out.div_ceil(width), self.column_blocks(), part);
+        let columns = panels.start * width..(panels.end * width).min(out);
+        if columns.is_empty() {
+            return;
+        }
+        let rows = share(self.output.rows(), blocks, block);
+        let input = Input {
+            source: &self.source,
+            geometry: &self.geometry,
+            output: &self.output,
+            is_direct: self.is_direct(),
+        };
+        let step = piece(if self.geometry.is_point() { self.source.view.channels } else { self.inner() });
+        let mut first = rows.start;
+        while first < rows.end {
+            let n = (rows.end - first).min(step);
+            // SAFETY: `fits` checked the views; scratch has room for a piece.
+            unsafe {
+                for group in 0..self.geometry.groups {
+                    let a = input.rows(memory, first, n, group, memory.scratch);
+                    let c = memory.arena.add(self.output.offset + first * self.output.stride + group * out);
+                    let product = Product {
+                        rows: n,
+                        columns: out,
+                        inner: self.inner(),
+                        a: a.at,
+                        a_row: a.stride,
+                        a_step: 1,
+                        b: memory.arena.add(self.packed + group * out.next_multiple_of(width) * self.inner()),
+                        b_panel: width * self.inner(),
+                        b_step: width,
+                        c,
+                        c_row: self.output.stride,
+                        start: match self.bias {
+                            Some(bias) => Start::Bias(memory.params[bias].add(group * out)),
+                            None => Start::Zero,
+                        },
+                        clamp: self.clamp,
+                    };
+                    product.run_columns(level, columns.clone());
+                }
+                if let Some([at, spacing]) = self.moments {
+                    let skip = if self.geometry.groups == 1 { columns.start } else { 0 };
+                    let channels =
+                        if self.geometry.groups == 1 { columns.len() } else { self.output.channels };
+                    let from = Rows::of(memory.arena, &self.output, first);
+                    let moments = chunk::MomentsRows {
+                        rows: n,
+                        from: Rows { at: from.at.add(skip), ..from },
+                        to: memory.arena.add(at + block * 2 * spacing + skip),
+                        spacing,
+                        before: first - rows.start,
+                    };
+                    Blocks::go(channels, moments, level);
+                }
+            }
+            first += n;
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Steps in order, with their memory and threads.
+
+use cygnet_cpu::{
+    FAR, Level, SCRATCH,
+    pool::{Pool, share},
+};
+
+use crate::area::Touches;
+use crate::{
+    Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
+    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Pooling, Reduce, Transform,
+};
+
+/// One step of a [`Program`].
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Packs a weight.
+    Pack(Pack),
+    /// The images to channels last.
+    Import(Import),
+    /// A convolution or linear layer.
+    Conv(Box<Conv>),
+    /// Its gradients.
+    ConvBackward(Box<ConvBackward>),
+    /// A depthwise convolution.
+    Depthwise(Box<Depthwise>),
+    /// Its gradients.
+    DepthwiseBackward(Box<DepthwiseBackward>),
+    /// Adds partial gradients to a parameter's.
+    Reduce(Reduce),
+    /// Statistics of a value.
+    Moments(Moments),
+    /// A batch norm's vectors from a batch's statistics.
+    BatchNorm(BatchNorm),
+    /// A batch norm's vectors from its running statistics.
+    Freeze(Freeze),
+    /// Writes a normalised value to memory.
+    Apply(Apply),
+    /// A norm's gradients from the gradient of what [`Apply`] wrote.
+    Normalise(Normalise),
+    /// A norm's parameters' gradients and backward coefficients.
+    NormaliseBackward(NormaliseBackward),
+    /// Writes the gradient of a norm's input to memory.
+    InputGradient(InputGradient),
+    /// Element by element.
+    Elementwise(Elementwise),
+    /// Sum or product of two values.
+    Binary(Binary),
+    /// Moves channels.
+    Gather(Gather),
+    /// Windowed pooling.
+    Pooling(Pooling),
+    /// Anything else.
+    Transform(Transform),
+    /// The loss and the gradient of the logits.
+    Loss(Loss),
+}
+
+macro_rules! each {
+    ($step:expr, $inner:ident => $body:expr) => {
+        match $step {
+            Step::Pack($inner) => $body,
+            Step::Import($inner) => $body,
+            Step::Conv($inner) => $body,
+            Step::ConvBackward($inner) => $body,
+            Step::Depthwise($inner) => $body,
+            Step::DepthwiseBackward($inner) => $body,
+            Step::Reduce($inner) => $body,
+            Step::Moments($inner) => $body,
+            Step::BatchNorm($inner) => $body,
+            Step::Freeze($inner) => $body,
+            Step::Apply($inner) => $body,
+            Step::Normalise($inner) => $body,
+            Step::NormaliseBackward($inner) => $body,
+            Step::InputGradient($inner) => $body,
+            Step::Elementwise($inner) => $body,
+            Step::Binary($inner) => $body,
+            Step::Gather($inner) => $body,
+            Step::Pooling($inner) => $body,
+            Step::Transform($inner) => $body,
+            Step::Loss($inner) => $body,
+        }
+    };
+}
+
+/// What a step must be able to say about itself.
+pub(crate) trait Work {
+    /// Whether its views are sound, its parts fit each other, the parameters and what a run is given, and no size wraps.
+    fn fits(&self, limits: &Limits<'_>) -> bool;
+    /// What it touches of the arena, if it [fits](Work::fits). Tasks share the elements of what is written.
+    fn touches(&self, level: Level) -> Touches;
+    /// Tasks it is cut into; they may run in any order and at the same time.
+    fn tasks(&self) -> usize;
+    /// Numbers of scratch memory that a task needs.
+    fn scratch(&self) -> usize {
+        0
+    }
+    /// Parameters whose gradients it adds to.
+    fn gradients(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// # Safety
+    /// `fits` must hold for the memory's sizes and what it `touches` be checked; `task` must be one of its tasks, no two of
+    /// which may run at once for the same number.
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize);
+}
+
+/// Sizes of everything a program may touch.
+pub(crate) struct Limits<'a> {
+    pub(crate) level: Level,
+    pub(crate) params: &'a [usize],
+    pub(crate) images: usize,
+    pub(crate) targets: usize,
+    pub(crate) losses: usize,
+}
+
+impl Limits<'_> {
+    pub(crate) fn param(&self, index: usize, len: usize) -> bool {
+        self.params.get(index) == Some(&len)
+    }
+}
+
+/// Everything a step works on.
+pub(crate) struct Workspace<'a> {
+    pub(crate) level: Level,
+    pub(crate) arena: *mut f32,
+    pub(crate) params: &'a [*mut f32],
+    pub(crate) gradients: &'a [*mut f32],
+    pub(crate) images: *const f32,
+    pub(crate) targets: *const f32,
+    pub(crate) losses: *mut f64,
+    pub(crate) seed: u64,
+    pub(crate) scale: f32,
+    /// This thread's own.
+    pub(crate) scratch: *mut f32,
+}
+
+/// The pointers of a [`Workspace`], for all threads.
+struct Shared<'a>(Workspace<'a>);
+
+// SAFETY: tasks of a step write different places, and a barrier separates steps; see `Work::run`.
+unsafe impl Sync for Shared<'_> {}
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code, reason = "is read through a pointer")] [f32; LINE]);
+
+const LINE: usize = 16;
+
+/// Numbers after the arena and after each thread's scratch that loads of whole vectors may read.
+const SLACK: usize = 64;
+
+/// Memory that programs work in, and that keeps their results.
+pub struct Arena {
+    memory: Vec<Line>,
+    losses: Vec<f64>,
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arena").field("bytes", &self.bytes()).finish()
+    }
+}
+
+impl Arena {
+    /// Memory for any of some programs, with scratch memory for each of `threads`.
+    #[must_use]
+    pub fn new(programs: &[&Program], threads: usize) -> Arena {
+        let lines = programs.iter().map(|program| program.lines(threads)).max().unwrap_or(0);
+        let losses = programs.iter().map(|program| program.losses).max().unwrap_or(0);
+        Arena { memory: vec![Line([0.0; LINE]); lines], losses: vec![0.0; losses] }
+    }
+
+    /// The sum of all losses of all images.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.losses.iter().sum()
+    }
+
+    /// Some of its numbers.
+    ///
+    /// # Panics
+    /// If the range leaves the arena.
+    #[must_use]
+    pub fn read(&self, range: std::ops::Range<usize>) -> &[f32] {
+        assert!(range.start <= range.end && range.end <= self.memory.len() * LINE);
+        // SAFETY: lines are f32s without gaps, and the range lies within them.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.memory.as_ptr().cast::<f32>().add(range.start),
+                range.end - range.start,
+            )
+        }
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.memory.len() * size_of::<Line>()
+    }
+}
+
+/// A checked list of steps.
+pub struct Program {
+    level: Level,
+    steps: Vec<Step>,
+    params: Vec<usize>,
+    images: usize,
+    targets: usize,
+    arena: usize,
+    scratch: usize,
+    losses: usize,
+    /// For each parameter, whether a step adds to its gradient.
+    wanted: Vec<bool>,
+    /// Whether a step changes parameters.
+    changes: bool,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").field("steps", &self.steps.len()).field("arena", &self.arena).finish()
+    }
+}
+
+/// The parameters of a run.
+#[derive(Debug)]
+pub enum Params<'a> {
+    /// Batch norm may move the running statistics.
+    Change(&'a mut [Vec<f32>]),
+    /// Nothing may change.
+    Keep(&'a [Vec<f32>]),
+}
+
+/// What a [`Program`] is run on.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The parameters.
+    pub params: Params<'a>,
+    /// Their gradients, added to; ignored by a program without backward steps.
+    pub gradients: &'a mut [Vec<f32>],
+    /// `[images, channels, height, width]`.
+    pub images: &'a [f32],
+    /// `[images, classes]`.
+    pub targets: &'a [f32],
+    /// Of the masks.
+    pub seed: u64,
+    /// Factor of the gradients.
+    pub scale: f32,
+}
+
+impl Program {
+    /// Checks the steps, which share an arena of `arena` numbers. `params` are the parameters' lengths, `losses` how many
+    /// losses of single images are kept.
+    ///
+    /// All that is `unsafe` in a step relies on what is checked here:
+    /// - the parts of a step fit each other, and no size, stride or product of them wraps;
+    /// - all that a step touches lies in the arena, in parameters and gradients of the right length, or in scratch memory;
+    /// - no two elements of what is written share a place, and nothing is written that another task of the step touches: what
+    ///   a step reads is apart from what it writes, unless it reads an element just before it writes the same.
+    ///
+    /// # Errors
+    /// Which step does not fit and why, or that the CPU lacks the instruction set.
+    pub fn new(
+        level: Level,
+        steps: Vec<Step>,
+        arena: usize,
+        params: Vec<usize>,
+        [images, targets, losses]: [usize; 3],
+    ) -> Result<Program, String> {
+        if !level.is_supported() {
+            return Err(format!("this CPU has no {}", level.name()));
+        }
+        if arena > FAR {
+            return Err(format!("an arena of {arena} numbers is too large"));
+        }
+        let limits = Limits { level, params: &params, images, targets, losses };
+        for (i, step) in steps.iter().enumerate() {
+            if !each!(step, step => step.fits(&limits)) {
+                return Err(format!("step {i} has parts that do not fit: {step:?}"));
+            }
+            let touches = each!(step, step => step.touches(level));
+            touches.check(arena).map_err(|problem| format!("step {i} {problem}: {step:?}"))?;
+        }
+        let most = Program::scratch(&steps);
+        if most > SCRATCH {
+            return Err(format!("scratch memory of {most} numbers is too large"));
+        }
+        let scratch = (most + SLACK).next_multiple_of(LINE);
+        let changes = steps.iter().any(|step| matches!(step, Step::BatchNorm(_)));
+        let mut wanted = vec![false; params.len()];
+        for step in &steps {
+            each!(step, step => step.gradients().into_iter().for_each(|param| wanted[param] = true));
+        }
+        Ok(Program {
+            level,
+            steps,
+            arena: (arena + SLACK).next_multiple_of(LINE),
+            scratch,
+            losses,
+            params,
+            images,
+            targets,
+            wanted,
+            changes,
+        })
+    }
+
+    /// Numbers of scratch memory that a thread needs.
+    fn scratch(steps: &[Step]) -> usize {
+        steps.iter().map(|step| each!(step, step => step.scratch())).max().unwrap_or(0)
+    }
+
+    /// Names of the steps and the seconds of one run of each on the calling thread.
+    ///
+    /// # Panics
+    /// As [`Program::run`].
+    pub fn profile(&self, arena: &mut Arena, run: Run<'_>) -> Vec<(String, f64)> {
+        let mut times = Vec::new();
+        let mut pool = Pool::new(1).expect("one thread is there");
+        self.go(&mut pool, arena, run, |step, seconds| times.push((format!("{step:?}"), seconds)));
+        times
+    }
+
+    /// Runs all steps.
+    ///
+    /// # Panics
+    /// If parameters, gradients, images or targets have other lengths than the program was made for, or the arena was
+    /// not made for it and as many threads.
+    pub fn run(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>) {
+        self.go(pool, arena, run, |_, _| {});
+    }
+
+    /// Lines of memory for so many threads.
+    fn lines(&self, threads: usize) -> usize {
+        self.arena.saturating_add(self.scratch.saturating_mul(threads)) / LINE
+    }
+
+    /// Bytes of memory for so many threads.
+    #[must_use]
+    pub fn bytes(&self, threads: usize) -> u64 {
+        (self.lines(threads) as u64).saturating_mul(size_of::<Line>() as u64)
+    }
+
+    fn go(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, mut watch: impl FnMut(&Step, f64)) {
+        assert!(arena.memory.len() >= self.lines(pool.threads()) && arena.losses.len() >= self.losses);
+        assert_eq!((run.images.len(), run.targets.len()), (self.images, self.targets));
+        let lengths: Vec<usize> = match &run.params {
+            Params::Change(params) => params.iter().map(Vec::len).collect(),
+            Params::Keep(params) => params.iter().map(Vec::len).collect(),
+        };
+        assert_eq!(lengths, self.params);
+        // Only a batch norm's step writes through these pointers.
+        let params: Vec<*mut f32> = match run.params {
+            Params::Change(params) => params.iter_mut().map(|param| param.as_mut_ptr()).collect(),
+            Params::Keep(params) => {
+                assert!(!self.changes, "this program moves running statistics");
+                params.iter().map(|param| param.as_ptr().cast_mut()).collect()
+            }
+        };
+        for (i, _) in self.wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
+            let len = run.gradients.get(i).map_or(0, Vec::len);
+            assert_eq!(len, self.params[i], "gradient {i}");
+        }
+        let gradients: Vec<*mut f32> =
+            run.gradients.iter_mut().map(|gradient| gradient.as_mut_ptr()).collect();
+        let memory: *mut f32 = arena.memory.as_mut_ptr().cast();
+        let shared = Shared(Workspace {
+            level: self.level,
+            arena: memory,
+            params: &params,
+            gradients: &gradients,
+            images: run.images.as_ptr(),
+            targets: run.targets.as_ptr(),
+            losses: arena.losses.as_mut_ptr(),
+            seed: run.seed,
+            scale: run.scale,
+            scratch: std::ptr::null_mut(),
+        });
+        let (steps, start, scratch) = (&self.steps, self.arena, self.scratch);
+        let part = |index: usize, count: usize, step: &Step| {
+            let shared = &shared;
+            // SAFETY: `new` left room for every thread's scratch after the arena.
+            let scratch = unsafe { shared.0.arena.add(start + index * scratch) };
+            let memory = Workspace { scratch, ..shared.0 };
+            each!(step, step => {
+                for task in share(step.tasks(), count, index) {
+                    // SAFETY: `new` checked that the step fits; every task goes to one thread, and `run` has the memory.
+                    unsafe { step.run(&memory, task) }
+                }
+            });
+        };
+        if pool.threads() == 1 {
+            for step in steps {
+                let start = std::time::Instant::now();
+                part(0, 1, step);
+                watch(step, start.elapsed().as_secs_f64());
+            }
+            return;
+        }
+        pool.run(|worker| {
+            for step in steps {
+                part(worker.index(), worker.count(), step);
+                worker.barrier();
+            }
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! Partial gradients of a weight, put together.
+
+use cygnet_cpu::{FAR, Level};
+
+use crate::area::{Area, Touches};
+use crate::pack::spacing;
+use crate::program::{Limits, Work, Workspace};
+use crate::value::size;
+
+/// How partial gradients of a weight lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightLayout {
+    /// As the parameter.
+    Same,
+    /// `[out, taps, inner]`, the parameter is `[out, inner, taps]`.
+    Taps {
+        /// Window positions.
+        taps: usize,
+        /// Input channels of a group.
+        inner: usize,
+    },
+    /// `[taps, channels padded]`, the parameter is `[channels, taps]`.
+    Depthwise {
+        /// Window positions.
+        taps: usize,
+        /// Channels.
+        channels: usize,
+    },
+}
+
+/// Adds partial gradients, in order, to a parameter's.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// The first segment's.
+    pub partials: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Elements of a segment's.
+    pub len: usize,
+    /// The parameter.
+    pub param: usize,
+    /// Elements of the parameter.
+    pub size: usize,
+    /// How they lie.
+    pub layout: WeightLayout,
+}
+
+/// Elements of a task.
+const ELEMENTS: usize = 1 << 13;
+
+impl Work for Reduce {
+    fn fits(&self, limits: &Limits<'_>) -> bool {
+        let lies_well = match self.layout {
+            WeightLayout::Same => self.len == self.size,
+            WeightLayout::Taps { taps, inner } => {
+                let each = size(&[taps, inner]);
+                self.len == self.size && each > 0 && self.size.is_multiple_of(each)
+            }
+            WeightLayout::Depthwise { taps, channels } => {
+                channels <= FAR
+                    && self.size == size(&[taps, channels])
+                    && self.len == size(&[taps, spacing(channels)])
+            }
+        };
+        lies_well && self.segments > 0 && limits.param(self.param, self.size)
+    }
+
+    fn touches(&self, _: Level) -> Touches {
+        Touches::default().reads([Area::flat(self.partials, size(&[self.segments, self.len]))])
+    }
+
+    fn tasks(&self) -> usize {
+        self.len.div_ceil(ELEMENTS)
+    }
+
+    fn gradients(&self) -> Vec<usize> {
+        vec![self.param]
+    }
+
+    unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
+        let range = task * ELEMENTS..((task + 1) * ELEMENTS).min(self.len);
+        // SAFETY: `fits` checked the partial sums and the parameter. Tasks write elements of their own, through the pointer.
+        unsafe {
+            let to = memory.gradients[self.param];
+            let part = |segment: usize| {
+                let at = self.partials + segment * self.len + range.start;
+                std::slice::from_raw_parts(memory.arena.add(at), range.len())
+            };
+            let mut sums = [0.0f32; 64];
+            for start in (0..range.len()).step_by(64) {
+                let n = (range.len() - start).min(64);
+                sums[..n].copy_from_slice(&part(0)[start..start + n]);
+                for segment in 1..self.segments {
+                    let from = &part(segment)[start..start + n];
+                    sums[..n].iter_mut().zip(from).for_each(|(sum, x)| *sum += x);
+                }
+                for (i, sum) in sums[..n].iter().enumerate() {
+                    let element = range.start + start + i;
+                    let place = match self.layout {
+                        WeightLayout::Same => element,
+                        WeightLayout::Taps { taps, inner } => {
+                            let (out, rest) = (element / (taps * inner), element % (taps * inner));
+                            out * taps * inner + rest % inner * taps + rest / inner
+                        }
+                        WeightLayout::Depthwise { taps, channels } => {
+                            let (tap, c) = (element / spacing(channels), element % spacing(channels));
+                            if c >= channels {
+                                continue;
+                            }
+                            c * taps + tap
+                        }
+                    };
+                    *to.add(place) += sum;
+                }
+            }
+        }
+    }
+}
