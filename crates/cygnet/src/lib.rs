@@ -62,6 +62,7 @@ mod model;
 mod nearest;
 mod optimised;
 mod parallel;
+mod recognise;
 mod sessions;
 #[cfg(feature = "train")]
 pub mod train;
