@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cygnet_graph::BuildError;
 use cygnet_image::ImageError;
@@ -59,6 +60,18 @@ pub enum TrainError {
         bytes: u64,
         /// Bytes allowed.
         limit: u64,
+    },
+    /// What must be done takes longer than the run may.
+    #[error(
+        "a time of {time:.1?} is too short: the first step takes at least {learning:.1?}, evaluation at least {judging:.1?}; give more time, smaller images or fewer pictures"
+    )]
+    TooShort {
+        /// The time.
+        time: Duration,
+        /// The least that the first step, or its features, can take.
+        learning: Duration,
+        /// The least that evaluation and test can take.
+        judging: Duration,
     },
     /// The threads cannot be started.
     #[error("{threads} threads cannot be started: {source}")]

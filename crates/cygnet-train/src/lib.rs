@@ -3,6 +3,7 @@
 //! An [`Engine`] is a graph differentiated into a static plan of forward and backward steps, with all its memory.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod budget;
 mod callback;
 mod checkpoint;
 mod data;

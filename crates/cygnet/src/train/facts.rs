@@ -44,9 +44,15 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     }
     let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
     let best = outcome.best;
-    let epochs = if history.len() == 1 { "1 epoch".into() } else { format!("{} epochs", history.len()) };
+    let epochs: f64 = history.iter().map(|epoch| epoch.share).sum();
+    let epochs = if epochs == 1.0 { "1 epoch".into() } else { format!("{} epochs", hundredths(epochs)) };
     facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// A number to two places, without zeros at the end.
+fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// The median with what it is to be held against: the machine's measured peak, and whether it was quiet.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug, Formatter};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cygnet_graph::{BuildError, Graph};
 use cygnet_image::{DecodeLimits, Splits};
@@ -210,7 +210,8 @@ impl Training {
         self
     }
 
-    /// Ends the run, and the learning rate's curve, after this time.
+    /// Ends the run, and the learning rate's curve, after this time: reading, evaluation and writing count as far as they
+    /// can be foreseen, fetching weights does not.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -338,10 +339,12 @@ impl Training {
             Some(files) if self.resume => Some(State::read(&files.state())?),
             _ => None,
         };
+        let began = Instant::now();
         let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
         let splits = Splits::open(&self.data)?.within(self.limits);
         let labels = splits.train.classes.clone();
         let mut notes = splits.notes.clone();
+        let read = Instant::now();
         let (recipe, mut trainee) = match (&mut state, &files) {
             (Some(state), Some(files)) => self.go_on(state, &files.state(), &splits, &mut notes)?,
             _ => {
@@ -352,6 +355,8 @@ impl Training {
         };
         notes.append(&mut trainee.notes);
         let teacher = teacher(&trainee, &labels, &recipe, &cache, download)?;
+        // Weights may have to be fetched, which has a time of its own.
+        let began = began + read.elapsed();
 
         let threads =
             self.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
@@ -366,6 +371,8 @@ impl Training {
             level: Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?,
             out: self.out.clone(),
             time: self.time,
+            began,
+            after: if self.out.is_some() { REPORT } else { Duration::ZERO },
             memory_bytes: self.memory_bytes,
             machine_bytes: machine.unwrap_or(u64::MAX),
             keep_bytes: keep,
@@ -486,6 +493,9 @@ impl Training {
         Ok((asked, trainee_of(state, path)?))
     }
 }
+
+/// How long it takes to time the network for the report and to write that.
+const REPORT: Duration = Duration::from_millis(700);
 
 /// What a data set is called: the last part of where it is.
 fn name_of(data: &Path) -> String {
