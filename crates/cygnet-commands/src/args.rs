@@ -13,8 +13,10 @@ use cygnet::runtime::Level;
 
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
-pub(crate) use values::{BenchThreads, threads};
-use values::{bench_threads, seconds};
+use values::bench_threads;
+pub(crate) use values::{BenchThreads, seconds, threads};
+#[cfg(feature = "train")]
+pub(crate) use values::{bytes, duration};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]

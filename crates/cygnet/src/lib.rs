@@ -53,6 +53,7 @@
 //! `default-features = false`, with what is needed of them.
 
 pub mod bench;
+mod calendar;
 mod classify;
 mod convert;
 mod error;
@@ -68,6 +69,8 @@ mod sessions;
 pub mod train;
 pub mod verify;
 
+#[doc(hidden)]
+pub use calendar::date;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use convert::{Conversion, Converted};
 pub use error::Error;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod classify;
+mod completions;
 mod convert;
 #[cfg(feature = "train")]
 mod eval;
@@ -15,12 +16,13 @@ mod verify;
 
 pub(crate) use bench::bench;
 pub(crate) use classify::classify;
+pub(crate) use completions::completions;
 pub(crate) use convert::{convert, pull};
 #[cfg(feature = "train")]
 pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
 pub(crate) use list::list;
-pub(crate) use manual::{completions, man};
+pub(crate) use manual::man;
 pub(crate) use show::show;
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, train};

@@ -1,6 +1,5 @@
 //! `cygnet train`.
 
-mod quantity;
 mod screen;
 mod stop;
 
@@ -15,9 +14,8 @@ use cygnet::train::{
 };
 use cygnet::weights::ModelFile;
 
-use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
-use crate::args::{PictureLimits, threads};
+use crate::args::{PictureLimits, bytes, duration, seconds, threads};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
@@ -42,18 +40,18 @@ pub(crate) struct Train {
     #[arg(long, value_name = "all|last-N|head")]
     train: Option<Trained>,
     /// Passes over the photos
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Photos a step
-    #[arg(short, long, value_name = "N")]
-    batch: Option<usize>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
     /// Height and width of the network's image
-    #[arg(long, value_name = "S")]
-    image: Option<usize>,
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
+    image: Option<u16>,
     /// Names all random numbers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// End after this time: 90s, 10m, 1h30m
+    /// End after this time, reading and evaluation included: 90s, 10m, 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Most memory of the training step, such as 2GB; batches are split to keep to it
@@ -121,8 +119,8 @@ impl Train {
         training = with(training, self.recipe.as_ref(), Training::recipe);
         training = self.set.iter().fold(training, Training::set);
         training = with(training, self.epochs, Training::epochs);
-        training = with(training, self.batch, Training::batch);
-        training = with(training, self.image, Training::image);
+        training = with(training, self.batch.map(|batch| batch as usize), Training::batch);
+        training = with(training, self.image.map(usize::from), Training::image);
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
