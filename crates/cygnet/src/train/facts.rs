@@ -1,5 +1,6 @@
 //! What a report says first.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cygnet_runtime::Level;
@@ -69,14 +70,15 @@ fn latency(timing: &Timing) -> String {
 }
 
 /// How and when a model was made, as far as it is known.
-pub(super) fn made(command: Option<&str>, training: Option<&TrainingRecord>) -> Vec<Fact> {
+pub(super) fn made(command: Option<&str>, data: &Path, training: Option<&TrainingRecord>) -> Vec<Fact> {
     let mut made = vec![
         ("date".to_owned(), today()),
         ("version".to_owned(), concat!("cygnet ", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
     made.extend(command.map(|command| ("command".to_owned(), command.to_owned())));
+    let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.into());
+    made.push(("data".to_owned(), whole.display().to_string()));
     if let Some(training) = training {
-        made.push(("data".to_owned(), training.dataset.clone()));
         made.push(("trained from".to_owned(), training.from.to_string()));
     }
     made
