@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Level;
 
+#[cfg(feature = "train")]
+pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
 use values::bench_threads;
@@ -169,7 +171,7 @@ pub(crate) struct Eval {
     #[arg(value_name = "DATA")]
     pub(crate) folder: PathBuf,
     #[command(flatten)]
-    pub(crate) picture_limits: PictureLimits,
+    pub(crate) data_limits: DataLimits,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
 }

@@ -10,6 +10,7 @@ use cygnet_weights::{
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
+use crate::endings::unread;
 use crate::model::{check_prepared, exact, network, preprocess};
 use crate::recognise::recognise;
 use crate::{Error, Model};
@@ -77,10 +78,11 @@ impl Conversion {
     /// As [`Conversion::run`], perhaps with auxiliary heads.
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
         let named = self.network.as_deref().map(network).transpose()?;
-        let checkpoint = match &self.weights_key {
-            Some(key) => cygnet_weights::open_key(path, key)?,
-            None => cygnet_weights::open(path)?,
+        let opened = match &self.weights_key {
+            Some(key) => cygnet_weights::open_key(path, key),
+            None => cygnet_weights::open(path),
         };
+        let checkpoint = opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))?;
         let mut converted = if is_model_file(&checkpoint.metadata) {
             let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
             if let Some(named) = named.filter(|named| named.id != model.id) {

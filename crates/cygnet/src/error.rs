@@ -135,15 +135,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// What is wrong, without the file's name.
-    #[must_use]
-    pub fn without_file(&self) -> &Error {
-        match self {
-            Error::InFile { source, .. } => source,
-            other => other,
-        }
-    }
-
     pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
         Error::InFile { path: path.into(), source: Box::new(self) }
     }

@@ -56,6 +56,7 @@ pub mod bench;
 mod calendar;
 mod classify;
 mod convert;
+mod endings;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
@@ -73,6 +74,7 @@ pub mod verify;
 pub use calendar::date;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use convert::{Conversion, Converted};
+pub use endings::names_weights;
 pub use error::Error;
 #[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};

@@ -26,6 +26,33 @@ fn a_missing_or_bare_model_says_what_to_do() {
     assert!(run.code == 1 && run.err.contains("a.bmp"), "{}", run.err);
 }
 
+#[test]
+fn a_name_without_ending_is_answered_with_the_file_and_other_programs_files_by_what_they_are() {
+    let bench = Bench::new().with_model();
+    bench.picture("a.bmp", 1);
+    for args in [&["classify", "--model", "light", "a.bmp"][..], &["show", "light"], &["bench", "light"]] {
+        let run = bench.run(args);
+        assert!(run.code == 1 && run.err.contains("(did you mean light.safetensors?)"), "{}", run.err);
+    }
+    for (name, what) in [
+        ("a.onnx", "an ONNX graph"),
+        ("a.TFLITE", "a TensorFlow Lite model"),
+        ("a.pt2", "a program of torch.export"),
+        ("a.h5", "a Keras model"),
+        ("a.keras", "a Keras model"),
+        ("a.mlmodel", "a Core ML model"),
+    ] {
+        let missing = bench.run(&["classify", "--model", name, "a.bmp"]);
+        assert!(missing.code == 1 && missing.err.contains("No such file"), "{}", missing.err);
+        assert!(bench.run(&["show", name]).err.contains("no such file"));
+        std::fs::write(bench.path(name), b"PK\x03\x04 and so on").unwrap();
+        for args in [&["classify", "--model", name, "a.bmp"][..], &["convert", name, "b.safetensors"]] {
+            let run = bench.run(args);
+            assert!(run.code == 1 && run.err.contains(&format!("{name}: is {what}, which")), "{}", run.err);
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_neither_read_nor_replaced() {

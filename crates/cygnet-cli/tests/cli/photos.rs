@@ -73,6 +73,19 @@ fn standard_input_is_a_photo_too() {
     let run = Run::of(child.wait_with_output().unwrap());
     assert_eq!((run.code, run.json()[0]["path"].as_str()), (0, Some("-")));
     assert_eq!(run.json()[0]["top"].as_array().unwrap().len(), 1);
+    let run = bench.run(&["classify", MODEL[0], MODEL[1], "-"]);
+    assert_eq!((run.code, run.err.as_str()), (1, "error: standard input is empty\n"));
+}
+
+#[test]
+fn formats_are_told_that_are_read() {
+    let bench = Bench::new().with_model();
+    std::fs::create_dir(bench.path("none")).unwrap();
+    std::fs::write(bench.path("a.jpg"), "text").unwrap();
+    for photo in ["none", "a.jpg"] {
+        let run = bench.run(&["classify", MODEL[0], MODEL[1], photo]);
+        assert!(run.code == 1 && run.err.contains("GIF, BMP"), "{}", run.err);
+    }
 }
 
 #[test]
@@ -106,6 +119,10 @@ fn accuracy_is_measured_by_label_and_index() {
     assert_eq!(run.code, 0);
     let run = bench.run(&["eval", MODEL[0], MODEL[1], "val"]);
     assert!(run.out.contains("calibration error") && run.out.contains("right \\ guess"), "{}", run.out);
+    bench.picture("val/3/5.bmp", 1);
+    let run = bench.run(&["eval", MODEL[0], MODEL[1], "val"]);
+    assert!(run.err.contains("3 is no class of this model, which has 2: dark, bright"), "{}", run.err);
+    std::fs::remove_dir_all(bench.path("val/3")).unwrap();
     bench.picture("val/purple/5.bmp", 1);
     let run = bench.run(&["eval", MODEL[0], MODEL[1], "val"]);
     assert_eq!(run.code, 1);

@@ -85,11 +85,7 @@ fn level() -> anyhow::Result<Level> {
 
 /// Why an argument is neither a network nor a file.
 fn unknown(model: &str) -> anyhow::Error {
-    let has_extension = Path::new(model)
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| FILES.contains(&extension.to_lowercase().as_str()));
-    if has_extension {
+    if cygnet::names_weights(Path::new(model)) {
         return anyhow!("{model}: no such file");
     }
     match cygnet::network(model) {
@@ -97,6 +93,3 @@ fn unknown(model: &str) -> anyhow::Error {
         Err(error) => error.into(),
     }
 }
-
-/// Extensions of files with weights.
-const FILES: [&str; 6] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt"];

@@ -229,7 +229,8 @@ impl Training {
         self
     }
 
-    /// Which pictures are decoded; larger ones are left out with a warning.
+    /// Which pictures are decoded, of which larger ones are left out with a warning, and how many bytes an archive may
+    /// unpack to.
     pub fn limits(mut self, limits: DecodeLimits) -> Self {
         self.limits = limits;
         self
@@ -293,7 +294,7 @@ impl Training {
     /// If there is no such recipe, setting or network, or the pictures cannot be found where the recipe depends on them.
     pub fn recipe_that_fits(&self) -> Result<Recipe, Error> {
         let splits = if self.recipe.is_none() && self.data != Path::new("") {
-            Some(Splits::open(&self.data)?.within(self.limits))
+            Some(Splits::open_within(&self.data, self.limits)?)
         } else {
             None
         };
@@ -344,7 +345,7 @@ impl Training {
         };
         let began = Instant::now();
         let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
-        let splits = Splits::open(&self.data)?.within(self.limits);
+        let splits = Splits::open_within(&self.data, self.limits)?;
         let labels = splits.train.classes.clone();
         let mut notes = splits.notes.clone();
         let read = Instant::now();

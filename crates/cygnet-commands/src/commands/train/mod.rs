@@ -15,7 +15,7 @@ use cygnet::train::{
 use cygnet::weights::ModelFile;
 
 use self::screen::Screen;
-use crate::args::{PictureLimits, bytes, duration, seconds, threads};
+use crate::args::{DataLimits, bytes, duration, seconds, threads};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
@@ -85,7 +85,7 @@ pub(crate) struct Train {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    picture_limits: PictureLimits,
+    data_limits: DataLimits,
 }
 
 /// The command line of this process, as it can be typed again.
@@ -124,7 +124,7 @@ impl Train {
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
-        training = training.limits(self.picture_limits.limits());
+        training = training.limits(self.data_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
         with(training, self.cache, Training::photo_bytes)
     }
