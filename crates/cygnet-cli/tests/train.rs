@@ -376,6 +376,9 @@ fn a_run_whose_time_was_up_goes_on_when_there_is_more() {
     assert_eq!(ended(&["--time", "0.001s", "--resume"]), (0, "time".into()));
     assert_eq!(ended(&["--resume"]), (2, "finished".into()));
     assert_eq!(ended(&["--resume"]), (0, "finished".into()));
+    let large = ["train", "photos", "--from", "scratch", "--image", "4096", "--batch", "2", "--time", "1s"];
+    let refusal = bench.refusal(&large);
+    assert!(refusal.contains("a time of 1.0s is too short: the first step takes at least"), "{refusal}");
 }
 
 #[test]

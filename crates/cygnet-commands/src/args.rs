@@ -11,10 +11,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Level;
 
+#[cfg(feature = "train")]
+pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
-pub(crate) use values::{BenchThreads, threads};
-use values::{bench_threads, seconds};
+use values::bench_threads;
+pub(crate) use values::{BenchThreads, seconds, threads};
+#[cfg(feature = "train")]
+pub(crate) use values::{bytes, duration};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -167,7 +171,7 @@ pub(crate) struct Eval {
     #[arg(value_name = "DATA")]
     pub(crate) folder: PathBuf,
     #[command(flatten)]
-    pub(crate) picture_limits: PictureLimits,
+    pub(crate) data_limits: DataLimits,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
 }

@@ -9,7 +9,7 @@ mod commands;
 mod output;
 mod progress;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use args::Command;
@@ -39,12 +39,17 @@ pub fn main(commit: Option<&str>) -> ExitCode {
         Command::Completions(args) => commands::completions(&args),
         Command::Man(args) => commands::man(&args),
     };
+    // What is still in the buffer is lost if it cannot be written.
+    let done = done.and_then(|done| Ok(io::stdout().flush().map(|()| done)?));
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&output::chain(error.as_ref()));
+            let told = output::chain(error.as_ref());
+            // Whatever else fails names its file.
+            let is_output = error.chain().next().is_some_and(|error| error.is::<io::Error>());
+            output::error(&if is_output { format!("standard output: {told}") } else { told });
             if let Some(hinted) = error.downcast_ref::<output::Hinted>() {
                 output::hint(&hinted.hint);
             }

@@ -1,9 +1,10 @@
 //! Progress bars, on standard error and only where somebody looks.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use cygnet::weights::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::{self, end_of, plain};
 
@@ -26,14 +27,22 @@ fn bar(total: Option<u64>, message: impl Into<Cow<'static, str>>, counts: &str) 
         None => format!("{{spinner}} {{msg}} {counts}"),
     };
     if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.progress_chars("━╸─"));
+        let rate =
+            |state: &ProgressState, text: &mut dyn fmt::Write| _ = write!(text, "{}", rate(state.per_sec()));
+        bar.set_style(style.with_key("rate", rate).progress_chars("━╸─"));
     }
     bar
 }
 
+/// How many a second, with as many places as tell something.
+fn rate(a_second: f64) -> String {
+    let places = if a_second < 10.0 { 2 } else { usize::from(a_second < 100.0) };
+    format!("{a_second:.places$}")
+}
+
 /// A bar over `total` things, with their rate.
 pub(crate) fn things(total: u64, what: &'static str, unit: &str) -> ProgressBar {
-    bar(Some(total), what, &format!("{{pos}}/{{len}} {{per_sec}} {unit}"))
+    bar(Some(total), what, &format!("{{pos}}/{{len}} {{rate}} {unit}/s"))
 }
 
 /// Shows downloads.

@@ -7,7 +7,7 @@ use cygnet_image::{DecodeLimits, Image, Preprocess, Sample, Splits};
 use tempfile::TempDir;
 
 /// Pictures of more pixels are refused, so that time goes into finding others.
-const PIXELS: DecodeLimits = DecodeLimits { max_pixels: 1 << 18 };
+const PIXELS: DecodeLimits = DecodeLimits { max_pixels: 1 << 18, max_unpacked: 1 << 26 };
 
 /// A folder of this thread's own, in memory where the system has such.
 pub(crate) fn in_folder<T>(work: impl FnOnce(&Path) -> T) -> T {

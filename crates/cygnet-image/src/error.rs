@@ -5,6 +5,14 @@ use std::path::PathBuf;
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, ImageError>;
 
+/// The formats that are decoded.
+const FORMATS: &str = match (cfg!(feature = "tiff"), cfg!(feature = "jxl")) {
+    (false, false) => "JPEG, PNG, WebP, GIF or BMP",
+    (true, false) => "JPEG, PNG, WebP, GIF, BMP or TIFF",
+    (false, true) => "JPEG, PNG, WebP, GIF, BMP or JPEG XL",
+    (true, true) => "JPEG, PNG, WebP, GIF, BMP, TIFF or JPEG XL",
+};
+
 /// Why a photo, a preprocessing record or a folder was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,8 +34,11 @@ pub enum ImageError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// There are no bytes.
+    #[error("is empty")]
+    Empty,
     /// The first bytes belong to no known format.
-    #[error("not a known image format; give JPEG, PNG, WebP, GIF, BMP or TIFF")]
+    #[error("not a known image format; give {FORMATS}")]
     UnknownFormat,
     /// A format, or a variant of a format, that is not read.
     #[error("{format}: {what} is not supported; convert the picture to ordinary JPEG or PNG")]
@@ -140,7 +151,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// A folder or pattern that leads to no picture.
-    #[error("{pattern}: no picture there; looked for jpg, png, webp, gif, bmp, tif and jxl")]
+    #[error("{pattern}: no picture there; looked for {FORMATS}")]
     NoImages {
         /// The path or pattern as given.
         pattern: String,
@@ -191,4 +202,10 @@ pub enum ImageError {
         /// The class.
         class: String,
     },
+}
+
+/// What is wrong with the file `name`, of which `text` tells: without its name, where it begins with that.
+#[must_use]
+pub fn without_name<'t>(text: &'t str, name: &str) -> &'t str {
+    text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
 }

@@ -43,7 +43,7 @@ pub use augment::{Augment, Crop};
 #[cfg(feature = "datasets")]
 pub use dataset::{Dataset, Sample, Splits, collect_images};
 pub use decode::{DecodeLimits, Image};
-pub use error::{ImageError, Result};
+pub use error::{ImageError, Result, without_name};
 #[cfg(feature = "datasets")]
 pub use loader::{Batch, Batches, Finish, Mix, Recipe as BatchRecipe, epoch_order};
 #[cfg(feature = "datasets")]

@@ -99,7 +99,8 @@ fn jpeg_xl_keeps_every_pixel() {
     for length in 0..file.len() * 3 / 4 {
         assert!(Image::decode(&file[..length], DecodeLimits::default()).is_err(), "cut to {length}");
     }
-    let error = Image::decode(&file, DecodeLimits { max_pixels: 142 }).unwrap_err();
+    let error =
+        Image::decode(&file, DecodeLimits { max_pixels: 142, ..DecodeLimits::default() }).unwrap_err();
     assert!(matches!(error, ImageError::TooLarge { width: 13, height: 11, .. }), "{error}");
 }
 
@@ -326,7 +327,7 @@ fn more_than_a_hundred_megapixels_are_decoded() {
 
 #[test]
 fn the_limit_is_the_callers() {
-    let limits = DecodeLimits { max_pixels: 13 * 11 - 1 };
+    let limits = DecodeLimits { max_pixels: 13 * 11 - 1, ..DecodeLimits::default() };
     for format in FORMATS {
         let error = Image::decode(&encoded(&rgb_picture(), format), limits).unwrap_err();
         assert!(
@@ -382,7 +383,7 @@ fn progressive_jpeg() -> Vec<u8> {
 
 /// Must neither panic nor give a picture whose parts do not agree.
 fn survives(file: &[u8]) -> Result<(), TestCaseError> {
-    match Image::decode(file, DecodeLimits { max_pixels: 200_000 }) {
+    match Image::decode(file, DecodeLimits { max_pixels: 200_000, ..DecodeLimits::default() }) {
         Ok(image) => prop_assert_eq!(image.pixels.len(), image.width * image.height * 3),
         Err(error) => prop_assert!(!error.to_string().is_empty()),
     }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use cygnet_image::{ImageError, Splits, collect_images};
+use cygnet_image::{DecodeLimits, ImageError, Splits, collect_images};
 
 fn folder(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ fn classes_are_sorted_folders_and_samples_their_pictures_at_any_depth() {
         "loose.jpg",
         "empty/readme.md",
     ]);
-    let found = Splits::open_any(root.path()).unwrap();
+    let found = Splits::open_any(root.path(), DecodeLimits::default()).unwrap();
     assert_eq!(found.train.classes, ["cat", "dog", "empty"]);
     let samples = &found.train.samples;
     let paths: Vec<_> = samples.iter().map(|sample| sample.path().unwrap().to_owned()).collect();
@@ -97,7 +97,7 @@ fn a_link_to_a_folder_that_holds_it_is_not_learnt_again() {
     link("", "c");
     link("a", "a/in/up");
     link("elsewhere.d", "b/more");
-    let found = Splits::open_any(root.path()).unwrap();
+    let found = Splits::open_any(root.path(), DecodeLimits::default()).unwrap();
     assert_eq!(found.train.classes, ["a", "b", "elsewhere.d"]);
     let paths: Vec<_> = found.train.samples.iter().map(|sample| sample.path().unwrap().to_owned()).collect();
     let expected = ["a/1.jpg", "a/in/2.jpg", "b/3.jpg", "b/more/4.jpg", "elsewhere.d/4.jpg"];

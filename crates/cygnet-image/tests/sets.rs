@@ -412,7 +412,7 @@ fn what_has_classes_that_train_lacks_is_opened_to_evaluate() {
     files.extend(pictures("test/", &[("a", 1), ("c", 1)]));
     write(folder.path(), &files);
     assert!(refusal(folder.path()).contains("class c has pictures for validation but none"));
-    let splits = Splits::open_any(folder.path()).unwrap();
+    let splits = Splits::open_any(folder.path(), DecodeLimits::default()).unwrap();
     assert_eq!(splits.test.unwrap().counts(), [1, 0, 1]);
 }
 

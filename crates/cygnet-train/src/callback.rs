@@ -61,8 +61,11 @@ pub struct StepReport {
     pub images_per_s: f64,
     /// Share of the whole run that is done, 0 to 1.
     pub done: f64,
-    /// Seconds of training so far, those before a resumption included.
+    /// Seconds of training so far, those before a resumption included; where the run has a limit of time also those of
+    /// what came before.
     pub seconds: f64,
+    /// Seconds that the run will still take, if it goes on as before.
+    pub left: f64,
 }
 
 /// What an epoch came to.
@@ -70,6 +73,9 @@ pub struct StepReport {
 pub struct EpochReport {
     /// The epoch, counted from 1.
     pub epoch: u64,
+    /// The share of its steps that were made: 1 unless the time was up.
+    #[serde(default = "whole")]
+    pub share: f64,
     /// Mean loss while training, against the mixed and smoothed targets, auxiliary heads' included.
     pub loss: f64,
     /// Percent of right guesses while training, on the changed pictures.
@@ -92,12 +98,19 @@ pub struct EpochReport {
     pub images_per_s: f64,
 }
 
+fn whole() -> f64 {
+    1.0
+}
+
 impl Display for EpochReport {
     /// What a person wants to read of an epoch, in about 50 characters.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "loss {:.3}  accuracy {:.1} %", self.loss, self.accuracy)?;
         if let (Some(loss), Some(top1)) = (self.validation_loss, self.validation_top1) {
             write!(f, "  validation {loss:.3}  {top1:.1} %")?;
+        }
+        if self.share < 1.0 {
+            write!(f, "  ({:.0} % of an epoch)", 100.0 * self.share)?;
         }
         Ok(())
     }

@@ -31,22 +31,15 @@ impl RunFiles {
         RunFiles { model: model.into() }
     }
 
-    /// Of `folder`, the files that a run without a name for its model takes: `model.safetensors`, or the first of
-    /// `model-2.safetensors` and so on of which nothing is there.
-    #[must_use]
-    pub fn next_free(folder: &Path) -> RunFiles {
-        let free = RunFiles::numbered(folder).find(|files| files.there().is_none());
-        free.unwrap_or_else(|| RunFiles::of(folder.join("model.safetensors")))
-    }
-
     /// Of `folder`, the files of the run without a name that began last and can be resumed.
     #[must_use]
     pub fn newest(folder: &Path) -> Option<RunFiles> {
-        let runs = RunFiles::numbered(folder).take_while(|files| files.there().is_some());
+        let runs = RunFiles::numbered(folder).take_while(|files| files.are_taken() || files.log().exists());
         runs.filter(|files| files.state().exists()).last()
     }
 
-    fn numbered(folder: &Path) -> impl Iterator<Item = RunFiles> {
+    /// Of `folder`, the files of runs without a name.
+    pub(crate) fn numbered(folder: &Path) -> impl Iterator<Item = RunFiles> {
         let name = |number| match number {
             1 => "model.safetensors".into(),
             _ => format!("model-{number}.safetensors"),
@@ -54,11 +47,11 @@ impl RunFiles {
         (1..100_000u32).map(move |number| RunFiles::of(folder.join(name(number))))
     }
 
-    /// The first of the files that is there already.
-    #[must_use]
-    pub fn there(&self) -> Option<PathBuf> {
-        let files = [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()];
-        files.into_iter().find(|path| path.exists())
+    /// Whether some of the files are there already. An empty log is that of a run that did not begin.
+    pub(crate) fn are_taken(&self) -> bool {
+        let files = [self.model.clone(), self.last(), self.state(), self.report(), self.events()];
+        let has_log = self.log().metadata().is_ok_and(|log| log.len() > 0);
+        has_log || files.iter().any(|path| path.exists())
     }
 
     /// Removes what an earlier run left, but for its best model, which stays until there is a new one.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, contradictions, duplicates};
+use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, contradictions, duplicates, without_name};
 
 use crate::TrainError;
 use crate::recipe::Recipe;
@@ -77,8 +77,7 @@ impl TrainData {
             let broken: Vec<usize> = survey.unreadable.iter().map(|(index, _)| *index).collect();
             unreadable.extend(survey.unreadable.drain(..).map(|(index, error)| {
                 let name = photos.samples()[index].name.clone();
-                let reason = error.to_string();
-                let reason = reason.strip_prefix(&format!("{name}: ")).map_or(reason.clone(), str::to_owned);
+                let reason = without_name(&error.to_string(), &name).to_owned();
                 (photos.samples()[index].class, (name, reason))
             }));
             let mut index = 0;

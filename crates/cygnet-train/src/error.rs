@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cygnet_engine::EngineError;
 use cygnet_graph::BuildError;
@@ -21,6 +22,18 @@ pub enum TrainError {
         value: String,
         /// What it must be.
         wanted: &'static str,
+    },
+    /// What must be done takes longer than the run may.
+    #[error(
+        "a time of {time:.1?} is too short: the first step takes at least {learning:.1?}, evaluation at least {judging:.1?}; give more time, smaller images or fewer pictures"
+    )]
+    TooShort {
+        /// The time.
+        time: Duration,
+        /// The least that the first step, or its features, can take.
+        learning: Duration,
+        /// The least that evaluation and test can take.
+        judging: Duration,
     },
     /// A recipe or one of its settings cannot be used.
     #[error("{place}: {reason}")]

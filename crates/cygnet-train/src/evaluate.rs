@@ -1,7 +1,8 @@
 //! Answers of the fast runtime for examples with known classes.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use cygnet_graph::Graph;
 use cygnet_image::{Image, Photos, Preprocess, map_indexed};
@@ -89,6 +90,26 @@ pub(crate) fn outputs<T: Send>(
         Ok(output(index, result))
     };
     map_indexed(count, threads, state, work, seen).into_iter().collect()
+}
+
+/// Seconds that an example takes, by some from all over, without the first of each thread.
+pub(crate) fn pace(
+    graph: &Graph,
+    weights: &[Vec<f32>],
+    level: Level,
+    threads: NonZeroUsize,
+    examples: &Examples,
+) -> Result<f64, TrainError> {
+    let (all, threads_count) = (examples.len(), threads.get());
+    let count = (all / 20).clamp(2 * threads_count, 32 * threads_count).min(all);
+    let input = |index: usize, input: &mut [f32]| examples.input(index * all / count, input);
+    let (start, ends) = (Instant::now(), Mutex::new(Vec::new()));
+    let seen = |_| ends.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    outputs(graph, weights, level, threads, count, input, |_, _| (), seen)?;
+    let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let [first, last] = [ends.first(), ends.last()].map(|end| *end.unwrap_or(&start));
+    let timed = count.saturating_sub(threads_count).max(1);
+    Ok(if count > threads_count { last - first } else { start.elapsed() }.as_secs_f64() / timed as f64)
 }
 
 /// A verdict for every example.

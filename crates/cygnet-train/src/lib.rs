@@ -3,6 +3,7 @@
 //! A [`Trainer`] is what a run is made of; the steps are those of an [`Engine`].
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod budget;
 mod callback;
 mod checkpoint;
 mod data;

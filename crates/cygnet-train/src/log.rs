@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Callback, EpochReport, RunInfo, StepReport};
+use crate::checkpoint::RunFiles;
 
 /// Writes a JSON object a line: one at the start, one every few steps, one an epoch. A resumed run's lines follow those
 /// up to the state from which it goes on; what was told of steps that are made again is removed.
@@ -23,24 +24,45 @@ pub struct JsonLog {
 }
 
 impl JsonLog {
-    /// Begins a log, or goes on with it. Every `every`th step is logged. The file is locked while the log lives, so that
-    /// no second run writes the same files.
+    /// Opens a log, of which nothing changes before the run begins. Every `every`th step is logged. The file is locked
+    /// while the log lives, so that no second run writes the same files; an empty one is then removed.
     ///
     /// # Errors
     /// If the file cannot be written or another run holds it.
     pub fn new(path: &Path, append: bool, every: usize) -> Result<JsonLog, TrainError> {
         let failed = |source| TrainError::Write { path: path.into(), source };
-        let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
-        let file = opened.map_err(failed)?;
-        // The lock ends with the process. Where files cannot be locked there is no guard.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            let reason = "another run writes it now; give this one another --out".into();
-            return Err(TrainError::Run { path: path.into(), reason });
+        loop {
+            let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+            let file = opened.map_err(failed)?;
+            // The lock ends with the process. Where files cannot be locked there is no guard.
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                let reason = "another run writes it now; give this one another --out".into();
+                return Err(TrainError::Run { path: path.into(), reason });
+            }
+            // Another run may have removed it before it was locked.
+            if path.exists() {
+                let every = every.max(1);
+                return Ok(JsonLog { path: path.into(), file, resumes: append, every, failed: None });
+            }
         }
-        if !append {
-            file.set_len(0).map_err(failed)?;
+    }
+
+    /// Opens the log of a run without a name: the files are the first that are free of `model.safetensors`,
+    /// `model-2.safetensors` and so on in `folder`, and stay this run's while the log lives.
+    ///
+    /// # Errors
+    /// If no log can be written there.
+    pub fn of_next_free(folder: &Path, every: usize) -> Result<(RunFiles, JsonLog), TrainError> {
+        for files in RunFiles::numbered(folder).filter(|files| !files.are_taken()) {
+            match JsonLog::new(&files.log(), false, every) {
+                Ok(log) if !files.are_taken() => return Ok((files, log)),
+                // Another run was faster.
+                Ok(_) | Err(TrainError::Run { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(JsonLog { path: path.into(), file, resumes: append, every: every.max(1), failed: None })
+        let reason = "holds too many runs without a name; give --out".into();
+        Err(TrainError::Run { path: folder.into(), reason })
     }
 
     fn line(&mut self, event: &'static str, value: &impl Serialize) {
@@ -56,12 +78,23 @@ impl JsonLog {
     }
 }
 
+impl Drop for JsonLog {
+    fn drop(&mut self) {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            // One that stays does no harm.
+            _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 impl Callback for JsonLog {
     fn begin(&mut self, info: &RunInfo) {
-        if self.resumes {
-            let cut = cut(&mut self.file, info.resumed_at, info.resumed_step);
-            self.failed = self.failed.take().or(cut.err());
-        }
+        let cut = if self.resumes {
+            cut(&mut self.file, info.resumed_at, info.resumed_step)
+        } else {
+            self.file.set_len(0)
+        };
+        self.failed = self.failed.take().or(cut.err());
         self.line("begin", info);
     }
 
@@ -263,7 +296,25 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"event\":\"a\",\"x\":1}\n{\"event\":\"b\"}\n");
         drop(log);
         drop(JsonLog::new(&path, false, 1).unwrap());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        assert!(fs::read_to_string(&path).unwrap().ends_with("{\"event\":\"b\"}\n"));
+        fs::write(&path, "").unwrap();
+        drop(JsonLog::new(&path, false, 1).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn names_are_free_for_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let take = || JsonLog::of_next_free(folder.path(), 1).unwrap();
+        let name = |files: &RunFiles| files.model.file_name().unwrap().to_owned();
+        let ((first, log), (second, _other)) = (take(), take());
+        assert_eq!((name(&first), name(&second)), ("model.safetensors".into(), "model-2.safetensors".into()));
+        drop(log);
+        let (again, mut log) = take();
+        assert_eq!(again, first);
+        log.line("a", &serde_json::json!({}));
+        drop(log);
+        assert_eq!(name(&take().0), "model-3.safetensors");
     }
 
     #[test]

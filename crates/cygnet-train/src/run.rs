@@ -9,6 +9,7 @@ use cygnet_image::{Batch, Rng, epoch_order};
 use cygnet_weights::{Accuracy, ModelRecord, Weights};
 
 use crate::TrainError;
+use crate::budget::Budget;
 use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
 use crate::checkpoint::{AVERAGE, Progress, RunFiles, State, Sums, WEIGHTS, write_model};
 use crate::evaluate::{Examples, judge};
@@ -32,14 +33,14 @@ pub(crate) struct Run<'t> {
     /// The network as its file has it, without auxiliary heads, and of that the part that learns.
     network: Graph,
     part: Graph,
-    /// The best weights of this process, of that part.
-    best: Option<Weights>,
+    /// The best weights of this process, of that part, and their answers for the validation pictures.
+    best: Option<(Weights, Vec<Verdict>)>,
     gradients: Weights,
     batch: usize,
     parts: usize,
     memory_bytes: u64,
-    /// When this process began, and last wrote the state.
-    began: Instant,
+    budget: Budget,
+    /// When this process last wrote the state.
     saved: Instant,
 }
 
@@ -87,7 +88,7 @@ impl<'t> Run<'t> {
             batch,
             parts,
             memory_bytes,
-            began: Instant::now(),
+            budget: Budget::new(trainer, task)?,
             saved: Instant::now(),
             trainer,
             task,
@@ -121,26 +122,34 @@ impl<'t> Run<'t> {
     }
 
     fn seconds(&self) -> f64 {
-        self.progress.seconds + self.began.elapsed().as_secs_f64()
+        self.progress.seconds + self.budget.seconds()
     }
 
-    /// The share of the time that is used up.
+    /// The share of the time for steps that is used up.
     fn time_share(&self) -> f64 {
-        self.trainer.options.time.map_or(0.0, |time| self.seconds() / time.as_secs_f64().max(1e-9))
+        self.budget.share(self.seconds())
+    }
+
+    /// Steps of an epoch.
+    fn steps(&self) -> usize {
+        self.trainer.data.train.samples().len() / self.batch
     }
 
     /// The share of the run that lies behind after `step` of this epoch's `steps`, or of its time if that is more.
     fn done(&self, step: usize, steps: usize) -> f64 {
+        self.done_by_steps(step, steps).max(self.time_share()).min(1.0)
+    }
+
+    fn done_by_steps(&self, step: usize, steps: usize) -> f64 {
         let epochs = f64::from(self.trainer.recipe.epochs);
-        let by_steps = (self.progress.epoch as f64 + step as f64 / steps as f64) / epochs;
-        by_steps.max(self.time_share()).min(1.0)
+        (self.progress.epoch as f64 + step as f64 / steps as f64) / epochs
     }
 
     pub(crate) fn train(&mut self, callback: &mut dyn Callback) -> Result<Ended, TrainError> {
         let Trainer { data, recipe, options, .. } = self.trainer;
         let labels: Vec<usize> = data.train.samples().iter().map(|sample| sample.class).collect();
         let classes = data.classes.len();
-        let (epochs, steps) = (u64::from(recipe.epochs), labels.len() / self.batch);
+        let (epochs, steps) = (u64::from(recipe.epochs), self.steps());
         let trained = |(param, group): (&Vec<f32>, &Group)| if group.trained { param.len() } else { 0 };
         callback.begin(&RunInfo {
             network: self.trainer.trainee.id.clone(),
@@ -167,6 +176,7 @@ impl<'t> Run<'t> {
             0 => 1.0,
             batch => self.batch as f64 / batch as f64,
         };
+        let (began, done_before) = (Instant::now(), self.done_by_steps(self.progress.step, steps));
         while self.progress.epoch < epochs {
             let epoch = self.progress.epoch;
             let balanced = recipe.balance == Balance::Sampling;
@@ -186,8 +196,12 @@ impl<'t> Run<'t> {
                 rate = rate_at(self, step);
                 self.step(batch?, rate)?;
                 self.progress.step = step + 1;
-                self.progress.sums.seconds += clock.elapsed().as_secs_f64();
+                let taken = clock.elapsed().as_secs_f64();
                 clock = Instant::now();
+                self.progress.sums.seconds += taken;
+                self.budget.stepped(taken);
+                let done = self.done_by_steps(step + 1, steps);
+                let left = began.elapsed().as_secs_f64() * (1.0 - done) / (done - done_before);
                 let Sums { loss, right, images, seconds } = self.progress.sums;
                 let report = StepReport {
                     epoch: epoch + 1,
@@ -200,6 +214,7 @@ impl<'t> Run<'t> {
                     images_per_s: images as f64 / seconds.max(1e-9),
                     done: self.done(step + 1, steps),
                     seconds: self.seconds(),
+                    left: self.budget.left(self.seconds()).unwrap_or(left).min(left),
                 };
                 if callback.step(&report).is_break() {
                     self.save()?;
@@ -215,8 +230,10 @@ impl<'t> Run<'t> {
             }
             drop(batches);
             let ended = self.end_epoch(callback, rate)?;
-            let is_last = self.progress.epoch == epochs;
-            let ended = ended.or(is_time_up.then_some(Ended::Time)).or(is_last.then_some(Ended::Finished));
+            let is_time_up = is_time_up || self.time_share() >= 1.0;
+            let is_whole = self.progress.history.last().is_none_or(|epoch| epoch.share >= 1.0);
+            let is_last = self.progress.epoch == epochs && is_whole;
+            let ended = ended.or(is_last.then_some(Ended::Finished)).or(is_time_up.then_some(Ended::Time));
             self.progress.ended = ended;
             if ended.is_some() || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
                 self.save()?;
@@ -274,7 +291,9 @@ impl<'t> Run<'t> {
     /// Evaluates, tells, keeps the best; says whether the run ends early.
     fn end_epoch(&mut self, callback: &mut dyn Callback, rate: f64) -> Result<Option<Ended>, TrainError> {
         let Trainer { data, recipe, .. } = self.trainer;
+        let clock = Instant::now();
         let sums = std::mem::take(&mut self.progress.sums);
+        let share = self.progress.step as f64 / self.steps() as f64;
         self.progress.epoch += 1;
         self.progress.step = 0;
         let current = self.current();
@@ -284,6 +303,7 @@ impl<'t> Run<'t> {
         let key = |report: &EpochReport| Some((report.validation_top1?, -report.validation_loss?));
         let mut report = EpochReport {
             epoch: self.progress.epoch,
+            share,
             loss: sums.loss / (sums.images.max(1)) as f64,
             accuracy: 100.0 * sums.right as f64 / (sums.images.max(1)) as f64,
             rate,
@@ -303,9 +323,10 @@ impl<'t> Run<'t> {
                 let record = self.measured(metrics.as_ref());
                 write_model(&files.model, record, &self.network, &self.whole(&current))?;
             }
-            self.best = Some(current);
+            self.best = Some((current, verdicts));
         }
         self.progress.history.push(report.clone());
+        self.budget.judged(clock.elapsed().as_secs_f64());
         callback.epoch(&report)?;
         let waited = self.progress.best.map_or(0, |best| self.progress.epoch - best);
         Ok((recipe.early_stop > 0 && waited >= u64::from(recipe.early_stop)).then_some(Ended::Early))
@@ -345,7 +366,7 @@ impl<'t> Run<'t> {
     pub(crate) fn outcome(mut self, ended: Ended) -> Result<Outcome, TrainError> {
         let Trainer { trainee, data, .. } = self.trainer;
         let best = self.progress.best.unwrap_or(self.progress.epoch);
-        let mut part = self.best.take().filter(|_| ended != Ended::Interrupted);
+        let (mut part, known) = self.best.take().filter(|_| ended != Ended::Interrupted).unzip();
         if part.is_none()
             && ended != Ended::Interrupted
             && let Some(files) = &self.files
@@ -369,7 +390,7 @@ impl<'t> Run<'t> {
             Ended::Interrupted => Ok(Vec::new()),
             Ended::Finished | Ended::Early | Ended::Time => self.judge(&part, examples),
         };
-        let verdicts = judged(&self.task.validation)?;
+        let verdicts = known.map_or_else(|| judged(&self.task.validation), Ok)?;
         let test_verdicts = judged(&self.task.test)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         let record = self.measured(metrics.as_ref());

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Preprocess, Sample};
@@ -50,8 +50,13 @@ pub struct TrainOptions {
     pub level: Level,
     /// Where the best model goes, with the run's other files beside it; without it nothing is written.
     pub out: Option<PathBuf>,
-    /// Ends the run, and the learning rate's curve, after so much time.
+    /// Ends the run, and the learning rate's curve, so long after `began`, evaluation and `after` included as far as they
+    /// can be foreseen.
     pub time: Option<Duration>,
+    /// When the time began to count.
+    pub began: Instant,
+    /// How much of the time is for what the caller does after the run.
+    pub after: Duration,
     /// Most memory of the training plan: batches are split and their gradients accumulated to keep to it. Batch norm
     /// then sees the parts.
     pub memory_bytes: Option<u64>,
@@ -76,6 +81,8 @@ impl TrainOptions {
             level: Level::best(),
             out: None,
             time: None,
+            began: Instant::now(),
+            after: Duration::ZERO,
             memory_bytes: None,
             machine_bytes: u64::MAX,
             keep_bytes: 1 << 30,
@@ -189,7 +196,7 @@ impl Trainee {
 }
 
 /// The weights of those parameters of `graph` that `part` of it also has.
-pub(crate) fn common(graph: &Graph, weights: &Weights, part: &Graph) -> Weights {
+pub(crate) fn common(graph: &Graph, weights: &[Vec<f32>], part: &Graph) -> Weights {
     let names: HashSet<String> = part.params().into_iter().map(|param| param.name).collect();
     let both = graph.params().into_iter().zip(weights).filter(|(param, _)| names.contains(&param.name));
     both.map(|(_, values)| values.clone()).collect()
@@ -318,9 +325,10 @@ impl Trainer {
     /// Trains.
     ///
     /// # Errors
-    /// If memory does not suffice, the loss diverges, a picture vanishes or a file cannot be written. The state written
-    /// last remains.
+    /// If memory or time does not suffice, the loss diverges, a picture vanishes or a file cannot be written. The state
+    /// written last remains.
     pub fn run(mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainError> {
+        self.check_time()?;
         let record = self.record();
         let resumed = self.resumed.take();
         let files = self.options.out.as_ref().map(RunFiles::of);

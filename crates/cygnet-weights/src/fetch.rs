@@ -233,6 +233,9 @@ impl Cache {
         };
         for mirror in &self.mirrors {
             let (name, result) = match mirror {
+                Mirror::Folder(folder) if !folder.is_dir() => {
+                    return Err(FetchError::NoMirror { folder: folder.clone() });
+                }
                 Mirror::Folder(folder) => {
                     let file = folder.join(artifact.file_name);
                     let Some(mut content) = file.is_file().then(|| File::open(&file).ok()).flatten() else {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_image::Preprocess;
 use cygnet_weights::{
-    Accuracy, Checkpoint, FileWeights, Format, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY,
-    Tensors, fit, is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
+    Accuracy, Checkpoint, FileWeights, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, Tensors, fit,
+    is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
+use crate::endings::unread;
 use crate::model::{check_prepared, exact, network, preprocess};
+use crate::recognise::recognise;
 use crate::{Error, Model};
 
 /// What weights were measured on when the zoo's table says nothing else.
@@ -76,10 +78,11 @@ impl Conversion {
     /// As [`Conversion::run`], perhaps with auxiliary heads.
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
         let named = self.network.as_deref().map(network).transpose()?;
-        let checkpoint = match &self.weights_key {
-            Some(key) => cygnet_weights::open_key(path, key)?,
-            None => cygnet_weights::open(path)?,
+        let opened = match &self.weights_key {
+            Some(key) => cygnet_weights::open_key(path, key),
+            None => cygnet_weights::open(path),
         };
+        let checkpoint = opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))?;
         let mut converted = if is_model_file(&checkpoint.metadata) {
             let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
             if let Some(named) = named.filter(|named| named.id != model.id) {
@@ -225,7 +228,7 @@ fn published_as(path: &Path) -> Option<Network> {
 }
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
+pub(crate) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
     let naming = |map: &'static KeyMap| Naming {
         key: Box::new(move |name| map.key(name)),
         channels_last: map.channels_last,
@@ -238,72 +241,8 @@ fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Na
         .collect()
 }
 
-/// The network of the tensors of a file in the format of Deep Compression.
-const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
-
-/// The one network whose tensors these are, and those of the same names and shapes that it was told from: a network
-/// whose sources all use other names is not meant by its own. Of equal graphs the first of the zoo counts.
-fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network, Vec<String>), Error> {
-    if checkpoint.format == Format::DeepCompression {
-        return Ok((network(DEEP_COMPRESSION)?, Vec::new()));
-    }
-    let tensors = &checkpoint.tensors;
-    let mut found: Vec<(bool, Network, Graph)> = Vec::new();
-    for network in cygnet_zoo::networks() {
-        let Ok(plain) = network.build() else { continue };
-        let fits = |naming: Naming| {
-            let naming = locate(&plain, tensors, naming).naming;
-            let graph = graph_for(&plain, tensors, &naming, None);
-            naming.covers(&plain, tensors)
-                && graph.is_ok_and(|graph| fit(&graph, tensors, &naming, Head::Keep).is_ok())
-        };
-        let mut namings = namings(&network, &plain).into_iter();
-        if namings.next().is_some_and(|(_, own)| fits(own)) {
-            found.push((uses_own_names(&network), network, plain));
-        } else if namings.any(|(_, naming)| fits(naming)) {
-            found.push((true, network, plain));
-        }
-    }
-    let is_told = found.iter().any(|(used, ..)| *used);
-    let mut distinct: Vec<(Network, Graph)> = Vec::new();
-    let mut others = Vec::new();
-    for (used, network, graph) in found {
-        if is_told && !used {
-            others.push(network.id);
-        } else if !distinct.iter().any(|(_, other)| is_same(other, &graph)) {
-            distinct.push((network, graph));
-        }
-    }
-    match distinct.len() {
-        0 => Err(Error::Unrecognised { path: path.into() }),
-        1 => Ok((distinct.remove(0).0, others)),
-        _ => Err(Error::Ambiguous {
-            path: path.into(),
-            ids: distinct.into_iter().map(|(network, _)| network.id).collect(),
-        }),
-    }
-}
-
-/// Whether some source names the tensors of a network as Cygnet does, at any width, or no source is known.
-fn uses_own_names(network: &Network) -> bool {
-    let variants = network.row.variants.iter();
-    let mut keys = variants.flat_map(|variant| {
-        let names = variant.names.iter().map(|name| name.keys);
-        names.chain(variant.checkpoints.iter().map(|checkpoint| checkpoint.keys))
-    });
-    keys.clone().next().is_none() || keys.any(|keys| keys.is_none())
-}
-
-/// Whether two graphs compute the same, by whatever names.
-fn is_same(a: &Graph, b: &Graph) -> bool {
-    let nodes = |graph: &Graph| {
-        graph.nodes().iter().map(|node| (node.op.clone(), node.inputs.clone())).collect::<Vec<_>>()
-    };
-    a.input_shape() == b.input_shape() && a.output() == b.output() && nodes(a) == nodes(b)
-}
-
 /// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
-fn graph_for(
+pub(crate) fn graph_for(
     published: &Graph,
     tensors: &Tensors,
     naming: &Naming,

@@ -41,10 +41,12 @@ pub enum Error {
         others: Vec<String>,
     },
     /// No known network has these tensors.
-    #[error("{}: the tensors fit no known network; `cygnet convert {} MODEL.safetensors --network ID` tells what differs", path.display(), path.display())]
+    #[error("{}: the tensors fit no known network; {}", path.display(), candidates(path, nearest))]
     Unrecognised {
         /// The file.
         path: PathBuf,
+        /// The networks that have the most in common with it, by id, and what differs.
+        nearest: Vec<(String, Mismatch)>,
     },
     /// Several networks have these tensors.
     #[error("{}: the tensors fit {}; say which:{}", path.display(), ids.join(", "), choices(path, ids))]
@@ -133,18 +135,33 @@ pub enum Error {
 }
 
 impl Error {
-    /// What is wrong, without the file's name.
-    #[must_use]
-    pub fn without_file(&self) -> &Error {
-        match self {
-            Error::InFile { source, .. } => source,
-            other => other,
-        }
-    }
-
     pub(crate) fn in_file(self, path: &std::path::Path) -> Error {
         Error::InFile { path: path.into(), source: Box::new(self) }
     }
+}
+
+/// The nearest networks, what differs, and how to learn all of it.
+fn candidates(path: &std::path::Path, nearest: &[(String, Mismatch)]) -> String {
+    let id = nearest.first().map_or("ID", |(id, _)| id);
+    let command = format!("cygnet convert {} MODEL.safetensors --network {id}", path.display());
+    if nearest.is_empty() {
+        return format!("`{command}` tells what differs");
+    }
+    let line = |(id, mismatch): &(String, Mismatch)| {
+        let Mismatch { missing, unexpected, misshapen, .. } = mismatch;
+        let misshapen: Vec<String> = misshapen
+            .iter()
+            .map(|(name, given, wanted)| format!("{name}: {given:?}, needs {wanted:?}"))
+            .collect();
+        let kinds = [("missing", missing), ("unexpected", unexpected), ("misshapen", &misshapen)];
+        let told = kinds.iter().filter_map(|(what, names)| {
+            let (first, more) = (names.first()?, if names.len() > 1 { ", …" } else { "" });
+            Some(format!("{} {what} ({first}{more})", names.len()))
+        });
+        format!("\n  {id}: {}", told.collect::<Vec<_>>().join(", "))
+    };
+    let lines: String = nearest.iter().map(line).collect();
+    format!("nearest are{lines}\nall that differs is told by: {command}")
 }
 
 fn choices(path: &std::path::Path, ids: &[String]) -> String {

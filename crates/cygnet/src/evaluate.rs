@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use cygnet_image::{Dataset, Sample, Splits};
+use cygnet_image::{Dataset, DecodeLimits, Sample, Splits, without_name};
 use cygnet_train::{ClassMetrics, Metrics, Verdict};
 use cygnet_zoo::imagenet;
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub fn evaluate(
     threads: NonZeroUsize,
     mut seen: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
-    let (Dataset { classes, samples }, mut notes) = photos(folder)?;
+    let (Dataset { classes, samples }, mut notes) = photos(folder, classifier.limits())?;
     let counts = Sample::counts(&samples, classes.len());
     let known = Classes::of(classifier);
     let mut numbers = vec![0; classes.len()];
@@ -117,9 +117,8 @@ pub fn evaluate(
                 });
             }
             Err(error) => {
-                let told = error.without_file().to_string();
-                let told = told.strip_prefix(&format!("{}: ", sample.name)).unwrap_or(&told);
-                unreadable.push((sample.name.clone().into(), told.to_owned()));
+                let told = error.to_string();
+                unreadable.push((sample.name.clone().into(), without_name(&told, &sample.name).to_owned()));
             }
         }
         done += 1;
@@ -145,8 +144,8 @@ pub fn evaluate(
 }
 
 /// The photos to evaluate on, and what is to be told of them.
-fn photos(path: &Path) -> Result<(Dataset, Vec<String>), Error> {
-    let Splits { train, validation, test, mut notes, .. } = Splits::open_any(path)?;
+fn photos(path: &Path, limits: DecodeLimits) -> Result<(Dataset, Vec<String>), Error> {
+    let Splits { train, validation, test, mut notes, .. } = Splits::open_any(path, limits)?;
     let is_divided = validation.is_some() || test.is_some();
     let (name, photos) = match (test, validation) {
         (Some(test), _) => ("test", test),
@@ -158,6 +157,9 @@ fn photos(path: &Path) -> Result<(Dataset, Vec<String>), Error> {
     }
     Ok((photos, notes))
 }
+
+/// The most labels that an error shows.
+const MOST_LABELS: usize = 10;
 
 fn normal(name: &str) -> String {
     name.trim().replace(['_', '-'], " ").to_lowercase()
@@ -213,16 +215,37 @@ impl Classes<'_> {
             }
             None => {}
         }
+        let classes = model.graph.classes();
         match name.parse::<usize>() {
             Ok(_) if self.has_numbers => {
-                let some: Vec<&str> = model.labels.iter().map(String::as_str).take(5).collect();
-                let more = if model.labels.len() > 5 { ", …" } else { "" };
-                Err(format!("is no label of this model, whose labels are numbers: {}{more}", some.join(", ")))
+                Err(format!("is no label of this model, whose labels are numbers: {}", self.some(name)))
             }
-            Ok(index) if index < model.graph.classes() => Ok(index),
-            Ok(_) => Err(format!("is no class of this model, which has {}", model.graph.classes())),
-            Err(_) => Err("is no class of this model, by label, WordNet id or index".into()),
+            Ok(index) if index < classes => Ok(index),
+            Ok(_) if model.labels.is_empty() => {
+                Err(format!("is no class of this model, which has {classes}, 0 to {}", classes - 1))
+            }
+            Ok(_) => Err(format!("is no class of this model, which has {classes}: {}", self.some(name))),
+            Err(_) => Err(format!(
+                "is no class of this model, by label, WordNet id or index; it has {}",
+                if model.labels.is_empty() { format!("0 to {}", classes - 1) } else { self.some(name) }
+            )),
         }
+    }
+
+    /// Labels to show to who typed another: all of few, else those that are most alike.
+    fn some(&self, name: &str) -> String {
+        let mut labels: Vec<&str> = self.classifier.model().labels.iter().map(String::as_str).collect();
+        let all = labels.len();
+        if all > MOST_LABELS {
+            let unlikeness = |label: &&str| {
+                let likeness = strsim::normalized_levenshtein(&normal(name), &normal(label));
+                std::cmp::Reverse((likeness * 1e6) as u64)
+            };
+            labels.sort_by_cached_key(unlikeness);
+            labels.truncate(MOST_LABELS);
+        }
+        let more = if all > MOST_LABELS { ", …" } else { "" };
+        format!("{}{more}", labels.join(", "))
     }
 
     /// A name that only this class has.

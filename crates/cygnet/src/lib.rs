@@ -53,8 +53,10 @@
 //! `default-features = false`, with what is needed of them.
 
 pub mod bench;
+mod calendar;
 mod classify;
 mod convert;
+mod endings;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
@@ -62,13 +64,17 @@ mod model;
 mod nearest;
 mod optimised;
 mod parallel;
+mod recognise;
 mod sessions;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod verify;
 
+#[doc(hidden)]
+pub use calendar::date;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
 pub use convert::{Conversion, Converted};
+pub use endings::names_weights;
 pub use error::Error;
 #[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};

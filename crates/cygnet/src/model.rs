@@ -15,6 +15,7 @@ use cygnet_zoo::registry::{self, Preset};
 
 use crate::Error;
 use crate::convert::{self, Conversion, Heads};
+use crate::endings::names_weights;
 use crate::nearest::networks_like;
 
 /// A graph with its weights, how photos are prepared for it, and where it comes from.
@@ -57,7 +58,8 @@ pub fn network(name: &str) -> Result<Network, Error> {
             let tags = network.choices().map(|checkpoint| checkpoint.tag).collect();
             return Error::UnknownTag { id: network.called(), tag: tag.into(), tags };
         }
-        let near = networks_like(name);
+        let file = format!("{name}.safetensors");
+        let near = if Path::new(&file).is_file() { vec![file] } else { networks_like(name) };
         Error::UnknownNetwork { name: name.into(), near }
     })
 }
@@ -165,9 +167,7 @@ impl Model {
         }
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let looks_like_file =
-            ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar"].contains(&extension) || path.is_dir();
+        let looks_like_file = names_weights(path) || path.is_dir();
         if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
             Ok(Conversion { limits: *limits, ..Conversion::default() }.run(path)?.model)
         } else {

@@ -16,7 +16,9 @@ pub(crate) fn networks_like(name: &str) -> Vec<String> {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let known: Vec<Network> = networks().collect();
+    // Keras has other names for what others call as here, and networks of its own, which who names it means.
+    let is_meant = |network: &Network| wanted.contains("kera") || !network.id.ends_with("_keras");
+    let known: Vec<Network> = networks().filter(is_meant).collect();
     let begins: Vec<&Network> =
         known.iter().filter(|network| plain(&network.id).starts_with(&wanted)).collect();
     if !begins.is_empty() {
@@ -26,7 +28,8 @@ pub(crate) fn networks_like(name: &str) -> Vec<String> {
         return first.into_iter().chain(rest).take(MOST).map(|network| network.id.clone()).collect();
     }
     let names = known.iter().flat_map(|network| {
-        let aliases = network.names().iter().map(|alias| alias.name.to_owned());
+        let aliases = network.names().iter().filter(|alias| alias.source != "keras");
+        let aliases = aliases.map(|alias| alias.name.to_owned());
         [network.id.clone()].into_iter().chain(aliases)
     });
     let mut scored: Vec<(f64, String)> =
@@ -76,6 +79,11 @@ mod tests {
         assert_eq!(networks_like("resnet")[0], "resnet18");
         assert_eq!(networks_like("squeezenet")[0], "squeezenet1_0");
         assert_eq!(networks_like("mobilnet_v2")[0], "mobilenet_v2");
+        let of_keras =
+            ["InceptionV", "incption_v3", "mobilnetv2", "NASNetMobil", "Xcepton"].map(networks_like);
+        let is_keras = |name: &String| name.contains("keras") || name.chars().any(char::is_uppercase);
+        assert!(!of_keras.iter().flatten().any(is_keras), "{of_keras:?}");
+        assert_eq!(networks_like("inception_v3_kera")[0], "inception_v3_keras");
         assert!(networks_like("elephant").is_empty() && networks_like("").is_empty());
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use cygnet::graph::{Conv, Graph, Role};
+use cygnet::graph::{Conv, Graph, Op, Role};
 use cygnet::verify::synthetic;
 use cygnet::weights::{Dtype, Head, Naming, Tensor, Tensors, fit, locate, safetensors};
 use cygnet::{Conversion, Converted, Error};
@@ -270,4 +270,35 @@ fn a_shape_over_no_data_ends_at_once() {
             assert_eq!(mismatch.misshapen.len(), given.len());
         }
     }
+}
+
+#[test]
+fn merged_batch_norms_are_recognised_and_of_pruned_tensors_the_nearest_networks_are_told() {
+    let folder = Folder::new();
+    let graph = cygnet::network(NETWORK).unwrap().build().unwrap().with_classes(CLASSES).unwrap();
+    let mut merged = tensors();
+    for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::BatchNorm(_))) {
+        for name in ["weight", "running_mean", "running_var"] {
+            merged.shift_remove(&format!("{}.{name}", node.path)).unwrap();
+        }
+        let bias = merged.shift_remove(&format!("{}.bias", node.path)).unwrap();
+        merged.insert(format!("{}.bias", graph.node(node.inputs[0]).path), bias);
+    }
+    let named = folder.named(&merged).unwrap().model;
+    let found = Conversion::default().run(folder.checkpoint(&merged)).unwrap().model;
+    assert_eq!((&found.id, &found.weights), (&named.id, &named.weights));
+
+    let mut pruned = tensors();
+    let first = &graph.params()[0];
+    let [outputs, inputs, height, width] = first.shape[..] else { panic!("{first:?}") };
+    let values = vec![0.5; (outputs - 4) * inputs * height * width];
+    let tensor = Tensor::from_f32([outputs - 4, inputs, height, width], &values).unwrap();
+    pruned.insert(first.name.clone(), tensor);
+    let error = Conversion::default().run(folder.checkpoint(&pruned)).unwrap_err().to_string();
+    let told = format!("{}: 1 misshapen ({}: [20, 3, 3, 3], needs [24, 3, 3, 3])", named.id, first.name);
+    assert!(error.contains("no known network; nearest are\n  ") && error.contains(&told), "{error}");
+    assert!(error.ends_with(&format!("MODEL.safetensors --network {}", named.id)), "{error}");
+    let foreign = Tensors::from([("elephant".to_owned(), Tensor::from_f32([1], &[1.0]).unwrap())]);
+    let error = Conversion::default().run(folder.checkpoint(&foreign)).unwrap_err().to_string();
+    assert!(!error.contains("nearest") && error.contains("--network ID"), "{error}");
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cygnet::graph::{Conv, Graph, Param};
 use cygnet::image::{BatchRecipe, Image, Rng, Splits, epoch_order};
@@ -316,6 +317,30 @@ fn a_run_without_progress_ends_early() {
     assert_eq!((outcome.ended, outcome.best, outcome.history.len()), (Ended::Early, 1, 3));
     let settings = ["epochs=3", "validation=0.3", "optimizer.rate=0", "frozen_batch_norm=true"];
     assert_eq!(bench.run(&settings, |_| ()).ended, Ended::Finished);
+}
+
+#[test]
+fn what_came_before_and_comes_after_the_steps_counts_as_time() {
+    let bench = Bench::new();
+    let settings = ["epochs=3", "validation=0.25"];
+    let timed = |change: fn(&mut TrainOptions)| {
+        bench.run(&settings, |setup| {
+            setup.options.time = Some(Duration::from_secs(3600));
+            change(&mut setup.options);
+        })
+    };
+    assert_eq!(timed(|_| ()).ended, Ended::Finished);
+    let changes: [fn(&mut TrainOptions); 2] = [
+        |options| options.began = Instant::now().checked_sub(Duration::from_secs(3600)).unwrap(),
+        |options| options.after = Duration::from_secs(3600),
+    ];
+    for change in changes {
+        let outcome = timed(change);
+        assert_eq!((outcome.ended, outcome.history.len()), (Ended::Time, 1));
+        assert_eq!(outcome.history[0].share, 0.5, "one step of two");
+        assert!(!outcome.verdicts.is_empty());
+        assert!(outcome.history[0].to_string().contains("(50 % of an epoch)"), "{}", outcome.history[0]);
+    }
 }
 
 #[test]

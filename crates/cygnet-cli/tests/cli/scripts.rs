@@ -264,6 +264,18 @@ fn shells_complete_every_command() {
         );
     }
     assert_eq!(bench.run(&["completions", "cmd"]).code, 2);
+    let script = |shell| bench.run(&["completions", shell]).out;
+    for known in [" mobilenet_v2 ", " mobilenet_v2.IMAGENET1K_V1 ", " scratch-small ", "pretrained scratch"] {
+        for shell in ["bash", "zsh", "fish"] {
+            assert!(script(shell).contains(known), "{shell}: {known}");
+        }
+    }
+    // Wherever a network completes files do too.
+    assert!(script("bash").contains("compgen -f -W \"${_cygnet_networks}\""));
+    assert!(script("zsh").contains(":_cygnet_networks'") && script("zsh").contains("    _files\n"));
+    assert!(script("fish").contains("using_subcommand bench\" -a \"$__cygnet_networks\""));
+    assert!(!script("fish").contains("-f -a \"$__cygnet"));
+    assert!(script("bash").contains("avx2 scalar") && script("bash").contains("mobilenetv2"));
 }
 
 #[test]
@@ -271,6 +283,19 @@ fn manual_pages_are_printed_or_written_but_not_over_others() {
     let bench = Bench::new();
     assert!(bench.run(&["man"]).out.contains(".TH cygnet 1"));
     assert!(bench.run(&["man", "classify"]).out.contains(".TH cygnet-classify 1"));
+    let dated = |epoch| {
+        let mut command = bench.command(&["man", "train"]);
+        Run::of(command.env("SOURCE_DATE_EPOCH", epoch).output().unwrap()).out
+    };
+    let (page, version) = (dated("951868799"), env!("CARGO_PKG_VERSION"));
+    let title = format!(".TH cygnet-train 1 2000-02-29 \"cygnet {version}\" \"Cygnet Manual\"");
+    assert!(page.contains(&title), "{page}");
+    assert!(page.contains(".SH EXAMPLES\n.nf\n  cygnet train photos/\n"), "{page}");
+    assert!(page.contains(".SH NOTES\nDATA is a folder") && !page.contains("EXTRA"), "{page}");
+    let whole = bench.run(&["man"]).out;
+    assert!(
+        ["ENVIRONMENT", "EXIT STATUS", "COMMANDS"].iter().all(|of| whole.contains(&format!(".SH {of}\n")))
+    );
     let run = bench.run(&["man", "fly"]);
     assert!(run.code == 1 && run.err.contains("classify"), "{}", run.err);
     let run = bench.run(&["man", "--out", "pages/man1"]);
@@ -287,4 +312,28 @@ fn manual_pages_are_printed_or_written_but_not_over_others() {
     assert_eq!(std::fs::read_to_string(&page).unwrap(), "mine");
     assert_eq!(bench.run(&["man", "--out", "pages/man1", "--overwrite"]).code, 0);
     assert!(std::fs::read_to_string(&page).unwrap().contains("Time networks"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let bench = Bench::new().with_model();
+    bench.picture("a.bmp", 250);
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["train", "--help"],
+        &["list"],
+        &["list", "--csv"],
+        &["show", "mobilenet_v2", "--json"],
+        &["completions", "bash"],
+        &["man"],
+        &["kernels"],
+        &["train", "--recipe", "finetune", "--print-recipe"],
+        &["classify", "--model", "light.safetensors", "a.bmp"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run = Run::of(bench.command(args).stdout(full).output().unwrap());
+        assert!(run.code == 1 && run.err.contains("error: standard output: "), "{args:?}: {}", run.err);
+    }
 }

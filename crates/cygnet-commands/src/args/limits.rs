@@ -4,6 +4,8 @@ use clap::Args;
 use cygnet::graph::Limits;
 use cygnet::image::DecodeLimits;
 
+#[cfg(feature = "train")]
+use super::values::bytes;
 use super::values::quantity;
 
 /// Limits on pictures.
@@ -14,12 +16,32 @@ pub(crate) struct PictureLimits {
     pub(crate) max_pixels: Option<u64>,
 }
 
+/// Limits on data sets.
+#[cfg(feature = "train")]
+#[derive(Args, Clone, Copy)]
+pub(crate) struct DataLimits {
+    #[command(flatten)]
+    pictures: PictureLimits,
+    /// Most bytes of all pictures in a compressed archive, such as 20GB: they are kept in memory [default: 4GB]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
+    max_unpacked: Option<u64>,
+}
+
+#[cfg(feature = "train")]
+impl DataLimits {
+    /// What pictures and archives may ask for.
+    pub(crate) fn limits(self) -> DecodeLimits {
+        let usual = self.pictures.limits();
+        DecodeLimits { max_unpacked: self.max_unpacked.unwrap_or(usual.max_unpacked), ..usual }
+    }
+}
+
 impl PictureLimits {
     /// What pictures may ask for.
     pub(crate) fn limits(self) -> DecodeLimits {
-        self.max_pixels.map_or_else(DecodeLimits::default, |pixels| DecodeLimits {
-            max_pixels: usize::try_from(pixels).unwrap_or(usize::MAX),
-        })
+        let usual = DecodeLimits::default();
+        let pixels = self.max_pixels.map(|pixels| usize::try_from(pixels).unwrap_or(usize::MAX));
+        DecodeLimits { max_pixels: pixels.unwrap_or(usual.max_pixels), ..usual }
     }
 }
 

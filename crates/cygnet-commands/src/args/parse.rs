@@ -1,6 +1,7 @@
 //! From a command line to what it asks for, or to what is wrong with it.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -47,6 +48,9 @@ pub(crate) fn parse(commit: Option<&str>) -> Result<Cli, ExitCode> {
     let mut command = command(commit);
     let matches = command.try_get_matches_from_mut(&arguments);
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
+        if !error.use_stderr() {
+            return shown(&error);
+        }
         advise(&mut error, &command, &arguments);
         if arguments.iter().map(|argument| argument.to_string_lossy()).all(|text| plain(&text) == text) {
             _ = error.print();
@@ -56,6 +60,17 @@ pub(crate) fn parse(commit: Option<&str>) -> Result<Cli, ExitCode> {
         }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
+}
+
+/// Prints help or the version.
+fn shown(text: &clap::Error) -> ExitCode {
+    match text.print().and_then(|()| io::stdout().flush()) {
+        Err(problem) if problem.kind() != io::ErrorKind::BrokenPipe => {
+            output::error(&format!("standard output: {problem}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// Adds what an option that others have is called here.

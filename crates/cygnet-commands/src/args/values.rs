@@ -1,6 +1,8 @@
 //! Values of options.
 
 use std::num::NonZeroUsize;
+#[cfg(feature = "train")]
+use std::time::Duration;
 
 /// Threads: a number, or `auto` for one a core.
 pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
@@ -22,7 +24,8 @@ pub(super) fn bench_threads(text: &str) -> Result<BenchThreads, &'static str> {
     }
 }
 
-pub(super) fn seconds(text: &str) -> Result<f64, &'static str> {
+/// Seconds of an hour at most.
+pub(crate) fn seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
     seconds.ok_or("give seconds from 0 to 3600")
 }
@@ -39,4 +42,47 @@ pub(super) fn quantity(text: &str) -> Result<u64, &'static str> {
     let number: f64 = digits.parse().map_err(|_| WRONG)?;
     let number = number * size;
     if (1.0..u64::MAX as f64).contains(&number) { Ok(number as u64) } else { Err(WRONG) }
+}
+
+/// A time in seconds, or with units: `1h30m`.
+#[cfg(feature = "train")]
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "give a time such as 90s, 10m or 1h30m";
+    let mut seconds = 0.0;
+    let mut number = String::new();
+    for c in text.chars() {
+        let unit = match c {
+            '0'..='9' | '.' => {
+                number.push(c);
+                continue;
+            }
+            's' => 1.0,
+            'm' => 60.0,
+            'h' => 3600.0,
+            'd' => 86_400.0,
+            _ => return Err(WRONG),
+        };
+        seconds += number.parse::<f64>().map_err(|_| WRONG)? * unit;
+        number.clear();
+    }
+    if !number.is_empty() {
+        seconds += number.parse::<f64>().map_err(|_| WRONG)?;
+    }
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero()).ok_or(WRONG)
+}
+
+/// A size in bytes, or with a unit of 1024s: `2GB`.
+#[cfg(feature = "train")]
+pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
+    let lower = text.to_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_alphabetic());
+    let unit = match lower[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
+        "" => 1.0,
+        "k" => 1024.0,
+        "m" => 1024.0 * 1024.0,
+        "g" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err("give a size such as 500MB or 2GB"),
+    };
+    let number: Option<f64> = digits.trim().parse().ok().filter(|&number: &f64| number >= 0.0);
+    number.map(|number| (number * unit) as u64).ok_or("give a size such as 500MB or 2GB")
 }

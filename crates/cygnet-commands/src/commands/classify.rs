@@ -4,6 +4,7 @@ use std::time::Instant;
 
 #[cfg(feature = "train")]
 use cygnet::image::collect_images;
+use cygnet::image::without_name;
 use cygnet::weights::{Cache, is_url, shown_url};
 use cygnet::{Answer, Classifier, Error};
 use indicatif::ProgressBar;
@@ -127,9 +128,11 @@ impl<'a> Report<'a> {
     fn failure(&mut self, path: &str, problem: &(impl std::error::Error + 'static)) -> io::Result<()> {
         self.good = false;
         let text = output::chain(problem);
-        let error = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text);
+        let error = without_name(&text, path);
         let place = if path == "-" { "standard input" } else { path };
-        self.bar.suspend(|| output::error(&format!("{place}: {error}")));
+        let is_sentence = path == "-" && error.starts_with("is ");
+        let told = if is_sentence { format!("{place} {error}") } else { format!("{place}: {error}") };
+        self.bar.suspend(|| output::error(&told));
         if self.args.json {
             return output::json(&Failure { path, error });
         }

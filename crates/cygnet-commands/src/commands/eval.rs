@@ -11,7 +11,7 @@ use crate::progress;
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     std::fs::metadata(&args.folder).with_context(|| args.folder.display().to_string())?;
-    let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
+    let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.data_limits.limits());
     let bar = progress::things(0, "evaluating", "images");
     let start = Instant::now();
     let result = cygnet::evaluate(&classifier, &args.folder, args.threads, |done, total| {

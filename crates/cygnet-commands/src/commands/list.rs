@@ -115,12 +115,15 @@ pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// What a family is called when it is typed.
+pub(super) fn called(family: Family) -> String {
+    format!("{family:?}").to_lowercase()
+}
+
 /// The family that was typed, or which ones there are.
 fn family_of(name: &str) -> anyhow::Result<Family> {
-    let listed = |families: &[Family]| {
-        let names: Vec<String> = families.iter().map(|family| format!("{family:?}").to_lowercase()).collect();
-        names.join(", ")
-    };
+    let listed =
+        |families: &[Family]| families.iter().map(|&family| called(family)).collect::<Vec<_>>().join(", ");
     match family(name) {
         Ok(family) => Ok(family),
         Err(meant) if meant.is_empty() => {

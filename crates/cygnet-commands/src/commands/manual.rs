@@ -1,18 +1,12 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use clap_mangen::Man as Page;
 
-use crate::args::{Completions, Man, command};
+use crate::args::{Man, command};
 use crate::output::{self, Hinted};
-
-pub(crate) fn completions(args: &Completions) -> anyhow::Result<bool> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(None), "cygnet", &mut script);
-    io::stdout().lock().write_all(&script)?;
-    Ok(true)
-}
 
 pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
     let mut whole = command(None).disable_help_subcommand(true);
@@ -59,7 +53,61 @@ fn name(command: &clap::Command) -> &str {
 }
 
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
+    let page = Page::new(command.clone())
+        .date(today())
+        .source(concat!("cygnet ", env!("CARGO_PKG_VERSION")))
+        .manual("Cygnet Manual");
     let mut text = Vec::new();
-    Page::new(command.clone()).render(&mut text)?;
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        writeln!(text, ".SH COMMANDS")?;
+        for of in command.get_subcommands() {
+            let about = of.get_about().map(ToString::to_string).unwrap_or_default();
+            writeln!(text, ".TP\n\\fB{}\\fR(1)\n{}", roff(name(of)), roff(&about))?;
+        }
+    }
+    let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    sections(&below, &mut text)?;
     Ok(text)
 }
+
+/// Writes what stands below the options in the help as sections of a manual page: lines that are indented keep their
+/// ends, the paragraph before them that ends with a colon is their heading, and other paragraphs are notes.
+fn sections(below: &str, text: &mut Vec<u8>) -> io::Result<()> {
+    let headings =
+        [("Examples:", "EXAMPLES"), ("Environment:", "ENVIRONMENT"), ("Exit codes:", "EXIT STATUS")];
+    let mut is_noted = false;
+    for paragraph in below.split("\n\n") {
+        let (first, rest) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        if let Some((_, heading)) = headings.iter().find(|(typed, _)| *typed == first) {
+            is_noted = false;
+            writeln!(text, ".SH {heading}\n.nf\n{}\n.fi", roff(rest))?;
+        } else {
+            writeln!(text, "{}\n{}", if is_noted { ".PP" } else { ".SH NOTES" }, roff(paragraph))?;
+            is_noted = true;
+        }
+    }
+    Ok(())
+}
+
+/// Text of which nothing steers the formatter.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    let line = |line: &str| if line.starts_with('.') { format!("\\&{line}") } else { line.to_owned() };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The day that pages are dated: that of `SOURCE_DATE_EPOCH`, as builds that are to be repeated set it, or this one.
+fn today() -> String {
+    let told = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse::<u64>().ok());
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let [year, month, day] = cygnet::date(told.unwrap_or_else(now).min(MOST_SECONDS) / 86_400);
+    format!("{year}-{month:02}-{day:02}")
+}
+
+/// The last second of the year 9999.
+const MOST_SECONDS: u64 = 253_402_300_799;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod classify;
+mod completions;
 mod convert;
 #[cfg(feature = "train")]
 mod eval;
@@ -15,12 +16,13 @@ mod verify;
 
 pub(crate) use bench::bench;
 pub(crate) use classify::classify;
+pub(crate) use completions::completions;
 pub(crate) use convert::{convert, pull};
 #[cfg(feature = "train")]
 pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
 pub(crate) use list::list;
-pub(crate) use manual::{completions, man};
+pub(crate) use manual::man;
 pub(crate) use show::show;
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, train};
@@ -83,11 +85,7 @@ fn level() -> anyhow::Result<Level> {
 
 /// Why an argument is neither a network nor a file.
 fn unknown(model: &str) -> anyhow::Error {
-    let has_extension = Path::new(model)
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| FILES.contains(&extension.to_lowercase().as_str()));
-    if has_extension {
+    if cygnet::names_weights(Path::new(model)) {
         return anyhow!("{model}: no such file");
     }
     match cygnet::network(model) {
@@ -95,6 +93,3 @@ fn unknown(model: &str) -> anyhow::Error {
         Err(error) => error.into(),
     }
 }
-
-/// Extensions of files with weights.
-const FILES: [&str; 6] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt"];

@@ -5,19 +5,20 @@ use std::path::Path;
 use super::container::{self, Contents, Kind};
 use super::structure::{self, Found};
 use super::{idx, tar, zip};
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
-pub(super) fn read(path: &Path) -> Result<Found> {
-    let Contents { kind, is_compressed, reader } = container::open(path)?;
+pub(super) fn read(path: &Path, limits: DecodeLimits) -> Result<Found> {
+    let Contents { kind, is_compressed, reader } = container::open(path, limits)?;
     let refused = |reason: String| Err(ImageError::Dataset { path: path.to_owned(), reason });
     let members = match kind {
-        Kind::Tar if is_compressed => tar::of_stream(path, reader)?,
+        Kind::Tar if is_compressed => tar::of_stream(path, reader, limits.max_unpacked)?,
         Kind::Tar => tar::of_file(path)?,
         Kind::Zip if is_compressed => {
             return refused("is a compressed zip archive; unpack it once and give the .zip".into());
         }
         Kind::Zip => zip::of_file(path)?,
-        Kind::Idx => return idx::of_file(path),
+        Kind::Idx => return idx::of_file(path, limits),
         Kind::Other(name) => {
             return refused(format!("is {name}, which is not read; unpack it and give the folder"));
         }

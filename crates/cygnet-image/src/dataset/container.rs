@@ -9,10 +9,11 @@ use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
 use super::zstd::ZstdReader;
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
-/// The most bytes that a compressed file is unpacked to, pictures or not; what is beyond would take minutes.
-const MOST_UNPACKED: u64 = 16 << 30;
+/// Of a compressed file so many times the bytes of its pictures are unpacked; what is beyond would take minutes.
+const BESIDE_PICTURES: u64 = 4;
 
 /// The most memory of an xz decoder, in kB; `xz -9` needs 65 MB.
 const XZ_MEMORY_KB: u32 = 512 << 10;
@@ -42,7 +43,7 @@ pub(super) struct Contents {
 ///
 /// # Errors
 /// If it cannot be read, or its first bytes cannot be unpacked.
-pub(super) fn open(path: &Path) -> Result<Contents> {
+pub(super) fn open(path: &Path, limits: DecodeLimits) -> Result<Contents> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let first = block(&mut file).map_err(failed)?;
@@ -59,7 +60,8 @@ pub(super) fn open(path: &Path) -> Result<Contents> {
     } else {
         return Ok(Contents { kind: kind(&first), is_compressed: false, reader: Box::new(file) });
     };
-    let mut unpacked = Bounded { inner: unpacked, left: MOST_UNPACKED };
+    let most = limits.max_unpacked.saturating_mul(BESIDE_PICTURES);
+    let mut unpacked = Bounded { inner: unpacked, most, left: most };
     let first = block(&mut unpacked).map_err(|error| ImageError::Dataset {
         path: path.to_owned(),
         reason: format!("damaged archive: {error}"),
@@ -102,6 +104,7 @@ fn kind(first: &[u8]) -> Kind {
 /// Ends in an error where more is read.
 struct Bounded<R> {
     inner: R,
+    most: u64,
     left: u64,
 }
 
@@ -110,8 +113,8 @@ impl<R: Read> Read for Bounded<R> {
         let read = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
             io::Error::other(format!(
-                "it unpacks to more than {} GB; unpack it and give the folder",
-                MOST_UNPACKED >> 30
+                "it unpacks to more than {} bytes; unpack it and give the folder, or raise the limit with --max-unpacked",
+                self.most
             ))
         })?;
         Ok(read)

@@ -9,10 +9,8 @@ use super::Source;
 use super::container::{self, Contents, Kind};
 use super::part::Part;
 use super::structure::Found;
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
-
-/// The most bytes of one file, unpacked into memory.
-const MOST_BYTES: u64 = 4 << 30;
 
 pub(super) fn is_images(name: &str) -> bool {
     let name = name.strip_suffix(".gz").unwrap_or(name);
@@ -20,7 +18,7 @@ pub(super) fn is_images(name: &str) -> bool {
 }
 
 /// The pictures of a folder with IDX files: those with `t10k` or `test` in their names for validation, the others to learn from.
-pub(super) fn in_folder(path: &Path) -> Result<Option<Found>> {
+pub(super) fn in_folder(path: &Path, limits: DecodeLimits) -> Result<Option<Found>> {
     let read = |source| ImageError::Read { path: path.to_owned(), source };
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(path).map_err(read)? {
@@ -34,22 +32,22 @@ pub(super) fn in_folder(path: &Path) -> Result<Option<Found>> {
     files.dedup_by(|a, b| a.with_extension("") == *b || a.to_string_lossy() == format!("{}.gz", b.display()));
     let mut found = Found::default();
     for file in &files {
-        add(file, &mut found)?;
+        add(file, limits, &mut found)?;
     }
     Ok((!files.is_empty()).then_some(found))
 }
 
 /// The pictures of one file.
-pub(super) fn of_file(path: &Path) -> Result<Found> {
+pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Found> {
     let mut found = Found::default();
-    add(path, &mut found)?;
+    add(path, limits, &mut found)?;
     for picture in &mut found.pictures {
         picture.part = Part::Train;
     }
     Ok(found)
 }
 
-fn add(path: &Path, found: &mut Found) -> Result<()> {
+fn add(path: &Path, limits: DecodeLimits, found: &mut Found) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let labels = ["", ".gz"].into_iter().find_map(|suffix| {
         let plain =
@@ -61,8 +59,8 @@ fn add(path: &Path, found: &mut Found) -> Result<()> {
         let reason = "no file of labels beside it; its name has labels for images and idx1 for idx3".into();
         return Err(ImageError::Dataset { path: path.to_owned(), reason });
     };
-    let (shape, pixels) = read(path, 3)?;
-    let (label_shape, label_bytes) = read(&labels, 1)?;
+    let (shape, pixels) = read(path, 3, limits)?;
+    let (label_shape, label_bytes) = read(&labels, 1, limits)?;
     if shape[0] != label_shape[0] {
         let reason = format!("{} labels for {} pictures", label_shape[0], shape[0]);
         return Err(ImageError::Dataset { path: labels, reason });
@@ -79,10 +77,10 @@ fn add(path: &Path, found: &mut Found) -> Result<()> {
 }
 
 /// Sizes and elements.
-fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+fn read(path: &Path, dimensions: usize, limits: DecodeLimits) -> Result<(Vec<usize>, Vec<u8>)> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
-    let Contents { kind, mut reader, .. } = container::open(path)?;
+    let Contents { kind, mut reader, .. } = container::open(path, limits)?;
     if kind != Kind::Idx {
         return Err(wrong("not an IDX file of unsigned bytes".into()));
     }
@@ -98,8 +96,9 @@ fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let shape: Vec<usize> =
         header[4..].as_chunks().0.iter().map(|size| u32::from_be_bytes(*size) as usize).collect();
     let length = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let Some(length) = length.filter(|&length| length as u64 <= MOST_BYTES) else {
-        return Err(wrong(format!("{shape:?} is more than {MOST_BYTES} bytes")));
+    let most = limits.max_unpacked;
+    let Some(length) = length.filter(|&length| length as u64 <= most) else {
+        return Err(wrong(format!("{shape:?} is more than {most} bytes; --max-unpacked raises the limit")));
     };
     if length == 0 {
         return Err(wrong(format!("{shape:?} holds no picture")));

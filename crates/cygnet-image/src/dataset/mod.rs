@@ -148,8 +148,16 @@ impl Splits {
     /// Names the file or folder and what is wrong: unreadable, no picture, a class without a picture or only one
     /// class, a class that only validation has.
     pub fn open(path: impl AsRef<Path>) -> Result<Splits> {
+        Splits::open_within(path, DecodeLimits::default())
+    }
+
+    /// As [`Splits::open`], with other limits on what is unpacked and decoded than the default ones.
+    ///
+    /// # Errors
+    /// As [`Splits::open`].
+    pub fn open_within(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<Splits> {
         let path = path.as_ref();
-        let mut splits = Splits::open_any(path)?;
+        let mut splits = Splits::open_any(path, limits)?;
         let classes = &splits.train.classes;
         let named: Vec<&str> =
             splits.classes_with_pictures().into_iter().map(|class| classes[class].as_str()).collect();
@@ -190,10 +198,10 @@ impl Splits {
     ///
     /// # Errors
     /// Names the file or folder and what is wrong: unreadable, or no picture in it.
-    pub fn open_any(path: impl AsRef<Path>) -> Result<Splits> {
+    pub fn open_any(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<Splits> {
         let path = path.as_ref();
         let found = if path.is_dir() {
-            if let Some(found) = idx::in_folder(path)? { found } else { from_folder(path)? }
+            if let Some(found) = idx::in_folder(path, limits)? { found } else { from_folder(path)? }
         } else {
             // The system's own reason is the best message for a file that is not there.
             let read = |source| ImageError::Read { path: path.to_owned(), source };
@@ -201,7 +209,7 @@ impl Splits {
             if !fs::metadata(path).map_err(read)?.is_file() {
                 return Err(read(std::io::Error::other("is neither a file nor a folder")));
             }
-            if table::is_table(path) { table::read(path)? } else { archive::read(path)? }
+            if table::is_table(path) { table::read(path)? } else { archive::read(path, limits)? }
         };
         if found.pictures.is_empty() {
             return Err(match found.notes.first() {
@@ -212,13 +220,7 @@ impl Splits {
                 None => ImageError::NoImages { pattern: path.display().to_string() },
             });
         }
-        Ok(numbered(found))
-    }
-
-    /// The same with other limits on what is decoded.
-    #[must_use]
-    pub fn within(self, limits: DecodeLimits) -> Splits {
-        Splits { limits, ..self }
+        Ok(Splits { limits, ..numbered(found) })
     }
 
     fn parts(&self) -> impl Iterator<Item = (&'static str, &Dataset)> {

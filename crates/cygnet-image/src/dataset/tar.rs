@@ -16,9 +16,6 @@ use super::members::{Members, lies_in_sight};
 use super::part::text;
 use crate::error::{ImageError, Result};
 
-/// The most bytes that a compressed archive's pictures may have together: they are unpacked into memory.
-const MOST_PICTURE_BYTES: u64 = 4 << 30;
-
 /// The most bytes of a record of a name or of attributes.
 const MOST_RECORD_BYTES: u64 = 1 << 20;
 
@@ -49,9 +46,9 @@ pub(super) fn of_file(path: &Path) -> Result<Members> {
     list(Plain { reader, length, parts }).map_err(|error| damaged(path, &error))
 }
 
-/// The pictures of an unpacked archive, which are kept in memory.
-pub(super) fn of_stream(path: &Path, reader: impl Read) -> Result<Members> {
-    list(Stream { reader, kept: 0 }).map_err(|error| damaged(path, &error))
+/// The pictures of an unpacked archive, which are kept in memory: `most` bytes at most.
+pub(super) fn of_stream(path: &Path, reader: impl Read, most: u64) -> Result<Members> {
+    list(Stream { reader, most, kept: 0 }).map_err(|error| damaged(path, &error))
 }
 
 fn damaged(path: &Path, error: &io::Error) -> ImageError {
@@ -105,6 +102,7 @@ impl Input for Plain {
 
 struct Stream<R> {
     reader: R,
+    most: u64,
     kept: u64,
 }
 
@@ -126,10 +124,11 @@ impl<R: Read> Input for Stream<R> {
             return Ok(None);
         }
         self.kept = self.kept.saturating_add(length);
-        if self.kept > MOST_PICTURE_BYTES {
+        if self.kept > self.most {
             return Err(refused(format!(
-                "unpacks to more than {} GB of pictures; unpack it and give the folder",
-                MOST_PICTURE_BYTES >> 30
+                "has more than {} bytes of pictures, which would be kept in memory; unpack it and give the folder, or \
+                 raise the limit with --max-unpacked",
+                self.most
             )));
         }
         // The length is only claimed: memory grows with what is there.
@@ -148,6 +147,9 @@ struct Extended {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    /// The name of a file that is stored without its holes.
+    sparse: Option<Vec<u8>>,
+    is_sparse: bool,
 }
 
 impl Extended {
@@ -157,6 +159,8 @@ impl Extended {
             match extension.key_bytes() {
                 b"path" => self.path = Some(extension.value_bytes().to_vec()),
                 b"linkpath" => self.link = Some(extension.value_bytes().to_vec()),
+                b"GNU.sparse.name" => self.sparse = Some(extension.value_bytes().to_vec()),
+                key if key.starts_with(b"GNU.sparse.") => self.is_sparse = true,
                 b"size" => self.size = extension.value().ok().and_then(|size| size.parse().ok()),
                 _ => {}
             }
@@ -190,21 +194,28 @@ fn list(mut input: impl Input) -> io::Result<Members> {
             position = behind(&mut input, position, own_size)?;
             continue;
         }
-        let Extended { path, link, size } = std::mem::take(&mut extended);
-        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let Extended { path, link, size, sparse, is_sparse } = std::mem::take(&mut extended);
+        let is_sparse = is_sparse || sparse.is_some() || kind.is_gnu_sparse();
+        let path = sparse.or(path).unwrap_or_else(|| header.path_bytes().into_owned());
         let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let size = size.unwrap_or(own_size);
         let is_extended = header.as_gnu().is_some_and(|header| kind.is_gnu_sparse() && header.is_extended());
         // A file whose name ends so is a folder of an archive older than the type for them.
         let is_folder = path.ends_with(b"/");
         let path = text(&path);
+        let is_picture = is_image(Path::new(&path)) && lies_in_sight(&path);
+        if is_sparse && is_picture {
+            return Err(refused(format!(
+                "{path} is stored as a sparse file, which is not read; pack it again without --sparse, or unpack it and \
+                 give the folder"
+            )));
+        }
         match kind {
             EntryType::Link | EntryType::Symlink => {
                 let is_symbolic = kind == EntryType::Symlink;
                 members.link(&path, &text(&link.unwrap_or_default()), is_symbolic).map_err(refused)?;
             }
-            EntryType::Regular | EntryType::Continuous if !is_folder => {
-                let is_picture = is_image(Path::new(&path)) && lies_in_sight(&path);
+            EntryType::Regular | EntryType::Continuous if !is_folder && !is_sparse => {
                 if let Some(source) = input.file(position, size, is_picture)? {
                     members.file(&path, source).map_err(refused)?;
                 }

@@ -24,7 +24,7 @@ const JXL: [&[u8]; 2] = [b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"];
 
 impl Format {
     /// # Errors
-    /// [`ImageError::Unsupported`] for a known format that is not decoded, which says how to convert it;
+    /// [`ImageError::Empty`]; [`ImageError::Unsupported`] for a known format that is not decoded, which says how to convert it;
     /// [`ImageError::UnknownFormat`].
     pub(super) fn of(data: &[u8]) -> Result<Format> {
         const SIGNATURES: [(&[u8], Format); 5] = [
@@ -34,6 +34,9 @@ impl Format {
             (b"GIF89a", Format::Gif),
             (b"BM", Format::Bmp),
         ];
+        if data.is_empty() {
+            return Err(ImageError::Empty);
+        }
         if let Some((_, format)) = SIGNATURES.iter().find(|(signature, _)| data.starts_with(signature)) {
             return Ok(*format);
         }

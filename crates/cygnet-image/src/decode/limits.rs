@@ -31,12 +31,15 @@ const PIXEL_BYTES: usize = 8;
 pub struct DecodeLimits {
     /// Width times height.
     pub max_pixels: usize,
+    /// Bytes of all pictures in a compressed archive, which are kept in memory. Four times as many are unpacked to find
+    /// them.
+    pub max_unpacked: u64,
 }
 
 impl Default for DecodeLimits {
-    /// 256 megapixels.
+    /// 256 megapixels, and 4 GiB of pictures in a compressed archive.
     fn default() -> Self {
-        DecodeLimits { max_pixels: 256_000_000 }
+        DecodeLimits { max_pixels: 256_000_000, max_unpacked: 4 << 30 }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::TrainError;
 const MOST_BYTES: u64 = 64 << 10;
 /// The most dots or opening brackets in a line of a recipe outside of quotes: they bound how deep its tables lie.
 const MOST_DEPTH: usize = 16;
+/// The most columns of a line of a recipe that an error shows.
+const MOST_COLUMNS: usize = 120;
 /// How alike a name must be to be proposed, from 0 to 1.
 const ALIKE: f64 = 0.5;
 
@@ -89,7 +91,7 @@ fn finish(base: &str, mut table: Table, settings: &[String]) -> Result<Recipe, T
     }
     let recipe: Recipe = Value::Table(table)
         .try_into()
-        .map_err(|error: toml::de::Error| wrong(base, error.to_string().trim_end().replace('\n', "; ")))?;
+        .map_err(|error: toml::de::Error| wrong(base, error.to_string().trim_end().replace('\n', " ")))?;
     recipe.check().map_err(|reason| wrong(base, reason))?;
     Ok(recipe)
 }
@@ -115,8 +117,12 @@ fn parse(place: &str, text: &str) -> Result<Table, TrainError> {
     if is_too_deep(text) {
         return Err(wrong(place, "its tables lie deeper than those of a recipe"));
     }
-    text.parse()
-        .map_err(|error: toml::de::Error| wrong(place, error.to_string().trim_end().replace('\n', "; ")))
+    text.parse().map_err(|error: toml::de::Error| {
+        // The place in the text keeps its lines, of which long ones are cut.
+        let told = error.to_string();
+        let lines = told.trim_end().lines().map(|line| line.chars().take(MOST_COLUMNS).collect());
+        wrong(place, lines.collect::<Vec<String>>().join("\n"))
+    })
 }
 
 /// "; did you mean NAME?", if a name is like `typed`.
@@ -277,6 +283,11 @@ mod tests {
         assert!(refusal("finetune", "epochs").contains("NAME=VALUE"));
         assert!(refusal("finetune", "epochs=0").contains("epochs is 0"));
         assert!(refusal("finetune", "train=most").contains("most is neither"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "epochs = 3\nbatch = = 4\n").unwrap();
+        let told = refusal(path.to_str().unwrap(), "seed=1");
+        assert!(told.contains("line 2, column 9\n") && told.contains("\n2 | batch = = 4\n"), "{told}");
         assert!(refusal("nowhere.toml", "epochs=1").contains("nowhere.toml"));
     }
 

@@ -24,6 +24,12 @@ pub enum FetchError {
     /// There is no home folder to put a cache in.
     #[error("no home folder for the cache; set CYGNET_CACHE to a folder")]
     NoCacheFolder,
+    /// A folder that should have weights is not there.
+    #[error("{}: no such folder; CYGNET_MIRROR names it as a place of weights", folder.display())]
+    NoMirror {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The cache folder cannot be used.
     #[error("{}: cannot {action}: {source}; CYGNET_CACHE names another cache folder", path.display())]
     Cache {
@@ -67,7 +73,7 @@ pub enum FetchError {
         url: String,
     },
     /// Every source failed.
-    #[error("{file_name}: no source delivers it{}", listed(attempts))]
+    #[error("{file_name}: no source delivers it:{}", listed(attempts))]
     Unavailable {
         /// Its name.
         file_name: String,
@@ -172,8 +178,7 @@ fn reason_of(status: u16) -> String {
 
 fn listed(attempts: &[(String, AttemptError)]) -> String {
     attempts.iter().fold(String::new(), |mut text, (source, error)| {
-        let separator = if text.is_empty() { ": " } else { "; " };
-        let _ = write!(text, "{separator}{source}: {error}");
+        let _ = write!(text, "\n{source}: {error}");
         text
     })
 }

@@ -1,5 +1,6 @@
 //! What a report says first.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cygnet_runtime::Level;
@@ -8,6 +9,7 @@ use cygnet_weights::TrainingRecord;
 
 use crate::Error;
 use crate::bench::{BenchOptions, Timing, bench};
+use crate::calendar::date;
 
 /// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
 const QUIET: f64 = 1.3;
@@ -44,9 +46,15 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     }
     let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
     let best = outcome.best;
-    let epochs = if history.len() == 1 { "1 epoch".into() } else { format!("{} epochs", history.len()) };
+    let epochs: f64 = history.iter().map(|epoch| epoch.share).sum();
+    let epochs = if epochs == 1.0 { "1 epoch".into() } else { format!("{} epochs", hundredths(epochs)) };
     facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// A number to two places, without zeros at the end.
+fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// The median with what it is to be held against: the machine's measured peak, and whether it was quiet.
@@ -62,14 +70,15 @@ fn latency(timing: &Timing) -> String {
 }
 
 /// How and when a model was made, as far as it is known.
-pub(super) fn made(command: Option<&str>, training: Option<&TrainingRecord>) -> Vec<Fact> {
+pub(super) fn made(command: Option<&str>, data: &Path, training: Option<&TrainingRecord>) -> Vec<Fact> {
     let mut made = vec![
         ("date".to_owned(), today()),
         ("version".to_owned(), concat!("cygnet ", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
     made.extend(command.map(|command| ("command".to_owned(), command.to_owned())));
+    let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.into());
+    made.push(("data".to_owned(), whole.display().to_string()));
     if let Some(training) = training {
-        made.push(("data".to_owned(), training.dataset.clone()));
         made.push(("trained from".to_owned(), training.from.to_string()));
     }
     made
@@ -80,37 +89,4 @@ fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let [year, month, day] = date(seconds / 86_400);
     format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
-}
-
-/// Year, month and day of the Gregorian calendar, so many days after 1 January 1970.
-fn date(days: u64) -> [u64; 3] {
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let (mut year, mut left) = (1970, days);
-    while left >= 365 + u64::from(is_leap(year)) {
-        left -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while left >= lengths[month] {
-        left -= lengths[month];
-        month += 1;
-    }
-    [year, month as u64 + 1, left + 1]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        let dates = [(0, [1970, 1, 1]), (59, [1970, 3, 1]), (11_016, [2000, 2, 29]), (11_017, [2000, 3, 1])];
-        for (days, expected) in dates {
-            assert_eq!(date(days), expected);
-        }
-        assert_eq!(date(20_819), [2027, 1, 1]);
-        assert_eq!(date(20_818), [2026, 12, 31]);
-    }
 }

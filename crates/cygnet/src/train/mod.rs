@@ -14,6 +14,7 @@
 //! Whoever puts a run together by hand takes [`trainee`], [`TrainData`] and [`Trainer`], which is the loop itself.
 
 mod facts;
+mod files;
 mod prepared;
 mod start;
 mod training;

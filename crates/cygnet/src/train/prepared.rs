@@ -1,6 +1,7 @@
 //! A run that can begin, and what comes out of it.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use cygnet_train::{
     Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, Trainer, report,
@@ -13,7 +14,10 @@ use crate::{Error, Model};
 /// A run whose network is loaded and whose pictures are looked at.
 pub struct Prepared {
     pub(super) trainer: Trainer,
-    pub(super) files: Option<RunFiles>,
+    /// Where the run's data is, for its report.
+    pub(super) data: PathBuf,
+    /// The run's files and its log, which keeps other runs from them.
+    pub(super) files: Option<(RunFiles, JsonLog)>,
     pub(super) resumes: bool,
     pub(super) tensorboard: bool,
     pub(super) command: Option<String>,
@@ -76,12 +80,11 @@ impl Prepared {
     /// # Errors
     /// As [`Trainer::run`], or if a file cannot be written.
     pub fn run(self, callback: &mut dyn Callback) -> Result<RunOutcome, Error> {
-        let Prepared { trainer, files, resumes, tensorboard, command, .. } = self;
+        let Prepared { trainer, data: place, files, resumes, tensorboard, command, .. } = self;
         let data = trainer.data().clone();
         let mut watchers: Vec<Box<dyn Callback + '_>> = vec![Box::new(callback)];
+        let (files, log) = files.unzip();
         if let Some(files) = &files {
-            // The log is locked: no other run writes these files.
-            watchers.push(Box::new(JsonLog::new(&files.log(), resumes, 10)?));
             if !resumes {
                 files.clear()?;
             }
@@ -89,15 +92,23 @@ impl Prepared {
                 watchers.push(Box::new(TensorBoard::new(&files.events())?));
             }
         }
-        let outcome = trainer.run(&mut watchers)?;
+        watchers.extend(log.map(|log| Box::new(log) as Box<dyn Callback>));
+        let outcome = trainer.run(&mut watchers);
         drop(watchers);
+        if let (Err(_), Some(files)) = (&outcome, &files)
+            && !files.state().exists()
+        {
+            // Nothing goes on from here; that the log stays is no error beside that of the run.
+            _ = std::fs::remove_file(files.log());
+        }
+        let outcome = outcome?;
         if outcome.ended == Ended::Interrupted {
             return Ok(RunOutcome { outcome, files, facts: Vec::new() });
         }
         let facts = facts(&outcome, &data.pictures())?;
         if let Some(files) = &files {
             let title = format!("{} on {}", outcome.model.id, dataset(&outcome));
-            let made = made(command.as_deref(), outcome.record.training.as_ref());
+            let made = made(command.as_deref(), &place, outcome.record.training.as_ref());
             let page = Page { title: &title, facts: &facts, made: &made, model: &files.model };
             let html = report(&page, &outcome, &data);
             write_whole(&files.report(), html.len() as u64, |file| file.write_all(html.as_bytes()))?;

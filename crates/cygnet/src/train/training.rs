@@ -3,18 +3,17 @@
 use std::fmt::{self, Debug, Formatter};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cygnet_graph::{BuildError, Graph};
 use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
-use cygnet_train::{
-    Callback, Recipe, RunFiles, State, TrainData, TrainError, TrainOptions, Trained, Trainee, Trainer, Watch,
-};
+use cygnet_train::{Callback, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch};
 use cygnet_weights::{Cache, Progress as Download};
 
+use super::files::{Out, is_network};
 use super::prepared::{Prepared, RunOutcome};
-use super::start::{Start, fitting_recipe_of, own_trainee, teacher, trainee, trainee_of};
+use super::start::{Start, fitting_recipe_of, own_trainee, teacher, trainee};
 use crate::Error;
 
 /// Begins to ask for a run on the labelled pictures in `data`: a folder of folders, a table, an archive or IDX files
@@ -47,7 +46,7 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
         settings: Vec::new(),
         part: None,
         image: None,
-        out: None,
+        out: Out::Nowhere,
         resume: false,
         overwrite: false,
         tensorboard: false,
@@ -69,15 +68,15 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
 #[must_use = "a run begins with `run`"]
 pub struct Training {
     data: PathBuf,
-    subject: Subject,
+    pub(super) subject: Subject,
     start: Option<Start>,
-    recipe: Option<String>,
-    settings: Vec<String>,
+    pub(super) recipe: Option<String>,
+    pub(super) settings: Vec<String>,
     part: Option<Trained>,
     image: Option<usize>,
-    out: Option<PathBuf>,
-    resume: bool,
-    overwrite: bool,
+    pub(super) out: Out,
+    pub(super) resume: bool,
+    pub(super) overwrite: bool,
     tensorboard: bool,
     time: Option<Duration>,
     memory_bytes: Option<u64>,
@@ -92,7 +91,7 @@ pub struct Training {
 
 /// The network that is to learn.
 #[derive(Clone)]
-enum Subject {
+pub(super) enum Subject {
     /// One of the zoo; none: the one that is taken where none is named.
     Zoo(Option<String>),
     /// One's own, for a number of classes.
@@ -188,7 +187,14 @@ impl Training {
 
     /// The model file to write, with the run's other files beside it ([`RunFiles`]). One that is there is refused.
     pub fn out(mut self, model: impl Into<PathBuf>) -> Self {
-        self.out = Some(model.into());
+        self.out = Out::Named(model.into());
+        self
+    }
+
+    /// The folder to write to: the model is `model.safetensors`, or the first of `model-2.safetensors` and so on that is
+    /// free, which is this run's from when it is prepared.
+    pub fn out_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.out = Out::NextFree(folder.into());
         self
     }
 
@@ -210,7 +216,8 @@ impl Training {
         self
     }
 
-    /// Ends the run, and the learning rate's curve, after this time.
+    /// Ends the run, and the learning rate's curve, after this time: reading, evaluation and writing count as far as they
+    /// can be foreseen, fetching weights does not.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -222,7 +229,8 @@ impl Training {
         self
     }
 
-    /// Which pictures are decoded; larger ones are left out with a warning.
+    /// Which pictures are decoded, of which larger ones are left out with a warning, and how many bytes an archive may
+    /// unpack to.
     pub fn limits(mut self, limits: DecodeLimits) -> Self {
         self.limits = limits;
         self
@@ -286,7 +294,7 @@ impl Training {
     /// If there is no such recipe, setting or network, or the pictures cannot be found where the recipe depends on them.
     pub fn recipe_that_fits(&self) -> Result<Recipe, Error> {
         let splits = if self.recipe.is_none() && self.data != Path::new("") {
-            Some(Splits::open(&self.data)?.within(self.limits))
+            Some(Splits::open_within(&self.data, self.limits)?)
         } else {
             None
         };
@@ -295,7 +303,7 @@ impl Training {
         self.compose(splits.as_ref(), classes)
     }
 
-    fn compose(&self, splits: Option<&Splits>, classes: usize) -> Result<Recipe, Error> {
+    pub(super) fn compose(&self, splits: Option<&Splits>, classes: usize) -> Result<Recipe, Error> {
         let graph = match &self.subject {
             Subject::Zoo(name) => crate::network(name.as_deref().unwrap_or(USUAL))?.build()?,
             Subject::Own { build, .. } => build(classes)?,
@@ -330,20 +338,19 @@ impl Training {
     /// # Errors
     /// If files are in the way or missing, a setting makes no sense, weights cannot be had or pictures not be read.
     pub fn prepare(&self, download: &mut dyn Download) -> Result<Prepared, Error> {
-        let files = self.out.as_ref().map(RunFiles::of);
-        if let Some(files) = &files {
-            self.check(files)?;
-        }
+        let files = self.files()?;
         let mut state = match &files {
-            Some(files) if self.resume => Some(State::read(&files.state())?),
+            Some((files, _)) if self.resume => Some(State::read(&files.state())?),
             _ => None,
         };
+        let began = Instant::now();
         let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
-        let splits = Splits::open(&self.data)?.within(self.limits);
+        let splits = Splits::open_within(&self.data, self.limits)?;
         let labels = splits.train.classes.clone();
         let mut notes = splits.notes.clone();
+        let read = Instant::now();
         let (recipe, mut trainee) = match (&mut state, &files) {
-            (Some(state), Some(files)) => self.go_on(state, &files.state(), &splits, &mut notes)?,
+            (Some(state), Some((files, _))) => self.go_on(state, &files.state(), &splits, &mut notes)?,
             _ => {
                 let recipe = self.compose(Some(&splits), labels.len())?;
                 let trainee = self.trainee(&labels, &recipe, &cache, download)?;
@@ -352,6 +359,8 @@ impl Training {
         };
         notes.append(&mut trainee.notes);
         let teacher = teacher(&trainee, &labels, &recipe, &cache, download)?;
+        // Weights may have to be fetched, which has a time of its own.
+        let began = began + read.elapsed();
 
         let threads =
             self.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
@@ -364,8 +373,10 @@ impl Training {
 
         let options = TrainOptions {
             level: Level::chosen().map_err(|error| Error::NoStart { reason: error.to_string() })?,
-            out: self.out.clone(),
+            out: files.as_ref().map(|(files, _)| files.model.clone()),
             time: self.time,
+            began,
+            after: if files.is_some() { REPORT } else { Duration::ZERO },
             memory_bytes: self.memory_bytes,
             machine_bytes: machine.unwrap_or(u64::MAX),
             keep_bytes: keep,
@@ -383,35 +394,13 @@ impl Training {
         }
         Ok(Prepared {
             trainer,
+            data: self.data.clone(),
             files,
             resumes: self.resume,
             tensorboard: self.tensorboard,
             command: self.command.clone(),
             notes,
         })
-    }
-
-    /// Whether the run may write these files.
-    fn check(&self, files: &RunFiles) -> Result<(), Error> {
-        let refuse = |path: &Path, reason: &str| {
-            Err(Error::Train(TrainError::Run { path: path.into(), reason: reason.into() }))
-        };
-        if files.model.extension().is_none_or(|extension| extension != "safetensors") {
-            return refuse(&files.model, "a model file's name ends in .safetensors");
-        }
-        if let Some(folder) =
-            files.model.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir())
-        {
-            return refuse(folder, "no such folder");
-        }
-        let there = [files.model.clone(), files.state()].into_iter().find(|path| path.exists());
-        match there {
-            Some(there) if !self.resume && !self.overwrite => refuse(
-                &there,
-                "is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
-            ),
-            _ => Ok(()),
-        }
     }
 
     fn trainee(
@@ -440,65 +429,16 @@ impl Training {
         }
         Ok(trainee)
     }
-
-    /// The recipe and network of a run that goes on, whose epochs may be changed.
-    fn go_on(
-        &self,
-        state: &mut State,
-        path: &Path,
-        splits: &Splits,
-        notes: &mut Vec<String>,
-    ) -> Result<(Recipe, Trainee), Error> {
-        let refuse = |reason: String| Err(Error::Train(TrainError::Run { path: path.into(), reason }));
-        let network = &state.record().network;
-        if let Subject::Zoo(Some(name)) = &self.subject
-            && !is_network(name, network)
-        {
-            return refuse(format!("its run trains {network}, not {name}"));
-        }
-        let before = state.recipe().clone();
-        let mut asked = match &self.recipe {
-            Some(_) => self.compose(Some(splits), splits.train.classes.len())?,
-            None => before.with(&self.settings)?,
-        };
-        let is_epochs =
-            |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == "epochs");
-        if self.settings.iter().any(is_epochs) && asked.epochs != before.epochs {
-            *state = state.clone().with_epochs(asked.epochs)?;
-            notes.push(format!(
-                "goes on after epoch {}, to {} epochs instead of {}; the learning rate follows the curve over {}",
-                state.epochs_done(),
-                asked.epochs,
-                before.epochs,
-                asked.epochs
-            ));
-        }
-        let differences: Vec<String> =
-            state.recipe().differences(&asked).iter().map(ToString::to_string).collect();
-        if !differences.is_empty() {
-            return refuse(format!(
-                "its run has another recipe: {}; leave out what changes it to go on, or begin another run --from its model",
-                differences.join(", ")
-            ));
-        }
-        // Its name may be another.
-        asked.clone_from(state.recipe());
-        Ok((asked, trainee_of(state, path)?))
-    }
 }
+
+/// How long it takes to time the network for the report and to write that.
+const REPORT: Duration = Duration::from_millis(700);
 
 /// What a data set is called: the last part of where it is.
 fn name_of(data: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let whole = || std::fs::canonicalize(data).ok();
     name(data).or_else(|| name(&whole()?)).unwrap_or_else(|| data.display().to_string())
-}
-
-/// Whether `name`, perhaps with a tag, stands for the network `id`.
-fn is_network(name: &str, id: &str) -> bool {
-    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
-    name == id
-        || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
 }
 
 /// That many pictures do not come up in a pass, if so.

@@ -1,6 +1,5 @@
 //! `cygnet train`.
 
-mod quantity;
 mod screen;
 mod stop;
 
@@ -15,9 +14,8 @@ use cygnet::train::{
 };
 use cygnet::weights::ModelFile;
 
-use self::quantity::{bytes, duration, seconds};
 use self::screen::Screen;
-use crate::args::{PictureLimits, threads};
+use crate::args::{DataLimits, bytes, duration, seconds, threads};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
@@ -42,18 +40,18 @@ pub(crate) struct Train {
     #[arg(long, value_name = "all|last-N|head")]
     train: Option<Trained>,
     /// Passes over the photos
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// Photos a step
-    #[arg(short, long, value_name = "N")]
-    batch: Option<usize>,
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
     /// Height and width of the network's image
-    #[arg(long, value_name = "S")]
-    image: Option<usize>,
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
+    image: Option<u16>,
     /// Names all random numbers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// End after this time: 90s, 10m, 1h30m
+    /// End after this time, reading and evaluation included: 90s, 10m, 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Most memory of the training step, such as 2GB; batches are split to keep to it
@@ -87,7 +85,7 @@ pub(crate) struct Train {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    picture_limits: PictureLimits,
+    data_limits: DataLimits,
 }
 
 /// The command line of this process, as it can be typed again.
@@ -98,7 +96,7 @@ fn command_line() -> String {
 
 impl Train {
     /// What is asked for.
-    fn training(&self, files: Option<&RunFiles>) -> Training {
+    fn training(&self) -> Training {
         let mut training = cygnet::train::train(self.data.clone().unwrap_or_default())
             .resume(self.resume)
             .overwrite(self.overwrite)
@@ -121,27 +119,27 @@ impl Train {
         training = with(training, self.recipe.as_ref(), Training::recipe);
         training = self.set.iter().fold(training, Training::set);
         training = with(training, self.epochs, Training::epochs);
-        training = with(training, self.batch, Training::batch);
-        training = with(training, self.image, Training::image);
+        training = with(training, self.batch.map(|batch| batch as usize), Training::batch);
+        training = with(training, self.image.map(usize::from), Training::image);
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
-        training = training.limits(self.picture_limits.limits());
+        training = training.limits(self.data_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
-        training = with(training, self.cache, Training::photo_bytes);
-        with(training, files.map(|files| &files.model), Training::out)
+        with(training, self.cache, Training::photo_bytes)
     }
 
-    /// The files of the run.
-    fn files(&self) -> RunFiles {
-        let here = Path::new("");
+    /// What is asked for, and where it is written.
+    fn written(&self) -> Training {
+        let (training, here) = (self.training(), Path::new(""));
         match &self.out {
-            Some(out) => RunFiles::of(out),
-            None if self.resume => {
-                RunFiles::newest(here).unwrap_or_else(|| RunFiles::of("model.safetensors"))
-            }
-            None if self.overwrite => RunFiles::of("model.safetensors"),
-            None => RunFiles::next_free(here),
+            Some(out) => training.out(out),
+            None if self.resume => match RunFiles::newest(here) {
+                Some(files) => training.out(files.model),
+                None => training.out("model.safetensors"),
+            },
+            None if self.overwrite => training.out("model.safetensors"),
+            None => training.out_in(here),
         }
     }
 }
@@ -152,10 +150,12 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     }
     super::level()?;
     let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
-    let files = args.files();
     let mut screen = Screen::new(args.json, stop.clone());
-    let training = args.training(Some(&files)).watch(screen.watch());
-    let prepared = training.prepare(&mut Download::default()).inspect_err(|_| screen.clear())?;
+    let prepared = args
+        .written()
+        .watch(screen.watch())
+        .prepare(&mut Download::default())
+        .inspect_err(|_| screen.clear())?;
     screen.bar().suspend(|| {
         prepared.warnings().iter().for_each(|warning| output::warning(warning));
         prepared.notes().iter().for_each(|note| output::note(note));
@@ -165,6 +165,7 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     stop.at_once();
     screen.clear();
     let run = run?;
+    let Some(files) = &run.files else { bail!("the run has no files") };
     if run.outcome.ended == Ended::Interrupted {
         let out = shell_word(&files.model.display().to_string());
         let data =
@@ -173,15 +174,15 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
             "stopped and saved; go on with: cygnet train {data} --resume --out {out}"
         )));
         if args.json {
-            summary(&run, &files, None)?;
+            summary(&run, files, None)?;
         }
         stop::exit();
     }
     if args.json {
         let metrics = Metrics::of(&run.outcome.verdicts, run.outcome.record.labels.len());
-        summary(&run, &files, Some(&metrics))?;
+        summary(&run, files, Some(&metrics))?;
     } else {
-        tell(&run, &files)?;
+        tell(&run, files)?;
     }
     Ok(true)
 }
@@ -202,7 +203,7 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
                 path.display()
             );
         }
-        _ => args.training(None).recipe_that_fits()?,
+        _ => args.training().recipe_that_fits()?,
     };
     output::line(recipe.to_toml().trim_end())?;
     Ok(true)

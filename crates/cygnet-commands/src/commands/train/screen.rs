@@ -17,6 +17,8 @@ pub(super) struct Screen {
     json: bool,
     stop: Stop,
     epochs: u64,
+    /// The number of epochs that there will be.
+    planned: String,
 }
 
 impl Screen {
@@ -25,7 +27,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:10} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
-        Screen { bar, json, stop, epochs: 0 }
+        Screen { bar, json, stop, epochs: 0, planned: String::new() }
     }
 
     /// The bar, so that others write above it.
@@ -57,9 +59,17 @@ fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// How many epochs there will be: fewer than asked for where the time is up before.
+fn planned(report: &StepReport) -> String {
+    let behind = (report.epoch - 1) as f64 + report.step as f64 / report.steps as f64;
+    let planned = (behind / report.done).ceil().max(report.epoch as f64);
+    if planned < report.epochs as f64 { format!("~{planned}") } else { report.epochs.to_string() }
+}
+
 impl Callback for Screen {
     fn begin(&mut self, info: &RunInfo) {
         self.epochs = info.epochs;
+        self.planned = info.epochs.to_string();
         let [images, validation] = info.images;
         let mut text = format!(
             "{} by {}: {images} pictures of {} classes\n{validation} for validation, {} params learn, {} pictures a step",
@@ -81,10 +91,10 @@ impl Callback for Screen {
     }
 
     fn step(&mut self, report: &StepReport) -> ControlFlow<()> {
-        self.bar.set_prefix(format!("epoch {}/{}", report.epoch, report.epochs));
+        self.planned = planned(report);
+        self.bar.set_prefix(format!("epoch {}/{}", report.epoch, self.planned));
         self.bar.set_length(report.steps as u64);
         self.bar.set_position(report.step as u64);
-        let left = report.seconds * (1.0 - report.done) / report.done.max(1e-6);
         self.bar.set_message(format!(
             "{}/{}  {:.0} images/s  loss {:.3}  {:.1} %  {} left",
             report.step,
@@ -92,7 +102,7 @@ impl Callback for Screen {
             report.images_per_s,
             report.loss,
             report.accuracy,
-            clock(left)
+            clock(report.left)
         ));
         if self.stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -109,7 +119,7 @@ impl Callback for Screen {
             return printed.map_err(|source| TrainError::Write { path: "standard output".into(), source });
         }
         let width = self.epochs.to_string().len();
-        let mut text = format!("epoch {:>width$}/{}  {report}", report.epoch, self.epochs);
+        let mut text = format!("epoch {:>width$}/{}  {report}", report.epoch, self.planned);
         if report.best {
             _ = write!(text, "  {}", styled(GOOD, "best"));
         }

@@ -1,0 +1,89 @@
+//! Networks timed.
+
+use serde_json::Value;
+
+use super::Bench;
+
+#[test]
+fn a_benchmark_tells_times_and_what_they_are_of_the_peak() {
+    let bench = Bench::new().with_model();
+    let quick = ["--seconds", "0", "--json"];
+    let run = bench.run(&[&["bench", "mobilenet_v3_small", "light.safetensors"], &quick[..]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let lines = run.json();
+    assert_eq!([&lines[0]["model"], &lines[1]["model"]], ["mobilenet_v3_small", "light.safetensors"]);
+    for line in &lines {
+        let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key}"));
+        assert!(0.0 < number("min_ms") && number("min_ms") <= number("median_ms"), "{line}");
+        assert!(number("median_ms") <= number("p95_ms"), "{line}");
+        assert!((number("images_per_s") * number("median_ms") - 1e3).abs() < 1e-6, "{line}");
+        let share = 200.0 * number("gmacs_per_s") / number("peak_gflops") / number("threads");
+        assert!((number("percent_of_peak") - share).abs() < 1e-6, "{line}");
+        assert!(number("arena_bytes") > 0.0 && number("weight_bytes") > 0.0, "{line}");
+    }
+    let args = ["bench", "light.safetensors", "--batch", "3", "--threads", "2", "--image", "9"];
+    let line = &bench.run(&[&args[..], &["--isa", "scalar", "--strict"], &quick].concat()).json()[0];
+    assert_eq!([&line["batch"], &line["threads"]], [3, 2]);
+    assert_eq!([&line["isa"], &line["strict"]], [&Value::from("scalar"), &Value::from(true)]);
+    let shown = bench.run(&["bench", "light.safetensors", "--seconds", "0"]).out;
+    assert!(shown.contains("min ms") && shown.contains("one image a run"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "{shown}");
+}
+
+#[test]
+fn a_benchmark_of_layers_tells_what_bounds_each() {
+    let bench = Bench::new();
+    let args = ["bench", "mobilenet_v3_small", "--layers", "--seconds", "0"];
+    let lines = bench.run(&[&args[..], &["--json"]].concat()).json();
+    let shown = &bench.run(&["show", "mobilenet_v3_small", "--plan", "--json"]).json()[0];
+    let steps = shown["plan"]["steps"].as_array().unwrap();
+    assert_eq!(lines.len(), steps.len());
+    for (i, (line, step)) in lines.iter().zip(steps).enumerate() {
+        assert_eq!(line["step"], i);
+        assert_eq!(
+            [&line["kernel"], &line["output"], &line["macs"]],
+            [&step["kernel"], &step["output"], &step["macs"]]
+        );
+        assert!(["compute", "memory"].contains(&line["bound"].as_str().unwrap()), "{line}");
+        assert!(line["macs"] != 0 || line["bound"] == "memory", "{line}");
+    }
+    let all: f64 = lines.iter().map(|line| line["percent"].as_f64().unwrap()).sum();
+    assert!((all - 100.0).abs() < 1e-6, "{all}");
+    let shown = bench.run(&args).out;
+    assert!(shown.contains("% bound") && shown.contains("  x2  "), "{shown}");
+    let on_two = bench.run(&[&args[..], &["--threads", "2", "--json"]].concat()).json();
+    assert!(on_two.len() == steps.len() && on_two.iter().all(|line| line["threads"] == 2));
+    assert_eq!(bench.run(&[&args[..], &["--cold"]].concat()).code, 2);
+}
+
+#[test]
+fn a_cold_start_is_timed_from_outside_the_process() {
+    let bench = Bench::new().with_model();
+    let run = bench.run(&["bench", "light.safetensors", "--cold", "--seconds", "0", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let line = &run.json()[0];
+    let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key}"));
+    let inside = number("load_ms") + number("plan_ms") + number("run_ms");
+    assert!(0.0 < inside && inside < number("median_ms"), "{line}");
+    assert!(!cfg!(target_os = "linux") || number("peak_rss_bytes") > 1e6, "{line}");
+    let shown = bench.run(&["bench", "light.safetensors", "--cold", "--seconds", "0"]).out;
+    assert!(shown.contains("cold ms") && shown.lines().count() == 2, "{shown}");
+    for (name, args) in
+        [("nothing", &["--cold"][..]), ("light.safetensors", &["--cold", "--weights", "random"])]
+    {
+        assert_eq!(bench.run(&[&["bench", name][..], args].concat()).code, 1);
+    }
+}
+
+#[test]
+fn a_benchmark_of_nothing_says_what_there_is() {
+    let bench = Bench::new();
+    let run = bench.run(&["bench", "mobilnet_v2", "--seconds", "0"]);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("did you mean mobilenet_v2"), "{}", run.err);
+    for wrong in [["--threads", "0"], ["--batch", "0"], ["--seconds", "-1"], ["--isa", "mmx"]] {
+        assert_eq!(bench.run(&["bench", "mobilenet_v2", wrong[0], wrong[1]]).code, 2, "{wrong:?}");
+    }
+    let run = bench.run(&["bench", "mobilenet_v2", "--weights", "default", "--seconds", "0"]);
+    assert_eq!(run.code, 1, "the network is off");
+}

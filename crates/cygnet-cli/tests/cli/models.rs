@@ -1,0 +1,185 @@
+//! Model files and checkpoints: missing, converted, fetched, verified.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cygnet::graph::Role;
+use cygnet::verify::synthetic;
+use serde_json::Value;
+
+use super::{Bench, MODEL, Run};
+
+#[test]
+fn a_missing_or_bare_model_says_what_to_do() {
+    let bench = Bench::new();
+    bench.picture("a.bmp", 1);
+    let run = bench.run(&["classify", "a.bmp"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.contains("mobilenet_v2-b0353104.pth") && run.err.to_lowercase().contains("offline"),
+        "{}",
+        run.err
+    );
+    let run = bench.run(&["classify", "--model", "none.safetensors", "a.bmp"]);
+    assert!(run.code == 1 && run.err.contains("none.safetensors"), "{}", run.err);
+    let run = bench.run(&["classify", "--model", "a.bmp", "a.bmp"]);
+    assert!(run.code == 1 && run.err.contains("a.bmp"), "{}", run.err);
+}
+
+#[test]
+fn a_name_without_ending_is_answered_with_the_file_and_other_programs_files_by_what_they_are() {
+    let bench = Bench::new().with_model();
+    bench.picture("a.bmp", 1);
+    for args in [&["classify", "--model", "light", "a.bmp"][..], &["show", "light"], &["bench", "light"]] {
+        let run = bench.run(args);
+        assert!(run.code == 1 && run.err.contains("(did you mean light.safetensors?)"), "{}", run.err);
+    }
+    for (name, what) in [
+        ("a.onnx", "an ONNX graph"),
+        ("a.TFLITE", "a TensorFlow Lite model"),
+        ("a.pt2", "a program of torch.export"),
+        ("a.h5", "a Keras model"),
+        ("a.keras", "a Keras model"),
+        ("a.mlmodel", "a Core ML model"),
+    ] {
+        let missing = bench.run(&["classify", "--model", name, "a.bmp"]);
+        assert!(missing.code == 1 && missing.err.contains("No such file"), "{}", missing.err);
+        assert!(bench.run(&["show", name]).err.contains("no such file"));
+        std::fs::write(bench.path(name), b"PK\x03\x04 and so on").unwrap();
+        for args in [&["classify", "--model", name, "a.bmp"][..], &["convert", name, "b.safetensors"]] {
+            let run = bench.run(args);
+            assert!(run.code == 1 && run.err.contains(&format!("{name}: is {what}, which")), "{}", run.err);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_neither_read_nor_replaced() {
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::new().with_model();
+    let pipe = bench.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for args in [
+        &["classify", MODEL[0], MODEL[1], "pipe"][..],
+        &["verify", "pipe"],
+        &["convert", "pipe", "out.safetensors"],
+    ] {
+        let run = bench.run(args);
+        assert!(run.code == 1 && (run.err + &run.out).contains("is not a file"), "{args:?}");
+    }
+    let run = bench.run(&["convert", MODEL[1], "pipe"]);
+    assert!(run.code == 1 && run.err.contains("is not a file"), "{}", run.err);
+    assert!(!pipe.is_file());
+
+    std::os::unix::fs::symlink("real.safetensors", bench.path("link.safetensors")).unwrap();
+    std::fs::write(bench.path("real.safetensors"), b"old").unwrap();
+    assert_eq!(bench.run(&["convert", MODEL[1], "link.safetensors", "--overwrite"]).code, 0);
+    assert!(bench.path("link.safetensors").is_symlink());
+    assert!(std::fs::metadata(bench.path("real.safetensors")).unwrap().len() > 3);
+
+    bench.picture("good.bmp", 250);
+    std::fs::write(bench.path("").join(std::ffi::OsStr::from_bytes(b"odd\xff.bmp")), b"x").unwrap();
+    let run = bench.run(&["classify", MODEL[0], MODEL[1], "--json", "*.bmp"]);
+    assert_eq!((run.code, run.json().len()), (0, 1), "{}", run.err);
+}
+
+#[test]
+fn a_tag_that_does_not_exist_is_answered_with_those_that_do() {
+    let run = Bench::new().run(&["pull", "mobilenet_v2.nosuch"]);
+    assert!(run.code == 1 && run.err.contains("there are IMAGENET1K_V1"), "{}", run.err);
+}
+
+/// A PyTorch-like MobileNetV2 checkpoint with made-up weights.
+fn checkpoint(path: &Path) {
+    use cygnet::weights::{Tensor, Tensors, safetensors};
+    let graph = cygnet::network("mobilenet_v2").unwrap().build().unwrap();
+    let tensors: Tensors = graph
+        .params()
+        .into_iter()
+        .map(|param| {
+            let one = f64::from(u8::from(param.role == Role::NormVar));
+            let values = synthetic(&param.name, param.shape.iter().product(), |v| one + 0.1 * v);
+            (param.name, Tensor::from_f32(param.shape, &values).unwrap())
+        })
+        .collect();
+    safetensors::write(path, &tensors, &safetensors::Metadata::default()).unwrap();
+}
+
+#[test]
+fn a_checkpoint_becomes_a_model_with_other_classes() {
+    let bench = Bench::new();
+    checkpoint(&bench.path("in.safetensors"));
+    let run = bench.run(&[
+        "convert",
+        "in.safetensors",
+        "out.safetensors",
+        "--network",
+        "mobilenet_v2",
+        "--classes",
+        "3",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(bench.run(&["show", "out.safetensors", "--json"]).json()[0]["classes"], 3);
+    bench.picture("a.bmp", 9);
+    assert_eq!(bench.run(&["classify", "--model", "out.safetensors", "a.bmp"]).code, 0);
+    let run = bench.run(&["convert", "in.safetensors", "in.safetensors", "--network", "mobilenet_v2"]);
+    assert!(run.code == 1 && run.err.contains("its own source"), "{}", run.err);
+    let run =
+        bench.run(&["convert", "in.safetensors", "other.safetensors", "--network", "mobilenet_v2_0.75"]);
+    assert!(run.code == 1 && run.err.contains("misshapen"), "{}", run.err);
+    assert!(!bench.path("other.safetensors").exists());
+}
+
+#[test]
+fn a_mirror_folder_serves_pulls_and_two_at_once_agree() {
+    let Some(weights) = cygnet_testing::shared("data/weights") else { return };
+    let bench = Bench::new();
+    let pull = || {
+        let mut command = bench.command(&["pull", "mobilenet_v2"]);
+        command.env("CYGNET_MIRROR", std::fs::canonicalize(&weights).unwrap());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [pull(), pull()];
+    let outs: Vec<String> = both
+        .into_iter()
+        .map(|child| {
+            let run = Run::of(child.wait_with_output().unwrap());
+            assert_eq!(run.code, 0, "{}", run.err);
+            run.out
+        })
+        .collect();
+    assert_eq!(outs[0], outs[1]);
+    assert!(Path::new(outs[0].trim()).ends_with("cache/mobilenet_v2-b0353104.pth"));
+    assert_eq!(bench.run(&["pull", "mobilenet_v2"]).out, outs[0], "the second time needs no mirror");
+}
+
+#[test]
+fn a_mirror_that_does_not_exist_is_told() {
+    let bench = Bench::new();
+    let missing = bench.path("weights/of/nobody");
+    let run = bench.command(&["pull", "mobilenet_v2"]).env("CYGNET_MIRROR", &missing).output().unwrap();
+    let run = Run::of(run);
+    assert!(run.code == 1 && run.err.contains("of/nobody: no such folder; CYGNET_MIRROR"), "{}", run.err);
+}
+
+#[test]
+fn golden_files_are_verified_and_a_failure_names_its_layer() {
+    let Some(golden) = cygnet_testing::shared("goldens/inference/torchvision__mobilenet_v2.json") else {
+        return;
+    };
+    let bench = Bench::new();
+    let good = std::fs::canonicalize(golden).unwrap();
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
+    json["gain"] = 1.0.into();
+    std::fs::write(bench.path("bad.json"), json.to_string()).unwrap();
+    let run = bench.run(&["verify", "--json", good.to_str().unwrap(), "bad.json", "none.json"]);
+    assert_eq!(run.code, 1);
+    let lines = run.json();
+    assert_eq!((&lines[0]["pass"], &lines[0]["first_bad_layer"]), (&true.into(), &Value::Null));
+    assert!(lines[0]["max_rel_diff"].as_f64().unwrap() < 1e-4);
+    assert_eq!((&lines[1]["pass"], &lines[1]["first_bad_layer"]), (&false.into(), &"features.0.0".into()));
+    assert_eq!((&lines[2]["pass"], &lines[2]["max_rel_diff"]), (&false.into(), &Value::Null));
+    let run = bench.run(&["verify", good.to_str().unwrap()]);
+    assert!(run.code == 0 && run.out.starts_with("pass"), "{}", run.out);
+}

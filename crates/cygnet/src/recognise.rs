@@ -1,0 +1,114 @@
+//! The network that a bare checkpoint is of, by the names and shapes of its tensors.
+
+use std::path::Path;
+
+use cygnet_graph::Graph;
+use cygnet_weights::{Checkpoint, Format, Head, Mismatch, Naming, fit, locate};
+use cygnet_zoo::Network;
+
+use crate::Error;
+use crate::convert::{graph_for, namings};
+use crate::model::network;
+
+/// The network of the tensors of a file in the format of Deep Compression.
+const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
+
+/// Most networks that are told where none fits.
+const NEAREST: usize = 3;
+/// Of so many parameters of a network that is told one at least is there.
+const SHARED: usize = 8;
+/// Most tensors that are compared with every network where none fits.
+const MOST_TENSORS: usize = 10_000;
+
+/// The one network whose tensors these are, and those of the same names and shapes that it was told from: a network
+/// whose sources all use other names is not meant by its own. Of equal graphs the first of the zoo counts.
+pub(crate) fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network, Vec<String>), Error> {
+    if checkpoint.format == Format::DeepCompression {
+        return Ok((network(DEEP_COMPRESSION)?, Vec::new()));
+    }
+    let mut nearest = Vec::new();
+    let mut found = fitting(checkpoint, true, &mut nearest);
+    if found.is_empty() && checkpoint.tensors.len() <= MOST_TENSORS {
+        found = fitting(checkpoint, false, &mut nearest);
+    }
+    let is_told = found.iter().any(|(used, ..)| *used);
+    let mut distinct: Vec<(Network, Graph)> = Vec::new();
+    let mut others = Vec::new();
+    for (used, network, graph) in found {
+        if is_told && !used {
+            others.push(network.id);
+        } else if !distinct.iter().any(|(_, other)| is_same(other, &graph)) {
+            distinct.push((network, graph));
+        }
+    }
+    match distinct.len() {
+        0 => {
+            nearest.sort_by_key(|(_, mismatch)| mismatch.count());
+            nearest.truncate(NEAREST);
+            Err(Error::Unrecognised { path: path.into(), nearest })
+        }
+        1 => Ok((distinct.remove(0).0, others)),
+        _ => Err(Error::Ambiguous {
+            path: path.into(),
+            ids: distinct.into_iter().map(|(network, _)| network.id).collect(),
+        }),
+    }
+}
+
+/// The networks that fit, each with whether some source uses the names that it fits by. Without `whole` also those whose
+/// batch norms are merged with what they follow; what differs of others that have tensors in common is added to
+/// `nearest`.
+fn fitting(
+    checkpoint: &Checkpoint,
+    whole: bool,
+    nearest: &mut Vec<(String, Mismatch)>,
+) -> Vec<(bool, Network, Graph)> {
+    let tensors = &checkpoint.tensors;
+    let mut found = Vec::new();
+    for network in cygnet_zoo::networks() {
+        let Ok(plain) = network.build() else { continue };
+        let mut least: Option<Mismatch> = None;
+        let mut fits = |naming: Naming| {
+            let naming = locate(&plain, tensors, naming).naming;
+            if whole && !naming.covers(&plain, tensors) {
+                return false;
+            }
+            let Ok(graph) = graph_for(&plain, tensors, &naming, None) else { return false };
+            let Err(mismatch) = fit(&graph, tensors, &naming, Head::Keep) else { return true };
+            if least.as_ref().is_none_or(|least| mismatch.count() < least.count()) {
+                least = Some(mismatch);
+            }
+            false
+        };
+        let mut namings = namings(&network, &plain).into_iter();
+        if namings.next().is_some_and(|(_, own)| fits(own)) {
+            found.push((uses_own_names(&network), network, plain));
+        } else if namings.any(|(_, naming)| fits(naming)) {
+            found.push((true, network, plain));
+        } else if let Some(least) = least.filter(|_| !whole) {
+            let params = plain.params().len();
+            if (params - least.missing.len()) * SHARED >= params {
+                nearest.push((network.id, least));
+            }
+        }
+    }
+    found
+}
+
+/// Whether some source names the tensors of a network as Cygnet does, at any width, or no source is known.
+fn uses_own_names(network: &Network) -> bool {
+    let variants = network.row.variants.iter();
+    let mut keys = variants.flat_map(|variant| {
+        let names = variant.names.iter().map(|name| name.keys);
+        names.chain(variant.checkpoints.iter().map(|checkpoint| checkpoint.keys))
+    });
+    keys.clone().next().is_none() || keys.any(|keys| keys.is_none())
+}
+
+/// Whether two graphs compute the same, by whatever names.
+fn is_same(a: &Graph, b: &Graph) -> bool {
+    let nodes = |graph: &Graph| {
+        graph.nodes().iter().map(|node| (node.op.clone(), node.inputs.clone())).collect::<Vec<_>>()
+    };
+    a.input_shape() == b.input_shape() && a.output() == b.output() && nodes(a) == nodes(b)
+}

@@ -1,0 +1,114 @@
+//! The files of a run: which it may write, and what it goes on with.
+
+use std::path::{Path, PathBuf};
+
+use cygnet_image::Splits;
+use cygnet_train::{JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
+
+use super::start::trainee_of;
+use super::training::{Subject, Training};
+use crate::Error;
+
+/// Of so many steps one is logged.
+const LOGGED: usize = 10;
+
+/// Where a run writes.
+#[derive(Clone, Debug)]
+pub(super) enum Out {
+    Nowhere,
+    /// The model's file, with the others beside it.
+    Named(PathBuf),
+    /// The next free name in a folder.
+    NextFree(PathBuf),
+}
+
+impl Training {
+    /// The run's files, with the log that keeps other runs from them.
+    pub(super) fn files(&self) -> Result<Option<(RunFiles, JsonLog)>, Error> {
+        Ok(match &self.out {
+            Out::Nowhere => None,
+            Out::Named(model) => {
+                let files = RunFiles::of(model);
+                self.check(&files)?;
+                let log = JsonLog::new(&files.log(), self.resume, LOGGED)?;
+                Some((files, log))
+            }
+            Out::NextFree(folder) => Some(JsonLog::of_next_free(folder, LOGGED)?),
+        })
+    }
+
+    /// Whether the run may write these files.
+    fn check(&self, files: &RunFiles) -> Result<(), Error> {
+        let refuse = |path: &Path, reason: &str| {
+            Err(Error::Train(TrainError::Run { path: path.into(), reason: reason.into() }))
+        };
+        if files.model.extension().is_none_or(|extension| extension != "safetensors") {
+            return refuse(&files.model, "a model file's name ends in .safetensors");
+        }
+        if let Some(folder) =
+            files.model.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir())
+        {
+            return refuse(folder, "no such folder");
+        }
+        let there = [files.model.clone(), files.state()].into_iter().find(|path| path.exists());
+        match there {
+            Some(there) if !self.resume && !self.overwrite => refuse(
+                &there,
+                "is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The recipe and network of a run that goes on, whose epochs may be changed.
+    pub(super) fn go_on(
+        &self,
+        state: &mut State,
+        path: &Path,
+        splits: &Splits,
+        notes: &mut Vec<String>,
+    ) -> Result<(Recipe, Trainee), Error> {
+        let refuse = |reason: String| Err(Error::Train(TrainError::Run { path: path.into(), reason }));
+        let network = &state.record().network;
+        if let Subject::Zoo(Some(name)) = &self.subject
+            && !is_network(name, network)
+        {
+            return refuse(format!("its run trains {network}, not {name}"));
+        }
+        let before = state.recipe().clone();
+        let mut asked = match &self.recipe {
+            Some(_) => self.compose(Some(splits), splits.train.classes.len())?,
+            None => before.with(&self.settings)?,
+        };
+        let is_epochs =
+            |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == "epochs");
+        if self.settings.iter().any(is_epochs) && asked.epochs != before.epochs {
+            *state = state.clone().with_epochs(asked.epochs)?;
+            notes.push(format!(
+                "goes on after epoch {}, to {} epochs instead of {}; the learning rate follows the curve over {}",
+                state.epochs_done(),
+                asked.epochs,
+                before.epochs,
+                asked.epochs
+            ));
+        }
+        let differences: Vec<String> =
+            state.recipe().differences(&asked).iter().map(ToString::to_string).collect();
+        if !differences.is_empty() {
+            return refuse(format!(
+                "its run has another recipe: {}; leave out what changes it to go on, or begin another run --from its model",
+                differences.join(", ")
+            ));
+        }
+        // Its name may be another.
+        asked.clone_from(state.recipe());
+        Ok((asked, trainee_of(state, path)?))
+    }
+}
+
+/// Whether `name`, perhaps with a tag, stands for the network `id`.
+pub(super) fn is_network(name: &str, id: &str) -> bool {
+    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
+    name == id
+        || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
+}
