@@ -3,7 +3,7 @@
 use cygnet_graph::Graph;
 
 /// A graph of the JSON form; whatever is read is written and read again, and looked at from all sides.
-pub(crate) fn graph_json(bytes: &[u8]) -> bool {
+pub fn graph_json(bytes: &[u8]) -> bool {
     let Ok(json) = serde_json::from_slice(bytes) else { return false };
     let Ok(graph) = Graph::from_json(&json) else { return false };
     assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);

@@ -15,7 +15,7 @@ use crate::files::in_folder;
 const MACS: u64 = 30_000_000;
 
 /// A model file: opened, written, opened again, and run if it is small.
-pub(crate) fn model_file(bytes: &[u8]) -> bool {
+pub fn model_file(bytes: &[u8]) -> bool {
     in_folder(|folder| {
         let [path, again] = ["some.safetensors", "again.safetensors"].map(|name| folder.join(name));
         fs::write(&path, bytes).unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn model_file(bytes: &[u8]) -> bool {
 }
 
 /// A recipe in TOML; what follows a line of dashes are settings of the command line, one a line.
-pub(crate) fn recipe(bytes: &[u8]) -> bool {
+pub fn recipe(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let (toml, settings) = text.split_once("\n---\n").unwrap_or((text, ""));
     let settings: Vec<String> = settings.lines().map(String::from).collect();
@@ -48,7 +48,7 @@ pub(crate) fn recipe(bytes: &[u8]) -> bool {
 }
 
 /// The state of a run.
-pub(crate) fn state(bytes: &[u8]) -> bool {
+pub fn state(bytes: &[u8]) -> bool {
     in_folder(|folder| {
         let path = folder.join("some.state");
         fs::write(&path, bytes).unwrap();
@@ -58,8 +58,8 @@ pub(crate) fn state(bytes: &[u8]) -> bool {
     })
 }
 
-/// A golden file; none that mutation finds is complete, so nothing is run.
-pub(crate) fn golden(bytes: &[u8]) -> bool {
+/// A golden file; the few that are complete are run.
+pub fn golden(bytes: &[u8]) -> bool {
     in_folder(|folder| {
         let path = folder.join("some.json");
         fs::write(&path, bytes).unwrap();
@@ -69,7 +69,7 @@ pub(crate) fn golden(bytes: &[u8]) -> bool {
 
 /// A network made of bytes gives what the definition says, with every instruction set, any number of threads and in
 /// batches.
-pub(crate) fn network(bytes: &[u8]) -> bool {
+pub fn network(bytes: &[u8]) -> bool {
     let made::Made { graph, weights, image } = made::made(bytes);
     if graph.cost().macs > MACS {
         return false;
