@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cygnet_image::{DecodeLimits, Image, Preprocess, Sample, Splits};
+use cygnet_image::{DecodeLimits, Image, Preprocess, Splits};
 use tempfile::TempDir;
 
 /// Pictures of more pixels are refused, so that time goes into finding others.
@@ -85,7 +85,7 @@ pub fn table(bytes: &[u8]) -> bool {
     let Some((kind, text)) = bytes.split_first() else { return false };
     in_folder(|folder| {
         if !folder.join("3.bmp").exists() {
-            ["0.bmp", "1.bmp", "2.bmp", "3.bmp"].map(|name| fs::write(folder.join(name), BMP).unwrap());
+            (0..4).for_each(|number| fs::write(folder.join(format!("{number}.bmp")), BMP).unwrap());
         }
         let path = folder.join(if kind % 2 == 1 { "some.tsv" } else { "some.csv" });
         fs::write(&path, text).unwrap();

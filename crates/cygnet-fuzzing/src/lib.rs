@@ -36,7 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "archive", run: archive },
     Target { name: "graph_json", run: graph_json },
     #[cfg(feature = "networks")]
-    Target { name: "model_file", run: model_file },
+    Target { name: "model_file", run: networks::whole_model_file },
     #[cfg(feature = "networks")]
     Target { name: "recipe", run: recipe },
     #[cfg(feature = "networks")]
