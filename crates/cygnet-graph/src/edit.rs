@@ -46,11 +46,8 @@ impl Graph {
             return Err(self.error(self.place_of(id), Problem::Probabilities));
         }
         let wanted = ends.outputs().chain(ends.features.iter().map(|feature| feature.node));
-        let needed = self.needed(wanted, NodeId(0));
-        let keep: Vec<bool> = self
-            .iter()
-            .map(|(id, node)| needed[id.0] || node.op != Op::Softmax || !self.is_end(id))
-            .collect();
+        let others = self.iter().filter(|(id, node)| node.op != Op::Softmax || !self.is_end(*id));
+        let keep = self.needed(wanted.chain(others.map(|(id, _)| id)), NodeId(0));
         if keep.iter().all(|&keep| keep) && ends == self.ends {
             return Ok(self.clone());
         }
@@ -220,9 +217,10 @@ impl Graph {
         }
         let image = NodeId(0);
         let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), image);
-        let others = self.ends.features.iter().map(|feature| feature.node).chain([self.output()]);
-        let mut keep = self.needed(others, image);
-        keep.iter_mut().zip(heads).for_each(|(keep, head)| *keep |= !head);
+        let ends = self.ends.features.iter().map(|feature| feature.node).chain([self.output()]);
+        // A node that nothing is computed from stays, and so does what it reads.
+        let others = self.iter().map(|(id, _)| id).filter(|id| !heads[id.0]);
+        let keep = self.needed(ends.chain(others), image);
         let ends = Ends { auxiliary: Vec::new(), ..self.ends.clone() };
         let kept = self.kept(&keep, image, &ends);
         kept.expect("what is left of a graph has all that it reads")
