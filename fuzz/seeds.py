@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the first files of fuzz/corpus whose formats are not Cygnet's own: tensors, pictures, tables, archives.
 
-Those that are come from `cargo run -p cygnet-fuzzing --example seeds`.
+Those that are come from `cargo run -p cygnet-fuzzing --example seeds`. Needs Pillow and pillow-jxl-plugin for the pictures
+that take a real encoder, and zstandard.
 """
 
 import base64, bz2, gzip, io, json, lzma, pathlib, struct, tarfile, zipfile, zlib
@@ -177,6 +178,51 @@ def pictures():
         keep("pictures", kind, base64.b64decode(text))
 
 
+def encoded():
+    """Noise of nine by seven pixels, as the usual encoders write it."""
+    from PIL import Image
+    import pillow_jxl
+
+    state, levels = 1, []
+    for _ in range(9 * 7 * 4):
+        state = (state * 1103515245 + 12345) % 2**31
+        levels.append(state >> 23)
+    rgba = Image.frombytes("RGBA", (9, 7), bytes(levels))
+    modes = {mode: rgba.convert(mode) for mode in ["RGB", "L", "P", "CMYK", "1"]} | {"RGBA": rgba}
+    modes["I;16"] = modes["L"].convert("I").point(lambda x: x * 257).convert("I;16")
+    exif = Image.Exif()
+    exif[0x112] = 6
+
+    def kept(name, mode, ending, **options):
+        out = io.BytesIO()
+        modes[mode].save(out, ending, **options)
+        keep("pictures", name, out.getvalue())
+
+    for sampling in ["4:4:4", "4:2:2", "4:2:0"]:
+        kept(f"{sampling.replace(':', '')}.jpg", "RGB", "jpeg", quality=40, subsampling=sampling, restart_marker_blocks=1, optimize=True)
+    kept("scans.jpg", "RGB", "jpeg", quality=40, progressive=True)
+    kept("inks.jpg", "CMYK", "jpeg", quality=40, progressive=True)
+    kept("coded.webp", "RGB", "webp", quality=40)
+    kept("clear.webp", "RGBA", "webp", quality=40, exif=exif)
+    kept("exact.webp", "RGBA", "webp", lossless=True)
+    kept("moving.webp", "RGBA", "webp", save_all=True, append_images=[rgba.rotate(180)], quality=40)
+    kept("moving.gif", "P", "gif", save_all=True, append_images=[modes["P"].rotate(180)], interlace=1, transparency=3)
+    kept("wide.png", "I;16", "png")
+    kept("bits.png", "1", "png")
+    kept("palette.bmp", "P", "bmp")
+    kept("bits.bmp", "1", "bmp")
+    for packing in ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "jpeg"]:
+        kept(f"{packing}.tif", "RGB", "tiff", compression=packing)
+    kept("wide.tif", "I;16", "tiff", compression="tiff_lzw")
+    kept("big.tif", "RGBA", "tiff", big_tiff=True)
+    kept("fax.tif", "1", "tiff", compression="group4")
+    kept("palette.tif", "P", "tiff", compression="packbits")
+    kept("exact.jxl", "RGBA", "jxl", lossless=True)
+    kept("coded.jxl", "RGB", "jxl", quality=40)
+    kept("clear.jxl", "RGBA", "jxl", quality=40, exif=exif.tobytes())
+    kept("quick.jxl", "L", "jxl", quality=20, effort=1)
+
+
 def tar_of(entries, form):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as archive:
@@ -205,6 +251,10 @@ def archives():
     keep("archive", "tar-gz", b"\1" + gzip.compress(plain, mtime=0))
     keep("archive", "tar-xz", b"\2" + lzma.compress(plain))
     keep("archive", "tar-bz2", b"\0" + bz2.compress(plain))
+    import zstandard
+
+    keep("archive", "tar-zst", b"\0" + zstandard.ZstdCompressor(write_checksum=True).compress(plain))
+    keep("archive", "zip-bzip2", b"\3" + zip_of(folders, zipfile.ZIP_BZIP2))
     keep("archive", "zip", b"\3" + zip_of(folders))
     keep("archive", "zip-deflated", b"\3" + zip_of(parts, zipfile.ZIP_DEFLATED))
 
@@ -217,5 +267,5 @@ def golden():
     keep("golden", "gradients", json.dumps(file | {"gradients": {}, "batch": 2, "loss": 2.3}).encode())
 
 
-for write in (checkpoints, tensors, pictures, idx, tables, archives, golden):
+for write in (checkpoints, tensors, pictures, encoded, idx, tables, archives, golden):
     write()

@@ -1,13 +1,17 @@
 //! Writes the first files of `fuzz/corpus` whose formats are Cygnet's own; `fuzz/seeds.py` writes the others.
 #![allow(clippy::unwrap_used, reason = "who runs it sees a panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use cygnet::Model;
 use cygnet::train::Recipe;
+use cygnet::zoo::{Spec, keymap::SAME_KEYS};
 use cygnet_graph::{Conv, Graph, Pool};
 use cygnet_image::{Interpolation, Preprocess};
+use cygnet_weights::{Tensor, safetensors};
+use serde_json::{Value, json};
 
 fn keep(target: &str, name: &str, bytes: &[u8]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -37,23 +41,98 @@ fn main() {
         x.softmax()
     });
     keep("graph_json", "softmax", softmax.unwrap().to_json().to_string().as_bytes());
-    let weights =
-        graph.params().iter().map(|param| vec![0.25; param.shape.iter().product()].into()).collect();
-    let preprocess = Preprocess::imagenet(8, 1.0, Interpolation::Bilinear);
-    let model = Model::new(graph, weights, preprocess).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("seed.safetensors");
-    model.write(&path).unwrap();
-    keep("model_file", "small", &fs::read(path).unwrap());
+    keep("model_file", "small", &model(graph, Preprocess::imagenet(8, 1.0, Interpolation::Bilinear)));
+    let least = Graph::build("least", [3, 2, 2], |net, image| net.at("fc").linear(image, 1)).unwrap();
+    let preprocess = Preprocess::imagenet(2, 1.0, Interpolation::Bilinear);
+    keep("model_file", "least", &model(least.clone(), preprocess.clone()));
+    state(&least, &preprocess);
+    golden();
 
-    for (name, _) in Recipe::built_in() {
-        keep("recipe", name, Recipe::named(name).unwrap().to_toml().as_bytes());
-    }
+    keep("recipe", "whole", Recipe::named("scratch").unwrap().to_toml().as_bytes());
+    keep("recipe", "based", b"base = \"finetune\"\ntrain = \"last-2\"\n[optimizer]\nkind = \"adamw\"\n");
     keep("recipe", "settings", b"base = \"scratch\"\nepochs = 3\n---\noptimizer.rate=0.1\nepochs=2\n");
 
     for number in 0..24u32 {
         let byte =
             |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(number.wrapping_mul(40_503)) >> 11) as u8;
         keep("networks", &number.to_string(), &(0..20 + 8 * number).map(byte).collect::<Vec<u8>>());
+    }
+}
+
+/// The bytes of a model file.
+fn model(graph: Graph, preprocess: Preprocess) -> Vec<u8> {
+    let weights =
+        graph.params().iter().map(|param| vec![0.25; param.shape.iter().product()].into()).collect();
+    let model = Model::new(graph, weights, preprocess).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.safetensors");
+    model.write(&path).unwrap();
+    fs::read(path).unwrap()
+}
+
+/// The state of a run that ended after an epoch, without the optimiser's tensors.
+fn state(graph: &Graph, preprocess: &Preprocess) {
+    let recipe = Recipe { epochs: 1, ..Recipe::named("scratch").unwrap() };
+    let record = json!({
+        "format": 1, "network": "least", "graph": graph.to_json(), "preprocess": preprocess, "labels": ["a"],
+        "written_by": "cygnet",
+    });
+    let epoch = json!({
+        "epoch": 1, "loss": 0.5, "accuracy": 50.0, "rate": 0.1, "validation_loss": 0.5, "validation_top1": 50.0,
+        "validation_top5": 50.0, "best": true,
+    });
+    let progress = json!({
+        "version": 1, "recipe": recipe, "record": record, "fingerprint": 1, "epoch": 1, "step": 0, "steps": 2,
+        "seconds": 2.5, "sums": { "loss": 0.0, "right": 0, "images": 0, "seconds": 0.0 }, "history": [epoch],
+        "best": 1, "ended": "finished",
+    });
+    let tensors = graph.params().into_iter().map(|param| {
+        let values = vec![0.5; param.shape.iter().product()];
+        (format!("weights/{}", param.name), Tensor::from_f32(param.shape, &values).unwrap())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.state.safetensors");
+    let metadata = BTreeMap::from([("cygnet-run".to_owned(), progress.to_string())]);
+    safetensors::write(&path, &tensors.collect(), &metadata).unwrap();
+    keep("state", "least", &fs::read(path).unwrap());
+}
+
+/// Golden files of a small network that are complete: they are run, though nothing computes what they say.
+fn golden() {
+    let network = cygnet::network("pytorchcv/fdmobilenet_wd4").unwrap();
+    let spec = Spec { image: [3, 17, 17], classes: 2, ..network.spec() };
+    let graph = (network.row.build)(&spec).unwrap();
+    let keys = network.keys.unwrap_or(&SAME_KEYS);
+    let rows: Vec<Value> =
+        graph.params().iter().map(|param| json!([keys.key(&param.name), param.shape, "weight"])).collect();
+    let both = json!({
+        "source": "pytorchcv", "model": "fdmobilenet_wd4", "input_shape": [2, 3, 17, 17], "gain": 1.4,
+        "state_dict": rows,
+    });
+    let inference = json!({
+        "logits": [0.5, 0.25, 0.5, 0.25], "logits_std": 0.5, "max_abs_diff_f32_f64": 1e-6,
+        "trace": [["features.init_block", [1, 8, 9, 9], 0.0, 1.0, [0.0]]],
+    });
+    let table = json!([["features.init_block.conv.weight", [], [], 0.5, [0.1], 1e-7, 0.0]]);
+    let steps = json!({ "lr": 0.01, "losses": [0.7], "losses_f64": [0.7], "losses_spread": [0.0] });
+    let mut gradients = json!({
+        "labels": [1, 0], "logits": [[0.0, 0.0]], "bn_momentum": [0.1],
+        "optimizer": {
+            "name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "dampening": 0.0, "nesterov": false,
+        },
+        "frozen_input_shape": [2, 3, 17, 17], "gentle_steps": steps, "frozen_steps": steps,
+    });
+    for run in ["", "step1_", "step2_", "frozen_"] {
+        for number in ["loss", "loss_f64", "loss_spread"] {
+            gradients[format!("{run}{number}")] = 0.7.into();
+        }
+    }
+    for name in ["gradients", "step1_params", "step1_gradients", "frozen_gradients", "frozen_steps_params"] {
+        gradients[name] = table.clone();
+    }
+    for (name, own) in [("complete", inference), ("complete-gradients", gradients)] {
+        let mut file = both.clone();
+        file.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        keep("golden", name, file.to_string().as_bytes());
     }
 }

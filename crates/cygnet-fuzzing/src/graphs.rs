@@ -3,15 +3,15 @@
 use cygnet_graph::Graph;
 
 /// A graph of the JSON form; whatever is read is written and read again, and looked at from all sides.
-pub(crate) fn graph_json(bytes: &[u8]) -> bool {
+pub fn graph_json(bytes: &[u8]) -> bool {
     let Ok(json) = serde_json::from_slice(bytes) else { return false };
     let Ok(graph) = Graph::from_json(&json) else { return false };
     assert_eq!(Graph::from_json(&graph.to_json()).unwrap(), graph);
-    let side = graph.input_shape()[1];
+    let [_, height, width] = graph.input_shape();
     let _ = (graph.cost(), graph.peak_activation_bytes(), graph.to_string(), graph.classifiers());
     let others = [
-        graph.resized(side, side).map(|same| assert_eq!(same.nodes(), graph.nodes())),
-        graph.for_small_images(side.div_ceil(3), 2).map(drop),
+        graph.resized(height, width).map(|same| assert_eq!(same.nodes(), graph.nodes())),
+        graph.for_small_images(height.div_ceil(3), 2).map(drop),
         graph.with_classes(5).map(|graph| assert_eq!(graph.classes(), 5)),
         graph.with_dropout(0.5).map(drop),
         graph.without_softmax().map(|graph| assert!(!graph.gives_probabilities())),

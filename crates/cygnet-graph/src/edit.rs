@@ -32,12 +32,12 @@ impl Graph {
         if let Some(id) = ends.learning().find(|id| self.is_probability(*id)) {
             return Err(self.error(self.place_of(id), Problem::Probabilities));
         }
-        let needed = self.needed(ends.all(), NodeId(0));
-        let goes = |id: NodeId| !needed[id.0] && self.node(id).op == Op::Softmax && self.is_end(id);
-        if ends == self.ends && !self.iter().any(|(id, _)| goes(id)) {
+        let others = self.iter().filter(|(id, node)| node.op != Op::Softmax || !self.is_end(*id));
+        let keep = self.needed(ends.all().chain(others.map(|(id, _)| id)), NodeId(0));
+        if keep.iter().all(|&keep| keep) && ends == self.ends {
             return Ok(self.clone());
         }
-        self.kept(&ends, |id| !goes(id))
+        self.kept(&ends, |id| keep[id.0])
     }
 
     /// Whether the output's numbers are probabilities, or made of nothing else.
@@ -156,8 +156,10 @@ impl Graph {
         }
         let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), NodeId(0));
         let ends = Ends { auxiliary: Vec::new(), ..self.ends.clone() };
-        let others = self.needed(ends.all(), NodeId(0));
-        let kept = self.kept(&ends, |id| others[id.0] || !heads[id.0]);
+        // A node that nothing is computed from stays, and so does what it reads.
+        let others = self.iter().map(|(id, _)| id).filter(|id| !heads[id.0]);
+        let keep = self.needed(ends.all().chain(others), NodeId(0));
+        let kept = self.kept(&ends, |id| keep[id.0]);
         kept.expect("what is left of a graph has all that it reads")
     }
 

@@ -337,6 +337,42 @@ output %1
 }
 
 #[test]
+fn a_node_without_readers_stays_with_what_it_reads_where_others_leave() {
+    let graph = Graph::build("loose", [3, 4, 4], |net, image| {
+        let head = net.at("head").linear(image, 2);
+        let _ = head.relu();
+        head.softmax().auxiliary(0.3);
+        let output = net.at("fc").linear(image, 2).softmax();
+        let _ = output.dropout(0.5);
+        output
+    })
+    .unwrap();
+    assert_eq!(
+        graph.without_auxiliary().to_string(),
+        "loose 3x4x4
+%1 = linear 2 bias %0 -> 2  head
+%2 = relu %1 -> 2
+%3 = linear 2 bias %0 -> 2  fc
+%4 = softmax %3 -> 2
+%5 = dropout 0.5 %4 -> 2
+output %4
+"
+    );
+    assert_eq!(
+        graph.without_softmax().unwrap().to_string(),
+        "loose 3x4x4
+%1 = linear 2 bias %0 -> 2  head
+%2 = relu %1 -> 2
+%3 = linear 2 bias %0 -> 2  fc
+%4 = softmax %3 -> 2
+%5 = dropout 0.5 %4 -> 2
+auxiliary %1 weight 0.3
+output %3
+"
+    );
+}
+
+#[test]
 fn a_resized_graph_keeps_the_features_that_still_differ_in_size() {
     let graph = small();
     let features =

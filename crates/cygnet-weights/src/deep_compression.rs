@@ -73,7 +73,7 @@ pub(crate) fn parse(file: &[u8]) -> Result<Tensors, WeightsError> {
         }
         tensors.insert(
             format!("{name}.weight"),
-            Tensor::new(shape, crate::Dtype::F32, weight.as_flattened().to_vec())?,
+            Tensor::new(shape, crate::Dtype::F32, weight.into_flattened())?,
         );
         tensors.insert(format!("{name}.bias"), Tensor::new([shape[0]], crate::Dtype::F32, bias)?);
     }
