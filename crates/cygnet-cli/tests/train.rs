@@ -340,7 +340,7 @@ fn a_model_tells_what_it_was_trained_from_and_on() {
     let from = training.from;
     assert_eq!((from.network.as_deref(), from.tag), (Some("mobilenet_v2_0.1"), None));
     assert_eq!(from.file.as_deref(), Some("first.safetensors"));
-    let sha256 = cygnet::weights::sha256_of(bench.path("first.safetensors")).unwrap();
+    let sha256 = cygnet::hub::sha256_of(bench.path("first.safetensors")).unwrap();
     assert_eq!(from.sha256, Some(sha256));
     assert_eq!(training.dataset, "photos");
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use cygnet::weights::Progress;
+use cygnet::hub::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::{self, end_of, plain};

@@ -7,7 +7,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    io::Write,
+    fs::File,
+    io::{self, Write},
     path::Path,
 };
 
@@ -17,7 +18,6 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::checkpoint::read_file;
-pub use crate::whole::write_whole;
 use crate::{Dtype, Tensor, Tensors, WeightsError, json::twice, tensor::Bytes};
 
 /// Free text of a safetensors file.
@@ -178,6 +178,19 @@ pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> 
         file.write_all(&header)?;
         order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
     })
+}
+
+/// Writes a file of `bytes` bytes whole or not at all.
+///
+/// # Errors
+/// [`WeightsError::Write`] with the path.
+pub fn write_whole(
+    path: &Path,
+    bytes: u64,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), WeightsError> {
+    cygnet_files::write_whole(path, write)
+        .map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
 }
 
 /// Length and header, and the tensors in the order of their data.

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use cygnet_hub::{Cache, shown_url};
 use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
-use cygnet_weights::{Cache, shown_url};
 use serde::Serialize;
 
 use crate::parallel::in_order;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{BuildError, Graph, Limits};
+use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
 use cygnet_weights::{
     Accuracy, Checkpoint, FileWeights, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, Tensors, fit,
-    is_model_file, locate, naming_by_execution, read_class_names, sha256_of,
+    is_model_file, locate, naming_by_execution, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use cygnet_graph::BuildError;
+use cygnet_hub::FetchError;
 use cygnet_image::ImageError;
 use cygnet_runtime::RunError;
-use cygnet_weights::{FetchError, Mismatch, WeightsError};
+use cygnet_weights::{Mismatch, WeightsError};
 use thiserror::Error;
 
 /// Why a model could not be loaded, written or run.

@@ -81,6 +81,6 @@ pub use evaluate::{Confused, Evaluation, evaluate};
 pub use model::{Model, local, network, preprocess, pull};
 pub use nearest::family;
 pub use {
-    cygnet_graph as graph, cygnet_image as image, cygnet_runtime as runtime, cygnet_weights as weights,
-    cygnet_zoo as zoo,
+    cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,
+    cygnet_weights as weights, cygnet_zoo as zoo,
 };

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cygnet_graph::{Graph, Limits};
+use cygnet_hub::{Artifact, Cache, Progress, Source, is_url, shown_url};
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
 use cygnet_weights::{
-    Accuracy, Artifact, Cache, FileWeights, ModelFile, ModelRecord, Numbers, Progress, Source, Tensor,
-    Tensors, TrainingRecord, is_url, shown_url,
+    Accuracy, FileWeights, ModelFile, ModelRecord, Numbers, Tensor, Tensors, TrainingRecord,
 };
 use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};

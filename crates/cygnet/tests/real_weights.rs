@@ -4,9 +4,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use cygnet::hub::Cache;
 use cygnet::image::{Dataset, DecodeLimits, Image, Resize, Splits};
 use cygnet::train::{Metrics, Recipe, Start, TrainData, TrainOptions, Trainer, trainee};
-use cygnet::weights::Cache;
 use cygnet::{Classifier, Model, evaluate};
 
 fn softmax(scores: &[f64]) -> Vec<f64> {

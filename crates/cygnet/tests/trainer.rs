@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cygnet::graph::{Conv, Graph, Param};
+use cygnet::hub::Cache;
 use cygnet::image::{BatchRecipe, Image, Rng, Splits, epoch_order};
 use cygnet::runtime::{Reference, softmax};
 use cygnet::train::{
     Balance, Callback, Ended, Engine, EngineOptions, Outcome, Recipe, RunFiles, RunInfo, Start, State,
     StepReport, Teacher, TrainData, TrainError, TrainOptions, Trainee, Trainer, trainee,
 };
-use cygnet::weights::{Cache, ModelFile, Tensor, Tensors, Weights, safetensors};
+use cygnet::weights::{ModelFile, Tensor, Tensors, Weights, safetensors};
 use tempfile::TempDir;
 
 const SIDE: usize = 8;

@@ -3,11 +3,11 @@
 
 use std::num::NonZeroUsize;
 
+use cygnet::hub::Cache;
 use cygnet::image::{Image, Rng, Splits};
 use cygnet::train::{
     OptimizerKind, Recipe, Start, TrainData, TrainOptions, Trainer, fitting_recipe, trainee,
 };
-use cygnet::weights::Cache;
 use cygnet::zoo::Family;
 
 /// Square pictures of two classes: red at the top, or red at the bottom.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
 use cygnet::graph::Graph;
+use cygnet::hub::is_url;
 use cygnet::runtime::PlanOptions;
-use cygnet::weights::{FileWeights, is_url};
+use cygnet::weights::FileWeights;
 
 use crate::args::{Bench, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};

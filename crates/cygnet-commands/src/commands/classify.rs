@@ -2,10 +2,10 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use cygnet::hub::{Cache, is_url, shown_url};
 #[cfg(feature = "train")]
 use cygnet::image::collect_images;
 use cygnet::image::without_name;
-use cygnet::weights::{Cache, is_url, shown_url};
 use cygnet::{Answer, Classifier, Error};
 use indicatif::ProgressBar;
 use serde::Serialize;

@@ -1,5 +1,5 @@
 use anyhow::bail;
-use cygnet::weights::{Cache, is_url};
+use cygnet::hub::{Cache, is_url};
 use cygnet::{Conversion, Converted};
 
 use crate::args::{Convert, Pull};

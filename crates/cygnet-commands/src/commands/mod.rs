@@ -32,8 +32,8 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use cygnet::graph::Graph;
+use cygnet::hub::Cache;
 use cygnet::runtime::Level;
-use cygnet::weights::Cache;
 use cygnet::{Classifier, Model};
 
 use crate::args::GraphLimits;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use cygnet_graph::{Graph, Op};
+use cygnet_hub::{Cache, Progress as Download, sha256_of};
 use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
-use cygnet_weights::{Cache, Numbers, Origin, Progress as Download, sha256_of};
+use cygnet_weights::{Numbers, Origin};
 
 use crate::convert::Heads;
 use crate::{Error, Model, local, network, preprocess, pull};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cygnet_graph::{BuildError, Graph};
+use cygnet_hub::{Cache, Progress as Download};
 use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
 use cygnet_train::{Callback, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch};
-use cygnet_weights::{Cache, Progress as Download};
 
 use super::files::{Out, is_network};
 use super::prepared::{Prepared, RunOutcome};

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cygnet_weights::{Artifact, Progress, Source};
+use cygnet_hub::{Artifact, Progress, Source};
 
 use crate::server::{Answer, Server, content, sha256};
 use crate::{NAME, cache, fetch, fetch_showing};

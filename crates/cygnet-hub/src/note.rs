@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Artifact, Cache, FetchError, part};
-use crate::owned;
+use cygnet_files::owned;
 
 /// A note is believed if it is so much younger than the file: times are coarse, and a file may change twice in one tick.
 const TICK_NS: i128 = 50_000_000;

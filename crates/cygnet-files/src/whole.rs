@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{WeightsError, owned};
+use crate::owned;
 
 /// How the names of unfinished files begin; [`SUFFIX`] letters and digits follow.
 const PREFIX: &str = ".cygnet-";
@@ -19,22 +19,16 @@ const MOST_ENTRIES: usize = 10_000;
 /// An unfinished file is locked as soon as it is made; this is longer than that takes.
 const UNLOCKED: Duration = Duration::from_secs(1);
 
-/// Writes a file of `bytes` bytes so that it is there whole or as it was before. What earlier runs that were killed
-/// left unfinished in the same folder is removed.
+/// Writes a file so that it is there whole or as it was before. What earlier runs that were killed left unfinished in the
+/// same folder is removed.
 ///
 /// # Errors
-/// [`WeightsError::Write`] with the path.
-pub fn write_whole(
-    path: &Path,
-    bytes: u64,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), WeightsError> {
+/// The system's, or that something other than a file has the name.
+pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     // A link is written through; a device or a pipe is not replaced by a file.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let is_other = fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file());
-    let written =
-        if is_other { Err(io::Error::other("exists and is not a file")) } else { replace(&target, write) };
-    written.map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
+    if is_other { Err(io::Error::other("exists and is not a file")) } else { replace(&target, write) }
 }
 
 /// Writes a new file beside `path`, syncs it and renames it to `path`.
@@ -114,7 +108,7 @@ mod tests {
             kept.push(".cygnet-linked");
         }
         kept.sort_unstable();
-        write_whole(&path("out"), 1, |file| file.write_all(b"y")).unwrap();
+        write_whole(&path("out"), |file| file.write_all(b"y")).unwrap();
         assert_eq!(left(folder.path()), kept);
     }
 }

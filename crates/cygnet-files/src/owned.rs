@@ -7,7 +7,7 @@ use std::{
 };
 
 /// A new and empty file. What had its name is removed: a link, but not what it leads to.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -16,7 +16,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 }
 
 /// The file that this user left at `path`, to be continued; anything else is an error.
-pub(crate) fn reopen(path: &Path) -> io::Result<File> {
+pub fn reopen(path: &Path) -> io::Result<File> {
     let file = not_following(File::options().read(true).append(true)).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && is_own(&metadata) {
@@ -27,7 +27,7 @@ pub(crate) fn reopen(path: &Path) -> io::Result<File> {
 }
 
 /// A regular file of this user, opened without following a link, to be locked and removed.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     checked(not_following(File::options().read(true).write(true)).open(path)?)
 }
 
@@ -41,7 +41,7 @@ fn checked(file: File) -> io::Result<File> {
 }
 
 /// A file that processes lock.
-pub(crate) fn lockable(path: &Path) -> io::Result<File> {
+pub fn lockable(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         fs::remove_file(path)?;
     }
@@ -49,12 +49,12 @@ pub(crate) fn lockable(path: &Path) -> io::Result<File> {
 }
 
 /// Why others may have written into the folder, if they may.
-pub(crate) fn shared_with(folder: &Path) -> Option<String> {
+pub fn shared_with(folder: &Path) -> Option<String> {
     fs::metadata(folder).ok().and_then(|metadata| shared_by(&metadata))
 }
 
 /// Whether nobody else can have written a file.
-pub(crate) fn is_private(metadata: &Metadata) -> bool {
+pub fn is_private(metadata: &Metadata) -> bool {
     shared_by(metadata).is_none() && !is_shared_with_group(metadata)
 }
 
@@ -89,7 +89,7 @@ mod system {
     }
 
     /// When the file's bytes or its record last changed, which no program can set, and which file it is.
-    pub(crate) fn changed(metadata: &Metadata) -> (i128, String) {
+    pub fn changed(metadata: &Metadata) -> (i128, String) {
         let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
         (changed, format!("{} {} {}", metadata.size(), metadata.dev(), metadata.ino()))
     }
@@ -116,7 +116,7 @@ mod system {
         false
     }
 
-    pub(crate) fn changed(metadata: &Metadata) -> (i128, String) {
+    pub fn changed(metadata: &Metadata) -> (i128, String) {
         let since = |time: std::io::Result<std::time::SystemTime>| {
             let time = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             time.unwrap_or_default().as_nanos().cast_signed()
@@ -127,4 +127,4 @@ mod system {
 
 use system::{is_own, is_shared_with_group, not_following, shared_by};
 
-pub(crate) use system::changed;
+pub use system::changed;

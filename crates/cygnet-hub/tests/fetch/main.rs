@@ -9,7 +9,7 @@ mod server;
 
 use std::{fs, thread, time::Duration};
 
-use cygnet_weights::{Artifact, AttemptError, Cache, FetchError, Progress, Source};
+use cygnet_hub::{Artifact, AttemptError, Cache, FetchError, Progress, Source};
 use tempfile::TempDir;
 
 use server::{Answer, Server, closed, content, sha256};
@@ -195,6 +195,9 @@ fn offline_only_the_cache_and_mirror_folders_are_asked() {
     fs::create_dir(&mirror).unwrap();
     fs::write(mirror.join(NAME), content()).unwrap();
     let list = format!("{}/empty;{}", folder.path().display(), mirror.display());
+    let missing = fetch(&offline.clone().mirrors(&list), &sources);
+    assert!(matches!(missing, Err(FetchError::NoMirror { .. })), "{missing:?}");
+    fs::create_dir(folder.path().join("empty")).unwrap();
     assert_eq!(fetch(&offline.clone().mirrors(&list), &sources).unwrap(), content());
     fs::remove_dir_all(mirror).unwrap();
     assert_eq!(fetch(&offline, &sources).unwrap(), content());

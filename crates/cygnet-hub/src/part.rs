@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{Artifact, AttemptError, Failure, FetchError, Progress};
-use crate::owned;
+use cygnet_files::owned;
 
 /// Most bytes of a file whose size is not published.
 pub(super) const MAX_BYTES: u64 = 4 << 30;

@@ -1,7 +1,11 @@
 //! The cache of published files, and how they get there: mirrors first, then URLs, then packages.
 //!
 //! A file is in the cache when its hash is right, under its final name or not at all. Downloads resume, and
-//! processes that want the same file wait for each other. Nothing here knows a network or draws on a terminal.
+//! processes that want the same file wait for each other. Nothing here knows a network or a tensor, or draws on a
+//! terminal; nothing of a package is run, and the cache writes through no link.
+//!
+//! The feature `fetch`, on by default, has the downloads; without it [`Cache`] serves what is in its folder or in a mirror
+//! that is a folder, and says where a missing file belongs.
 
 #![cfg_attr(not(feature = "fetch"), allow(dead_code, reason = "only downloads need it"))]
 
@@ -27,8 +31,9 @@ use std::{
     time::Duration,
 };
 
+use cygnet_files::owned;
+
 use self::part::Part;
-use crate::owned;
 
 pub use self::address::{is_url, shown as shown_url};
 pub use self::artifact::{Artifact, Source};

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path};
 
-use cygnet_weights::{Cache, FetchError, Source};
+use cygnet_hub::{Cache, FetchError, Source};
 
 use crate::server::{content, pages, sha256};
 use crate::{NAME, NO_HASH, cache, fetch};

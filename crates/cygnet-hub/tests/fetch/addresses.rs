@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cygnet_weights::FetchError;
+use cygnet_hub::FetchError;
 
 use crate::server::{Answer, Server, closed, content, pages, sha256};
 use crate::{NAME, cache};

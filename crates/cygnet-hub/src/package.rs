@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use zip::ZipArchive;
 
 use super::{Artifact, AttemptError, Cache, Failure, Progress, address, part};
-use crate::owned;
+use cygnet_files::owned;
 
 /// Most bytes that a source archive may inflate to.
 const MAX_ARCHIVE_BYTES: u64 = 8 << 30;

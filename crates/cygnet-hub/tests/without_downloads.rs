@@ -1,7 +1,7 @@
 //! The cache of a program that is built without the feature `fetch`.
 #![cfg(not(feature = "fetch"))]
 
-use cygnet_weights::{Artifact, Cache, FetchError, Source};
+use cygnet_hub::{Artifact, Cache, FetchError, Source};
 
 const ARTIFACT: Artifact<'_> = Artifact {
     file_name: "net.pth",
