@@ -10,7 +10,7 @@ use cygnet::train::Recipe;
 use cygnet::zoo::{Spec, keymap::SAME_KEYS};
 use cygnet_graph::{Conv, Graph, Pool};
 use cygnet_image::{Interpolation, Preprocess};
-use cygnet_weights::{Tensor, safetensors};
+use cygnet_weights::{Tensor, WeightSet, safetensors};
 use serde_json::{Value, json};
 
 fn keep(target: &str, name: &str, bytes: &[u8]) {
@@ -61,8 +61,8 @@ fn main() {
 
 /// The bytes of a model file.
 fn model(graph: Graph, preprocess: Preprocess) -> Vec<u8> {
-    let weights =
-        graph.params().iter().map(|param| vec![0.25; param.shape.iter().product()].into()).collect();
+    let numbers = graph.params().into_iter().map(|param| vec![0.25; param.shape.iter().product()]);
+    let weights = WeightSet::of(&graph, numbers).unwrap();
     let model = Model::new(graph, weights, preprocess).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("seed.safetensors");

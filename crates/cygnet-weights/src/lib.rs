@@ -19,15 +19,17 @@ pub mod safetensors;
 mod shards;
 mod state;
 mod tensor;
+mod weight_set;
 
 pub use checkpoint::{Checkpoint, Format, open, open_key, parse};
 pub use class_names::read_class_names;
 pub use error::WeightsError;
 pub use locating::{Located, locate};
-pub use matching::{FileWeights, Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
+pub use matching::{Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{
     Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, RUN_KEY, TrainingRecord, is_model_file,
     top5_tells,
 };
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
-pub use tensor::{Dtype, Numbers, Tensor, Tensors};
+pub use tensor::{Dtype, Tensor, Tensors};
+pub use weight_set::{Misfit, WeightSet};

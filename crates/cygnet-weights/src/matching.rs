@@ -13,13 +13,10 @@ use std::fmt;
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 
-use crate::{Numbers, Tensor, Tensors};
+use crate::{Tensor, Tensors, WeightSet};
 
 /// The numbers of a graph's parameters, in the order of [`Graph::params`].
 pub type Weights = Vec<Vec<f32>>;
-
-/// As [`Weights`], where a file has them sharing its bytes.
-pub type FileWeights = Vec<Numbers>;
 
 /// How a checkpoint names and lays out the parameters of a graph.
 pub struct Naming {
@@ -174,7 +171,7 @@ pub fn fit<'t>(
     tensors: &'t Tensors,
     naming: &'t Naming,
     head: Head,
-) -> Result<FileWeights, Mismatch> {
+) -> Result<WeightSet, Mismatch> {
     let params: Vec<(Param, String)> = graph
         .params()
         .into_iter()
@@ -195,19 +192,22 @@ pub fn fit<'t>(
             misshapen: vec![],
         },
     };
-    let mut weights = Vec::new();
+    let mut weights = WeightSet::default();
     for (param, key) in &params {
-        weights.push(if let Some((key, tensor)) = tensors.get_key_value(key) {
+        let tensor = if let Some((key, tensor)) = tensors.get_key_value(key) {
             fit.take(key, tensor, param)
         } else if let Some(FoldedNorm { values, bias }) = folded_norm(graph, param, &params, tensors) {
             fit.used.insert(bias);
-            values.into()
-        } else if let Some(values) = fit.new_head(param) {
-            values.into()
+            Some(of_shape(values, &param.shape))
         } else {
-            fit.mismatch.missing.push(key.clone());
-            Vec::new().into()
-        });
+            fit.new_head(param).or_else(|| {
+                fit.mismatch.missing.push(key.clone());
+                None
+            })
+        };
+        if let Some(tensor) = tensor {
+            weights.insert(&param.name, tensor);
+        }
     }
     fit.finish(weights)
 }
@@ -234,35 +234,35 @@ pub fn trimmed(shape: &[usize]) -> &[usize] {
 const WITH_BACKGROUND: usize = 1001;
 
 impl<'t> Fit<'t> {
-    fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Numbers {
+    fn take(&mut self, key: &'t str, tensor: &'t Tensor, param: &Param) -> Option<Tensor> {
         self.used.insert(key);
         let turned = self.channels_last && param.role == Role::Weight;
         let shape = if turned { shape_channels_first(tensor, &param.shape) } else { tensor.shape().to_vec() };
-        let values = || if turned { channels_first(tensor, &shape) } else { tensor.numbers() };
+        let values = || if turned { channels_first(tensor, &shape) } else { tensor.as_f32() };
         let mut wanted = param.shape.clone();
         if trimmed(&shape) == trimmed(&wanted) {
-            return values();
+            return Some(values().reshape(wanted).expect("shapes differ by ones"));
         }
         wanted[0] += 1;
         let is_classifier = self.classifier == Some(param.node);
         if is_classifier && wanted[0] == WITH_BACKGROUND && trimmed(&shape) == trimmed(&wanted) {
             let values = values();
-            values[values.len() / WITH_BACKGROUND..].to_vec().into()
-        } else if let Some(values) = self.new_head(param) {
-            values.into()
-        } else {
-            self.mismatch.misshapen.push((key.into(), tensor.shape().to_vec(), param.shape.clone()));
-            Vec::new().into()
+            let values = values.to_f32();
+            return Some(of_shape(values[values.len() / WITH_BACKGROUND..].to_vec(), &param.shape));
         }
+        self.new_head(param).or_else(|| {
+            self.mismatch.misshapen.push((key.into(), tensor.shape().to_vec(), param.shape.clone()));
+            None
+        })
     }
 
     /// New values for a parameter of the classifier, if it may be renewed.
-    fn new_head(&self, param: &Param) -> Option<Vec<f32>> {
+    fn new_head(&self, param: &Param) -> Option<Tensor> {
         let Head::Renew { seed } = self.head else { return None };
-        (self.classifier == Some(param.node)).then(|| renew(param, seed))
+        (self.classifier == Some(param.node)).then(|| of_shape(renew(param, seed), &param.shape))
     }
 
-    fn finish(mut self, weights: FileWeights) -> Result<FileWeights, Mismatch> {
+    fn finish(mut self, weights: WeightSet) -> Result<WeightSet, Mismatch> {
         let is_left = |key: &&String| {
             let rest = key.strip_prefix(self.prefix);
             rest.is_some_and(|rest| !self.used.contains(key.as_str()) && !is_ignored(rest))
@@ -304,6 +304,11 @@ fn folded_norm<'t>(
     (values.len() == channels).then_some(FoldedNorm { values, bias: bias_key })
 }
 
+/// A tensor of numbers that were made for its shape.
+fn of_shape(values: Vec<f32>, shape: &[usize]) -> Tensor {
+    Tensor::from_numbers(shape, values).expect("as many numbers as the shape has")
+}
+
 /// The shape that PyTorch would give a weight stored as `[height, width, in, out]` or `[in, out]`; a depthwise weight is
 /// stored as `[height, width, channels, multiplier]`.
 fn shape_channels_first(tensor: &Tensor, wanted: &[usize]) -> Vec<usize> {
@@ -320,8 +325,8 @@ fn shape_channels_first(tensor: &Tensor, wanted: &[usize]) -> Vec<usize> {
 }
 
 /// The numbers of such a weight in the order of the shape that [`shape_channels_first`] gave.
-fn channels_first(tensor: &Tensor, shape: &[usize]) -> Numbers {
-    let &[outputs, inputs, height, width] = shape else { return tensor.numbers() };
+fn channels_first(tensor: &Tensor, shape: &[usize]) -> Tensor {
+    let &[outputs, inputs, height, width] = shape else { return tensor.as_f32() };
     let values = tensor.to_f32();
     let area = height * width;
     let mut turned = Vec::with_capacity(values.len());
@@ -330,7 +335,7 @@ fn channels_first(tensor: &Tensor, shape: &[usize]) -> Numbers {
             turned.extend((0..area).map(|at| values[(at * inputs + input) * outputs + out]));
         }
     }
-    turned.into()
+    of_shape(turned, shape)
 }
 
 /// New weights: uniform with variance `1 / fan_in` (Kaiming's rule for a linear layer) and zero bias.

@@ -165,7 +165,7 @@ fn read_view(view: &View, storage: &Bytes, budget: &mut usize) -> Result<Tensor,
     let bytes = count.checked_mul(size).ok_or(OUTSIDE)?;
     let over = |data| Tensor::over(shape.clone(), *dtype, data).map_err(|_| OUTSIDE);
     if count == 0 {
-        return over(Vec::new().into());
+        return over(Vec::<u8>::new().into());
     }
     let last = shape.iter().zip(strides).try_fold(*offset, |last, (&length, &stride)| {
         (length - 1).checked_mul(stride).and_then(|step| last.checked_add(step))

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
 use half::{bf16, f16};
 use indexmap::IndexMap;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::WeightsError;
 
@@ -60,6 +60,7 @@ impl fmt::Display for Dtype {
 /// All bytes of a file.
 enum Whole {
     Read(Vec<u8>),
+    Numbers(Vec<f32>),
     #[cfg(unix)]
     Mapped(memmap2::Mmap),
 }
@@ -99,12 +100,22 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
+impl From<Vec<f32>> for Bytes {
+    fn from(values: Vec<f32>) -> Bytes {
+        if cfg!(target_endian = "big") {
+            return values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into();
+        }
+        Bytes { range: 0..size_of_val(&*values), whole: Arc::new(Whole::Numbers(values)) }
+    }
+}
+
 impl std::ops::Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         let whole: &[u8] = match &*self.whole {
             Whole::Read(bytes) => bytes,
+            Whole::Numbers(values) => values.as_bytes(),
             #[cfg(unix)]
             Whole::Mapped(map) => map,
         };
@@ -134,7 +145,15 @@ impl Tensor {
     /// # Errors
     /// [`WeightsError::ShapeMismatch`] if `values` is not exactly the size of `shape`.
     pub fn from_f32(shape: impl Into<Vec<usize>>, values: &[f32]) -> Result<Tensor, WeightsError> {
-        Tensor::new(shape, Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Tensor::from_numbers(shape, values.to_vec())
+    }
+
+    /// As [`Tensor::from_f32`], of a list that need not be copied.
+    ///
+    /// # Errors
+    /// [`WeightsError::ShapeMismatch`] if `values` is not exactly the size of `shape`.
+    pub fn from_numbers(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Result<Tensor, WeightsError> {
+        Tensor::over(shape.into(), Dtype::F32, values.into())
     }
 
     pub(crate) fn over(shape: Vec<usize>, dtype: Dtype, data: Bytes) -> Result<Tensor, WeightsError> {
@@ -175,17 +194,18 @@ impl Tensor {
     /// The product with a tensor of the same shape, value by value, as `f32`.
     pub(crate) fn times(&self, other: &Tensor) -> Tensor {
         let products = self.to_f32().iter().zip(&*other.to_f32()).map(|(a, b)| a * b).collect::<Vec<_>>();
-        let data: Vec<u8> = products.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Tensor { shape: self.shape.clone(), dtype: Dtype::F32, data: data.into() }
+        Tensor { shape: self.shape.clone(), dtype: Dtype::F32, data: products.into() }
     }
 
-    /// The values as of [`Tensor::to_f32`], which share the tensor's bytes where that borrows.
+    /// The values as of [`Tensor::to_f32`] as a tensor, which shares the bytes where that borrows.
     #[must_use]
-    pub fn numbers(&self) -> Numbers {
-        Numbers(match self.to_f32() {
-            Cow::Borrowed(_) => Held::Shared(self.data.clone()),
-            Cow::Owned(values) => Held::Own(values),
-        })
+    pub fn as_f32(&self) -> Tensor {
+        match self.to_f32() {
+            Cow::Borrowed(_) => self.clone(),
+            Cow::Owned(values) => {
+                Tensor { shape: self.shape.clone(), dtype: Dtype::F32, data: values.into() }
+            }
+        }
     }
 
     /// The values as `f32`, rounded to nearest from wider types; borrowed if they already are `f32`, aligned
@@ -210,81 +230,6 @@ impl Tensor {
             Dtype::U8 => each(bytes, |[value]| value.into()),
             Dtype::Bool => each(bytes, |[value]| (value != 0).into()),
         })
-    }
-}
-
-/// The numbers of a parameter. Those that share a tensor's bytes are copied when they are first written to.
-#[derive(Clone)]
-pub struct Numbers(Held);
-
-#[derive(Clone)]
-enum Held {
-    Own(Vec<f32>),
-    /// Aligned numbers in the machine's byte order.
-    Shared(Bytes),
-}
-
-impl Numbers {
-    /// The numbers as a list, copied if they are shared.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<f32> {
-        match self.0 {
-            Held::Own(values) => values,
-            Held::Shared(_) => self.to_vec(),
-        }
-    }
-}
-
-impl From<Vec<f32>> for Numbers {
-    fn from(values: Vec<f32>) -> Numbers {
-        Numbers(Held::Own(values))
-    }
-}
-
-impl std::ops::Deref for Numbers {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match &self.0 {
-            Held::Own(values) => values,
-            Held::Shared(bytes) => <[f32]>::ref_from_bytes(bytes).expect("shared numbers are aligned"),
-        }
-    }
-}
-
-impl std::ops::DerefMut for Numbers {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        if let Held::Shared(_) = self.0 {
-            self.0 = Held::Own(self.to_vec());
-        }
-        match &mut self.0 {
-            Held::Own(values) => values,
-            Held::Shared(_) => unreachable!("copied above"),
-        }
-    }
-}
-
-impl AsRef<[f32]> for Numbers {
-    fn as_ref(&self) -> &[f32] {
-        self
-    }
-}
-
-impl PartialEq for Numbers {
-    fn eq(&self, other: &Numbers) -> bool {
-        **self == **other
-    }
-}
-
-impl PartialEq<Vec<f32>> for Numbers {
-    fn eq(&self, other: &Vec<f32>) -> bool {
-        **self == **other
-    }
-}
-
-impl fmt::Debug for Numbers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self[..].fmt(f)
     }
 }
 
@@ -334,15 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_share_a_tensors_bytes_until_they_are_written_to() {
-        let tensor = Tensor::from_f32([3], &[1.0, 2.0, 3.0]).unwrap();
-        let mut numbers = tensor.numbers();
-        assert_eq!(numbers.as_ptr().cast(), tensor.bytes().as_ptr());
-        numbers[1] = 5.0;
-        assert_eq!((&numbers[..], &*tensor.to_f32()), (&[1.0, 5.0, 3.0][..], &[1.0, 2.0, 3.0][..]));
-        assert_eq!(tensor.numbers().into_vec(), [1.0, 2.0, 3.0]);
-        let halves = Tensor::new([1], Dtype::F16, f16::from_f32(0.5).to_le_bytes().into()).unwrap();
-        assert_eq!(halves.numbers(), vec![0.5]);
+    fn values_that_are_floats_are_not_copied() {
+        let values = vec![1.0, 2.0, 3.0];
+        let address = values.as_ptr();
+        let tensor = Tensor::from_numbers([3], values).unwrap();
+        assert_eq!((tensor.to_f32().as_ptr(), tensor.as_f32().to_f32().as_ptr()), (address, address));
+        assert_eq!(tensor.bytes(), [1.0f32, 2.0, 3.0].map(f32::to_le_bytes).concat());
+        let halves = Tensor::new([1], Dtype::F16, f16::from_f32(0.5).to_le_bytes().into()).unwrap().as_f32();
+        assert_eq!((halves.dtype(), &*halves.to_f32()), (Dtype::F32, &[0.5][..]));
     }
 
     #[test]

@@ -40,5 +40,5 @@ pub mod xception;
 pub mod xception_aligned;
 
 pub use keymap::KeyMap;
-pub use registry::{Checkpoint, Family, Network, Row, find, networks};
+pub use registry::{Checkpoint, Family, Network, Registry, Row, find, networks};
 pub use spec::{Built, Spec};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
 use cygnet_runtime::{Plan, PlanOptions, PlanStep, RunError, Session, cpu, peak_gflops, team};
-use cygnet_weights::FileWeights;
+use cygnet_weights::Weights;
 use serde::Serialize;
 
 use crate::verify::{synthetic, synthetic_param};
@@ -111,8 +111,8 @@ pub struct StepTiming {
 
 /// Weights made by a formula from their names, for a graph whose answers do not matter.
 #[must_use]
-pub fn random_weights(graph: &Graph) -> FileWeights {
-    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4).into()).collect()
+pub fn random_weights(graph: &Graph) -> Weights {
+    graph.params().iter().map(|param| synthetic_param(&param.name, param, 1.4)).collect()
 }
 
 /// An image made by a formula.

@@ -6,7 +6,7 @@ use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
 use cygnet_weights::{
-    Accuracy, Checkpoint, FileWeights, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, Tensors, fit,
+    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, Tensors, WeightSet, fit,
     is_model_file, locate, naming_by_execution, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
@@ -341,7 +341,7 @@ fn describe(
     network: &Network,
     published: Option<&'static registry::Checkpoint>,
     graph: Graph,
-    weights: FileWeights,
+    weights: WeightSet,
 ) -> Model {
     let as_published = graph.classes() == network.spec().classes;
     let accuracy = published.filter(|published| as_published && published.accuracy[0].is_finite());

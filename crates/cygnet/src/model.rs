@@ -7,9 +7,7 @@ use cygnet_graph::{Graph, Limits};
 use cygnet_hub::{Artifact, Cache, Progress, Source, is_url, shown_url};
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
-use cygnet_weights::{
-    Accuracy, FileWeights, ModelFile, ModelRecord, Numbers, Tensor, Tensors, TrainingRecord,
-};
+use cygnet_weights::{Accuracy, Misfit, ModelFile, ModelRecord, TrainingRecord, WeightSet};
 use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};
 
@@ -25,8 +23,8 @@ pub struct Model {
     pub id: String,
     /// The network.
     pub graph: Graph,
-    /// Its parameters, in the order of [`Graph::params`].
-    pub weights: FileWeights,
+    /// Its parameters.
+    pub weights: WeightSet,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
     /// The name of each class; empty if unknown.
@@ -98,24 +96,14 @@ pub(crate) fn exact(x: f32) -> f64 {
 }
 
 impl Model {
-    /// A model of a graph with its parameters, in the order of [`Graph::params`]: of a network of one's own, for example.
-    /// Its id is the graph's name; labels and all that tells of its origin are empty.
+    /// A model of a graph with its parameters: of a network of one's own, for example. Its id is the graph's name; labels
+    /// and all that tells of its origin are empty.
     ///
     /// # Errors
     /// If the parameters do not fit the graph, or photos are prepared for another input than the graph's.
-    pub fn new(graph: Graph, weights: FileWeights, preprocess: Preprocess) -> Result<Model, Error> {
-        let params = graph.params();
-        let fits = |(param, values): (&cygnet_graph::Param, &Numbers)| {
-            param.shape.iter().product::<usize>() == values.len()
-        };
+    pub fn new(graph: Graph, weights: WeightSet, preprocess: Preprocess) -> Result<Model, Error> {
+        let weights = weights.part(&graph).map_err(misfit(&graph))?;
         let wrong = |reason: String| Error::Record { path: graph.name().into(), reason };
-        if params.len() != weights.len() {
-            return Err(wrong(format!("{} parameters for the {} of its graph", weights.len(), params.len())));
-        }
-        if let Some((param, values)) = params.iter().zip(&weights).find(|pair| !fits(*pair)) {
-            let shape = &param.shape;
-            return Err(wrong(format!("{} numbers for {}, which is {shape:?}", values.len(), param.name)));
-        }
         check_prepared(&preprocess, &graph).map_err(wrong)?;
         Ok(Model {
             id: graph.name().into(),
@@ -253,10 +241,7 @@ impl Model {
     /// # Errors
     /// If it cannot be written; an existing file is then untouched.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let mut tensors = Tensors::new();
-        for (param, values) in self.graph.params().into_iter().zip(&self.weights) {
-            tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
-        }
+        let tensors = self.weights.part(&self.graph).map_err(misfit(&self.graph))?.into();
         let record = ModelRecord {
             format: self.graph.format(),
             network: self.id.clone(),
@@ -314,7 +299,8 @@ impl Model {
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
         crate::optimised::advise();
-        Ok(Arc::new(Plan::new(self.graph.clone(), &self.weights, options)?))
+        let weights = self.weights.select(&self.graph).map_err(misfit(&self.graph))?;
+        Ok(Arc::new(Plan::new(self.graph.clone(), &weights, options)?))
     }
 
     /// The network up to its classifier, whose output is what the classifier reads, as a model.
@@ -323,11 +309,7 @@ impl Model {
     /// If the last layer with parameters is no convolution or linear layer.
     pub(crate) fn body(&self) -> Result<Model, Error> {
         let (body, _) = self.graph.body_and_head()?;
-        let own: Vec<String> = body.params().into_iter().map(|param| param.name).collect();
-        let all = self.graph.params();
-        let named: std::collections::HashMap<&str, &Numbers> =
-            all.iter().map(|param| param.name.as_str()).zip(&self.weights).collect();
-        let weights = own.iter().filter_map(|name| named.get(name.as_str()).map(|&of| of.clone())).collect();
+        let weights = self.weights.part(&body).map_err(misfit(&body))?;
         Ok(Model { graph: body, weights, labels: Vec::new(), ..self.clone() })
     }
 
@@ -336,6 +318,11 @@ impl Model {
     pub fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
+}
+
+/// Weights that are not those of a graph.
+pub(crate) fn misfit(graph: &Graph) -> impl Fn(Misfit) -> Error {
+    |misfit| Error::Record { path: graph.name().into(), reason: misfit.to_string() }
 }
 
 /// Whether photos are prepared for a graph's input.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess};
+use cygnet::weights::WeightSet;
 use cygnet::{Classifier, Guess, Model, evaluate};
 
 /// Calls dark pictures `dark` and bright ones `bright`.
@@ -27,8 +28,8 @@ fn called(labels: &[&str]) -> Classifier {
     };
     let model = Model {
         id: "light".into(),
+        weights: WeightSet::of(&graph, [vec![1.0; 3], scores(-4.0, 4.0), scores(0.0, 0.0)]).unwrap(),
         graph,
-        weights: vec![vec![1.0; 3].into(), scores(-4.0, 4.0).into(), scores(0.0, 0.0).into()],
         preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
         labels: labels.iter().map(|&label| label.into()).collect(),
         licence: None,

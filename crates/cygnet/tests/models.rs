@@ -7,7 +7,7 @@ use cygnet::graph::{Conv, Graph, Limits, Param, Role};
 use cygnet::image::{Interpolation, Preprocess};
 use cygnet::verify::synthetic;
 use cygnet::weights::{
-    FileWeights, Head, ModelFile, ModelRecord, Naming, Tensor, Tensors, fit, naming_by_execution, safetensors,
+    Head, ModelFile, ModelRecord, Naming, Tensor, Tensors, WeightSet, fit, naming_by_execution, safetensors,
 };
 use cygnet::{Classifier, Conversion, Error, Model};
 use proptest::prelude::*;
@@ -33,8 +33,21 @@ fn tensors(graph: &Graph) -> Tensors {
     graph.params().into_iter().map(tensor).collect()
 }
 
-fn weights(graph: &Graph) -> FileWeights {
-    graph.params().iter().map(|param| value(param).into()).collect()
+fn weights(graph: &Graph) -> WeightSet {
+    WeightSet::of(graph, lists(graph)).unwrap()
+}
+
+fn lists(graph: &Graph) -> Vec<Vec<f32>> {
+    graph.params().iter().map(value).collect()
+}
+
+fn numbers(weights: &WeightSet, name: &str) -> Vec<f32> {
+    weights.get(name).unwrap().to_f32().into_owned()
+}
+
+/// The tensors but for the classifier's.
+fn body(weights: &WeightSet) -> Vec<(&str, &Tensor)> {
+    weights.iter().filter(|(name, _)| !name.starts_with("fc.")).collect()
 }
 
 fn model(classes: usize) -> Model {
@@ -173,9 +186,9 @@ fn counters_and_auxiliary_heads_are_left_out() {
 fn a_background_class_is_dropped() {
     let with_background = tiny(1001);
     let fitted = fit(&tiny(1000), &tensors(&with_background), &Naming::own(), Head::Keep).unwrap();
-    let [weight, bias] = [fitted.len() - 2, fitted.len() - 1];
     let all = weights(&with_background);
-    assert_eq!((&fitted[weight][..], &fitted[bias][..]), (&all[weight][4..], &all[bias][1..]));
+    assert_eq!(numbers(&fitted, "fc.weight"), numbers(&all, "fc.weight")[4..]);
+    assert_eq!(numbers(&fitted, "fc.bias"), numbers(&all, "fc.bias")[1..]);
     assert!(fit(&tiny(5), &tensors(&tiny(6)), &Naming::own(), Head::Keep).is_err(), "only ImageNet has one");
 }
 
@@ -184,10 +197,9 @@ fn other_classes_renew_the_classifier_only_when_asked() {
     let given = tensors(&tiny(5));
     assert!(fit(&tiny(3), &given, &Naming::own(), Head::Keep).is_err());
     let renewed = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
-    let body = renewed.len() - 2;
-    assert_eq!(renewed[..body], weights(&tiny(5))[..body]);
-    assert_eq!(renewed[body + 1][..], [0.0; 3]);
-    let spread = renewed[body].iter().map(|x| x * x).sum::<f32>() / 12.0;
+    assert_eq!(body(&renewed), body(&weights(&tiny(5))));
+    assert_eq!(numbers(&renewed, "fc.bias"), [0.0; 3]);
+    let spread = numbers(&renewed, "fc.weight").iter().map(|x| x * x).sum::<f32>() / 12.0;
     assert!((0.05..0.75).contains(&spread), "variance {spread}, 1 / fan_in is 0.25");
     let again = fit(&tiny(3), &given, &Naming::own(), Head::Renew { seed: 1 }).unwrap();
     assert_eq!(again, renewed, "the same seed gives the same weights");
@@ -254,9 +266,8 @@ fn a_folded_network_computes_what_the_unfolded_one_did() {
     }
     let fitted = fit(&graph, &folded, &naming_by_execution(&graph), Head::Keep).unwrap();
     let image = synthetic("input", 3 * 16 * 16, |v| v);
-    let run = |weights: FileWeights| {
-        Classifier::new(Model { weights, ..model(5) }).unwrap().logits(&image).unwrap()
-    };
+    let run =
+        |weights: WeightSet| Classifier::new(Model { weights, ..model(5) }).unwrap().logits(&image).unwrap();
     for (folded, whole) in run(fitted).iter().zip(run(weights(&graph))) {
         assert!((folded - whole).abs() < 1e-5, "{folded} {whole}");
     }
@@ -300,8 +311,7 @@ fn a_model_file_keeps_its_record_and_may_get_other_classes() {
         (changed.graph.classes(), changed.id.as_str(), changed.licence.as_deref()),
         (3, "tiny", Some("MIT"))
     );
-    let body = changed.weights.len() - 2;
-    assert_eq!(changed.weights[..body], model(5).weights[..body]);
+    assert_eq!(body(&changed.weights), body(&model(5).weights));
     assert!(changed.labels.is_empty());
     assert_eq!(Model::convert(&path, None, Some(5)).unwrap().labels.len(), 5);
     let error = Model::convert(&path, Some("mobilenet_v2"), None).unwrap_err().to_string();
@@ -321,8 +331,9 @@ fn provenance_is_claimed_only_for_the_published_bytes() {
 #[test]
 fn an_output_that_is_no_probability_is_an_error() {
     let mut broken = model(5);
-    let bias = broken.weights.len() - 1;
-    broken.weights[bias][2] = f32::NAN;
+    let mut bias = numbers(&broken.weights, "fc.bias");
+    bias[2] = f32::NAN;
+    broken.weights.insert("fc.bias", Tensor::from_numbers([5], bias).unwrap());
     let picture = cygnet::image::Image::from_rgb(16, 16, vec![9; 16 * 16 * 3]).unwrap();
     let input = broken.preprocess.apply(&picture).unwrap();
     let classifier = Classifier::new(broken).unwrap();
@@ -346,8 +357,7 @@ fn an_embedding_is_what_the_classifier_reads() {
     let picture = cygnet::image::Image::from_rgb(20, 18, pixels).unwrap();
     std::fs::write(&path, picture.to_png().unwrap()).unwrap();
     let model = model(5);
-    let [.., weight, bias] = &model.weights[..] else { unreachable!() };
-    let (weight, bias) = (weight.to_vec(), bias.to_vec());
+    let [weight, bias] = ["fc.weight", "fc.bias"].map(|name| numbers(&model.weights, name));
     let classifier = Classifier::new(model).unwrap();
     let embedding = classifier.embed(&path).unwrap();
     assert_eq!(embedding.len(), 4);
@@ -362,7 +372,7 @@ fn an_embedding_is_what_the_classifier_reads() {
 fn a_classifier_over_pixels_has_the_embedding_of_their_mean() {
     let network = cygnet::network("squeezenet1_1").unwrap();
     let graph = network.build().unwrap().resized(64, 64).unwrap();
-    let weights = cygnet::bench::random_weights(&graph);
+    let weights = WeightSet::of(&graph, cygnet::bench::random_weights(&graph)).unwrap();
     let preprocess = cygnet::preprocess(&network.preset(), graph.input_shape());
     let classifier = Classifier::new(Model::new(graph, weights, preprocess).unwrap()).unwrap();
     let picture = cygnet::image::Image::from_rgb(64, 64, vec![77; 64 * 64 * 3]).unwrap();
@@ -378,14 +388,17 @@ fn a_model_of_ones_own_graph_must_fit_it() {
     let (graph, preprocess) = (tiny(5), model(5).preprocess);
     let made = Model::new(graph.clone(), weights(&graph), preprocess.clone()).unwrap();
     assert_eq!((made.id.as_str(), made.labels.len()), ("tiny", 0));
-    let mut short = weights(&graph);
+    let mut short = lists(&graph);
     short.pop();
+    let refused_lists = |lists| WeightSet::of(&graph, lists).unwrap_err().to_string();
     let refused = |weights, preprocess: &Preprocess| {
         Model::new(graph.clone(), weights, preprocess.clone()).unwrap_err().to_string()
     };
-    assert!(refused(short.clone(), &preprocess).contains("parameters for the"));
-    short.push(vec![0.0; 1].into());
-    assert!(refused(short, &preprocess).contains("fc.bias"));
+    assert!(refused_lists(short.clone()).contains("parameters for the"));
+    short.push(vec![0.0; 1]);
+    assert!(refused_lists(short).contains("1 numbers for fc.bias"));
+    assert!(refused(weights(&tiny(6)), &preprocess).contains("fc.weight"));
+    assert_eq!(refused(WeightSet::default(), &preprocess), "tiny: there is no stem.conv.weight");
     let other = preprocess.resized(32, 32).unwrap();
     assert!(refused(weights(&graph), &other).contains("the network reads 3x16x16"));
 }

@@ -9,7 +9,7 @@ use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess, Resize};
 use cygnet::runtime::{Level, Plan, PlanOptions, Reference, RunError, Session};
 use cygnet::verify::{synthetic, synthetic_param};
-use cygnet::weights::Accuracy;
+use cygnet::weights::{Accuracy, WeightSet};
 use cygnet::{Error, Model};
 use cygnet_zoo::networks;
 
@@ -173,7 +173,7 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
         training: None,
         written_by: None,
         id: "tiny".into(),
-        weights: random_weights(&graph),
+        weights: WeightSet::of(&graph, random_weights(&graph)).unwrap(),
         graph,
         preprocess: Preprocess { size: [16, 12], ..Preprocess::torchvision(16, 18) },
         labels: Vec::new(),
@@ -197,7 +197,7 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
     assert!(matches!(model.with_image_size(1 << 20, 12), Err(Error::Image(_))));
     let inception = cygnet::network("inception_v3").unwrap().build().unwrap();
     let model = Model {
-        weights: Vec::new(),
+        weights: WeightSet::default(),
         graph: inception,
         preprocess: Preprocess::imagenet(299, 0.875, Interpolation::Bilinear),
         ..model

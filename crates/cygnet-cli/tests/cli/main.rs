@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 use cygnet::Model;
 use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess};
+use cygnet::weights::WeightSet;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -75,7 +76,7 @@ impl Bench {
             net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), 2)
         })
         .unwrap();
-        let weights = vec![vec![1.0; 3].into(), vec![-4.0, 4.0].into(), vec![0.0, 0.0].into()];
+        let weights = WeightSet::of(&graph, [vec![1.0; 3], vec![-4.0, 4.0], vec![0.0, 0.0]]).unwrap();
         let model = Model {
             id: "light".into(),
             graph,

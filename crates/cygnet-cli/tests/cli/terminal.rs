@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use cygnet::Model;
 use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess};
+use cygnet::weights::WeightSet;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -80,10 +81,11 @@ fn hostile_model() -> Model {
         let x = net.at(HOSTILE).conv(image, Conv::new(1, 1)).global_avg_pool();
         net.at("fc").linear(x, 2)
     });
+    let graph = graph.unwrap();
     Model {
         id: hostile(),
-        graph: graph.unwrap(),
-        weights: vec![vec![1.0; 3].into(), vec![-4.0, 4.0].into(), vec![0.0, 0.0].into()],
+        weights: WeightSet::of(&graph, [vec![1.0; 3], vec![-4.0, 4.0], vec![0.0, 0.0]]).unwrap(),
+        graph,
         preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
         labels: vec![hostile(), format!("{HOSTILE}2")],
         licence: Some(hostile()),
@@ -276,12 +278,13 @@ fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
     let graph = Graph::build("light", [3, 8, 8], |net, image| {
         net.at("fc").linear(net.at("conv").conv(image, Conv::new(1, 1)).global_avg_pool(), 12)
     });
+    let graph = graph.unwrap();
     let labels: Vec<String> = (0..12).map(|class| format!("class number {class} of a long name")).collect();
     let brightness = (0..12).map(|class| 8.0 * f32::from(class as u8)).collect::<Vec<_>>();
     let model = Model {
         id: "light".into(),
-        graph: graph.unwrap(),
-        weights: vec![vec![1.0; 3].into(), brightness.into(), vec![0.0; 12].into()],
+        weights: WeightSet::of(&graph, [vec![1.0; 3], brightness, vec![0.0; 12]]).unwrap(),
+        graph,
         preprocess: Preprocess::imagenet(8, 1.0, Interpolation::Bilinear),
         labels: labels.clone(),
         licence: None,

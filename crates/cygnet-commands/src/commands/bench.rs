@@ -7,7 +7,7 @@ use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps
 use cygnet::graph::Graph;
 use cygnet::hub::is_url;
 use cygnet::runtime::PlanOptions;
-use cygnet::weights::FileWeights;
+use cygnet::weights::WeightSet;
 
 use crate::args::{Bench, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
@@ -43,6 +43,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
             colds.push(cold);
         } else {
             let (id, graph, weights) = subject(args, name)?;
+            let weights = weights.select(&graph)?;
             if args.layers {
                 let steps = bench_steps(&id, &graph, &weights, options)?;
                 bar.suspend(|| match (args.json, args.csv) {
@@ -80,7 +81,7 @@ fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
 }
 
 /// What a name stands for: what results call it, a graph and weights.
-fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeights)> {
+fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, WeightSet)> {
     let is_published = args.weights == Some(BenchWeights::Default);
     let (id, graph, weights) = match cygnet::zoo::find(name) {
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
@@ -92,7 +93,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, FileWeigh
     };
     let graph = resized(args, graph)?;
     super::note_small(name, &graph);
-    let weights = weights.unwrap_or_else(|| random_weights(&graph));
+    let weights = weights.map_or_else(|| WeightSet::of(&graph, random_weights(&graph)), Ok)?;
     Ok((super::name_of(name, &id), graph, weights))
 }
 

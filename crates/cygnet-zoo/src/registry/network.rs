@@ -1,5 +1,9 @@
 //! Names resolved to networks.
 
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+
 use cygnet_graph::{BuildError, Graph};
 
 use super::{Checkpoint, Name, Preset, ROWS, Row, Variant};
@@ -161,18 +165,101 @@ fn network(row: &'static Row, variant: &'static Variant) -> Network {
     }
 }
 
-/// Every listed network, in the table's order.
-pub fn networks() -> impl Iterator<Item = Network> {
-    let rows = ROWS.iter().copied().flatten();
-    rows.flat_map(|row| row.variants.iter().map(move |variant| network(row, variant)))
+/// Every row: Cygnet's, then those that were added.
+fn rows(added: &[&'static [Row]]) -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(added).copied().flatten()
 }
 
-/// Resolves `id`, `id_WIDTH`, `alias`, `source/alias`, each perhaps with `.tag` of a checkpoint.
+fn listed(added: &[&'static [Row]]) -> impl Iterator<Item = Network> {
+    rows(added).flat_map(|row| row.variants.iter().map(move |variant| network(row, variant)))
+}
+
+/// Every listed network of Cygnet's, in the table's order.
+pub fn networks() -> impl Iterator<Item = Network> {
+    listed(&[])
+}
+
+/// Resolves `id`, `id_WIDTH`, `alias`, `source/alias`, each perhaps with `.tag` of a checkpoint, to one of Cygnet's.
 #[must_use]
 pub fn find(query: &str) -> Option<Network> {
-    find_name(query).or_else(|| {
+    find_tagged(query, &[])
+}
+
+/// Networks by name: Cygnet's and those that a program adds.
+///
+/// ```
+/// use cygnet_zoo::registry::{Family, Registry, Row, Variant};
+/// use cygnet_zoo::{Built, Spec};
+/// use cygnet_graph::Conv;
+///
+/// fn plain(spec: &Spec) -> Built {
+///     spec.build(|net, image| {
+///         let x = net.at("conv").conv(image, Conv::new(spec.scaled(16), 3).stride(2)).relu();
+///         net.at("fc").linear(x.global_avg_pool(), spec.classes)
+///     })
+/// }
+///
+/// const ROWS: &[Row] =
+///     &[Row::new("plain", Family::Other, "mine", plain, &[Variant::new(&[], &[])]).side(64).any_width()];
+///
+/// let registry = Registry::default().with(ROWS)?;
+/// let wide = registry.find("plain_2.0").expect("it is offered at any width");
+/// assert_eq!(wide.build()?.node(cygnet_graph::NodeId(1)).shape, [32, 32, 32]);
+/// assert!(registry.find("mobilenet_v2").is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    added: Vec<&'static [Row]>,
+}
+
+impl Registry {
+    /// Adds rows of another crate. What holds for Cygnet's holds for them: ids and names are theirs alone.
+    ///
+    /// # Errors
+    /// [`Taken`] if an id or a name stands for another network.
+    pub fn with(mut self, rows: &'static [Row]) -> Result<Registry, Taken> {
+        self.added.push(rows);
+        let ids = listed(&self.added).map(|network| network.id);
+        let names = listed(&self.added).flat_map(|network| {
+            network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect::<Vec<_>>()
+        });
+        let mut known = HashSet::new();
+        let twice = ids.chain(names).find(|name| !known.insert(name.clone()));
+        twice.map_or(Ok(self), |name| Err(Taken { name }))
+    }
+
+    /// Every listed network, Cygnet's first.
+    pub fn networks(&self) -> impl Iterator<Item = Network> {
+        listed(&self.added)
+    }
+
+    /// As [`find`], among all of them.
+    #[must_use]
+    pub fn find(&self, query: &str) -> Option<Network> {
+        find_tagged(query, &self.added)
+    }
+}
+
+/// A name that stands for another network already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The id, or `source/name`.
+    pub name: String,
+}
+
+impl Display for Taken {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: another network has this name; choose another", self.name)
+    }
+}
+
+impl Error for Taken {}
+
+fn find_tagged(query: &str, added: &[&'static [Row]]) -> Option<Network> {
+    find_name(query, added).or_else(|| {
         query.match_indices('.').find_map(|(at, _)| {
-            let network = find_name(&query[..at])?;
+            let network = find_name(&query[..at], added)?;
             let checkpoint = network.choices().find(|checkpoint| checkpoint.tag == &query[at + 1..])?;
             Some(Network { checkpoint: Some(checkpoint), ..network })
         })
@@ -186,12 +273,12 @@ fn plain_decimal(text: &str) -> Option<f64> {
     (digits && (whole == "0" || !whole.starts_with('0'))).then(|| text.parse().ok()).flatten()
 }
 
-fn find_name(query: &str) -> Option<Network> {
-    let by_id = || networks().find(|network| network.id == query);
+fn find_name(query: &str, added: &[&'static [Row]]) -> Option<Network> {
+    let by_id = || listed(added).find(|network| network.id == query);
     let (source, alias) =
         query.split_once('/').map_or((None, query), |(source, alias)| (Some(source), alias));
     let by_name = || {
-        networks().find_map(|network| {
+        listed(added).find_map(|network| {
             let hit = |name: &&Name| name.name == alias && source.is_none_or(|source| source == name.source);
             let name = network.names().iter().find(hit)?;
             Some(Network { name: Some(name), keys: name.keys, ..network })
@@ -200,7 +287,7 @@ fn find_name(query: &str) -> Option<Network> {
     let by_width = || {
         let (id, width) = query.rsplit_once('_')?;
         let width = plain_decimal(width).filter(|width| (0.01..=10.0).contains(width))?;
-        let row = ROWS.iter().copied().flatten().find(|row| row.any_width && row.id == id)?;
+        let row = rows(added).find(|row| row.any_width && row.id == id)?;
         let listed =
             row.variants.iter().find(|variant| variant.width == width).map(|variant| network(row, variant));
         let custom = || Network {

@@ -1,5 +1,6 @@
 //! What a run starts from: network, weights, recipe, teacher.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,9 +8,10 @@ use cygnet_graph::{Graph, Op};
 use cygnet_hub::{Cache, Progress as Download, sha256_of};
 use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
-use cygnet_weights::{Numbers, Origin};
+use cygnet_weights::{Origin, Tensor, WeightSet, Weights};
 
 use crate::convert::Heads;
+use crate::model::misfit;
 use crate::{Error, Model, local, network, preprocess, pull};
 
 /// Weights to start from.
@@ -131,7 +133,8 @@ pub fn trainee(
             let side = network.side();
             let graph = if wants_heads { network.build_with_heads()? } else { network.build()? };
             let graph = graph.resized(side, side)?;
-            let weights = initial_weights(&graph, recipe.seed).into_iter().map(Numbers::from).collect();
+            let weights = WeightSet::of(&graph, initial_weights(&graph, recipe.seed));
+            let weights = weights.map_err(misfit(&graph))?;
             let preprocess = preprocess(&network.preset(), graph.input_shape());
             Model { id: network.id, ..Model::new(graph, weights, preprocess)? }
         }
@@ -141,24 +144,31 @@ pub fn trainee(
         let params = graph.params();
         let classifiers = graph.classifiers();
         let fresh = initial_weights(&graph, recipe.seed);
-        for ((weights, fresh), param) in model.weights.iter_mut().zip(fresh).zip(&params) {
+        for (param, fresh) in params.into_iter().zip(fresh) {
             if classifiers.contains(&param.node) {
-                *weights = fresh.into();
+                model.weights.insert(param.name, Tensor::from_numbers(param.shape, fresh)?);
             }
         }
         model.graph = graph;
     }
+    let weights = lists(&model.weights, &model.graph)?;
     let trainee = Trainee {
         preprocess: model.preprocess,
         id: model.id,
         graph: model.graph.without_softmax()?,
-        weights: model.weights.into_iter().map(Numbers::into_vec).collect(),
+        weights,
         licence: model.licence,
         source: model.source,
         origin,
         notes: Vec::new(),
     };
     fitted(trainee, recipe)
+}
+
+/// The weights of a graph as training changes them.
+fn lists(weights: &WeightSet, graph: &Graph) -> Result<Weights, Error> {
+    let numbers = weights.select(graph).map_err(misfit(graph))?;
+    Ok(numbers.into_iter().map(Cow::into_owned).collect())
 }
 
 /// A network of one's own with random weights and the recipe's image size.
@@ -274,6 +284,6 @@ pub fn teacher(
     }
     let [_, height, width] = trainee.graph.input_shape();
     let graph = model.graph.without_softmax()?.resized(height, width)?;
-    let weights = model.weights.into_iter().map(Numbers::into_vec).collect();
+    let weights = lists(&model.weights, &graph)?;
     Ok(Some(Teacher { graph, weights, preprocess: model.preprocess }))
 }

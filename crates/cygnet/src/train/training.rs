@@ -140,6 +140,15 @@ impl Training {
         self
     }
 
+    /// A network of a [`Registry`](cygnet_zoo::Registry) that has some of one's own, as described for a number of classes,
+    /// from random weights.
+    pub fn registered(self, network: &cygnet_zoo::Network) -> Self {
+        let network = network.clone();
+        self.graph(network.id.clone(), move |classes| {
+            (network.row.build)(&cygnet_zoo::Spec { classes, ..network.spec() })
+        })
+    }
+
     /// The weights to start from.
     pub fn from(mut self, start: Start) -> Self {
         self.start = Some(start);

@@ -157,7 +157,9 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
     let image = vec![0.5; graph.input_shape().iter().product()];
-    let plan = Arc::new(Plan::new(graph, &model.weights, super::plan_options(args)?)?);
+    let weights = model.weights.select(&graph)?;
+    let plan = Arc::new(Plan::new(graph, &weights, super::plan_options(args)?)?);
+    drop(weights);
     drop(model.weights);
     let mut session = match args.threads.0.map(NonZeroUsize::get) {
         Some(threads) => Session::with_threads(plan, threads)?,
