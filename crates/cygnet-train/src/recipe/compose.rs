@@ -6,6 +6,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use toml::{Table, Value};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
 
 use super::{BUILT_IN, Recipe};
 use crate::TrainError;
@@ -98,19 +100,15 @@ fn finish(base: &str, mut table: Table, settings: &[String]) -> Result<Recipe, T
 
 /// Whether tables and arrays of a text lie so deep that no recipe can mean it.
 fn is_too_deep(text: &str) -> bool {
-    let depth = |line: &str| {
-        let mut quote = None;
-        let outside = line.chars().filter(|&c| {
-            match quote {
-                Some(open) if open == c => quote = None,
-                None if c == '"' || c == '\'' => quote = Some(c),
-                Some(_) | None => {}
-            }
-            quote.is_none()
-        });
-        outside.take_while(|&c| c != '#').filter(|c| ['.', '[', '{'].contains(c)).count()
-    };
-    text.lines().any(|line| depth(line) > MOST_DEPTH)
+    let mut depth = 0;
+    Source::new(text).lex().any(|token| {
+        match token.kind() {
+            TokenKind::Newline => depth = 0,
+            TokenKind::Dot | TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
+            _ => {}
+        }
+        depth > MOST_DEPTH
+    })
 }
 
 fn parse(place: &str, text: &str) -> Result<Table, TrainError> {
@@ -224,7 +222,9 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), TrainError> {
     let place: String = setting.chars().take(60).collect();
     let (path, text) = setting.split_once('=').ok_or_else(|| wrong(&place, "expected NAME=VALUE"))?;
     let (path, text) = (path.trim(), text.trim());
-    if setting.len() as u64 > MOST_BYTES || is_too_deep(path) || is_too_deep(text) {
+    // In the path quotes mean nothing: each of its dots leads a table deeper.
+    let is_deep = path.matches('.').count() > MOST_DEPTH || is_too_deep(path) || is_too_deep(text);
+    if setting.len() as u64 > MOST_BYTES || is_deep {
         return Err(wrong(&place, "lies deeper or is longer than a setting"));
     }
     // What is neither a TOML value nor a number such as .5 is taken as text, so that names need no quotes.
@@ -317,10 +317,24 @@ mod tests {
         }
         assert!(file("#".repeat(100_000)).contains("is longer than the 64 KB"));
         assert!(file("x = {\n".to_owned() + &"a = {\n".repeat(9000)).len() < 400);
-        // Paths and remarks may have as many dots as they like.
-        let dots = format!("# {0}\nabout = '{0}'\n", ".".repeat(300));
-        std::fs::write(&path, dots).unwrap();
-        assert_eq!(Recipe::compose(path.to_str().unwrap(), &[]).unwrap().about.len(), 300);
+        // What looks like the end of a text hides nothing.
+        let dots = "a.".repeat(30_000);
+        for quoted in [r#""\"""#, r#"'\'"#, r#""""a"""""#, "a", r#""""\""""""#] {
+            let text = format!("x = {{b = {quoted}, {dots}a = 1}}");
+            assert!(file(text).contains("deep.toml: its tables lie deeper"), "{quoted}");
+        }
+        let refusal = Recipe::compose("finetune", &[format!("\"{dots}a\"=1")]).unwrap_err().to_string();
+        assert!(refusal.len() < 200, "{refusal}");
+        // Texts and remarks may have as many dots as they like.
+        let dots = ".[{".repeat(100);
+        for quoted in [format!("'{dots}'"), format!("\"\"\"\n{dots}\"\"\""), format!("\"{dots}\"")] {
+            std::fs::write(&path, format!("# {dots}\nabout = {quoted}\n")).unwrap();
+            let recipe = Recipe::compose(path.to_str().unwrap(), &[]).unwrap();
+            assert_eq!(recipe.about, dots);
+            let printed = recipe.with(&[format!("about={}", Value::from(format!("\"'\n{dots}")))]).unwrap();
+            std::fs::write(&path, printed.to_toml()).unwrap();
+            assert_eq!(Recipe::compose(path.to_str().unwrap(), &[]).unwrap().about, printed.about);
+        }
     }
 
     #[test]
