@@ -78,7 +78,7 @@ fn each_limit_is_told_with_its_place() {
             vec![
                 json!({ "op": "pool", "kind": "max", "kernel": [256, 256], "stride": [1, 1], "padding": "same",
                 "ceil": false, "count_include_pad": true, "inputs": [0] });
-                100
+                10
             ],
             "multiply-accumulates",
         ),

@@ -24,6 +24,7 @@ use std::path::Path;
 
 use self::format::Format;
 pub use self::limits::DecodeLimits;
+pub(crate) use self::limits::ensure_memory;
 use crate::error::{ImageError, Result};
 
 /// A decoded photo.

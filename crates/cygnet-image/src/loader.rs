@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augment;
+use crate::decode::ensure_memory;
 use crate::error::Result;
 use crate::photos::Photos;
 use crate::preprocess::Preprocess;
@@ -127,10 +128,12 @@ impl Recipe {
     /// The batch with a number, of the pictures with these numbers.
     ///
     /// # Errors
-    /// If a picture cannot be read.
+    /// If a picture cannot be read, or the batch does not fit the memory.
     pub fn batch(&self, epoch: u64, number: usize, pictures: &[usize]) -> Result<Batch> {
         let length = self.preprocess.tensor_len();
-        let mut images = vec![0.0; pictures.len() * length];
+        let numbers = pictures.len() * length;
+        ensure_memory(numbers.saturating_mul(size_of::<f32>()))?;
+        let mut images = vec![0.0; numbers];
         let [height, width] = self.preprocess.size;
         let shape = [self.preprocess.channels.count(), height, width];
         for (place, (&picture, tensor)) in pictures.iter().zip(images.chunks_exact_mut(length)).enumerate() {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::Image;
+use crate::decode::{Image, ensure_memory};
 use crate::error::{ImageError, Result};
 use crate::resize::{Axis, Interpolation, resize};
 
@@ -203,6 +203,7 @@ impl Preprocess {
     /// [`ImageError::TooNarrow`].
     pub fn apply(&self, image: &Image) -> Result<Vec<f32>> {
         self.check()?;
+        ensure_memory(self.tensor_len().saturating_mul(size_of::<f32>()))?;
         let mut tensor = vec![0.0; self.tensor_len()];
         self.apply_into(image, &mut tensor)?;
         Ok(tensor)

@@ -65,7 +65,7 @@ impl<'t> Run<'t> {
             ..EngineOptions::new(batch / parts)
         };
         let (parts, memory_bytes) = divide(&task.graph, batch, options.memory_bytes, engine)?;
-        if memory_bytes > options.machine_bytes {
+        if memory_bytes > options.machine_bytes || !is_there(memory_bytes) {
             let graph = task.graph.name().into();
             return Err(EngineError::Memory { graph, batch: batch / parts, bytes: memory_bytes }.into());
         }
@@ -398,6 +398,15 @@ impl<'t> Run<'t> {
         let model = Trainee { graph: self.network, weights, ..trainee.clone() };
         Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
     }
+}
+
+/// Whether so much memory can be had, which would end the process where the plan takes it.
+fn is_there(bytes: u64) -> bool {
+    let mut room: Vec<u8> = Vec::new();
+    let is_there = usize::try_from(bytes).is_ok_and(|bytes| room.try_reserve_exact(bytes).is_ok());
+    // Memory that nothing looks at need not be taken, and the compiler would leave it out.
+    std::hint::black_box(room.as_ptr());
+    is_there
 }
 
 /// Into how many parts a batch must be divided to keep to a limit of memory, and what a part then takes.

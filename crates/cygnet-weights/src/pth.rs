@@ -187,7 +187,8 @@ fn read_view(view: &View, storage: &Bytes, budget: &mut usize) -> Result<Tensor,
     if row_major {
         return storage.slice(start..start + bytes).ok_or(OUTSIDE).and_then(over);
     }
-    let mut data = Vec::with_capacity(bytes);
+    let mut data = Vec::new();
+    data.try_reserve_exact(bytes).map_err(|_| "it does not fit the memory that this process may have")?;
     let mut index = vec![0; shape.len()];
     for _ in 0..count {
         let element = offset + index.iter().zip(strides).map(|(index, stride)| index * stride).sum::<usize>();

@@ -167,7 +167,7 @@ impl Model {
         }
         let path = Path::new(what);
         let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
-        let looks_like_file = names_weights(path) || path.is_dir();
+        let looks_like_file = names_weights(path) || path.exists();
         if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
             Ok(Conversion { limits: *limits, ..Conversion::default() }.run(path)?.model)
         } else {

@@ -84,6 +84,9 @@ fn a_benchmark_of_nothing_says_what_there_is() {
     for wrong in [["--threads", "0"], ["--batch", "0"], ["--seconds", "-1"], ["--isa", "mmx"]] {
         assert_eq!(bench.run(&["bench", "mobilenet_v2", wrong[0], wrong[1]]).code, 2, "{wrong:?}");
     }
+    let large = ["bench", "mobilenet_v2_0.1", "--batch", "65535", "--image", "4096", "--seconds", "0"];
+    let run = bench.run(&large);
+    assert!(run.code == 1 && run.err.contains("65535"), "{}", run.err);
     let run = bench.run(&["bench", "mobilenet_v2", "--weights", "default", "--seconds", "0"]);
     assert_eq!(run.code, 1, "the network is off");
 }

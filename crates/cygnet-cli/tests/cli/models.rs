@@ -60,13 +60,25 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
     let bench = Bench::new().with_model();
     let pipe = bench.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for name in ["photos/a/1.bmp", "photos/b/1.bmp", "photos/b/2.bmp"] {
+        bench.picture(name, 9);
+    }
     for args in [
         &["classify", MODEL[0], MODEL[1], "pipe"][..],
         &["verify", "pipe"],
         &["convert", "pipe", "out.safetensors"],
+        &["classify", "--model", "pipe", MODEL[1]],
+        &["show", "pipe"],
+        &["eval", MODEL[0], MODEL[1], "pipe"],
+        &["train", "pipe"],
+        &["train", "photos", "--from", "pipe"],
     ] {
         let run = bench.run(args);
-        assert!(run.code == 1 && (run.err + &run.out).contains("is not a file"), "{args:?}");
+        let told = run.err + &run.out;
+        assert!(
+            run.code == 1 && (told.contains("is not a file") || told.contains("is neither a file")),
+            "{told}"
+        );
     }
     let run = bench.run(&["convert", MODEL[1], "pipe"]);
     assert!(run.code == 1 && run.err.contains("is not a file"), "{}", run.err);

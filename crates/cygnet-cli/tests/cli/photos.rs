@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -128,4 +128,47 @@ fn accuracy_is_measured_by_label_and_index() {
     assert_eq!(run.code, 1);
     assert!(run.err.contains("purple is no class of this model"), "{}", run.err);
     assert_eq!(bench.run(&["eval", MODEL[0], MODEL[1], "none"]).code, 1);
+}
+
+/// A GIF of one frame as large as it claims, whose pixels end early.
+fn large_gif(width: u16, height: u16) -> Vec<u8> {
+    let [width, height] = [width, height].map(u16::to_le_bytes);
+    let mut bytes = b"GIF89a".to_vec();
+    bytes.extend([width, height].concat());
+    bytes.extend([0x80, 0, 0, 0, 0, 0, 255, 255, 255, b',', 0, 0, 0, 0]);
+    bytes.extend([width, height].concat());
+    bytes.extend([0, 2, 1, 0x44, 0, b';']);
+    bytes
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_memory_is_short_a_picture_a_checkpoint_and_a_run_are_refused_and_the_rest_goes_on() {
+    let bench = Bench::new().with_model();
+    bench.picture("photos/a/1.bmp", 250);
+    bench.picture("photos/b/1.bmp", 2);
+    std::fs::write(bench.path("large.gif"), large_gif(16_000, 15_000)).unwrap();
+    // A million empty lists, each in the list of the last.
+    let pickle = [&b"\x80\x02"[..], &b"]q\0".repeat(1 << 20), &b"a".repeat((1 << 20) - 1), b"."].concat();
+    std::fs::write(bench.path("deep.pkl"), pickle).unwrap();
+    let within = |kilobytes: u32, args: &[&str]| {
+        let own = bench.command(args);
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(own.get_program()).args(own.get_args());
+        shell
+            .current_dir(bench.path(""))
+            .stdin(Stdio::null())
+            .envs(own.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        Run::of(shell.output().unwrap())
+    };
+    let photos = ["--json", "-j", "1", "large.gif", "photos/a/1.bmp"];
+    let run = within(400_000, &[&["classify", MODEL[0], MODEL[1]][..], &photos].concat());
+    assert!(run.code == 1 && run.err.contains("large.gif: decoding takes 915 MB of memory"), "{}", run.err);
+    assert_eq!(run.json()[1]["top"][0]["label"], "bright");
+    let run = within(200_000, &["classify", "--model", "deep.pkl", "photos/a/1.bmp"]);
+    assert!(run.code == 1 && run.err.contains("deep.pkl: damaged pickle"), "{}", run.err);
+    let large = ["--from", "scratch", "--image", "1024", "--epochs", "1", "-j", "1", "--set", "validation=0"];
+    let run = within(400_000, &[&["train", "photos"][..], &large].concat());
+    assert!(run.code == 1 && run.err.contains("more than there may be"), "{}", run.err);
 }

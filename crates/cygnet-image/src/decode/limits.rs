@@ -1,6 +1,7 @@
 //! How much of a file is read, and how large a picture may be.
 
 use std::fs::{self, File};
+use std::hint::black_box;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
@@ -116,8 +117,11 @@ fn generic_size(beginning: &[u8], format: ImageFormat) -> Option<(usize, usize)>
     size.ok().map(|(width, height)| (width as usize, height as usize))
 }
 
-/// Refuses where so many bytes cannot be had, which would end the process where a decoder takes them.
-pub(super) fn ensure_memory(bytes: usize) -> Result<()> {
+/// Refuses where so many bytes cannot be had, which would end the process where they are taken.
+pub(crate) fn ensure_memory(bytes: usize) -> Result<()> {
     let mut room: Vec<u8> = Vec::new();
-    room.try_reserve_exact(bytes).map_err(|_| ImageError::NoMemory { bytes })
+    room.try_reserve_exact(bytes).map_err(|_| ImageError::NoMemory { bytes })?;
+    // Memory that nothing looks at need not be taken, and the compiler would leave it out.
+    black_box(room.as_ptr());
+    Ok(())
 }

@@ -7,6 +7,8 @@ use crate::WeightsError;
 
 /// How much longer than its content a list may be while it grows.
 const GROWTH: usize = 2;
+/// Why no more values are made.
+const NO_MEMORY: &str = "its values do not fit the memory that this process may have";
 /// Bytes that a memo entry takes.
 const MEMO_BYTES: usize = 48;
 
@@ -299,12 +301,18 @@ impl<'a> Machine<'a> {
         if self.stack.len() >= MAX_STACK {
             return self.fail("too deep a stack");
         }
+        if self.stack.try_reserve(1).is_err() {
+            return self.fail(NO_MEMORY);
+        }
         self.stack.push(id);
         Ok(())
     }
 
     pub(super) fn make(&mut self, node: Node) -> Result<(), WeightsError> {
         self.charge(GROWTH * size_of::<Node>() + held_bytes(&node))?;
+        if self.pickle.nodes.try_reserve(1).is_err() {
+            return self.fail(NO_MEMORY);
+        }
         self.pickle.nodes.push(node);
         self.push(self.pickle.nodes.len() - 1)
     }
@@ -341,7 +349,10 @@ impl<'a> Machine<'a> {
         self.charge(GROWTH * size_of_val(items))?;
         let top = self.top()?;
         match &mut self.pickle.nodes[top] {
-            Node::List(list) => list.extend(items),
+            Node::List(list) => match list.try_reserve(items.len()) {
+                Ok(()) => list.extend(items),
+                Err(_) => return self.fail(NO_MEMORY),
+            },
             // A class derived from list.
             node @ Node::Object(_) => *node = Node::List(items.to_vec()),
             _ => return self.fail("an append to something else than a list"),
@@ -356,7 +367,10 @@ impl<'a> Machine<'a> {
         let pairs = pairs.iter().map(|&[key, value]| (key, value));
         match &mut self.pickle.nodes[top] {
             _ if !rest.is_empty() => return self.fail("a key without a value"),
-            Node::Dict(dict) => dict.extend(pairs),
+            Node::Dict(dict) => match dict.try_reserve(pairs.len()) {
+                Ok(()) => dict.extend(pairs),
+                Err(_) => return self.fail(NO_MEMORY),
+            },
             // A class derived from dict.
             node @ Node::Object(_) => *node = Node::Dict(pairs.collect()),
             _ => return self.fail("an item is set in something else than a dict"),
@@ -374,6 +388,9 @@ impl<'a> Machine<'a> {
     fn put(&mut self, index: u32) -> Result<(), WeightsError> {
         let top = self.top()?;
         self.charge(MEMO_BYTES)?;
+        if self.memo.try_reserve(1).is_err() {
+            return self.fail(NO_MEMORY);
+        }
         self.memo.insert(index, top);
         Ok(())
     }
