@@ -382,6 +382,18 @@ fn a_run_whose_time_was_up_goes_on_when_there_is_more() {
 }
 
 #[test]
+fn a_run_that_fails_leaves_no_log_and_its_name_to_others() {
+    let bench = Bench::new(20);
+    let rate = ["--set", "optimizer.rate=1e30", "--set", "optimizer.clip=0"];
+    let refusal = bench.refusal(&[&["train", "photos"][..], &SMALL, &rate].concat());
+    assert!(refusal.contains("the loss is no longer finite in epoch 1"), "{refusal}");
+    bench.refusal(&[&["train", "nowhere"][..], &SMALL].concat());
+    let files = std::fs::read_dir(bench.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = files.filter(|name| name.to_string_lossy().starts_with("model")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_run_whose_network_decided_its_recipe_goes_on_without_its_name() {
     let bench = Bench::new(8);
     let args = ["train", "photos", "--from", "scratch", "--epochs", "1", "--out", "plain.safetensors"];

@@ -63,7 +63,8 @@ fn clock(seconds: f64) -> String {
 fn planned(report: &StepReport) -> String {
     let behind = (report.epoch - 1) as f64 + report.step as f64 / report.steps as f64;
     let planned = (behind / report.done).ceil().max(report.epoch as f64);
-    if planned < report.epochs as f64 { format!("~{planned}") } else { report.epochs.to_string() }
+    let about = if report.done < 1.0 { "~" } else { "" };
+    if planned < report.epochs as f64 { format!("{about}{planned}") } else { report.epochs.to_string() }
 }
 
 impl Callback for Screen {
