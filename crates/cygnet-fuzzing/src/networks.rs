@@ -16,15 +16,15 @@ use crate::files::in_folder;
 /// A graph takes part if it computes no more than this.
 const MACS: u64 = 30_000_000;
 
-/// A model file for fuzzing: what takes most of the time is rarely done, which is to look for a network among all that
-/// fits the tensors of another file, and what comes after opening.
+/// A model file for fuzzing: what takes most of the time is rarely done, which is what comes after opening, and most of
+/// all to look for a network among all that fits the tensors of another file.
 pub fn model_file(bytes: &[u8]) -> bool {
-    let is_rare = bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte)) == 0;
-    let is_model = || safetensors::parse(bytes.to_vec()).is_ok_and(|(_, metadata)| is_model_file(&metadata));
-    if is_rare {
+    let sum = bytes.iter().fold(0u16, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    let is_model = safetensors::parse(bytes.to_vec()).is_ok_and(|(_, metadata)| is_model_file(&metadata));
+    if sum.is_multiple_of(if is_model { 1 << 8 } else { 1 << 14 }) {
         whole_model_file(bytes)
     } else {
-        is_model() && in_folder(|folder| opened(&folder.join("some.safetensors"), bytes).is_some())
+        is_model && in_folder(|folder| opened(&folder.join("some.safetensors"), bytes).is_some())
     }
 }
 

@@ -128,7 +128,11 @@ impl Conv {
         assert_eq!([data.bias.len(), data.scale.len()], [output.channels; 2]);
         let level = store.level();
         let flat = |map: &Map| map.is_flat() && map.halo == [0, 0];
-        let is_point = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0, 0];
+        // Rows of padding below count as others above and at the sides do.
+        let is_point = window.kernel == [1, 1]
+            && window.stride == [1, 1]
+            && window.pad == [0, 0]
+            && parts.iter().all(|part| [part.map.height, part.map.width] == [output.height, output.width]);
         let joined = is_point
             && parts.iter().map(|part| &part.map).chain([&output]).chain(residual.as_ref()).all(flat);
         let join = |map: Map| if joined { map.flat() } else { map };

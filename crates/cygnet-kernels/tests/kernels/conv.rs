@@ -64,11 +64,15 @@ fn every_kernel_stride_and_dilation_is_right() {
 
 #[test]
 fn each_side_has_its_own_padding() {
-    for [top, left, bottom, right] in [[0, 0, 1, 1], [1, 0, 0, 2], [2, 3, 0, 0], [0, 1, 3, 0], [4, 4, 4, 4]] {
+    let pads =
+        [[0, 0, 1, 1], [0, 0, 2, 0], [0, 0, 0, 2], [1, 0, 0, 2], [2, 3, 0, 0], [0, 1, 3, 0], [4, 4, 4, 4]];
+    for [top, left, bottom, right] in pads {
         for (kernel, stride) in [([3, 3], 2), ([4, 4], 1), ([2, 5], 1), ([1, 1], 1), ([1, 1], 2)] {
             let case = Case::dense(9, 17, kernel).stride(stride);
             let window = Window { pad: [top, left], ..case.window };
-            Case { window, end_pad: [bottom, right], input_gaps: GAPS, ..case }.check();
+            for input_gaps in [GAPS, Gaps::default()] {
+                Case { window, end_pad: [bottom, right], input_gaps, ..case.clone() }.check();
+            }
         }
     }
 }
