@@ -116,7 +116,8 @@ fn node<'g>(choices: &mut Choices<'_>, net: &Scope<'g>, values: &[Value<'g>]) ->
                 1 => channels * (1 + choices.below(9) / 8),
                 _ => groups * (1 + choices.below(4)),
             };
-            let mut conv = Conv::new(out.min(4 * MOST_CHANNELS), 1).groups(groups);
+            let most = (4 * MOST_CHANNELS / groups).max(1) * groups;
+            let mut conv = Conv::new(out.min(most), 1).groups(groups);
             conv.bias = choices.flag();
             for axis in 0..2 {
                 conv.kernel[axis] = *choices.of(&[1, 3, 2, 5, 4, 7]);
