@@ -3,12 +3,12 @@
 use std::num::NonZeroUsize;
 
 use cygnet_cpu::Level;
-use cygnet_cpu::pool::{MAX_THREADS, Pool};
-use cygnet_gradient::{Arena, Params, Program, Run};
+use cygnet_gradient::{Params, Program, Run};
 use cygnet_graph::{Graph, Param};
 
 use crate::EngineError;
-use crate::plan::{Mode, plan};
+use crate::plan::{Mode, check_outputs, plan};
+use crate::resources::{Held, Resources, check_threads};
 
 /// How a graph is trained.
 #[derive(Clone, Debug)]
@@ -61,11 +61,11 @@ pub struct StepOutcome<'a> {
     pub logits: &'a [f32],
 }
 
-/// A graph made ready for training: a plan, its memory and its threads.
+/// A graph made ready for training: its plans, which are made when first needed, and the memory and threads to run them.
 ///
 /// ```
-/// use cygnet_graph::{Conv, Graph};
 /// use cygnet_engine::{Engine, EngineOptions};
+/// use cygnet_graph::{Conv, Graph};
 ///
 /// let graph = Graph::build("tiny", [1, 4, 4], |net, image| {
 ///     let x = net.at("conv").conv(image, Conv::new(8, 3)).relu().global_avg_pool();
@@ -81,127 +81,149 @@ pub struct StepOutcome<'a> {
 /// ```
 #[derive(Debug)]
 pub struct Engine {
+    graph: Graph,
     options: EngineOptions,
     params: Vec<Param>,
-    shape: [usize; 3],
     classes: usize,
-    train: Program,
-    train_logits: [usize; 2],
-    evaluate: Program,
-    evaluate_logits: [usize; 2],
-    arena: Arena,
-    pool: Pool,
+    train: Option<Passes>,
+    evaluate: Option<Passes>,
+    resources: Resources,
     logits: Vec<f32>,
+}
+
+/// The steps of one mode, and where they leave the logits: offset, and distance of images.
+#[derive(Debug)]
+struct Passes {
+    program: Program,
+    logits: [usize; 2],
+}
+
+impl Passes {
+    fn new(
+        graph: &Graph,
+        options: &EngineOptions,
+        params: &[Param],
+        mode: Mode,
+    ) -> Result<Passes, EngineError> {
+        let is_trained = |i: usize| options.trainable.get(i).copied().unwrap_or(true);
+        let trainable: Vec<bool> =
+            params.iter().enumerate().map(|(i, param)| param.role.is_learnt() && is_trained(i)).collect();
+        let sizes = params.iter().map(|param| param.shape.iter().product()).collect();
+        let images = graph.input_shape().iter().product::<usize>() * options.batch;
+        let plan = plan(graph, options, mode, &trainable)?;
+        let (targets, losses) = match mode {
+            Mode::Train => (plan.classes * options.batch, plan.losses * options.batch),
+            Mode::Evaluate => (0, 0),
+        };
+        let program = Program::new(options.level, plan.steps, plan.arena, sizes, [images, targets, losses])
+            .map_err(EngineError::Program)?;
+        Ok(Passes { program, logits: plan.logits })
+    }
+
+    /// Them, made on the first call; within the limit of memory.
+    fn of<'a>(
+        made: &'a mut Option<Passes>,
+        graph: &Graph,
+        options: &EngineOptions,
+        params: &[Param],
+        mode: Mode,
+        threads: usize,
+    ) -> Result<&'a Passes, EngineError> {
+        let passes = match made.take() {
+            Some(passes) => passes,
+            None => {
+                let passes = Passes::new(graph, options, params, mode)?;
+                let bytes = passes.program.bytes(threads);
+                if bytes > MEMORY_LIMIT {
+                    let graph = graph.name().into();
+                    return Err(EngineError::Memory { graph, batch: options.batch, bytes });
+                }
+                passes
+            }
+        };
+        Ok(made.insert(passes))
+    }
 }
 
 /// Largest number of bytes of a plan.
 const MEMORY_LIMIT: u64 = 1 << 40;
 
-/// Programs for training and for evaluation, with the places of their logits.
-struct Programs {
-    train: (Program, [usize; 2]),
-    evaluate: (Program, [usize; 2]),
-    classes: usize,
-}
-
-impl Programs {
-    fn new(graph: &Graph, options: &EngineOptions) -> Result<Programs, EngineError> {
-        let params = graph.params();
-        let setting = |what, value: String, wanted| Err(EngineError::Setting { what, value, wanted });
-        if options.batch == 0 {
-            return setting("the batch", "0".into(), "at least 1");
-        }
-        if options.threads.get() > MAX_THREADS {
-            return setting("the number of threads", options.threads.to_string(), "at most 1024");
-        }
-        if !(0.0..1.0).contains(&options.stochastic_depth) {
-            return setting("stochastic depth", options.stochastic_depth.to_string(), "in [0, 1)");
-        }
-        if !(0.0..=1.0).contains(&options.batch_norm_momentum) {
-            return setting("batch norm's momentum", options.batch_norm_momentum.to_string(), "in [0, 1]");
-        }
-        if !(options.auxiliary.is_finite() && options.auxiliary >= 0.0) {
-            return setting("the factor of auxiliary outputs", options.auxiliary.to_string(), "0 or more");
-        }
-        if !options.trainable.is_empty() && options.trainable.len() != params.len() {
-            let value = format!("{} long", options.trainable.len());
-            return setting(
-                "the list of trained parameters",
-                value,
-                "empty or as long as that of parameters",
-            );
-        }
-        let trainable: Vec<bool> = params
-            .iter()
-            .enumerate()
-            .map(|(i, param)| param.role.is_learnt() && options.trainable.get(i).copied().unwrap_or(true))
-            .collect();
-        let sizes: Vec<usize> = params.iter().map(|param| param.shape.iter().product()).collect();
-        let largest =
-            graph.nodes().iter().map(|node| node.shape.iter().product::<usize>()).max().unwrap_or(1);
-        let bytes = (largest as u64).saturating_mul(options.batch as u64).saturating_mul(4);
-        if bytes > MEMORY_LIMIT {
-            return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
-        }
-        let images = graph.input_shape().iter().product::<usize>() * options.batch;
-        let make = |mode| {
-            let plan = plan(graph, options, mode, &trainable)?;
-            let (targets, losses) = match mode {
-                Mode::Train => (plan.classes * options.batch, plan.losses * options.batch),
-                Mode::Evaluate => (0, 0),
-            };
-            let program =
-                Program::new(options.level, plan.steps, plan.arena, sizes.clone(), [images, targets, losses])
-                    .map_err(EngineError::Program)?;
-            Ok::<_, EngineError>(((program, plan.logits), plan.classes))
-        };
-        let (train, classes) = make(Mode::Train)?;
-        let (evaluate, _) = make(Mode::Evaluate)?;
-        Ok(Programs { train, evaluate, classes })
+/// Checks settings and the graph's outputs; the number of classes.
+fn check_settings(graph: &Graph, options: &EngineOptions, params: &[Param]) -> Result<usize, EngineError> {
+    let setting = |what, value: String, wanted| Err(EngineError::Setting { what, value, wanted });
+    if options.batch == 0 {
+        return setting("the batch", "0".into(), "at least 1");
     }
-
-    fn bytes(&self, threads: usize) -> u64 {
-        self.train.0.bytes(threads).max(self.evaluate.0.bytes(threads))
+    if !(0.0..1.0).contains(&options.stochastic_depth) {
+        return setting("stochastic depth", options.stochastic_depth.to_string(), "in [0, 1)");
     }
+    if !(0.0..=1.0).contains(&options.batch_norm_momentum) {
+        return setting("batch norm's momentum", options.batch_norm_momentum.to_string(), "in [0, 1]");
+    }
+    if !(options.auxiliary.is_finite() && options.auxiliary >= 0.0) {
+        return setting("the factor of auxiliary outputs", options.auxiliary.to_string(), "0 or more");
+    }
+    if !options.trainable.is_empty() && options.trainable.len() != params.len() {
+        let value = format!("{} long", options.trainable.len());
+        return setting("the list of trained parameters", value, "empty or as long as that of parameters");
+    }
+    let largest = graph.nodes().iter().map(|node| node.shape.iter().product::<usize>()).max().unwrap_or(1);
+    let bytes = (largest as u64).saturating_mul(options.batch as u64).saturating_mul(4);
+    if bytes > MEMORY_LIMIT {
+        return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
+    }
+    check_outputs(graph, options)?;
+    Ok(graph.node(graph.output()).shape[0])
 }
 
 impl Engine {
-    /// Plans the steps and takes the memory.
+    /// A graph with threads and memory of its own.
     ///
     /// # Errors
-    /// If a setting makes no sense, memory does not suffice or threads cannot be started.
+    /// If a setting makes no sense, the outputs are no vectors of classes, or threads cannot be started.
     pub fn new(graph: &Graph, options: EngineOptions) -> Result<Engine, EngineError> {
-        let programs = Programs::new(graph, &options)?;
-        let threads = options.threads.get();
-        let bytes = programs.bytes(threads);
-        if bytes > MEMORY_LIMIT {
-            return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
-        }
-        let Programs { train: (train, train_logits), evaluate: (evaluate, evaluate_logits), classes } =
-            programs;
-        let arena = Arena::new(&[&train, &evaluate], threads);
-        let pool = Pool::new(threads).map_err(|source| EngineError::Threads { threads, source })?;
+        // Settings first: they cost nothing.
+        check_settings(graph, &options, &graph.params())?;
+        let resources = Resources::new(options.threads)?;
+        Engine::sharing(graph, options, &resources)
+    }
+
+    /// A graph that shares threads and memory with other engines; `options.threads` says nothing here.
+    ///
+    /// # Errors
+    /// If a setting makes no sense or the outputs are no vectors of classes.
+    pub fn sharing(
+        graph: &Graph,
+        options: EngineOptions,
+        resources: &Resources,
+    ) -> Result<Engine, EngineError> {
+        let params = graph.params();
+        let classes = check_settings(graph, &options, &params)?;
         Ok(Engine {
-            params: graph.params(),
-            shape: graph.input_shape(),
+            graph: graph.clone(),
+            params,
             classes,
-            train,
-            train_logits,
-            evaluate,
-            evaluate_logits,
-            arena,
-            pool,
+            train: None,
+            evaluate: None,
+            resources: resources.clone(),
             logits: vec![0.0; options.batch * classes],
             options,
         })
     }
 
-    /// Bytes that [`Engine::new`] would take.
+    /// Bytes that an engine takes which is used for training and for evaluation.
     ///
     /// # Errors
-    /// If a setting makes no sense.
+    /// If a setting makes no sense, the outputs are no vectors of classes or a batch norm has a single value to learn from.
     pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> Result<u64, EngineError> {
-        Ok(Programs::new(graph, options)?.bytes(options.threads.get()))
+        let params = graph.params();
+        check_settings(graph, options, &params)?;
+        check_threads(options.threads)?;
+        let bytes = |mode| {
+            let passes = Passes::new(graph, options, &params, mode)?;
+            Ok::<_, EngineError>(passes.program.bytes(options.threads.get()))
+        };
+        Ok(bytes(Mode::Train)?.max(bytes(Mode::Evaluate)?))
     }
 
     /// The settings.
@@ -218,7 +240,8 @@ impl Engine {
     /// statistics in `params` move. Masks of dropout and stochastic depth follow from `seed`.
     ///
     /// # Errors
-    /// If a tensor has the wrong number of elements.
+    /// If a tensor has the wrong number of elements; on the first call also if a batch norm has a single value to learn
+    /// from or memory does not suffice.
     pub fn step(
         &mut self,
         params: &mut [Vec<f32>],
@@ -228,10 +251,10 @@ impl Engine {
         gradients: &mut [Vec<f32>],
         scale: f32,
     ) -> Result<StepOutcome<'_>, EngineError> {
-        let run = self.checked(params, images, targets, seed, gradients, scale)?;
-        self.train.run(&mut self.pool, &mut self.arena, run);
-        self.export(self.train_logits);
-        Ok(StepOutcome { loss: self.arena.loss(), logits: &self.logits })
+        self.check_step(params, images, targets, gradients)?;
+        let run = Run { params: Params::Change(params), gradients, images, targets, seed, scale };
+        let loss = self.run(Mode::Train, run)?;
+        Ok(StepOutcome { loss, logits: &self.logits })
     }
 
     /// As [`Engine::step`] on the calling thread; the steps in order, each with its seconds.
@@ -245,31 +268,54 @@ impl Engine {
         targets: &[f32],
         gradients: &mut [Vec<f32>],
     ) -> Result<Vec<(String, f64)>, EngineError> {
-        let run = self.checked(params, images, targets, 0, gradients, 1.0)?;
-        Ok(self.train.profile(&mut self.arena, run))
+        self.check_step(params, images, targets, gradients)?;
+        let run = Run { params: Params::Change(params), gradients, images, targets, seed: 0, scale: 1.0 };
+        let Engine { graph, options, params, train, resources, .. } = self;
+        let mut held = resources.hold();
+        let passes = Passes::of(train, graph, options, params, Mode::Train, held.pool.threads())?;
+        held.arena.hold(&passes.program, 1);
+        Ok(passes.program.profile(&mut held.arena, run))
     }
 
-    fn checked<'a>(
+    /// Runs the steps of a mode and keeps the logits; the loss.
+    fn run(&mut self, mode: Mode, run: Run<'_>) -> Result<f64, EngineError> {
+        let Engine { graph, options, params, classes, train, evaluate, resources, logits } = self;
+        let made = match mode {
+            Mode::Train => train,
+            Mode::Evaluate => evaluate,
+        };
+        let mut held = resources.hold();
+        let Held { pool, arena } = &mut *held;
+        let passes = Passes::of(made, graph, options, params, mode, pool.threads())?;
+        arena.hold(&passes.program, pool.threads());
+        passes.program.run(pool, arena, run);
+        let [offset, stride] = passes.logits;
+        for (i, row) in logits.chunks_exact_mut(*classes).enumerate() {
+            let start = offset + i * stride;
+            row.copy_from_slice(arena.read(start..start + *classes));
+        }
+        Ok(arena.loss())
+    }
+
+    fn check_step(
         &self,
-        params: &'a mut [Vec<f32>],
-        images: &'a [f32],
-        targets: &'a [f32],
-        seed: u64,
-        gradients: &'a mut [Vec<f32>],
-        scale: f32,
-    ) -> Result<Run<'a>, EngineError> {
+        params: &[Vec<f32>],
+        images: &[f32],
+        targets: &[f32],
+        gradients: &[Vec<f32>],
+    ) -> Result<(), EngineError> {
         self.check_params(params)?;
         self.check_images(images)?;
         check("the targets", self.options.batch * self.classes, targets.len())?;
         check("the list of gradients", self.params.len(), gradients.len())?;
-        for (i, (param, gradient)) in self.params.iter().zip(&*gradients).enumerate() {
+        for (i, (param, gradient)) in self.params.iter().zip(gradients).enumerate() {
             let is_trained = self.options.trainable.get(i).copied().unwrap_or(true);
             if param.role.is_learnt() && (is_trained || !gradient.is_empty()) {
                 let name = || format!("the gradient of {}", param.name);
                 check(name, param.shape.iter().product(), gradient.len())?;
             }
         }
-        Ok(Run { params: Params::Change(params), gradients, images, targets, seed, scale })
+        Ok(())
     }
 
     fn check_params(&self, params: &[Vec<f32>]) -> Result<(), EngineError> {
@@ -281,33 +327,22 @@ impl Engine {
     }
 
     fn check_images(&self, images: &[f32]) -> Result<(), EngineError> {
-        check("the batch of images", self.options.batch * self.shape.iter().product::<usize>(), images.len())
-    }
-
-    fn export(&mut self, [offset, stride]: [usize; 2]) {
-        for (i, row) in self.logits.chunks_exact_mut(self.classes).enumerate() {
-            let start = offset + i * stride;
-            row.copy_from_slice(self.arena.read(start..start + self.classes));
-        }
+        let image = self.graph.input_shape().iter().product::<usize>();
+        check("the batch of images", self.options.batch * image, images.len())
     }
 
     /// The logits `[batch, classes]` in evaluation mode: running statistics, no dropout.
     ///
     /// # Errors
-    /// If a tensor has the wrong number of elements.
+    /// If a tensor has the wrong number of elements; on the first call also if memory does not suffice.
     pub fn forward(&mut self, params: &[Vec<f32>], images: &[f32]) -> Result<&[f32], EngineError> {
         self.check_params(params)?;
         self.check_images(images)?;
-        let run = Run {
-            params: Params::Keep(params),
-            gradients: &mut [],
-            images,
-            targets: &[],
-            seed: 0,
-            scale: 0.0,
-        };
-        self.evaluate.run(&mut self.pool, &mut self.arena, run);
-        self.export(self.evaluate_logits);
+        let params = Params::Keep(params);
+        self.run(
+            Mode::Evaluate,
+            Run { params, gradients: &mut [], images, targets: &[], seed: 0, scale: 0.0 },
+        )?;
         Ok(&self.logits)
     }
 }

@@ -8,10 +8,12 @@ mod engine;
 mod error;
 mod optimizer;
 mod plan;
+mod resources;
 mod schedule;
 
 pub use cygnet_gradient::OPTIMISED;
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::EngineError;
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
+pub use resources::Resources;
 pub use schedule::{Schedule, ScheduleKind};

@@ -83,6 +83,8 @@ pub struct Optimizer {
     groups: Vec<Group>,
     /// Steps taken.
     pub steps: u64,
+    /// For each parameter, steps that left it alone.
+    pub skipped: Vec<u64>,
     /// Running averages: for each of [`Optimizer::slot_names`] one vector a parameter, empty if it is not trained.
     pub slots: Vec<Vec<Vec<f32>>>,
 }
@@ -99,7 +101,8 @@ impl Optimizer {
             groups.iter().zip(lengths).map(fill).collect()
         };
         let slots = Optimizer::names(&config).iter().map(start).collect();
-        Optimizer { config, groups, steps: 0, slots }
+        let skipped = vec![0; groups.len()];
+        Optimizer { config, groups, steps: 0, skipped, slots }
     }
 
     fn names(config: &OptimizerConfig) -> &'static [&'static str] {
@@ -119,13 +122,42 @@ impl Optimizer {
 
     /// One step with learning rate `rate`. Gradients may be scaled and are otherwise left alone.
     pub fn step(&mut self, params: &mut [Vec<f32>], gradients: &mut [Vec<f32>], rate: f64) {
-        self.steps += 1;
         clip(gradients, self.config.clip);
+        self.descend(params, gradients, rate, |_| true);
+    }
+
+    /// As [`Optimizer::step`], for the parameters that are `touched` alone: of the others neither value, running averages
+    /// nor age change, nor do their gradients count, as of parameters without gradient in PyTorch. A supernet's step touches
+    /// the parameters of one path.
+    pub fn step_some(
+        &mut self,
+        params: &mut [Vec<f32>],
+        gradients: &mut [Vec<f32>],
+        rate: f64,
+        touched: &[bool],
+    ) {
+        let is_touched = |index: usize| touched.get(index).copied().unwrap_or(false);
+        clip_some(gradients, self.config.clip, is_touched);
+        self.descend(params, gradients, rate, is_touched);
+    }
+
+    fn descend(
+        &mut self,
+        params: &mut [Vec<f32>],
+        gradients: &[Vec<f32>],
+        rate: f64,
+        is_touched: impl Fn(usize) -> bool,
+    ) {
+        self.steps += 1;
         let OptimizerConfig { kind, momentum, nesterov, beta1, beta2, rho, eps, .. } = self.config;
         let [momentum, rho, eps] = [momentum, rho, eps].map(|x| x as f32);
         for (index, (group, (param, gradient))) in
             self.groups.iter().zip(params.iter_mut().zip(gradients.iter())).enumerate()
         {
+            if !is_touched(index) {
+                self.skipped[index] += 1;
+                continue;
+            }
             if !group.trained {
                 continue;
             }
@@ -146,7 +178,7 @@ impl Optimizer {
                     }
                 }
                 (OptimizerKind::Adamw, [means, squares]) => {
-                    let time = self.steps.min(1 << 30) as i32;
+                    let time = (self.steps - self.skipped[index]).min(1 << 30) as i32;
                     let (first, second) = (1.0 - beta1.powi(time), 1.0 - beta2.powi(time));
                     let (step, root) = ((rate / first) as f32, second.sqrt() as f32);
                     let kept = (1.0 - rate * decay) as f32;
@@ -178,13 +210,24 @@ impl Optimizer {
 /// Scales all gradients so that their norm together is at most `limit`, as PyTorch's `clip_grad_norm_`; 0: no limit.
 /// Returns the norm before.
 pub fn clip(gradients: &mut [Vec<f32>], limit: f64) -> f64 {
+    clip_some(gradients, limit, |_| true)
+}
+
+/// As [`clip`], of some parameters' gradients.
+fn clip_some(gradients: &mut [Vec<f32>], limit: f64, is_touched: impl Fn(usize) -> bool) -> f64 {
     if limit == 0.0 {
         return 0.0;
     }
-    let norm = gradients.iter().flatten().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
+    let mut touched: Vec<_> = gradients
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(index, gradient)| is_touched(index).then_some(gradient))
+        .collect();
+    let norm =
+        touched.iter().flat_map(|g| g.iter()).map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt();
     let factor = limit / (norm + 1e-6);
     if factor < 1.0 {
-        gradients.iter_mut().flatten().for_each(|g| *g *= factor as f32);
+        touched.iter_mut().flat_map(|gradient| gradient.iter_mut()).for_each(|g| *g *= factor as f32);
     }
     norm
 }
@@ -237,6 +280,53 @@ mod tests {
         let double = OptimizerConfig { rate: 0.2, ..undecayed.clone() };
         let fast = Group { trained: true, rate: 2.0, decays: false };
         assert_eq!(ours(undecayed, fast), ours(double, plain(true)));
+    }
+
+    #[test]
+    fn a_step_leaves_alone_what_it_does_not_touch() {
+        for kind in [OptimizerKind::Sgd, OptimizerKind::Adamw, OptimizerKind::Rmsprop] {
+            let config = OptimizerConfig { kind, rate: 0.05, clip: 0.5, ..Default::default() };
+            let gradients = |step: usize| {
+                let of = |index: usize| vec![gradient(step, index) as f32, gradient(step, index + 1) as f32];
+                vec![of(0), of(5)]
+            };
+            // Both parameters in turn, each as if it were alone.
+            let mut together = vec![vec![0.5f32, -1.25], vec![2.0, 0.25]];
+            let mut alone = together.clone();
+            let groups = vec![plain(true); 2];
+            let mut optimizer = Optimizer::new(config.clone(), groups, &[2, 2]);
+            let mut own: Vec<_> =
+                (0..2).map(|_| Optimizer::new(config.clone(), vec![plain(true)], &[2])).collect();
+            for step in 0..2 * STEPS {
+                let which = step % 2;
+                let mut all = gradients(step);
+                all[1 - which].fill(f32::NAN);
+                let before = together[1 - which].clone();
+                optimizer.step_some(&mut together, &mut all, config.rate, &[which == 0, which == 1]);
+                assert_eq!(together[1 - which], before);
+                let mut one = vec![gradients(step).swap_remove(which)];
+                own[which].step(&mut alone[which..=which], &mut one, config.rate);
+                assert_eq!(together[which], alone[which], "{kind:?}, step {step}");
+            }
+            // One that is never touched may have no gradient at all.
+            let mut all = vec![vec![0.5f32, 0.5], Vec::new()];
+            optimizer.step_some(&mut together, &mut all, config.rate, &[true, false]);
+            assert!(together.iter().flatten().all(|w| w.is_finite()));
+        }
+    }
+
+    #[test]
+    fn a_step_that_touches_everything_is_an_ordinary_step() {
+        let config = OptimizerConfig { kind: OptimizerKind::Adamw, clip: 0.1, ..Default::default() };
+        let [mut ours, mut some] = [0, 1].map(|_| vec![START.map(|w| w as f32).to_vec(); 2]);
+        let groups = vec![plain(true), Group { trained: false, rate: 1.0, decays: true }];
+        let mut optimizers = [0, 1].map(|_| Optimizer::new(config.clone(), groups.clone(), &[3, 3]));
+        for step in 0..STEPS {
+            let gradients = vec![(0..3).map(|index| gradient(step, index) as f32).collect::<Vec<_>>(); 2];
+            optimizers[0].step(&mut ours, &mut gradients.clone(), 0.1);
+            optimizers[1].step_some(&mut some, &mut gradients.clone(), 0.1, &[true, true]);
+        }
+        assert_eq!(ours, some);
     }
 
     #[test]

@@ -75,23 +75,29 @@ struct Lowering<'a> {
     flat: Vec<Option<Tensor>>,
 }
 
-/// Makes the plan of a graph; `trainable` tells for each parameter whether its gradient is wanted.
+/// Checks that a graph ends in vectors of classes, before softmax.
+pub(crate) fn check_outputs(graph: &Graph, options: &EngineOptions) -> Result<(), EngineError> {
+    if graph.without_softmax()? != *graph {
+        return Err(EngineError::Softmax { graph: graph.name().into() });
+    }
+    let auxiliary = graph.auxiliary().iter().filter(|_| options.auxiliary > 0.0).map(|head| head.node);
+    for output in [graph.output()].into_iter().chain(auxiliary) {
+        let shape = &graph.node(output).shape;
+        if shape.iter().skip(1).any(|&n| n != 1) {
+            return Err(EngineError::Output { graph: graph.name().into(), shape: shape.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Makes the plan of a graph whose outputs are [checked](check_outputs); `trainable` tells for each parameter whether its gradient is wanted.
 pub(crate) fn plan(
     graph: &Graph,
     options: &EngineOptions,
     mode: Mode,
     trainable: &[bool],
 ) -> Result<Plan, EngineError> {
-    if graph.without_softmax()? != *graph {
-        return Err(EngineError::Softmax { graph: graph.name().into() });
-    }
     let facts = Facts::new(graph, options, mode, trainable);
-    for &(output, _) in &facts.outputs {
-        let shape = &graph.node(NodeId(output)).shape;
-        if shape.iter().skip(1).any(|&n| n != 1) {
-            return Err(EngineError::Output { graph: graph.name().into(), shape: shape.clone() });
-        }
-    }
     let mut first_param = vec![0; graph.nodes().len() + 1];
     for param in graph.params() {
         first_param[param.node.0 + 1] += 1;

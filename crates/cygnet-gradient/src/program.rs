@@ -150,7 +150,8 @@ const LINE: usize = 16;
 /// Numbers after the arena and after each thread's scratch that loads of whole vectors may read.
 const SLACK: usize = 64;
 
-/// Memory that programs work in, and that keeps their results.
+/// Memory that programs work in, one at a time, and that keeps the results of the last run.
+#[derive(Default)]
 pub struct Arena {
     memory: Vec<Line>,
     losses: Vec<f64>,
@@ -166,12 +167,22 @@ impl Arena {
     /// Memory for any of some programs, with scratch memory for each of `threads`.
     #[must_use]
     pub fn new(programs: &[&Program], threads: usize) -> Arena {
-        let lines = programs.iter().map(|program| program.lines(threads)).max().unwrap_or(0);
-        let losses = programs.iter().map(|program| program.losses).max().unwrap_or(0);
-        Arena { memory: vec![Line([0.0; LINE]); lines], losses: vec![0.0; losses] }
+        let mut arena = Arena::default();
+        programs.iter().for_each(|program| arena.hold(program, threads));
+        arena
     }
 
-    /// The sum of all losses of all images.
+    /// Makes room for one more program, with scratch memory for each of `threads`. Results are lost where it grows.
+    pub fn hold(&mut self, program: &Program, threads: usize) {
+        let lines = program.lines(threads);
+        if self.memory.len() < lines {
+            // What there was is given back before more is taken.
+            self.memory = Vec::new();
+            self.memory = vec![Line([0.0; LINE]); lines];
+        }
+    }
+
+    /// The sum of all losses of all images of the last run.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.losses.iter().sum()
@@ -342,7 +353,9 @@ impl Program {
     }
 
     fn go(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, mut watch: impl FnMut(&Step, f64)) {
-        assert!(arena.memory.len() >= self.lines(pool.threads()) && arena.losses.len() >= self.losses);
+        assert!(arena.memory.len() >= self.lines(pool.threads()));
+        arena.losses.clear();
+        arena.losses.resize(self.losses, 0.0);
         assert_eq!((run.images.len(), run.targets.len()), (self.images, self.targets));
         let lengths: Vec<usize> = match &run.params {
             Params::Change(params) => params.iter().map(Vec::len).collect(),
