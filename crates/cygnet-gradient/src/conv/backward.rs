@@ -217,7 +217,7 @@ impl Work for ConvBackward {
                     if let Some(weight) = self.weight {
                         let x = input.rows(memory, first, n, group, x_scratch);
                         let (to, fresh) = if immediate {
-                            (memory.gradients[weight], false)
+                            (memory.gradients[weight].add(group * out * inner), false)
                         } else {
                             let at = self.partials + (segment * view.channels + group * out) * inner;
                             (memory.arena.add(at), start)
