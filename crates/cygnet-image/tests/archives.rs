@@ -17,8 +17,11 @@ use opened::{decoded, gzip, refusal};
 const FILE: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
 
-/// A zip archive of packed entries: name, mode, method, what is inside, and that packed.
-fn zip(entries: &[(&str, u32, CompressionMethod, &[u8], &[u8])]) -> Vec<u8> {
+/// Name, mode, method, what is inside, and that packed.
+type Entry<'a> = (&'a str, u32, CompressionMethod, &'a [u8], &'a [u8]);
+
+/// A zip archive of packed entries.
+fn zip(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
     for &(name, mode, method, inside, packed) in entries {
         let file = archive.new_file(name).compression_method(method).unix_permissions(mode);
