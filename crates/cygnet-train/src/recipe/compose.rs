@@ -100,13 +100,14 @@ fn finish(base: &str, mut table: Table, settings: &[String]) -> Result<Recipe, T
 
 /// Whether tables and arrays of a text lie so deep that no recipe can mean it.
 fn is_too_deep(text: &str) -> bool {
+    const DEEPER: [TokenKind; 3] =
+        [TokenKind::Dot, TokenKind::LeftSquareBracket, TokenKind::LeftCurlyBracket];
     let mut depth = 0;
     Source::new(text).lex().any(|token| {
-        match token.kind() {
-            TokenKind::Newline => depth = 0,
-            TokenKind::Dot | TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
-            _ => {}
+        if token.kind() == TokenKind::Newline {
+            depth = 0;
         }
+        depth += usize::from(DEEPER.contains(&token.kind()));
         depth > MOST_DEPTH
     })
 }
