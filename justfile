@@ -27,3 +27,7 @@ op-cases:
 asan *ARGS:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
         cargo test -p cygnet-cpu -p cygnet-kernels -p cygnet-gradient --target x86_64-unknown-linux-gnu {{ARGS}}
+
+# Builds for 64-bit Arm and runs kernels, training, networks and the command under qemu; installs what that needs.
+arm:
+    .ci/arm

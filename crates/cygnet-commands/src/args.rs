@@ -220,7 +220,7 @@ pub(crate) struct Bench {
     /// Time for each network, without a quarter more to warm up
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// Best instruction set to use: avx512, avx2 or scalar
+    /// Best instruction set to use, of those that --version lists
     #[arg(long, value_name = "ISA")]
     pub(crate) isa: Option<Level>,
     /// Use no kernel that trades rounding for speed

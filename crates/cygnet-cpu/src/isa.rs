@@ -1,77 +1,27 @@
 //! Instruction sets: what a kernel needs of one ([`Isa`]), which one is used ([`Level`]), and the way in ([`Level::run`]).
 //!
 //! A kernel is a struct that implements [`Kernel`] once, generic over [`Isa`]; [`Level::run`] compiles its body for each
-//! set. A new set is one implementation of [`Isa`] and one row in [`Level`].
+//! set. A new set is a file that implements [`Isa`]'s parts and a row of the table of sets.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod portable;
+mod floats;
+mod hints;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
 
 use std::str::FromStr;
 
-#[cfg(target_arch = "x86_64")]
-use avx2::Avx2;
-#[cfg(target_arch = "x86_64")]
-use avx512::Avx512;
-use portable::Portable;
+pub use floats::Floats;
+pub use hints::{in_order, opaque, prefetch};
 
-/// Vectors of f32 and what kernels do with them.
-///
-/// # Safety
-/// Every method may use the set's instructions: callers run inside [`Level::run`] with a level the CPU supports.
-/// Pointers must be valid for the lanes that are read or written; they need not be aligned.
-#[allow(clippy::missing_safety_doc, reason = "said once for all methods")]
-pub trait Isa: Copy + 'static {
-    /// A vector.
-    type V: Copy;
-    /// Vectors of half the lanes, where arithmetic on them takes half the time; otherwise the set itself.
-    type Half: Isa;
-    /// Whether [`Isa::Half`] is worth using.
-    const HALVES: bool;
-    /// Its number of lanes.
-    const LANES: usize;
-    /// Largest number of pixels in a convolution's tile of 1, 2, 3 and 4 vectors of output channels.
-    const TILE: [usize; 4];
-    /// Outputs of a row that a depthwise kernel computes together.
-    const DEPTHWISE: usize;
+/// All that a kernel may ask of an instruction set: vectors of f32, beside which those of other numbers can stand.
+pub trait Isa: Floats {}
 
-    /// The lower half.
-    unsafe fn half(v: Self::V) -> <Self::Half as Isa>::V;
-    /// `x` in every lane.
-    unsafe fn splat(x: f32) -> Self::V;
-    /// A vector from memory.
-    unsafe fn load(p: *const f32) -> Self::V;
-    /// The first `n` lanes from memory, 0 in the others.
-    unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
-    /// Writes a vector.
-    unsafe fn store(p: *mut f32, v: Self::V);
-    /// Writes the first `n` lanes only.
-    unsafe fn store_first(p: *mut f32, v: Self::V, n: usize);
-    /// `a + b`.
-    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    /// `a - b`.
-    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b`.
-    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
-    /// `a / b`.
-    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// The square root.
-    unsafe fn sqrt(x: Self::V) -> Self::V;
-    /// `a * b + c`, in one rounding where the set has that.
-    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger one; `x` where it is NaN.
-    unsafe fn at_least(x: Self::V, limit: Self::V) -> Self::V;
-    /// The smaller one; `x` where it is NaN.
-    unsafe fn at_most(x: Self::V, limit: Self::V) -> Self::V;
-    /// `2^n` for whole `n` in -126..=127.
-    unsafe fn exp2_whole(n: Self::V) -> Self::V;
-    /// The larger one; NaN where either is.
-    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// `x` where `a > b`, 0 elsewhere.
-    unsafe fn where_above(a: Self::V, b: Self::V, x: Self::V) -> Self::V;
-}
+impl<Set: Floats> Isa for Set {}
 
 /// Work that is compiled for every instruction set.
 pub trait Kernel {
@@ -81,58 +31,144 @@ pub trait Kernel {
     unsafe fn run<I: Isa>(self);
 }
 
-/// An instruction set that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Plain Rust, which the compiler turns into what every CPU of the architecture has.
-    Scalar,
-    /// AVX2 with FMA: 8 lanes, 16 registers.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected as detected;
+#[cfg(target_arch = "x86_64")]
+use std::arch::is_x86_feature_detected as detected;
+
+/// Whether the CPU has a feature: elsewhere, whether it is compiled for.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[allow(unused_macros, reason = "of no use where the only set needs no features")]
+macro_rules! detected {
+    ($feature:tt) => {
+        cfg!(target_feature = $feature)
+    };
+}
+
+/// Calls a kernel's body compiled with features. Without any it is compiled once for all callers, as it is with them.
+macro_rules! enter {
+    ($kernel:ident, $name:ident::$Set:ident, []) => {{
+        #[inline(never)]
+        unsafe fn $name<K: Kernel>(kernel: K) {
+            // SAFETY: the kernel's conditions are the caller's promise.
+            unsafe { kernel.run::<$name::$Set>() }
+        }
+        $name($kernel)
+    }};
+    ($kernel:ident, $name:ident::$Set:ident, [$($feature:tt)+]) => {{
+        #[target_feature($(enable = $feature),+)]
+        unsafe fn $name<K: Kernel>(kernel: K) {
+            // SAFETY: the kernel's conditions are the caller's promise.
+            unsafe { kernel.run::<$name::$Set>() }
+        }
+        $name($kernel)
+    }};
+}
+
+/// The table of sets, the best of an architecture first. A row says which file and type implement the set, which
+/// features it needs and, if not all have it, on which architecture; the file's name is the set's.
+macro_rules! sets {
+    ($($(#[$doc:meta])+ $name:ident::$Set:ident [$($feature:tt)*] $(on $arch:literal)?;)+) => {
+        /// An instruction set that kernels are compiled for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Level {
+            $($(#[$doc])+ $(#[cfg(target_arch = $arch)])? $Set,)+
+        }
+
+        impl Level {
+            /// All sets of this architecture, the best first.
+            pub const ALL: &[Level] = &[$($(#[cfg(target_arch = $arch)])? Level::$Set,)+];
+
+            #[inline]
+            fn row(self) -> &'static Row {
+                match self {
+                    $($(#[cfg(target_arch = $arch)])? Level::$Set => const {
+                        &Row {
+                            name: stringify!($name),
+                            features: &[$($feature),*],
+                            is_supported: || true $(&& detected!($feature))*,
+                            lanes: $name::$Set::LANES,
+                            least_lanes: <$name::$Set as Floats>::Half::LANES,
+                            tile: $name::$Set::TILE,
+                            inputs: $name::$Set::INPUTS,
+                        }
+                    },)+
+                }
+            }
+
+            /// Runs a kernel with this set's instructions.
+            ///
+            /// # Safety
+            /// The CPU must have the set ([`Level::is_supported`]), and the kernel's own conditions must hold.
+            #[inline]
+            pub unsafe fn run<K: Kernel>(self, kernel: K) {
+                // SAFETY: the caller promises that the CPU has the set, and the kernel's own conditions.
+                unsafe {
+                    match self {
+                        $($(#[cfg(target_arch = $arch)])?
+                        Level::$Set => enter!(kernel, $name::$Set, [$($feature)*]),)+
+                    }
+                }
+            }
+        }
+    };
+}
+
+sets! {
     /// AVX-512 F, VL, DQ and BW: 16 lanes, 32 registers, masks.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+    avx512::Avx512 ["avx512f" "avx512vl" "avx512dq" "avx512bw" "avx2" "fma"] on "x86_64";
+    /// AVX2 with FMA: 8 lanes, 16 registers.
+    avx2::Avx2 ["avx2" "fma"] on "x86_64";
+    /// NEON: 4 lanes, 32 registers, factors by lane.
+    neon::Neon ["neon"] on "aarch64";
+    /// Plain Rust, which the compiler turns into what every CPU of the architecture has.
+    scalar::Scalar [];
+}
+
+/// What there is to know of a set.
+struct Row {
+    name: &'static str,
+    features: &'static [&'static str],
+    is_supported: fn() -> bool,
+    lanes: usize,
+    least_lanes: usize,
+    tile: [usize; 4],
+    inputs: usize,
 }
 
 impl Level {
-    /// All sets of this architecture, the best first.
-    #[cfg(target_arch = "x86_64")]
-    pub const ALL: &[Level] = &[Level::Avx512, Level::Avx2, Level::Scalar];
-    /// All sets of this architecture, the best first.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub const ALL: &[Level] = &[Level::Scalar];
-
     /// Whether this CPU has it.
     #[must_use]
     pub fn is_supported(self) -> bool {
-        match self {
-            Level::Scalar => true,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512bw")
-                    && Level::Avx2.is_supported()
-            }
-        }
+        (self.row().is_supported)()
+    }
+
+    /// Whether every CPU that has `cap` has it too.
+    #[must_use]
+    pub fn is_within(self, cap: Level) -> bool {
+        self.row().features.iter().all(|feature| cap.row().features.contains(feature))
     }
 
     /// The best set that this CPU has.
     #[must_use]
     pub fn best() -> Level {
-        *Level::ALL.iter().find(|level| level.is_supported()).expect("scalar is always there")
+        *Level::ALL.iter().find(|level| level.is_supported()).unwrap_or(&Level::Scalar)
     }
 
-    /// The best set no better than `CYGNET_ISA` says, or the best of all without that variable.
+    /// The best set that this CPU has [within](Level::is_within) both.
+    #[must_use]
+    pub fn capped(self, cap: Level) -> Level {
+        let is_within = |level: &&Level| level.is_within(self) && level.is_within(cap);
+        *Level::ALL.iter().filter(is_within).find(|level| level.is_supported()).unwrap_or(&Level::Scalar)
+    }
+
+    /// The best set that this CPU has, [capped](Level::capped) by the one that `CYGNET_ISA` names, if it does.
     ///
     /// # Errors
     /// The reason, if the variable names no set of this architecture.
     pub fn chosen() -> Result<Level, String> {
         match std::env::var("CYGNET_ISA") {
-            Ok(name) if !name.is_empty() => name.parse::<Level>().map(|cap| cap.min(Level::best())),
+            Ok(name) if !name.is_empty() => name.parse().map(|cap| Level::best().capped(cap)),
             _ => Ok(Level::best()),
         }
     }
@@ -140,88 +176,35 @@ impl Level {
     /// Its name in `CYGNET_ISA` and in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Level::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => "avx512",
-        }
+        self.row().name
     }
 
     /// f32 lanes of a vector.
     #[inline]
     #[must_use]
     pub fn lanes(self) -> usize {
-        match self {
-            Level::Scalar => Portable::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::LANES,
-        }
+        self.row().lanes
     }
 
     /// Lanes of the smallest vector that is worth using.
     #[inline]
     #[must_use]
     pub fn least_lanes(self) -> usize {
-        match self {
-            Level::Scalar => Portable::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => <Avx512 as Isa>::Half::LANES,
-        }
+        self.row().least_lanes
     }
 
     /// Largest number of pixels in a convolution's tile of 1, 2, 3 and 4 vectors of output channels.
     #[inline]
     #[must_use]
     pub fn tile(self) -> [usize; 4] {
-        match self {
-            Level::Scalar => Portable::TILE,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Avx2::TILE,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Avx512::TILE,
-        }
+        self.row().tile
     }
 
-    /// Runs a kernel with this set's instructions.
-    ///
-    /// # Safety
-    /// The CPU must have the set ([`Level::is_supported`]), and the kernel's own conditions must hold.
+    /// Inputs that a tile loads together.
     #[inline]
-    pub unsafe fn run<K: Kernel>(self, kernel: K) {
-        // Once for all callers, as those with a set's instructions are.
-        #[inline(never)]
-        unsafe fn scalar<K: Kernel>(kernel: K) {
-            // SAFETY: the kernel's conditions are the caller's promise.
-            unsafe { kernel.run::<Portable>() }
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn avx2<K: Kernel>(kernel: K) {
-            // SAFETY: the kernel's conditions are the caller's promise.
-            unsafe { kernel.run::<Avx2>() }
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-        unsafe fn avx512<K: Kernel>(kernel: K) {
-            // SAFETY: the kernel's conditions are the caller's promise.
-            unsafe { kernel.run::<Avx512>() }
-        }
-        // SAFETY: the caller promises that the CPU has the set, and the kernel's own conditions.
-        unsafe {
-            match self {
-                Level::Scalar => scalar(kernel),
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => avx2(kernel),
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => avx512(kernel),
-            }
-        }
+    #[must_use]
+    pub fn inputs(self) -> usize {
+        self.row().inputs
     }
 }
 
@@ -229,49 +212,12 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Level, String> {
-        let known = || Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
         Level::ALL.iter().find(|level| level.name() == name).copied().ok_or_else(|| {
-            format!("{name} is no instruction set of this architecture; there are {}", known())
+            let known = Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
+            format!("{name} is no instruction set of this architecture; there are {known}")
         })
     }
 }
 
-/// Hides where a value comes from, so that addresses made of it are kept as base, index and scale instead of one
-/// induction variable each.
-#[inline(always)]
-pub fn opaque<T>(p: *const T) -> *const T {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let mut address = p.expose_provenance();
-        // SAFETY: no instructions.
-        unsafe {
-            std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
-        }
-        std::ptr::with_exposed_provenance(address)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    p
-}
-
-/// Keeps the loads that follow it behind it: all at once they take more registers than there are.
-#[inline(always)]
-pub fn in_order() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: no instructions.
-    unsafe {
-        std::arch::asm!("", options(nostack, preserves_flags));
-    }
-}
-
-/// Asks for the cache line of an address, which need not be valid, in the first or else the second cache.
-#[inline(always)]
-pub fn prefetch<const CACHE: usize>(p: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; no address is wrong.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-        if CACHE == 1 { _mm_prefetch::<_MM_HINT_T0>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
+#[cfg(test)]
+mod tests;

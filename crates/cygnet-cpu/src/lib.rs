@@ -14,6 +14,6 @@ mod size;
 mod unroll;
 
 pub use activation::{Activation, SATURATION};
-pub use isa::{Isa, Kernel, Level, in_order, opaque, prefetch};
+pub use isa::{Floats, Isa, Kernel, Level, in_order, opaque, prefetch};
 pub use memory::{Memory, SCRATCH, Store, Weights};
 pub use size::{FAR, adaptive_window, product};

@@ -1,5 +1,8 @@
 //! What is known of the machine: how many threads it runs, its processor's name and caches, its memory.
 
+#[cfg(target_os = "macos")]
+mod sysctl;
+
 use std::sync::OnceLock;
 
 /// The threads that this process can run at once, at least 1: the CPUs of the affinity mask, or fewer where a
@@ -11,13 +14,20 @@ pub fn available_threads() -> usize {
 }
 
 /// Bytes of memory that this process may have: the machine's, or less where a control group (version 1 or 2) or a limit
-/// of the process's address space says so. None where the system does not tell, as only Linux does.
+/// of the process's address space says so. None where the system does not tell, as Linux and macOS do.
 pub fn memory_bytes() -> Option<u64> {
     static MEMORY: OnceLock<Option<u64>> = OnceLock::new();
-    *MEMORY.get_or_init(|| read_memory(|file| std::fs::read_to_string(file).ok()))
+    *MEMORY.get_or_init(|| {
+        #[cfg(target_os = "macos")]
+        let memory = sysctl::number(c"hw.memsize");
+        #[cfg(not(target_os = "macos"))]
+        let memory = read_memory(|file| std::fs::read_to_string(file).ok());
+        memory
+    })
 }
 
-/// The smallest of what the system's files say.
+/// The smallest of what Linux's files say.
+#[cfg(any(test, not(target_os = "macos")))]
 fn read_memory(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let after = |file: &str, key: &str| {
@@ -60,18 +70,23 @@ impl Default for Caches {
     }
 }
 
-/// The caches of the first CPU as Linux describes them. A level that is not described has its
-/// [default](Caches::default) size.
+/// The caches of the first CPU as Linux describes them, of the fastest ones as macOS does. A level that is not described
+/// has its [default](Caches::default) size.
 pub fn cache_bytes() -> Caches {
     static CACHES: OnceLock<Caches> = OnceLock::new();
     *CACHES.get_or_init(|| {
-        read_caches(|index, file| {
+        #[cfg(target_os = "macos")]
+        let caches = sysctl::caches();
+        #[cfg(not(target_os = "macos"))]
+        let caches = read_caches(|index, file| {
             std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{file}")).ok()
-        })
+        });
+        caches
     })
 }
 
 /// Reads caches `0..`, up to the first without a level, from what `read` returns for a cache's number and file.
+#[cfg(any(test, not(target_os = "macos")))]
 fn read_caches(read: impl Fn(usize, &str) -> Option<String>) -> Caches {
     let mut caches = Caches::default();
     for index in 0.. {
@@ -89,6 +104,7 @@ fn read_caches(read: impl Fn(usize, &str) -> Option<String>) -> Caches {
 }
 
 /// Bytes of a positive size such as `48K`.
+#[cfg(any(test, not(target_os = "macos")))]
 fn parse_size(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches(['K', 'M', 'G']);
     let unit = match &text[digits.len()..] {
@@ -118,18 +134,51 @@ fn read_brand() -> Option<String> {
     tidy(&String::from_utf8_lossy(&bytes))
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(target_os = "macos", not(target_arch = "x86_64")))]
+fn read_brand() -> Option<String> {
+    tidy(&sysctl::text(c"machdep.cpu.brand_string")?)
+}
+
+#[cfg(not(any(target_os = "macos", target_arch = "x86_64")))]
 fn read_brand() -> Option<String> {
     brand_in(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
 }
 
-/// The model name in the text of `/proc/cpuinfo`, whose key depends on the architecture.
-#[cfg(any(test, not(target_arch = "x86_64")))]
+/// The model name in the text of `/proc/cpuinfo`, whose key depends on the architecture; without one, what the numbers of
+/// an Arm core say.
+#[cfg(any(test, not(any(target_os = "macos", target_arch = "x86_64"))))]
 fn brand_in(cpuinfo: &str) -> Option<String> {
-    ["model name", "cpu model", "Hardware", "Model"].iter().find_map(|&key| {
+    let value = |key: &str| {
         let mut entries = cpuinfo.lines().filter_map(|line| line.split_once(':'));
         entries.find(|(name, _)| name.trim() == key).and_then(|(_, value)| tidy(value))
-    })
+    };
+    let name = ["model name", "cpu model", "Hardware", "Model"].iter().find_map(|&key| value(key));
+    name.or_else(|| Some(arm_core(&value("CPU implementer")?, &value("CPU part")?)))
+}
+
+/// Parts of the implementer `0x41`, Arm itself.
+#[cfg(any(test, not(any(target_os = "macos", target_arch = "x86_64"))))]
+const ARM_CORES: &[(&str, &str)] = &[
+    ("0xd03", "Cortex-A53"),
+    ("0xd05", "Cortex-A55"),
+    ("0xd07", "Cortex-A57"),
+    ("0xd08", "Cortex-A72"),
+    ("0xd09", "Cortex-A73"),
+    ("0xd0a", "Cortex-A75"),
+    ("0xd0b", "Cortex-A76"),
+    ("0xd0c", "Neoverse-N1"),
+    ("0xd40", "Neoverse-V1"),
+    ("0xd41", "Cortex-A78"),
+    ("0xd44", "Cortex-X1"),
+    ("0xd49", "Neoverse-N2"),
+    ("0xd4f", "Neoverse-V2"),
+];
+
+/// The name of a core by the numbers of who designed it and which part it is.
+#[cfg(any(test, not(any(target_os = "macos", target_arch = "x86_64"))))]
+fn arm_core(implementer: &str, part: &str) -> String {
+    let known = ARM_CORES.iter().find(|(number, _)| implementer == "0x41" && *number == part);
+    known.map_or_else(|| format!("Arm {implementer} {part}"), |(_, name)| (*name).to_owned())
 }
 
 /// `text` with single spaces; none if that is nothing.
@@ -199,5 +248,8 @@ mod tests {
         assert_eq!(brand_in(x86).as_deref(), Some("Some CPU @ 3.00GHz"));
         assert_eq!(brand_in("processor : 0\n\nModel : A Board\n").as_deref(), Some("A Board"));
         assert_eq!(brand_in("processor : 0\nmodel name :\n"), None);
+        let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU part\t: 0xd0c\n";
+        assert_eq!(brand_in(arm).as_deref(), Some("Neoverse-N1"));
+        assert_eq!(brand_in(&arm.replace("d0c", "fff")).as_deref(), Some("Arm 0x41 0xfff"));
     }
 }

@@ -1,6 +1,6 @@
 //! Products of matrices: a register tile of rows × vectors of columns, over panels of packed or strided columns.
 
-use cygnet_cpu::{Isa, Kernel, Level, opaque};
+use cygnet_cpu::{Isa, Kernel, Level, opaque, unroll};
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
@@ -134,18 +134,53 @@ impl<const R: usize, const V: usize, const CLOSE: bool> Kernel for Sized<'_, '_,
             let mut tile = [[I::splat(0.0); V]; R];
             let (mut a, mut b) = (t.a, t.b);
             let row = if CLOSE { 1 } else { p.a_row };
-            for _ in 0..p.inner {
+            let mut left = p.inner;
+            if const { I::INPUTS > 1 && !CLOSE } && p.a_step == 1 {
+                while left >= I::INPUTS {
+                    a = opaque(a);
+                    let mut inputs = [I::splat(0.0); R];
+                    for (i, inputs) in inputs.iter_mut().enumerate() {
+                        *inputs = I::inputs(a.add(i * row));
+                    }
+                    unroll!(L < I::INPUTS, at most 4, {
+                        let columns = vectors::<I, V>(b);
+                        for (sums, inputs) in tile.iter_mut().zip(inputs) {
+                            for (sum, column) in sums.iter_mut().zip(columns) {
+                                *sum = I::fma_input(inputs, L, column, *sum);
+                            }
+                        }
+                        b = b.wrapping_add(p.b_step);
+                    });
+                    a = a.wrapping_add(I::INPUTS);
+                    left -= I::INPUTS;
+                }
+            }
+            for _ in 0..left {
                 if !CLOSE {
                     a = opaque(a);
                 }
-                let mut columns = [I::splat(0.0); V];
-                for j in 0..V {
-                    columns[j] = I::load(b.add(j * I::LANES));
-                }
-                for (i, sums) in tile.iter_mut().enumerate() {
-                    let x = I::splat(*a.add(i * row));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = I::fma(x, column, *sum);
+                let columns = vectors::<I, V>(b);
+                if const { I::INPUTS > 1 && CLOSE } {
+                    for i in (0..R / I::INPUTS * I::INPUTS).step_by(I::INPUTS) {
+                        let inputs = I::inputs(a.add(i));
+                        unroll!(L < I::INPUTS, at most 4, {
+                            for (sum, column) in tile[i + L].iter_mut().zip(columns) {
+                                *sum = I::fma_input(inputs, L, column, *sum);
+                            }
+                        });
+                    }
+                    for i in R / I::INPUTS * I::INPUTS..R {
+                        let x = I::splat(*a.add(i));
+                        for (sum, column) in tile[i].iter_mut().zip(columns) {
+                            *sum = I::fma(x, column, *sum);
+                        }
+                    }
+                } else {
+                    for (i, sums) in tile.iter_mut().enumerate() {
+                        let x = I::splat(*a.add(i * row));
+                        for (sum, column) in sums.iter_mut().zip(columns) {
+                            *sum = I::fma(x, column, *sum);
+                        }
                     }
                 }
                 a = a.wrapping_add(p.a_step);
@@ -169,6 +204,22 @@ impl<const R: usize, const V: usize, const CLOSE: bool> Kernel for Sized<'_, '_,
                 }
             }
         }
+    }
+}
+
+/// `N` vectors that follow each other.
+///
+/// # Safety
+/// As [`cygnet_cpu::Floats::load`].
+#[inline(always)]
+unsafe fn vectors<I: Isa, const N: usize>(from: *const f32) -> [I::V; N] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut vectors = [I::splat(0.0); N];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = I::load(from.add(v * I::LANES));
+        }
+        vectors
     }
 }
 

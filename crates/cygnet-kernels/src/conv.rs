@@ -381,7 +381,7 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
             let slots = pieces.div_ceil(halves);
             let one = |pixels: usize| {
                 let arithmetic = pixels * pieces;
-                let loads = pixels + slots * halves;
+                let loads = pixels.div_ceil(level.inputs()) + slots * halves;
                 let cycles = 16 * arithmetic.max(loads).max(LATENCY) + (pixels + slots) * halves;
                 depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
             };

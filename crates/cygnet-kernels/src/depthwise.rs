@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, in_order, opaque, product};
+use cygnet_cpu::{Activation, Floats, Isa, Kernel, Level, Store, Weights, in_order, opaque, product};
 
 use crate::map::{Map, macs};
 use crate::unroll;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 /// If that variable names none.
 pub fn levels() -> impl Iterator<Item = Level> {
     let cap = Level::chosen().expect("CYGNET_ISA names an instruction set");
-    Level::ALL.iter().copied().filter(move |level| level.is_supported() && *level <= cap)
+    Level::ALL.iter().copied().filter(move |level| level.is_supported() && level.is_within(cap))
 }
 
 /// Channels around the widths of all vectors: 0, 1, lanes - 1, lanes, lanes + 1 and 2 lanes + 3 of 4, 8 and 16 lanes.

@@ -7,7 +7,7 @@ Environment:
   CYGNET_MIRROR   folders or URLs with weights by file name, tried first;
                   separated by ;
   CYGNET_OFFLINE  1: never use the network
-  CYGNET_ISA      best instruction set to use: avx512, avx2 or scalar
+  CYGNET_ISA      best instruction set to use, of those that --version lists
   HTTPS_PROXY     proxy for downloads
   PIP_INDEX_URL   index of Python packages, which some weights come from
   NO_COLOR        no colours; CLICOLOR_FORCE=1: colours in pipes too
@@ -99,7 +99,7 @@ Examples:
 pub(super) const BENCH: &str = "\
 Examples:
   cygnet bench mobilenet_v2 ghostnet_100
-  cygnet bench mobilenet_v3_small --image 160 --isa avx2 --json
+  cygnet bench mobilenet_v3_small --image 160 --isa scalar --json
   cygnet bench mobilenet_v2 -j 2 --batch 8
   cygnet bench mobilenet_v2 --layers
   cygnet bench model.safetensors --cold";
@@ -107,7 +107,7 @@ Examples:
 pub(super) const KERNELS: &str = "\
 Examples:
   cygnet kernels --json
-  CYGNET_ISA=avx2 cygnet kernels";
+  CYGNET_ISA=scalar cygnet kernels";
 
 pub(super) const VERIFY: &str = "\
 Examples:

@@ -74,7 +74,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
 fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
     let chosen = super::level()?;
     Ok(PlanOptions {
-        level: args.isa.map_or(chosen, |cap| cap.min(chosen)),
+        level: args.isa.map_or(chosen, |cap| chosen.capped(cap)),
         strict: args.strict,
         features: false,
     })

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Isa;
+use super::Floats;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2;
@@ -13,7 +13,7 @@ static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 
 // SAFETY of every block: the trait's callers run with AVX2 and FMA enabled and pass valid pointers; lanes after the
 // first `n` are not accessed.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Isa for Avx2 {
+impl Floats for Avx2 {
     type V = __m256;
     type Half = Self;
     const HALVES: bool = false;

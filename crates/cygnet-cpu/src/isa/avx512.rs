@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Isa;
+use super::{Floats, avx2::Avx2};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512;
@@ -15,9 +15,9 @@ fn first(n: usize) -> __mmask16 {
 // SAFETY of every block: the trait's callers run with AVX-512 enabled and pass valid pointers; masked-off lanes are not
 // accessed.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Isa for Avx512 {
+impl Floats for Avx512 {
     type V = __m512;
-    type Half = super::Avx2;
+    type Half = Avx2;
     const HALVES: bool = true;
     const LANES: usize = 16;
     const TILE: [usize; 4] = [14, 14, 9, 6];

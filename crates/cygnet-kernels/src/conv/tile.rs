@@ -1,7 +1,7 @@
 //! The micro-kernel: a tile of output pixels × vectors of output channels in registers.
 
 use super::{Conv, Panel};
-use cygnet_cpu::{Activation, Isa, Kernel, Level, in_order, opaque, prefetch};
+use cygnet_cpu::{Activation, Floats, Isa, Kernel, Level, in_order, opaque, prefetch};
 
 use crate::unroll;
 
@@ -69,7 +69,7 @@ macro_rules! each_vector {
                 $body
             });
             if HALF {
-                type $set<I> = <I as Isa>::Half;
+                type $set<I> = <I as Floats>::Half;
                 let ($place, $x) = (VECTORS * I::LANES, &mut $half[$pixel]);
                 $body
             }
@@ -129,7 +129,33 @@ impl<const PIXELS: usize, const VECTORS: usize, const HALF: bool> Kernel
                         prefetch::<1>(next);
                         prefetch::<1>(next.wrapping_add((*tap).len).wrapping_sub(1));
                     });
-                    for _ in 0..(*tap).len {
+                    let mut left = (*tap).len;
+                    if const { I::INPUTS > 1 } {
+                        while left >= I::INPUTS {
+                            a = opaque(a);
+                            // A line lasts two inputs at least.
+                            prefetch::<2>(ahead);
+                            prefetch::<2>(ahead.wrapping_add(2 * ahead_step));
+                            ahead = ahead.wrapping_add(I::INPUTS * ahead_step);
+                            let mut inputs = [I::splat(0.0); PIXELS];
+                            unroll!(P < PIXELS, {
+                                inputs[P] = I::inputs(a.add(P * step));
+                            });
+                            unroll!(L < I::INPUTS, at most 4, {
+                                unroll!(V < VECTORS, at most 4, {
+                                    let weight = I::load(b.add(L * width + V * I::LANES));
+                                    unroll!(P < PIXELS, {
+                                        tile[P][V] = I::fma_input(inputs[P], L, weight, tile[P][V]);
+                                    });
+                                });
+                                in_order();
+                            });
+                            a = a.add(I::INPUTS);
+                            b = b.add(I::INPUTS * width);
+                            left -= I::INPUTS;
+                        }
+                    }
+                    for _ in 0..left {
                         a = opaque(a);
                         prefetch::<2>(ahead);
                         ahead = ahead.wrapping_add(ahead_step);

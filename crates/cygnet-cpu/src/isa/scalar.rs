@@ -1,9 +1,9 @@
 //! Four lanes in plain Rust.
 
-use super::Isa;
+use super::Floats;
 
 #[derive(Clone, Copy)]
-pub(crate) struct Portable;
+pub(crate) struct Scalar;
 
 type V = [f32; 4];
 
@@ -12,7 +12,7 @@ fn each(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
     [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
 }
 
-impl Isa for Portable {
+impl Floats for Scalar {
     type V = V;
     type Half = Self;
     const HALVES: bool = false;
