@@ -18,13 +18,14 @@
 //! ```
 //! use cygnet::graph::{Conv, Graph};
 //! use cygnet::image::{Interpolation, Preprocess};
+//! use cygnet::weights::WeightSet;
 //! use cygnet::{Model, bench::random_weights, runtime::Session};
 //!
 //! let graph = Graph::build("tiny", [3, 32, 32], |net, image| {
 //!     let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
 //!     net.at("fc").linear(x.global_avg_pool(), 10)
 //! })?;
-//! let weights = random_weights(&graph);
+//! let weights = WeightSet::of(&graph, random_weights(&graph))?;
 //! let model = Model::new(graph, weights, Preprocess::imagenet(32, 0.875, Interpolation::Bilinear))?;
 //! let mut session = Session::automatic(model.plan()?)?;
 //! let (images, mut logits) = (vec![0.5; 4 * 3 * 32 * 32], vec![0.0; 4 * 10]);
