@@ -9,12 +9,12 @@ use crate::chunk::{self, Blocks, ROWS, Rows};
 use crate::program::{Limits, Work, Workspace};
 use crate::value::{Norm, Source, View, same};
 
-/// From the gradient of what [`Apply`] wrote, that of the norm's output, and its sums for each block of rows.
+/// From the gradient of what [`Apply`](super::Apply) wrote, that of the norm's output, and its sums for each block of rows.
 #[derive(Clone, Debug)]
 pub struct Normalise {
-    /// What [`Apply`] read, with its activation.
+    /// What [`Apply`](super::Apply) read, with its activation.
     pub source: Source,
-    /// What [`Apply`] added.
+    /// What [`Apply`](super::Apply) added.
     pub term: Option<View>,
     /// The gradient.
     pub g: View,
