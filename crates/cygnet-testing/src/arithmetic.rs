@@ -89,7 +89,7 @@ const STRIDE: usize = 1009;
 /// Numbers of a batch.
 pub const BATCH: usize = 1 << 16;
 
-/// Calls `check` with batches of numbers: of every f32 with `CYGNET_EXHAUSTIVE=1`, else of every [`STRIDE`]th and the
+/// Calls `check` with batches of numbers: of every f32 with `CYGNET_EXHAUSTIVE=1`, else of every thousandth or so and the
 /// neighbours of what is special.
 pub fn each_batch(mut check: impl FnMut(&[f32])) {
     let is_exhaustive = std::env::var_os("CYGNET_EXHAUSTIVE").is_some();

@@ -194,7 +194,8 @@ impl Training {
         self.set(format!("train={part}"))
     }
 
-    /// The model file to write, with the run's other files beside it ([`RunFiles`]). One that is there is refused.
+    /// The model file to write, with the run's other files beside it ([`RunFiles`](cygnet_train::RunFiles)). One that is
+    /// there is refused.
     pub fn out(mut self, model: impl Into<PathBuf>) -> Self {
         self.out = Out::Named(model.into());
         self
