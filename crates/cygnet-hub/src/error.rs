@@ -73,10 +73,16 @@ pub enum FetchError {
         url: String,
     },
     /// Every source failed.
-    #[error("{file_name}: no source delivers it:{}", listed(attempts))]
+    #[error(
+        "{file_name}: no source delivers it:{}\nput the file at {}, or name a folder that has it in CYGNET_MIRROR",
+        listed(attempts),
+        path.display()
+    )]
     Unavailable {
         /// Its name.
         file_name: String,
+        /// Where it belongs.
+        path: PathBuf,
         /// Each source and its failure, in order.
         attempts: Vec<(String, AttemptError)>,
     },

@@ -226,11 +226,13 @@ impl Cache {
         let mut attempts = Vec::new();
         let mut settle = |source: String, result, progress: &mut dyn Progress| match result {
             Ok::<String, _>(hash) => {
+                // Where nothing succeeds the error names them.
+                let failed = |(source, error): &(String, AttemptError)| format!("{source}: {error}");
+                attempts.iter().map(failed).for_each(|told| progress.message(&told));
                 self.remember(path, artifact, &hash);
                 Ok(true)
             }
             Err(Failure::Source(error)) => {
-                progress.message(&format!("{source}: {error}"));
                 attempts.push((source, error));
                 Ok(false)
             }
@@ -287,7 +289,7 @@ impl Cache {
         if self.offline && attempts.is_empty() {
             return Err(FetchError::Offline { file_name, path: path.to_owned() });
         }
-        Err(FetchError::Unavailable { file_name, attempts })
+        Err(FetchError::Unavailable { file_name, path: path.to_owned(), attempts })
     }
 
     /// Takes the whole of `content` as the file.

@@ -101,5 +101,13 @@ fn confusion(result: &Evaluation) -> std::io::Result<()> {
     }
     let row = |pair: &cygnet::Confused| vec![plain(&pair.class), plain(&pair.guess), pair.count.to_string()];
     let headings = [Column::text("right"), Column::text("guess"), Column::number("photos")];
-    output::table(&headings, result.confused.iter().map(row).collect())
+    output::table(&headings, result.confused.iter().map(row).collect())?;
+    let shown: u32 = result.confused.iter().map(|pair| pair.count).sum();
+    let right = |(class, row): (usize, &Vec<u32>)| row.get(class).copied().unwrap_or(0);
+    let all: u32 = result.confusion.iter().flatten().sum();
+    let wrong = all - result.confusion.iter().enumerate().map(right).sum::<u32>();
+    match wrong - shown {
+        0 => Ok(()),
+        more => output::line(&format!("and {more} more that are wrong")),
+    }
 }

@@ -229,6 +229,13 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
 const FACT: usize = 24;
 
 fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
+    let epochs: f64 = run.outcome.history.iter().map(|epoch| epoch.share).sum();
+    if epochs < 1.0 && run.outcome.ended == Ended::Time {
+        let share = 100.0 * epochs;
+        output::warning(&format!(
+            "the time was up after {share:.0} % of an epoch, so the network has hardly learnt: --resume with more --time goes on"
+        ));
+    }
     let ended = match run.outcome.ended {
         Ended::Finished => "all epochs are done",
         Ended::Early => "no better accuracy for a while",
