@@ -376,6 +376,11 @@ fn a_run_whose_time_was_up_goes_on_when_there_is_more() {
     assert_eq!(ended(&["--time", "0.001s", "--resume"]), (0, "time".into()));
     assert_eq!(ended(&["--resume"]), (2, "finished".into()));
     assert_eq!(ended(&["--resume"]), (0, "finished".into()));
+    let hardly = ["--time", "0.001s", "--batch", "2", "--out", "hardly.safetensors"];
+    let args = ["train", "photos", "--from", "scratch", "--network", "mobilenet_v2_0.1", "--image", "16"];
+    let warned = bench.run(&[&args[..], &hardly].concat()).stderr;
+    let warned = String::from_utf8(warned).unwrap();
+    assert!(warned.contains("% of an epoch, so the network has hardly learnt"), "{warned}");
     let large = ["train", "photos", "--from", "scratch", "--image", "4096", "--batch", "2", "--time", "1s"];
     let refusal = bench.refusal(&large);
     assert!(refusal.contains("a time of 1.0s is too short: the first step takes at least"), "{refusal}");

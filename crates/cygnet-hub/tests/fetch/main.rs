@@ -43,7 +43,10 @@ fn fetch_showing(
 
 pub(crate) fn attempts(result: Result<Vec<u8>, FetchError>) -> Vec<AttemptError> {
     match result {
-        Err(FetchError::Unavailable { attempts, .. }) => {
+        Err(error @ FetchError::Unavailable { .. }) => {
+            let told = error.to_string();
+            let FetchError::Unavailable { attempts, path, .. } = error else { unreachable!() };
+            assert!(told.contains("CYGNET_MIRROR") && told.contains(path.to_str().unwrap()), "{told}");
             attempts.into_iter().map(|(_, error)| error).collect()
         }
         other => panic!("not unavailable: {:?}", other.map(|bytes| bytes.len())),
