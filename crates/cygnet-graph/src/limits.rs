@@ -124,6 +124,12 @@ pub(crate) fn over<N: Copy + PartialOrd + TryInto<u64>>(
 /// which reads a number once for many.
 const UNSHARED: u64 = 16;
 
+/// The same of a number that is read for one other alone, from memory.
+const ALONE: u64 = 64;
+
+/// The same of a number whose exponential is taken one by one.
+const EXPONENTIAL: u64 = 256;
+
 /// How many numbers a node reads for all of its output; products of each with a weight, for layers with weights.
 fn work(graph: &Graph, id: NodeId) -> u64 {
     let node = graph.node(id);
@@ -133,7 +139,8 @@ fn work(graph: &Graph, id: NodeId) -> u64 {
     match &node.op {
         Op::Conv(_) | Op::Linear { .. } => graph.node_cost(id).macs,
         Op::Pool(pool) => out.saturating_mul(elements(&pool.kernel)).saturating_mul(UNSHARED),
-        Op::GlobalAvgPool => elements(inputs[0]),
+        Op::GlobalAvgPool => elements(inputs[0]).saturating_mul(UNSHARED),
+        Op::Softmax => out.saturating_mul(EXPONENTIAL),
         Op::AdaptiveAvgPool { size } => {
             let window = |axis: usize| (inputs[0][axis + 1] / size[axis] + 2) as u64;
             out.saturating_mul(window(0)).saturating_mul(window(1)).saturating_mul(UNSHARED)
@@ -151,7 +158,6 @@ fn work(graph: &Graph, id: NodeId) -> u64 {
         | Op::Slice { .. }
         | Op::ChannelShuffle { .. }
         | Op::UpsampleLike
-        | Op::Dropout { .. }
-        | Op::Softmax => out,
+        | Op::Dropout { .. } => out.saturating_mul(ALONE),
     }
 }

@@ -53,6 +53,25 @@ fn a_node_too_many_is_refused_and_as_many_as_may_be_are_read_at_once() {
 }
 
 #[test]
+fn what_costs_time_without_weights_counts_too() {
+    let chain = |node: &Value, times: usize| {
+        let node = |i| {
+            let mut node = node.clone();
+            node["inputs"] = json!([i]);
+            node
+        };
+        graph([64, 1024, 1024], (0..times).map(node).collect())
+    };
+    for (node, times) in
+        [(json!({ "op": "activation", "function": "relu6" }), 1000), (json!({ "op": "softmax" }), 100)]
+    {
+        let error = refused(&chain(&node, times));
+        assert!(error.contains("multiply-accumulates"), "{error}");
+        Graph::from_json(&chain(&node, times / 20)).unwrap();
+    }
+}
+
+#[test]
 fn each_limit_is_told_with_its_place() {
     let small = json!({ "op": "global_avg_pool", "inputs": [0] });
     let wide = |out: usize| conv(1, "wide", &json!({ "out": out }));

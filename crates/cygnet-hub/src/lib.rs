@@ -257,7 +257,7 @@ impl Cache {
                 #[cfg(feature = "fetch")]
                 Mirror::Url(prefix) => {
                     let url = format!("{prefix}/{}", artifact.file_name);
-                    (url.clone(), self.download(&url, artifact, path, progress))
+                    (address::shown(&url), self.download(&url, artifact, path, progress))
                 }
             };
             if settle(name, result, progress)? {

@@ -34,9 +34,9 @@ pub fn map_indexed<S, T: Send>(
         results.lock().expect("no thread panics while it holds this").extend(mine);
     };
     thread::scope(|scope| {
-        for _ in 1..threads.get().min(count) {
-            scope.spawn(worker);
-        }
+        // Where no more threads can be had, fewer do the work.
+        let start = |_: &usize| thread::Builder::new().spawn_scoped(scope, worker).is_ok();
+        _ = (1..threads.get().min(count)).take_while(start).count();
         worker();
     });
     let mut results = results.into_inner().expect("no thread panics while it holds this");

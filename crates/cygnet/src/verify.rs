@@ -16,6 +16,9 @@ use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// Largest golden file that is read.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// How many times the reference's own rounding error the logits may be off.
 const TOLERANCE: f64 = 10.0;
 
@@ -194,8 +197,12 @@ fn training_steps(path: &Path, _: &[u8], _: Executor) -> Result<Comparison, Veri
 
 fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     let failed = |source| VerifyError::Read { path: path.into(), source };
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
         return Err(failed(std::io::Error::other("is not a file")));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(failed(std::io::Error::other("is larger than 64 MB, which no golden file is")));
     }
     let text = std::fs::read(path).map_err(failed)?;
     let format = |source| VerifyError::Format { path: path.into(), source };

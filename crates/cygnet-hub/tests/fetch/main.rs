@@ -284,3 +284,11 @@ fn a_full_disk_is_told_with_the_file_and_its_size_and_leaves_no_part() {
     assert!(!cache.folder().join(format!("{NAME}.part")).exists() && !cache.folder().join(NAME).exists());
     assert!(second.requests().is_empty());
 }
+
+#[test]
+fn passwords_of_mirrors_are_not_told() {
+    let (_folder, cache) = cache();
+    let mirror = closed().replace("http://", "http://user:secret@");
+    let told = fetch(&cache.mirrors(&mirror), &[]).unwrap_err().to_string();
+    assert!(told.contains("127.0.0.1") && !told.contains("secret"), "{told}");
+}
