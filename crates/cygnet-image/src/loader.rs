@@ -157,6 +157,8 @@ impl Recipe {
 
 /// The batches of an epoch in order. At most one finished batch and one in work a thread wait.
 pub struct Batches {
+    recipe: Arc<Recipe>,
+    epoch: u64,
     order: Arc<Vec<usize>>,
     size: usize,
     /// Batches handed out, and handed to the threads.
@@ -170,10 +172,7 @@ pub struct Batches {
 
 impl Batches {
     /// Begins an epoch at batch `first`: `order` holds the numbers of the pictures, `size` of them a batch; a last
-    /// incomplete batch is left out.
-    ///
-    /// # Panics
-    /// If the system has no thread left.
+    /// incomplete batch is left out. Where the system refuses threads, fewer make the batches, or whoever takes them.
     #[must_use]
     pub fn new(
         recipe: Arc<Recipe>,
@@ -190,7 +189,7 @@ impl Batches {
         let worker = || {
             let (recipe, order) = (Arc::clone(&recipe), Arc::clone(&order));
             let (queue, sender) = (Arc::clone(&queue), sender.clone());
-            thread::spawn(move || {
+            let work = move || {
                 while let Some(number) = queue.lock().ok().and_then(|queue| queue.recv().ok()) {
                     let pictures = &order[number * size..][..size];
                     // A panic is passed on where the batch is awaited.
@@ -199,10 +198,13 @@ impl Batches {
                         return;
                     }
                 }
-            })
+            };
+            thread::Builder::new().spawn(work).ok()
         };
-        let threads: Vec<_> = (0..threads.get()).map(|_| worker()).collect();
+        let threads: Vec<_> = (0..threads.get()).map_while(|_| worker()).collect();
         let mut batches = Batches {
+            recipe,
+            epoch,
             order,
             size,
             taken: first,
@@ -240,6 +242,11 @@ impl Iterator for Batches {
     fn next(&mut self) -> Option<Result<Batch>> {
         if self.taken >= self.total() {
             return None;
+        }
+        if self.threads.is_empty() {
+            let pictures = &self.order[self.taken * self.size..][..self.size];
+            self.taken += 1;
+            return Some(self.recipe.batch(self.epoch, self.taken - 1, pictures));
         }
         let batch = loop {
             match self.early.remove(&self.taken) {
