@@ -144,7 +144,8 @@ fn whatever_is_wrong_with_a_model_its_file_is_named_and_large_graphs_are_refused
     let within = |macs| Conversion { limits: Limits { macs, ..Limits::default() }, ..Conversion::default() };
     let error = within(macs / 2).run(&path).unwrap_err().to_string();
     assert!(error.contains("--max-macs"), "{error}");
-    assert!(within(10 * macs).run(&path).is_ok());
+    // What a network without many products moves counts too.
+    assert!(within(1000 * macs).run(&path).is_ok());
 }
 
 #[test]
