@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::value::{Gradient, Sink, Source, View};
+use crate::value::{Gradient, Norm, Sink, Source, View};
 
 /// Rows of channels in the arena, `stride` numbers from a row to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,15 @@ pub(crate) struct Touches {
 }
 
 impl Touches {
+    /// Those of a step that makes `y` of `x`, or by `y`'s gradient and `x` that of `x`, which goes to `backward`.
+    pub(crate) fn of_pass(x: View, y: View, backward: Option<View>) -> Touches {
+        let touches = Touches::default().reads([x.into()]);
+        match backward {
+            None => touches.writes([y.into()]),
+            Some(to) => touches.reads([y.into()]).writes([to.into()]),
+        }
+    }
+
     /// Areas that any task may read.
     pub(crate) fn reads(mut self, areas: impl IntoIterator<Item = Area>) -> Touches {
         self.reads.extend(areas);
@@ -114,6 +123,19 @@ impl Touches {
     /// Whether an area is apart from all that are written.
     pub(crate) fn leaves_alone(&self, area: &Area) -> bool {
         self.writes.iter().all(|written| written.is_apart(area))
+    }
+}
+
+impl Norm {
+    /// The vectors that the forward pass computes with.
+    pub(crate) fn forward(self, channels: usize) -> Area {
+        Area { offset: self.offset, rows: 4, channels, stride: self.spacing }
+    }
+
+    /// The vectors that the backward pass computes with.
+    pub(crate) fn backward(self, channels: usize) -> Area {
+        let offset = self.offset.saturating_add(self.spacing.saturating_mul(4));
+        Area { offset, rows: 3, channels, stride: self.spacing }
     }
 }
 

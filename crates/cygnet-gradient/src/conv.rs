@@ -9,7 +9,7 @@ use cygnet_cpu::{FAR, Level};
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::gemm::{Product, Start, panel_width};
-use crate::geometry::{Geometry, reaches};
+use crate::geometry::Geometry;
 use crate::program::{Limits, Work, Workspace};
 use crate::value::{Source, View, size};
 use windows::Input;
@@ -68,17 +68,12 @@ impl Conv {
 
 /// Whether a convolution can be between two sound views.
 fn geometry_fits(geometry: &Geometry, input: &View, output: &View) -> bool {
-    let sane = |n: usize| (1..1 << 20).contains(&n);
-    let axis = |i: usize| [geometry.kernel[i], geometry.stride[i], geometry.dilation[i], geometry.pad[i]];
-    geometry.kernel.into_iter().chain(geometry.stride).chain(geometry.dilation).all(sane)
+    geometry.spans(input, output, 1 << 20)
         && geometry.groups > 0
         && input.channels.is_multiple_of(geometry.groups)
         && output.channels.is_multiple_of(geometry.groups)
         && size(&[input.channels, geometry.taps()]) <= FAR >> 8
         && output.channels <= FAR >> 8
-        && input.images == output.images
-        && reaches(axis(0), input.height, output.height)
-        && reaches(axis(1), input.width, output.width)
         && (!geometry.is_point() || (input.height, input.width) == (output.height, output.width))
 }
 

@@ -13,7 +13,7 @@ use cygnet_cpu::{FAR, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
-use crate::geometry::{Geometry, reaches};
+use crate::geometry::Geometry;
 use crate::pack::spacing;
 use crate::program::{Limits, Work, Workspace};
 use crate::value::{Source, View, size};
@@ -89,14 +89,9 @@ fn channel_parts(images: usize, channels: usize) -> usize {
 
 /// Whether a depthwise convolution can be between two sound views.
 fn geometry_fits(geometry: &Geometry, input: &View, output: &View) -> bool {
-    let axis = |i: usize| [geometry.kernel[i], geometry.stride[i], geometry.dilation[i], geometry.pad[i]];
-    let sane = |n: usize| (1..1 << 16).contains(&n);
-    geometry.kernel.into_iter().chain(geometry.stride).chain(geometry.dilation).all(sane)
+    geometry.spans(input, output, 1 << 16)
         && geometry.groups == input.channels
         && input.channels == output.channels
-        && input.images == output.images
-        && reaches(axis(0), input.height, output.height)
-        && reaches(axis(1), input.width, output.width)
         && input.channels <= FAR >> 8
 }
 

@@ -2,6 +2,8 @@
 
 use cygnet_cpu::FAR;
 
+use crate::value::View;
+
 /// A convolution's window and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -32,6 +34,16 @@ impl Geometry {
     #[must_use]
     pub fn is_point(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.pad == [0, 0]
+    }
+
+    /// Whether its settings are from 1 to below `most`, and the places numbers that its windows reach from the pixels of one
+    /// view on those of another.
+    pub(crate) fn spans(&self, input: &View, output: &View, most: usize) -> bool {
+        let axis = |i: usize| [self.kernel[i], self.stride[i], self.dilation[i], self.pad[i]];
+        self.kernel.into_iter().chain(self.stride).chain(self.dilation).all(|n| (1..most).contains(&n))
+            && input.images == output.images
+            && reaches(axis(0), input.height, output.height)
+            && reaches(axis(1), input.width, output.width)
     }
 }
 

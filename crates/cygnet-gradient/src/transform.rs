@@ -61,11 +61,7 @@ impl Work for Transform {
     }
 
     fn touches(&self, _: Level) -> Touches {
-        let touches = Touches::default().reads([self.x.into()]);
-        match self.backward {
-            None => touches.writes([self.y.into()]),
-            Some((to, _)) => touches.reads([self.y.into()]).writes([to.into()]),
-        }
+        Touches::of_pass(self.x, self.y, self.backward.map(|(to, _)| to))
     }
 
     fn tasks(&self) -> usize {

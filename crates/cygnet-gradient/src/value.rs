@@ -2,8 +2,6 @@
 
 use cygnet_cpu::{Activation, FAR, product};
 
-use crate::area::Area;
-
 /// Values of a feature map of all images: channel `c` of pixel `(y, x)` of image `n` is at
 /// `offset + ((n * height + y) * width + x) * stride + c`. All numbers count f32s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +78,6 @@ impl Norm {
     }
     pub(crate) fn coefficients(self) -> usize {
         self.offset + 4 * self.spacing
-    }
-    /// The vectors that the forward pass computes with.
-    pub(crate) fn forward(self, channels: usize) -> Area {
-        Area { offset: self.offset, rows: 4, channels, stride: self.spacing }
-    }
-    /// The vectors that the backward pass computes with.
-    pub(crate) fn backward(self, channels: usize) -> Area {
-        let offset = self.offset.saturating_add(self.spacing.saturating_mul(4));
-        Area { offset, rows: 3, channels, stride: self.spacing }
     }
     /// Whether it has room for so many channels.
     pub(crate) fn holds(self, channels: usize) -> bool {

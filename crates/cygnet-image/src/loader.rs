@@ -155,12 +155,23 @@ impl Recipe {
     }
 }
 
+/// An epoch: the numbers of its pictures in order, `size` of them a batch.
+struct Epoch {
+    recipe: Arc<Recipe>,
+    number: u64,
+    order: Vec<usize>,
+    size: usize,
+}
+
+impl Epoch {
+    fn batch(&self, number: usize) -> Result<Batch> {
+        self.recipe.batch(self.number, number, &self.order[number * self.size..][..self.size])
+    }
+}
+
 /// The batches of an epoch in order. At most one finished batch and one in work a thread wait.
 pub struct Batches {
-    recipe: Arc<Recipe>,
-    epoch: u64,
-    order: Arc<Vec<usize>>,
-    size: usize,
+    epoch: Arc<Epoch>,
     /// Batches handed out, and handed to the threads.
     taken: usize,
     begun: usize,
@@ -182,18 +193,16 @@ impl Batches {
         first: usize,
         threads: NonZeroUsize,
     ) -> Batches {
-        let order = Arc::new(order);
+        let epoch = Arc::new(Epoch { recipe, number: epoch, order, size });
         let (tickets, queue) = mpsc::channel::<usize>();
         let queue = Arc::new(Mutex::new(queue));
         let (sender, results) = mpsc::channel();
         let worker = || {
-            let (recipe, order) = (Arc::clone(&recipe), Arc::clone(&order));
-            let (queue, sender) = (Arc::clone(&queue), sender.clone());
+            let (epoch, queue, sender) = (Arc::clone(&epoch), Arc::clone(&queue), sender.clone());
             let work = move || {
                 while let Some(number) = queue.lock().ok().and_then(|queue| queue.recv().ok()) {
-                    let pictures = &order[number * size..][..size];
                     // A panic is passed on where the batch is awaited.
-                    let batch = catch_unwind(AssertUnwindSafe(|| recipe.batch(epoch, number, pictures)));
+                    let batch = catch_unwind(AssertUnwindSafe(|| epoch.batch(number)));
                     if sender.send((number, batch)).is_err() {
                         return;
                     }
@@ -203,10 +212,7 @@ impl Batches {
         };
         let threads: Vec<_> = (0..threads.get()).map_while(|_| worker()).collect();
         let mut batches = Batches {
-            recipe,
             epoch,
-            order,
-            size,
             taken: first,
             begun: first,
             tickets: Some(tickets),
@@ -223,7 +229,7 @@ impl Batches {
     /// Batches of the whole epoch.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.order.len() / self.size
+        self.epoch.order.len() / self.epoch.size
     }
 
     fn begin(&mut self) {
@@ -244,9 +250,8 @@ impl Iterator for Batches {
             return None;
         }
         if self.threads.is_empty() {
-            let pictures = &self.order[self.taken * self.size..][..self.size];
             self.taken += 1;
-            return Some(self.recipe.batch(self.epoch, self.taken - 1, pictures));
+            return Some(self.epoch.batch(self.taken - 1));
         }
         let batch = loop {
             match self.early.remove(&self.taken) {

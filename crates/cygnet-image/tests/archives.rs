@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "other tests take the rest")]
 mod made;
 mod opened;
+mod tarred;
 
 use std::fs;
 use std::io::Write;
@@ -34,17 +35,9 @@ fn zip(entries: &[Entry<'_>]) -> Vec<u8> {
     archive.finish().unwrap()
 }
 
+/// A whole tar entry.
 fn tar_entry(kind: tar::EntryType, path: &str, body: &[u8]) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_path(path).unwrap();
-    header.set_size(body.len() as u64);
-    header.set_mode(0o644);
-    header.set_cksum();
-    let mut bytes = header.as_bytes().to_vec();
-    bytes.extend(body);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
+    tarred::tar_entry(kind, path, "", body.len() as u64, body)
 }
 
 #[test]

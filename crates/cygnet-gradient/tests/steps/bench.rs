@@ -3,7 +3,7 @@
 use cygnet_cpu::Level;
 use cygnet_cpu::pool::Pool;
 use cygnet_gradient::{Arena, Import, Norm, Params, Program, Run, Step, View};
-use cygnet_testing::arithmetic::{levels, values};
+use cygnet_testing::arithmetic::{levels, to_f64, values};
 
 /// Images, rows, columns and channels.
 pub(crate) type Size = [usize; 4];
@@ -58,7 +58,7 @@ impl Bench {
     /// A view of numbers from -1 to 1, and these.
     pub(crate) fn random(&mut self, size: Size, gap: usize, seed: u64) -> (View, Vec<f64>) {
         let values = values(size.iter().product(), seed);
-        (self.given(size, gap, &values), values.iter().map(|&x| f64::from(x)).collect())
+        (self.given(size, gap, &values), to_f64(&values))
     }
 
     /// Numbers for steps to write, which begin at a vector.
@@ -85,7 +85,7 @@ impl Bench {
     /// A parameter of numbers from -1 to 1; its number, and these.
     pub(crate) fn param(&mut self, len: usize, seed: u64) -> (usize, Vec<f64>) {
         let values = values(len, seed);
-        let exact = values.iter().map(|&x| f64::from(x)).collect();
+        let exact = to_f64(&values);
         self.params.push(values);
         (self.params.len() - 1, exact)
     }
@@ -93,7 +93,7 @@ impl Bench {
     /// Changes a parameter's numbers.
     pub(crate) fn change(&mut self, param: usize, change: impl Fn(f32) -> f32) -> Vec<f64> {
         self.params[param].iter_mut().for_each(|x| *x = change(*x));
-        self.params[param].iter().map(|&x| f64::from(x)).collect()
+        to_f64(&self.params[param])
     }
 
     /// Targets of a loss.
@@ -132,7 +132,7 @@ impl Bench {
         let after = After {
             arena: arena_after,
             gradients: gradients.iter().zip(&start).map(added).collect(),
-            params: params.iter().map(|list| list.iter().map(|&x| f64::from(x)).collect()).collect(),
+            params: params.iter().map(|list| to_f64(list)).collect(),
             loss: arena.loss(),
         };
         (after, bits)
@@ -175,7 +175,7 @@ impl After {
 
     /// Numbers from a place on.
     pub(crate) fn read(&self, place: usize, len: usize) -> Vec<f64> {
-        self.arena[place..place + len].iter().map(|&x| f64::from(x)).collect()
+        to_f64(&self.arena[place..place + len])
     }
 
     /// For each channel, the sums over some blocks of `[blocks, 2, spacing]`.
@@ -186,6 +186,11 @@ impl After {
             (0..blocks).map(part).fold(vec![0.0; channels], add)
         })
     }
+}
+
+/// A run that reads images and nothing else.
+pub(crate) fn of_images(images: &[f32]) -> Run<'_> {
+    Run { params: Params::Keep(&[]), gradients: &mut [], images, targets: &[], seed: 0, scale: 1.0 }
 }
 
 /// Holds numbers against others, within a share of the largest.

@@ -2,8 +2,10 @@
 
 use cygnet_cpu::Activation;
 use cygnet_cpu::pool::Pool;
-use cygnet_gradient::{Arena, Elementwise, Import, Params, Program, Run, Step, View};
+use cygnet_gradient::{Arena, Elementwise, Import, Program, Step, View};
 use cygnet_testing::arithmetic::{BATCH, check_float, each_batch, levels};
+
+use crate::bench::of_images;
 
 /// A derivative and how far from that a result may be.
 fn promised_derivative(activation: Activation, x: f32) -> [f64; 2] {
@@ -44,15 +46,7 @@ fn derivatives_keep_their_promise() {
             images[..BATCH].copy_from_slice(x);
             let want: Vec<[f64; 2]> = x.iter().map(|&x| promised_derivative(activation, x)).collect();
             for (level, program, arena) in &mut runs {
-                let run = Run {
-                    params: Params::Keep(&[]),
-                    gradients: &mut [],
-                    images: &images,
-                    targets: &[],
-                    seed: 0,
-                    scale: 1.0,
-                };
-                program.run(&mut pool, arena, run);
+                program.run(&mut pool, arena, of_images(&images));
                 let got = arena.read(2 * BATCH..3 * BATCH);
                 let finite = (0..BATCH).filter(|&i| x[i] < f32::INFINITY || x[i].is_nan());
                 finite.for_each(|i| check_float(*level, activation, x[i], got[i], want[i]));

@@ -3,7 +3,7 @@
 use cygnet_gradient::{Binary, Elementwise, Gather, Import, Loss, Mask, Step, View};
 use cygnet_testing::arithmetic::CHANNELS;
 
-use crate::bench::{Bench, Size, Slopes, compare, dot};
+use crate::bench::{Bench, Size, Slopes, compare, dot, of_images};
 
 fn channels() -> impl Iterator<Item = usize> {
     CHANNELS.into_iter().filter(|&c| c > 0)
@@ -190,7 +190,7 @@ fn the_loss_has_the_gradient_of_finite_differences() {
 #[test]
 fn images_come_in_channels_last() {
     use cygnet_cpu::pool::Pool;
-    use cygnet_gradient::{Arena, Params, Program, Run};
+    use cygnet_gradient::{Arena, Program};
     use cygnet_testing::arithmetic::{levels, values};
 
     let (to, images) =
@@ -199,15 +199,7 @@ fn images_come_in_channels_last() {
         let steps = vec![Step::Import(Import { to })];
         let program = Program::new(level, steps, 5 + 24 * 7, Vec::new(), [72, 0, 0]).unwrap();
         let mut arena = Arena::new(&[&program], 1);
-        let run = Run {
-            params: Params::Keep(&[]),
-            gradients: &mut [],
-            images: &images,
-            targets: &[],
-            seed: 0,
-            scale: 1.0,
-        };
-        program.run(&mut Pool::new(1).unwrap(), &mut arena, run);
+        program.run(&mut Pool::new(1).unwrap(), &mut arena, of_images(&images));
         for (i, x) in images.iter().enumerate() {
             let (image, c, pixel) = (i / 36, i / 12 % 3, i % 12);
             assert_eq!(arena.read(0..5 + 24 * 7)[5 + (image * 12 + pixel) * 7 + c], *x);
