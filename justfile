@@ -26,7 +26,7 @@ op-cases:
 # The tests of the arithmetic under AddressSanitizer, which stable Rust has only behind a flag.
 asan *ARGS:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
-        cargo test -p cygnet-cpu -p cygnet-kernels -p cygnet-gradient --target x86_64-unknown-linux-gnu {{ARGS}}
+        cargo test --tests -p cygnet-cpu -p cygnet-kernels -p cygnet-gradient --target x86_64-unknown-linux-gnu {{ARGS}}
 
 # Builds for 64-bit Arm and runs kernels, training, networks and the command under qemu; installs what that needs.
 arm:
