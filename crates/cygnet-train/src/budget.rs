@@ -8,7 +8,7 @@ use crate::TrainError;
 use crate::evaluate::pace;
 use crate::recipe::Trained;
 use crate::task::Task;
-use crate::trainer::{Trainer, common};
+use crate::trainer::Trainer;
 
 /// Work that takes longer than the run's time, and longer than this, is refused before it begins.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,8 +63,7 @@ impl Budget {
         let look = match examples.into_iter().find(|examples| examples.len() > 0) {
             Some(examples) if options.time.is_some() => {
                 let part = task.graph.without_auxiliary();
-                let weights = common(&task.graph, &trainee.weights[task.offset..], &part);
-                pace(&part, &weights, options.level, options.threads, examples)?
+                pace(&part, &trainee.weights, options.level, options.threads, examples)?
             }
             _ => 0.0,
         };

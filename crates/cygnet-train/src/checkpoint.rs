@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cygnet_graph::Graph;
 use cygnet_weights::safetensors::{self, Metadata};
-use cygnet_weights::{ModelFile, ModelRecord, RUN_KEY, Tensor, Tensors, Weights};
+use cygnet_weights::{ModelFile, ModelRecord, RUN_KEY, Tensor, Tensors, WeightSet, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -300,8 +300,8 @@ impl State {
     ///
     /// # Errors
     /// If the file lacks some.
-    pub fn weights(&self, path: &Path, graph: &Graph) -> Result<Weights, TrainError> {
-        self.take(path, WEIGHTS, graph, |_| true)
+    pub fn weights(&self, path: &Path, graph: &Graph) -> Result<WeightSet, TrainError> {
+        Ok(WeightSet::of(graph, self.take(path, WEIGHTS, graph, |_| true)?)?)
     }
 }
 
@@ -310,12 +310,9 @@ pub(crate) fn write_model(
     path: &Path,
     record: ModelRecord,
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &WeightSet,
 ) -> Result<(), TrainError> {
-    let mut tensors = Tensors::new();
-    for (param, values) in graph.params().into_iter().zip(weights) {
-        tensors.insert(param.name, Tensor::from_f32(param.shape, values)?);
-    }
+    let tensors = weights.part(graph)?.into();
     Ok(ModelFile { record, tensors }.write(path)?)
 }
 

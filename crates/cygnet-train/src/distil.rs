@@ -2,28 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cygnet_graph::Graph;
 use cygnet_image::{Batch, ChannelOrder, Finish, Preprocess};
 use cygnet_runtime::{Plan, Session, softmax};
-use cygnet_weights::Weights;
 
 use crate::TrainError;
-use crate::trainer::Trainer;
-
-/// A network whose answers the trained one learns from.
-#[derive(Clone, Debug)]
-pub struct Teacher {
-    /// The network, for images of the trained one's size.
-    pub graph: Graph,
-    /// Its weights.
-    pub weights: Weights,
-    /// How a photo becomes its input; only channels and values matter.
-    pub preprocess: Preprocess,
-}
+use crate::trainer::{Teacher, Trainer};
 
 /// Mixes a teacher's answers into the targets of a batch.
 pub(crate) fn distil(teacher: &Teacher, trainer: &Trainer) -> Result<Box<Finish>, TrainError> {
-    let plan = Arc::new(Plan::new(teacher.graph.clone(), &teacher.weights, trainer.options.level)?);
+    let weights = teacher.weights.select(&teacher.graph)?;
+    let plan = Arc::new(Plan::new(teacher.graph.clone(), &weights, trainer.options.level)?);
     let idle: Mutex<Vec<Session>> = Mutex::default();
     let [share, temperature] =
         [trainer.recipe.distill.share as f32, trainer.recipe.distill.temperature as f32];

@@ -7,7 +7,7 @@ use cygnet_engine::EngineError;
 use cygnet_graph::BuildError;
 use cygnet_image::ImageError;
 use cygnet_runtime::RunError;
-use cygnet_weights::WeightsError;
+use cygnet_weights::{Misfit, WeightsError};
 use thiserror::Error;
 
 /// Why training cannot go on.
@@ -51,6 +51,9 @@ pub enum TrainError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A network's weights are not those of its graph.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
     /// A file of the run cannot be written.
     #[error("{}: cannot write: {source}", path.display())]
     Write {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use cygnet_graph::Graph;
 use cygnet_image::{Image, Photos, Preprocess, map_indexed};
 use cygnet_runtime::{Level, Plan, Session, softmax};
+use cygnet_weights::WeightSet;
 
 use crate::TrainError;
 use crate::metrics::Verdict;
@@ -69,7 +70,7 @@ impl Examples {
 #[expect(clippy::too_many_arguments, reason = "each is one thing, and they are passed on")]
 pub(crate) fn outputs<T: Send>(
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &WeightSet,
     level: Level,
     threads: NonZeroUsize,
     count: usize,
@@ -77,7 +78,7 @@ pub(crate) fn outputs<T: Send>(
     output: impl Fn(usize, &mut [f32]) -> T + Sync,
     seen: impl Fn(usize) + Sync,
 ) -> Result<Vec<T>, TrainError> {
-    let plan = Arc::new(Plan::new(graph.clone(), weights, level)?);
+    let plan = Arc::new(Plan::new(graph.clone(), &weights.select(graph)?, level)?);
     let length = graph.input_shape().iter().product();
     let state = || {
         let session = Session::new(Arc::clone(&plan));
@@ -95,7 +96,7 @@ pub(crate) fn outputs<T: Send>(
 /// Seconds that an example takes, by some from all over, without the first of each thread.
 pub(crate) fn pace(
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &WeightSet,
     level: Level,
     threads: NonZeroUsize,
     examples: &Examples,
@@ -115,7 +116,7 @@ pub(crate) fn pace(
 /// A verdict for every example.
 pub(crate) fn judge(
     graph: &Graph,
-    weights: &[Vec<f32>],
+    weights: &WeightSet,
     level: Level,
     threads: NonZeroUsize,
     examples: &Examples,

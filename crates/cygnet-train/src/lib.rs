@@ -27,11 +27,10 @@ pub use cygnet_engine::{
 };
 pub use cygnet_weights::top5_tells;
 pub use data::TrainData;
-pub use distil::Teacher;
 pub use error::TrainError;
 pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict};
 pub use recipe::{Balance, Difference, Distill, Recipe, Trained};
 pub use report::{Fact, Page, report, shell_word};
-pub use trainer::{Outcome, TrainOptions, Trainee, Trainer};
+pub use trainer::{Outcome, Teacher, TrainOptions, Trainee, Trainer};

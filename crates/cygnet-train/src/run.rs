@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cygnet_engine::{Engine, EngineError, EngineOptions, Group, Optimizer, average};
 use cygnet_graph::Graph;
 use cygnet_image::{Batch, Rng, epoch_order};
-use cygnet_weights::{Accuracy, ModelRecord, Weights};
+use cygnet_weights::{Accuracy, ModelRecord, WeightSet, Weights};
 
 use crate::TrainError;
 use crate::budget::Budget;
@@ -16,7 +16,7 @@ use crate::evaluate::{Examples, judge};
 use crate::metrics::{Metrics, Verdict};
 use crate::recipe::Balance;
 use crate::task::Task;
-use crate::trainer::{Outcome, Trainee, Trainer, common};
+use crate::trainer::{Outcome, Trainee, Trainer};
 
 /// A run under way.
 pub(crate) struct Run<'t> {
@@ -34,7 +34,7 @@ pub(crate) struct Run<'t> {
     network: Graph,
     part: Graph,
     /// The best weights of this process, of that part, and their answers for the validation pictures.
-    best: Option<(Weights, Vec<Verdict>)>,
+    best: Option<(WeightSet, Vec<Verdict>)>,
     gradients: Weights,
     batch: usize,
     parts: usize,
@@ -44,8 +44,38 @@ pub(crate) struct Run<'t> {
     saved: Instant,
 }
 
+impl Trainer {
+    /// Trains.
+    ///
+    /// # Errors
+    /// If memory or time does not suffice, the loss diverges, a picture vanishes or a file cannot be written. The state
+    /// written last remains.
+    pub fn run(mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainError> {
+        self.check_time()?;
+        let record = self.record();
+        let resumed = self.resumed.take();
+        let files = self.options.out.as_ref().map(RunFiles::of);
+        let state_path = files.as_ref().map(RunFiles::state).unwrap_or_default();
+        let progress = match &resumed {
+            Some(state) => state.progress.clone(),
+            None => Progress::new(self.recipe.clone(), record.clone(), self.data.fingerprint),
+        };
+        if let Some(state) = &resumed {
+            self.trainee.weights = state.weights(&state_path, &self.trainee.graph)?;
+        }
+        let task = Task::new(&self)?;
+        let record = ModelRecord { graph: self.trainee.graph.without_auxiliary().to_json(), ..record };
+        let mut run = Run::new(&self, &task, progress, files, record)?;
+        if let Some(state) = &resumed {
+            run.restore(state, &state_path)?;
+        }
+        let ended = run.train(callback)?;
+        run.outcome(ended)
+    }
+}
+
 impl<'t> Run<'t> {
-    pub(crate) fn new(
+    fn new(
         trainer: &'t Trainer,
         task: &'t Task,
         progress: Progress,
@@ -69,7 +99,7 @@ impl<'t> Run<'t> {
             let graph = task.graph.name().into();
             return Err(EngineError::Memory { graph, batch: batch / parts, bytes: memory_bytes }.into());
         }
-        let params: Weights = trainee.weights[task.offset..].to_vec();
+        let params = trainee.weights.to_lists(&task.graph)?;
         let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
         let gradients = params
             .iter()
@@ -111,14 +141,16 @@ impl<'t> Run<'t> {
     }
 
     /// The weights that are evaluated and stored.
-    fn current(&self) -> Weights {
+    fn current(&self) -> Result<WeightSet, TrainError> {
         let weights = if self.averages.is_empty() { &self.params } else { &self.averages };
-        common(&self.task.graph, weights, &self.part)
+        Ok(WeightSet::of(&self.task.graph, weights.clone())?.part(&self.part)?)
     }
 
     /// The whole network's weights, given those of the part that is trained.
-    fn whole(&self, part: &Weights) -> Weights {
-        [&self.trainer.trainee.weights[..self.task.offset], part].concat()
+    fn whole(&self, part: &WeightSet) -> WeightSet {
+        let mut whole = self.trainer.trainee.weights.clone();
+        part.iter().for_each(|(name, tensor)| whole.insert(name, tensor.clone()));
+        whole
     }
 
     fn seconds(&self) -> f64 {
@@ -282,7 +314,7 @@ impl<'t> Run<'t> {
         Ok(())
     }
 
-    fn judge(&self, part: &Weights, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
+    fn judge(&self, part: &WeightSet, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
         let options = &self.trainer.options;
         let seen = |done| options.watch.0("evaluating", done, examples.len());
         judge(&self.part, part, options.level, options.threads, examples, seen)
@@ -296,7 +328,7 @@ impl<'t> Run<'t> {
         let share = self.progress.step as f64 / self.steps() as f64;
         self.progress.epoch += 1;
         self.progress.step = 0;
-        let current = self.current();
+        let current = self.current()?;
         let verdicts = self.judge(&current, &self.task.validation)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         // Of equally accurate epochs the one with the lower loss is better.
@@ -349,7 +381,8 @@ impl<'t> Run<'t> {
             let mut progress = self.progress.clone();
             progress.seconds = self.seconds();
             let mut state = State::new(progress);
-            state.insert(WEIGHTS, graph, &self.whole(&self.params))?;
+            let learnt = WeightSet::of(&self.task.graph, self.params.clone())?;
+            state.insert(WEIGHTS, graph, &self.whole(&learnt).to_lists(graph)?)?;
             for (name, slot) in self.optimizer.slot_names().iter().zip(&self.optimizer.slots) {
                 state.insert(name, &self.task.graph, slot)?;
             }
@@ -357,7 +390,7 @@ impl<'t> Run<'t> {
                 state.insert(AVERAGE, &self.task.graph, &self.averages)?;
             }
             state.write(&files.state())?;
-            write_model(&files.last(), self.record.clone(), &self.network, &self.whole(&self.current()))?;
+            write_model(&files.last(), self.record.clone(), &self.network, &self.whole(&self.current()?))?;
         }
         self.saved = Instant::now();
         Ok(())
@@ -373,18 +406,13 @@ impl<'t> Run<'t> {
         {
             // The best weights of a run that was resumed after its best epoch are in its model file.
             let file = cygnet_weights::ModelFile::read(&files.model)?;
-            let lost = |name: &str| TrainError::Run {
+            let lost = |misfit| TrainError::Run {
                 path: files.model.clone(),
-                reason: format!("has no {name} any more; it is not the file that this run wrote"),
+                reason: format!("{misfit}; it is not the file that this run wrote any more"),
             };
-            let params = self.network.params().into_iter().skip(self.task.offset);
-            let values = params.map(|param| {
-                let tensor = file.tensors.get(&param.name).filter(|tensor| tensor.shape() == param.shape);
-                Ok(tensor.ok_or_else(|| lost(&param.name))?.to_f32().into_owned())
-            });
-            part = Some(values.collect::<Result<_, TrainError>>()?);
+            part = Some(WeightSet::from(file.tensors).part(&self.part).map_err(lost)?);
         }
-        let part = part.unwrap_or_else(|| self.current());
+        let part = part.map_or_else(|| self.current(), Ok)?;
         // Who interrupts a run does not wait for figures.
         let judged = |examples| match ended {
             Ended::Interrupted => Ok(Vec::new()),
@@ -394,7 +422,7 @@ impl<'t> Run<'t> {
         let test_verdicts = judged(&self.task.test)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         let record = self.measured(metrics.as_ref());
-        let weights = self.whole(&part);
+        let weights = self.whole(&part).part(&self.network)?;
         let model = Trainee { graph: self.network, weights, ..trainee.clone() };
         Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
     }

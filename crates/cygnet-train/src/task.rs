@@ -16,8 +16,6 @@ use crate::trainer::Trainer;
 /// What steps are made on: the whole network and photos, or its classifier and features.
 pub(crate) struct Task {
     pub(crate) graph: Graph,
-    /// Where the graph's parameters are among the whole network's.
-    pub(crate) offset: usize,
     source: Source,
     pub(crate) validation: Examples,
     pub(crate) test: Examples,
@@ -58,7 +56,6 @@ impl Task {
             return Ok(Task {
                 groups: groups(&whole, recipe),
                 graph: whole,
-                offset: 0,
                 source: Source::Photos(Arc::new(batches)),
                 validation,
                 test,
@@ -81,12 +78,10 @@ impl Task {
     ) -> Result<Task, TrainError> {
         let Trainer { trainee, recipe, options, .. } = trainer;
         let (body, head) = whole.body_and_head()?;
-        let body_params = body.params().len();
-        if body_params + head.params().len() != whole.params().len() {
+        if body.params().len() + head.params().len() != whole.params().len() {
             let value = format!("head, but {} has parameters beside both", whole.name());
             return Err(TrainError::Setting { what: "train", value, wanted: "all for this network" });
         }
-        let weights = &trainee.weights[..body_params];
         let length: usize = head.input_shape().iter().product();
         let [_, _, width] = whole.input_shape();
         let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
@@ -105,7 +100,8 @@ impl Task {
             };
             let (level, threads, count) = (options.level, options.threads, examples.len());
             let seen = |done| options.watch.0("computing features", done, count);
-            let all = outputs(&body, weights, level, threads, count, input, |_, out| out.to_vec(), seen)?;
+            let all =
+                outputs(&body, &trainee.weights, level, threads, count, input, |_, out| out.to_vec(), seen)?;
             Ok(all.concat())
         };
         let inputs = |examples: Examples| -> Result<Examples, TrainError> {
@@ -121,7 +117,6 @@ impl Task {
         Ok(Task {
             groups: groups(&head, &Recipe { train: Trained::All, ..recipe.clone() }),
             graph: head,
-            offset: body_params,
             source: Source::Features { values, length, recipe: Arc::new(batches) },
             validation: inputs(validation)?,
             test: inputs(test)?,

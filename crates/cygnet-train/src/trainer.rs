@@ -1,6 +1,5 @@
 //! What a run is made of: a network, pictures, a recipe, and how it is carried out.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,17 +7,14 @@ use std::time::{Duration, Instant};
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Preprocess, Sample};
 use cygnet_runtime::Level;
-use cygnet_weights::{ModelRecord, Origin, TrainingRecord, Weights};
+use cygnet_weights::{ModelRecord, Origin, TrainingRecord, WeightSet};
 
 use crate::TrainError;
-use crate::callback::{Callback, Ended, EpochReport, Watch};
-use crate::checkpoint::{Progress, RunFiles, State, WEIGHTS};
+use crate::callback::{Ended, EpochReport, Watch};
+use crate::checkpoint::{RunFiles, State};
 use crate::data::TrainData;
-use crate::distil::Teacher;
 use crate::metrics::Verdict;
 use crate::recipe::{Recipe, Trained};
-use crate::run::Run;
-use crate::task::Task;
 
 /// What is trained: a network with weights to start from.
 #[derive(Clone, Debug)]
@@ -27,8 +23,8 @@ pub struct Trainee {
     pub id: String,
     /// The network, with as many outputs as there are classes.
     pub graph: Graph,
-    /// Its weights, in the order of [`Graph::params`].
-    pub weights: Weights,
+    /// Its weights.
+    pub weights: WeightSet,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
     /// Licence of the weights it starts from.
@@ -39,6 +35,17 @@ pub struct Trainee {
     pub origin: Origin,
     /// What was changed of the network for this run and is not evident, for people.
     pub notes: Vec<String>,
+}
+
+/// A network whose answers the trained one learns from.
+#[derive(Clone, Debug)]
+pub struct Teacher {
+    /// The network, for images of the trained one's size.
+    pub graph: Graph,
+    /// Its weights.
+    pub weights: WeightSet,
+    /// How a photo becomes its input; only channels and values matter.
+    pub preprocess: Preprocess,
 }
 
 /// How a run is carried out. Nothing here but `time` and `memory_bytes` changes the weights that come out.
@@ -172,9 +179,10 @@ impl Trainee {
                 *statistic = vec![statistic.iter().sum::<f32>() / 3.0];
             }
         }
+        let weights = WeightSet::of(&graph, crate::initial_weights(&graph, seed));
         Trainee {
             id: id.into(),
-            weights: crate::initial_weights(&graph, seed),
+            weights: weights.expect("there is a list for each parameter"),
             graph,
             preprocess,
             licence: None,
@@ -187,26 +195,15 @@ impl Trainee {
     /// The same without auxiliary heads.
     #[must_use]
     pub fn without_auxiliary(self) -> Trainee {
-        if self.graph.auxiliary().is_empty() {
-            return self;
-        }
-        let graph = self.graph.without_auxiliary();
-        Trainee { weights: common(&self.graph, &self.weights, &graph), graph, ..self }
+        Trainee { graph: self.graph.without_auxiliary(), ..self }
     }
-}
-
-/// The weights of those parameters of `graph` that `part` of it also has.
-pub(crate) fn common(graph: &Graph, weights: &[Vec<f32>], part: &Graph) -> Weights {
-    let names: HashSet<String> = part.params().into_iter().map(|param| param.name).collect();
-    let both = graph.params().into_iter().zip(weights).filter(|(param, _)| names.contains(&param.name));
-    both.map(|(_, values)| values.clone()).collect()
 }
 
 impl Trainer {
     /// Checks that the parts belong together.
     ///
     /// # Errors
-    /// If the numbers of classes differ or there are too few pictures.
+    /// If the numbers of classes differ, weights are missing, or there are too few pictures.
     pub fn new(
         trainee: Trainee,
         data: TrainData,
@@ -234,6 +231,7 @@ impl Trainer {
         // Heads in a part that does not learn have nothing to teach it.
         let has_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
         let trainee = if has_heads { trainee } else { trainee.without_auxiliary() };
+        let trainee = Trainee { weights: trainee.weights.part(&trainee.graph)?, ..trainee };
         Ok(Trainer { trainee, data, recipe, options, teacher: None, resumed: None })
     }
 
@@ -301,7 +299,7 @@ impl Trainer {
         Ok(self)
     }
 
-    fn record(&self) -> ModelRecord {
+    pub(crate) fn record(&self) -> ModelRecord {
         ModelRecord {
             format: self.trainee.graph.format(),
             network: self.trainee.id.clone(),
@@ -320,33 +318,5 @@ impl Trainer {
             }),
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         }
-    }
-
-    /// Trains.
-    ///
-    /// # Errors
-    /// If memory or time does not suffice, the loss diverges, a picture vanishes or a file cannot be written. The state
-    /// written last remains.
-    pub fn run(mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainError> {
-        self.check_time()?;
-        let record = self.record();
-        let resumed = self.resumed.take();
-        let files = self.options.out.as_ref().map(RunFiles::of);
-        let state_path = files.as_ref().map(RunFiles::state).unwrap_or_default();
-        let progress = match &resumed {
-            Some(state) => state.progress.clone(),
-            None => Progress::new(self.recipe.clone(), record.clone(), self.data.fingerprint),
-        };
-        if let Some(state) = &resumed {
-            self.trainee.weights = state.take(&state_path, WEIGHTS, &self.trainee.graph, |_| true)?;
-        }
-        let task = Task::new(&self)?;
-        let record = ModelRecord { graph: self.trainee.graph.without_auxiliary().to_json(), ..record };
-        let mut run = Run::new(&self, &task, progress, files, record)?;
-        if let Some(state) = &resumed {
-            run.restore(state, &state_path)?;
-        }
-        let ended = run.train(callback)?;
-        run.outcome(ended)
     }
 }

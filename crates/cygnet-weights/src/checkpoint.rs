@@ -1,14 +1,10 @@
 //! Opens a file of tensors in any known format, told by its content and never by its name.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use crate::{
-    Tensors, WeightsError, class_names, deep_compression, json, pruned, pth, safetensors, shards,
+    Tensors, WeightsError, class_names, deep_compression, file, json, pruned, pth, safetensors,
+    shards::Index,
     state::{self, StateDict},
     tensor::Bytes,
 };
@@ -68,19 +64,32 @@ pub fn open_key(path: impl AsRef<Path>, key: &str) -> Result<Checkpoint, Weights
 }
 
 fn open_with(path: &Path, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
-    let opened = read_file(path).and_then(|bytes| match shard(path) {
-        Some(shard) => Err(shard),
-        None if shards::is_index(&bytes) => {
-            shards::read(path, &bytes).and_then(|whole| whole.under_some(key))
-        }
-        None => parse_bytes(bytes, key),
+    let opened = file::read(path).and_then(|bytes| match (shard(path), Index::of(&bytes)) {
+        (Some(shard), _) => Err(shard),
+        (None, Some(index)) => read_parts(path, &index?).and_then(|whole| whole.under_some(key)),
+        (None, None) => parse_bytes(bytes, key),
     });
     opened.map(Checkpoint::with_masks).map_err(|error| error.in_file(path))
 }
 
-/// Opens a file that an index names.
-pub(crate) fn open_part(path: &Path) -> Result<Checkpoint, WeightsError> {
-    read_file(path).and_then(|bytes| parse_bytes(bytes, None)).map_err(|error| error.in_file(path))
+/// Reads the files that the index at `path` names.
+fn read_parts(path: &Path, index: &Index) -> Result<Checkpoint, WeightsError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut whole: Option<Checkpoint> = None;
+    let mut tensors = Tensors::new();
+    for name in index.parts() {
+        let path = folder.join(name);
+        let part = file::read(&path).and_then(|bytes| parse_bytes(bytes, None));
+        let part = part.map_err(|error| error.in_file(&path))?;
+        let held = part.tensors.iter().filter(|(tensor, _)| index.holds(name, tensor));
+        tensors.extend(held.map(|(tensor, values)| (tensor.clone(), values.clone())));
+        whole.get_or_insert(part);
+    }
+    let wrong = |reason: String| WeightsError::Index { reason };
+    if let Some((tensor, name)) = index.tensors().find(|(tensor, _)| !tensors.contains_key(*tensor)) {
+        return Err(wrong(format!("{name} has no tensor {tensor}")));
+    }
+    whole.map(|whole| Checkpoint { tensors, ..whole }).ok_or_else(|| wrong("names no file".into()))
 }
 
 /// Says that the file is one of several, if its name does: `model-00001-of-00002.safetensors`.
@@ -91,22 +100,6 @@ fn shard(path: &Path) -> Option<WeightsError> {
     let number = |digits: &str| digits.parse().ok().filter(|_| digits.len() == 5);
     let (part, parts) = (number(part)?, number(parts).filter(|&parts| parts > 1)?);
     Some(WeightsError::Shard { part, parts, index: format!("{name}.{extension}.index.json") })
-}
-
-/// The bytes of a regular file, mapped if possible; anything else has no size that could be trusted.
-pub(crate) fn read_file(path: &Path) -> Result<Bytes, WeightsError> {
-    if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
-        return Err(WeightsError::Read(io::Error::other("is not a file")));
-    }
-    let mut file = File::open(path).map_err(WeightsError::Read)?;
-    // Elsewhere no other file can be renamed to the place of a mapped one.
-    #[cfg(unix)]
-    if let Some(map) = Bytes::map(&file) {
-        return Ok(map);
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(WeightsError::Read)?;
-    Ok(bytes.into())
 }
 
 /// Reads the bytes of a file.

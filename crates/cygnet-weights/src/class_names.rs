@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{WeightsError, checkpoint::read_file, json};
+use crate::{WeightsError, file, json};
 
 /// Where training scripts put the names of their classes, in order of preference.
 pub(crate) const KEYS: [&str; 9] = [
@@ -31,7 +31,7 @@ const MAX_FILE_BYTES: usize = 16 << 20;
 /// Names the file, and what it is instead.
 pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>, WeightsError> {
     let path = path.as_ref();
-    read_file(path).and_then(|bytes| parse(&bytes)).map_err(|error| error.in_file(path))
+    file::read(path).and_then(|bytes| parse(&bytes)).map_err(|error| error.in_file(path))
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<String>, WeightsError> {

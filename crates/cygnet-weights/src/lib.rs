@@ -8,6 +8,7 @@ mod checkpoint;
 mod class_names;
 mod deep_compression;
 mod error;
+mod file;
 mod json;
 mod locating;
 mod matching;

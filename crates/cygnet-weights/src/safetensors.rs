@@ -17,8 +17,7 @@ use safetensors::tensor::{Dtype as FileDtype, Metadata as Header, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use crate::checkpoint::read_file;
-use crate::{Dtype, Tensor, Tensors, WeightsError, json::twice, tensor::Bytes};
+use crate::{Dtype, Tensor, Tensors, WeightsError, file, json::twice, tensor::Bytes};
 
 /// Free text of a safetensors file.
 pub type Metadata = BTreeMap<String, String>;
@@ -47,7 +46,7 @@ const DTYPES: [(Dtype, FileDtype); 10] = [
 /// Names the file and what is damaged, cut off or not supported.
 pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError> {
     let path = path.as_ref();
-    read_file(path).and_then(|bytes| parse_bytes(&bytes)).map_err(|error| error.in_file(path))
+    file::read(path).and_then(|bytes| parse_bytes(&bytes)).map_err(|error| error.in_file(path))
 }
 
 /// Reads the bytes of a safetensors file; the tensors share them.

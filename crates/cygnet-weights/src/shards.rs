@@ -6,16 +6,19 @@ use std::path::Path;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
-use crate::{Checkpoint, Tensors, WeightsError, checkpoint::open_part, json, tensor::Bytes};
+use crate::{WeightsError, json};
 
 /// Most bytes of an index.
 const MAX_INDEX_BYTES: usize = 16 << 20;
 /// Most parts of a checkpoint.
 const MAX_PARTS: usize = 1000;
 
+/// Which file holds which tensor.
+pub(crate) struct Index(IndexMap<String, String>);
+
 /// Whether these are the bytes of an index. A safetensors file, which may begin with the same byte, begins with a length
 /// that it has.
-pub(crate) fn is_index(bytes: &[u8]) -> bool {
+fn is_index(bytes: &[u8]) -> bool {
     let length = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     bytes.first() == Some(&b'{')
         && bytes.len() <= MAX_INDEX_BYTES
@@ -23,37 +26,44 @@ pub(crate) fn is_index(bytes: &[u8]) -> bool {
         && bytes.trim_ascii_end().last() == Some(&b'}')
 }
 
-/// Reads the parts that the index at `path` names.
-pub(crate) fn read(path: &Path, index: &Bytes) -> Result<Checkpoint, WeightsError> {
-    let wrong = |reason: String| WeightsError::Index { reason };
-    let value = json::unique(index).map_err(WeightsError::Json)?;
-    let Some(Value::Object(map)) = value.get("weight_map") else {
-        return Err(wrong("has no weight_map of tensors and files".into()));
-    };
-    let files: IndexMap<&str, &str> =
-        map.iter().filter_map(|(tensor, file)| Some((tensor.as_str(), file.as_str()?))).collect();
-    let parts: IndexSet<&str> = files.values().copied().collect();
-    if files.len() != map.len() || parts.is_empty() || parts.len() > MAX_PARTS {
-        return Err(wrong(format!("its weight_map is not one of tensors and at most {MAX_PARTS} files")));
+impl Index {
+    /// The index that these bytes are, if they are one.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Result<Index, WeightsError>> {
+        is_index(bytes).then(|| Index::parse(bytes))
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut whole: Option<Checkpoint> = None;
-    let mut tensors = Tensors::new();
-    for part in parts {
-        if Path::new(part).components().count() != 1 || Path::new(part).file_name().is_none() {
-            return Err(wrong(format!("{part} is no name of a file beside it")));
+
+    fn parse(bytes: &[u8]) -> Result<Index, WeightsError> {
+        let wrong = |reason: String| WeightsError::Index { reason };
+        let value = json::unique(bytes).map_err(WeightsError::Json)?;
+        let Some(Value::Object(map)) = value.get("weight_map") else {
+            return Err(wrong("has no weight_map of tensors and files".into()));
+        };
+        let entry = |(tensor, file): (&String, &Value)| Some((tensor.clone(), file.as_str()?.to_owned()));
+        let index = Index(map.iter().filter_map(entry).collect());
+        let parts = index.parts();
+        if index.0.len() != map.len() || parts.is_empty() || parts.len() > MAX_PARTS {
+            return Err(wrong(format!("its weight_map is not one of tensors and at most {MAX_PARTS} files")));
         }
-        let part_path = folder.join(part);
-        let checkpoint = open_part(&part_path)?;
-        for (name, tensor) in &checkpoint.tensors {
-            if files.get(name.as_str()) == Some(&part) {
-                tensors.insert(name.clone(), tensor.clone());
-            }
+        let is_beside =
+            |part: &str| Path::new(part).components().count() == 1 && Path::new(part).file_name().is_some();
+        match parts.iter().find(|part| !is_beside(part)) {
+            Some(part) => Err(wrong(format!("{part} is no name of a file beside it"))),
+            None => Ok(index),
         }
-        whole.get_or_insert(checkpoint);
     }
-    if let Some((tensor, part)) = files.iter().find(|(tensor, _)| !tensors.contains_key(**tensor)) {
-        return Err(wrong(format!("{part} has no tensor {tensor}")));
+
+    /// The names of the files, each once.
+    pub(crate) fn parts(&self) -> IndexSet<&str> {
+        self.0.values().map(String::as_str).collect()
     }
-    whole.map(|whole| Checkpoint { tensors, ..whole }).ok_or_else(|| wrong("names no file".into()))
+
+    /// Whether a file holds a tensor.
+    pub(crate) fn holds(&self, part: &str, tensor: &str) -> bool {
+        self.0.get(tensor).is_some_and(|file| file == part)
+    }
+
+    /// Tensors and the file of each.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cygnet_graph::{Graph, Param};
 use thiserror::Error;
 
-use crate::{Tensor, Tensors};
+use crate::{Tensor, Tensors, Weights};
 
 /// The weights of a network: a tensor of some element type for the name of each parameter, in one order. Who needs those of
 /// a graph asks for them ([`WeightSet::select`], [`WeightSet::part`]), so the weights of a part of a network, of one without
@@ -113,6 +113,14 @@ impl WeightSet {
     /// If one is missing or has another size.
     pub fn select(&self, graph: &Graph) -> Result<Vec<Cow<'_, [f32]>>, Misfit> {
         graph.params().into_iter().map(|param| Ok(self.of_param(&param)?.to_f32())).collect()
+    }
+
+    /// As [`WeightSet::select`], in lists of their own, as training changes them.
+    ///
+    /// # Errors
+    /// If one is missing or has another size.
+    pub fn to_lists(&self, graph: &Graph) -> Result<Weights, Misfit> {
+        Ok(self.select(graph)?.into_iter().map(Cow::into_owned).collect())
     }
 
     /// The tensors of a graph's parameters, of their shapes, which share these numbers.

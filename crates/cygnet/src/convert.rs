@@ -6,13 +6,15 @@ use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
 use cygnet_weights::{
-    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, Tensors, WeightSet, fit,
-    is_model_file, locate, naming_by_execution, read_class_names,
+    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, WeightSet, fit,
+    is_model_file, locate, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
 use crate::endings::unread;
-use crate::model::{check_prepared, exact, network, preprocess};
+use crate::model::check_prepared;
+use crate::named::{exact, network, preprocess};
+use crate::naming::{graph_for, namings};
 use crate::recognise::recognise;
 use crate::{Error, Model};
 
@@ -226,41 +228,6 @@ fn published_as(path: &Path) -> Option<Network> {
         let checkpoint = network.checkpoints().iter().find(is_it)?;
         Some(Network { checkpoint: Some(checkpoint), ..network })
     })
-}
-
-/// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-pub(crate) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
-    let naming = |map: &'static KeyMap| Naming {
-        key: Box::new(move |name| map.key(name)),
-        channels_last: map.channels_last,
-        prefix: String::new(),
-    };
-    let sources = network.key_maps().into_iter().map(|map| (Some(map), naming(map)));
-    std::iter::once((None, Naming::own()))
-        .chain(sources)
-        .chain([(None, naming_by_execution(graph))])
-        .collect()
-}
-
-/// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
-pub(crate) fn graph_for(
-    published: &Graph,
-    tensors: &Tensors,
-    naming: &Naming,
-    classes: Option<usize>,
-) -> Result<Graph, Error> {
-    let usual = published.classes();
-    let stored = || {
-        let weight = published.params().into_iter().rev().find(|param| param.name.ends_with(".weight"))?;
-        let stored = tensors.get(&(naming.key)(&weight.name))?.shape();
-        let stored = *(if naming.channels_last { stored.last() } else { stored.first() })?;
-        // One more than the published number is a background class, which loading drops.
-        (stored > 0 && weight.shape[0] == usual && stored != usual + 1).then_some(stored)
-    };
-    match classes.or_else(stored) {
-        Some(classes) if classes != usual => Ok(published.with_classes(classes)?),
-        _ => Ok(published.clone()),
-    }
 }
 
 /// The model of a network whose tensors are in a bare checkpoint.

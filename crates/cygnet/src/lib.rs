@@ -61,7 +61,10 @@ mod endings;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
+mod load;
 mod model;
+mod named;
+mod naming;
 mod nearest;
 mod optimised;
 mod parallel;
@@ -79,7 +82,9 @@ pub use endings::names_weights;
 pub use error::Error;
 #[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};
-pub use model::{Model, local, network, preprocess, pull};
+pub use load::{local, pull};
+pub use model::Model;
+pub use named::{network, preprocess};
 pub use nearest::family;
 pub use {
     cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,

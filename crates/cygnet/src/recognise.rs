@@ -7,8 +7,8 @@ use cygnet_weights::{Checkpoint, Format, Head, Mismatch, Naming, fit, locate};
 use cygnet_zoo::Network;
 
 use crate::Error;
-use crate::convert::{graph_for, namings};
-use crate::model::network;
+use crate::named::network;
+use crate::naming::{graph_for, namings};
 
 /// The network of the tensors of a file in the format of Deep Compression.
 const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";

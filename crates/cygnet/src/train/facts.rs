@@ -10,6 +10,7 @@ use cygnet_weights::TrainingRecord;
 use crate::Error;
 use crate::bench::{BenchOptions, Timing, bench};
 use crate::calendar::date;
+use crate::model::misfit;
 
 /// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
 const QUIET: f64 = 1.3;
@@ -24,8 +25,9 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     let cost = model.graph.cost();
     let options =
         BenchOptions { plan: level.into(), threads: Some(1), batch: 1, duration: Duration::from_millis(400) };
-    let timing = bench(&model.id, &model.graph, &model.weights, options)?;
-    let bytes: usize = model.weights.iter().map(|values| 4 * values.len()).sum();
+    let weights = model.weights.select(&model.graph).map_err(misfit(&model.graph))?;
+    let timing = bench(&model.id, &model.graph, &weights, options)?;
+    let bytes: usize = weights.iter().map(|values| size_of_val(&**values)).sum();
     let [_, height, width] = model.graph.input_shape();
     let [train, validation, test] = pictures;
     let mut facts = vec![

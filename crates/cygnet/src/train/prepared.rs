@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use cygnet_train::{
     Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, Trainer, report,
 };
-use cygnet_weights::WeightSet;
 use cygnet_weights::safetensors::write_whole;
 
 use super::facts::{facts, made};
@@ -47,11 +46,10 @@ impl RunOutcome {
 impl From<Outcome> for Model {
     fn from(outcome: Outcome) -> Model {
         let Outcome { model, record, .. } = outcome;
-        let weights = WeightSet::of(&model.graph, model.weights);
         Model {
             id: model.id,
             graph: model.graph,
-            weights: weights.expect("a run's weights are those of its graph"),
+            weights: model.weights,
             preprocess: model.preprocess,
             labels: record.labels,
             licence: record.licence,

@@ -1,6 +1,5 @@
 //! What a run starts from: network, weights, recipe, teacher.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,7 +7,7 @@ use cygnet_graph::{Graph, Op};
 use cygnet_hub::{Cache, Progress as Download, sha256_of};
 use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
-use cygnet_weights::{Origin, Tensor, WeightSet, Weights};
+use cygnet_weights::{Origin, Tensor, WeightSet};
 
 use crate::convert::Heads;
 use crate::model::misfit;
@@ -151,7 +150,7 @@ pub fn trainee(
         }
         model.graph = graph;
     }
-    let weights = lists(&model.weights, &model.graph)?;
+    let weights = model.weights.part(&model.graph).map_err(misfit(&model.graph))?;
     let trainee = Trainee {
         preprocess: model.preprocess,
         id: model.id,
@@ -163,12 +162,6 @@ pub fn trainee(
         notes: Vec::new(),
     };
     fitted(trainee, recipe)
-}
-
-/// The weights of a graph as training changes them.
-fn lists(weights: &WeightSet, graph: &Graph) -> Result<Weights, Error> {
-    let numbers = weights.select(graph).map_err(misfit(graph))?;
-    Ok(numbers.into_iter().map(Cow::into_owned).collect())
 }
 
 /// A network of one's own with random weights and the recipe's image size.
@@ -284,6 +277,5 @@ pub fn teacher(
     }
     let [_, height, width] = trainee.graph.input_shape();
     let graph = model.graph.without_softmax()?.resized(height, width)?;
-    let weights = lists(&model.weights, &graph)?;
-    Ok(Some(Teacher { graph, weights, preprocess: model.preprocess }))
+    Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
 }
