@@ -15,5 +15,5 @@ mod unroll;
 
 pub use activation::{Activation, SATURATION};
 pub use isa::{Floats, Isa, Kernel, Level, in_order, opaque, prefetch};
-pub use memory::{Memory, SCRATCH, Store, Weights};
+pub use memory::{Memory, Number, SCRATCH, Store, Weights};
 pub use size::{FAR, adaptive_window, product};

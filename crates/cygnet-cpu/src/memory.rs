@@ -1,13 +1,15 @@
-//! Numbers in memory that vectors and pages fit.
+//! Memory that vectors and pages fit, and the numbers in it.
 
-use std::ops::{Deref, DerefMut, Range};
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use memmap2::MmapMut;
 
 use crate::isa::Level;
 
-/// f32s that begin at a cache line; many of them in large pages, where the system has such.
+/// Bytes that begin at a cache line; many of them in large pages, where the system has such.
 #[derive(Debug)]
 pub struct Memory {
     block: Block,
@@ -22,9 +24,10 @@ enum Block {
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct Line([u8; LINE]);
 
-const LINE: usize = 16;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Numbers at most that a thread works in by itself.
 pub const SCRATCH: usize = 1 << 31;
@@ -34,6 +37,24 @@ const LARGE_PAGE: usize = 2 << 20;
 
 /// From this size on, memory is asked of the system by pages.
 const PAGES_FROM_BYTES: usize = 1 << 20;
+
+/// What memory holds: numbers of which every pattern of bits is one, and zeros are 0.
+pub trait Number: Copy + Debug + Send + Sync + sealed::Sealed + 'static {}
+
+mod sealed {
+    /// Only for types without padding of which every pattern of bits is a value, and that a cache line's start is aligned
+    /// for: memory is read as they are.
+    pub trait Sealed {}
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Number for $number {}
+        impl sealed::Sealed for $number {}
+    )*};
+}
+
+numbers!(u8, i8, u16, i32, f32);
 
 /// Zeros that begin at a large page.
 #[derive(Debug)]
@@ -53,21 +74,27 @@ impl Pages {
         (skipped <= LARGE_PAGE).then_some(Pages { map, skipped })
     }
 
-    fn start(&self) -> *const f32 {
-        self.map.as_ptr().wrapping_add(self.skipped).cast()
+    fn start(&self) -> *const u8 {
+        self.map.as_ptr().wrapping_add(self.skipped)
     }
 }
 
 impl Memory {
-    /// `len` zeros.
+    /// `len` bytes of zeros.
     ///
     /// # Panics
     /// If that is more than can be addressed.
     pub fn zeros(len: usize) -> Memory {
-        let bytes = len.checked_mul(size_of::<f32>()).expect("memory can be addressed");
-        let pages = if bytes >= PAGES_FROM_BYTES { Pages::zeros(bytes) } else { None };
-        let lines = || Block::Lines(vec![Line([0.0; LINE]); len.div_ceil(LINE)]);
+        let pages = if len >= PAGES_FROM_BYTES { Pages::zeros(len) } else { None };
+        let lines = || Block::Lines(vec![Line([0; LINE]); len.div_ceil(LINE)]);
         Memory { block: pages.map_or_else(lines, Block::Pages), len }
+    }
+
+    /// The bytes as whole numbers.
+    #[must_use]
+    pub fn numbers<T: Number>(&self) -> &[T] {
+        // SAFETY: the bytes begin at a cache line, and every pattern of them is a number.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len / size_of::<T>()) }
     }
 }
 
@@ -80,60 +107,64 @@ impl Clone for Memory {
 }
 
 impl Deref for Memory {
-    type Target = [f32];
+    type Target = [u8];
 
     #[inline]
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[u8] {
         let start = match &self.block {
             Block::Lines(lines) => lines.as_ptr().cast(),
             Block::Pages(pages) => pages.start(),
         };
-        // SAFETY: the block holds `len` initialised numbers and begins at a multiple of their alignment.
+        // SAFETY: the block holds `len` initialised bytes.
         unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
 impl DerefMut for Memory {
     #[inline]
-    fn deref_mut(&mut self) -> &mut [f32] {
+    fn deref_mut(&mut self) -> &mut [u8] {
         let start = match &mut self.block {
             Block::Lines(lines) => lines.as_mut_ptr().cast(),
-            Block::Pages(pages) => pages.map.as_mut_ptr().wrapping_add(pages.skipped).cast(),
+            Block::Pages(pages) => pages.map.as_mut_ptr().wrapping_add(pages.skipped),
         };
         // SAFETY: as in `deref`, and `self` is borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(start, self.len) }
     }
 }
 
-/// A part of a [`Store`], only read.
+/// Numbers in a part of a [`Store`], only read.
 #[derive(Clone, Debug)]
-pub struct Weights {
+pub struct Weights<T = f32> {
     chunk: Arc<Chunk>,
-    range: Range<usize>,
+    /// Bytes of the chunk before the first.
+    start: usize,
+    len: usize,
+    number: PhantomData<T>,
 }
 
-/// Where calls for an instruction set pack their weights, together in large pages.
+/// Where calls for an instruction set pack their weights, of whatever types, together in large pages.
 #[derive(Debug)]
 pub struct Store {
     level: Level,
+    /// The last chunk, and its bytes in use: whole cache lines.
     last: Option<(Arc<Chunk>, usize)>,
 }
 
-/// Numbers of a [`Store`], each written once, before anybody reads it.
+/// Bytes of a [`Store`], each written once, before anybody reads it.
 #[derive(Debug)]
 struct Chunk {
-    start: *mut f32,
+    start: *mut u8,
     len: usize,
     _memory: Memory,
 }
 
-// SAFETY: numbers that others can see are not written any more.
+// SAFETY: bytes that others can see are not written any more.
 unsafe impl Send for Chunk {}
 // SAFETY: as above.
 unsafe impl Sync for Chunk {}
 
-/// Numbers of a chunk at least. Pages that nothing was written to take no memory.
-const CHUNK: usize = 8 << 20;
+/// Bytes of a chunk at least. Pages that nothing was written to take no memory.
+const CHUNK: usize = 32 << 20;
 
 impl Store {
     /// A store for calls of an instruction set.
@@ -148,34 +179,39 @@ impl Store {
         self.level
     }
 
-    /// `len` numbers, zeros until `fill` writes them.
-    pub fn keep(&mut self, len: usize, fill: impl FnOnce(&mut [f32])) -> Weights {
-        let fits = |(chunk, used): &(Arc<Chunk>, usize)| chunk.len - used >= len;
+    /// `len` numbers that begin at a cache line, zeros until `fill` writes them.
+    ///
+    /// # Panics
+    /// If they are more than can be addressed.
+    pub fn keep<T: Number>(&mut self, len: usize, fill: impl FnOnce(&mut [T])) -> Weights<T> {
+        let bytes = len.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_next_multiple_of(LINE));
+        let bytes = bytes.expect("weights can be addressed");
+        let fits = |(chunk, used): &(Arc<Chunk>, usize)| chunk.len - used >= bytes;
         let (chunk, used) = self.last.take().filter(fits).unwrap_or_else(|| {
-            let mut memory = Memory::zeros(len.max(CHUNK));
+            let mut memory = Memory::zeros(bytes.max(CHUNK));
             let chunk = Chunk { start: memory.as_mut_ptr(), len: memory.len(), _memory: memory };
             (Arc::new(chunk), 0)
         });
-        // SAFETY: the chunk has room from `used` on, which nobody has been given.
-        fill(unsafe { std::slice::from_raw_parts_mut(chunk.start.add(used), len) });
-        self.last = Some((Arc::clone(&chunk), (used + len).next_multiple_of(LINE).min(chunk.len)));
-        Weights { chunk, range: used..used + len }
+        // SAFETY: the chunk has room for the numbers from a cache line on, which nobody has been given; zeros are numbers.
+        fill(unsafe { std::slice::from_raw_parts_mut(chunk.start.add(used).cast(), len) });
+        self.last = Some((Arc::clone(&chunk), used + bytes));
+        Weights { chunk, start: used, len, number: PhantomData }
     }
 
-    /// Numbers followed by zeros up to whole vectors.
-    pub fn padded(&mut self, numbers: &[f32]) -> Weights {
+    /// Numbers followed by zeros up to a multiple of the f32s of a vector.
+    pub fn padded<T: Number>(&mut self, numbers: &[T]) -> Weights<T> {
         let len = numbers.len().next_multiple_of(self.level.lanes());
         self.keep(len, |slot| slot[..numbers.len()].copy_from_slice(numbers))
     }
 }
 
-impl Deref for Weights {
-    type Target = [f32];
+impl<T: Number> Deref for Weights<T> {
+    type Target = [T];
 
     #[inline]
-    fn deref(&self) -> &[f32] {
-        // SAFETY: the range lies in the chunk and was written before it was given away.
-        unsafe { std::slice::from_raw_parts(self.chunk.start.add(self.range.start), self.range.len()) }
+    fn deref(&self) -> &[T] {
+        // SAFETY: as `Store::keep` made it: the numbers lie in the chunk and were written before they were given away.
+        unsafe { std::slice::from_raw_parts(self.chunk.start.add(self.start).cast(), self.len) }
     }
 }
 
@@ -186,7 +222,7 @@ mod tests {
     #[test]
     fn stored_numbers_stay_where_and_what_they_are() {
         let mut store = Store::new(Level::best());
-        let sizes = [1, 15, 16, 17, 0, 1000, CHUNK - 40, 100, CHUNK + 1, 3];
+        let sizes = [1, 15, 16, 17, 0, 1000, CHUNK / 4 - 40, 100, CHUNK / 4 + 1, 3];
         let mut kept: Vec<Weights> = Vec::new();
         for (i, &size) in sizes.iter().enumerate() {
             kept.push(store.keep(size, |slot| slot.fill(i as f32)));
@@ -196,5 +232,29 @@ mod tests {
             assert!(weights.len() == size && weights.iter().all(|&x| x == i as f32));
             assert!(weights.as_ptr().addr().is_multiple_of(64));
         }
+    }
+    #[test]
+    fn numbers_of_several_types_lie_beside_each_other() {
+        let mut store = Store::new(Level::Scalar);
+        let bytes = store.keep(CHUNK - 129, |slot: &mut [u8]| slot.fill(7));
+        let signed = store.keep(3, |slot: &mut [i8]| slot.fill(-7));
+        let sums = store.padded(&[i32::MIN, i32::MAX]);
+        let floats = store.keep(5, |slot: &mut [f32]| slot[4] = 0.5);
+        let halves = store.keep(0, |slot: &mut [u16]| assert!(slot.is_empty()));
+        assert!(bytes.iter().all(|&x| x == 7) && bytes.len() == CHUNK - 129);
+        assert_eq!((&*signed, &sums[..2]), (&[-7; 3][..], &[i32::MIN, i32::MAX][..]));
+        assert!(sums.len().is_multiple_of(Level::Scalar.lanes()) && sums[2..].iter().all(|&x| x == 0));
+        assert_eq!((&*floats, &*halves), (&[0.0, 0.0, 0.0, 0.0, 0.5][..], &[][..]));
+        for start in [bytes.as_ptr().addr(), signed.as_ptr().addr(), sums.as_ptr().addr()] {
+            assert!(start.is_multiple_of(LINE));
+        }
+        assert_eq!(signed.as_ptr().addr(), bytes.as_ptr().addr() + CHUNK - 128);
+    }
+
+    #[test]
+    fn memory_is_read_as_whole_numbers() {
+        let mut memory = Memory::zeros(11);
+        memory[4..8].copy_from_slice(&1.5f32.to_ne_bytes());
+        assert_eq!((memory.numbers::<f32>(), memory.numbers::<u8>().len()), (&[0.0, 1.5][..], 11));
     }
 }

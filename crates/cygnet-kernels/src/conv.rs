@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use cygnet_cpu::{Activation, Level, Store, Weights, product};
 
-use crate::map::{Map, macs};
+use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};
 use tile::Strip;
 
@@ -107,7 +107,7 @@ impl Conv {
     /// Packs the weights into a store. `residual` has the output's size and is added before the activation.
     ///
     /// # Panics
-    /// If lengths contradict each other, or an input's halo is narrower than the window reaches.
+    /// If a map is not of f32s, lengths contradict each other, or an input's halo is narrower than the window reaches.
     #[must_use]
     pub fn new(
         store: &mut Store,
@@ -119,6 +119,8 @@ impl Conv {
         activation: Activation,
     ) -> Conv {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
+        let maps = parts.iter().map(|part| &part.map).chain([&output]).chain(&residual);
+        assert_elements(Element::F32, maps);
         let [kh, kw] = window.kernel;
         assert_eq!(Some(data.weight.len()), product(&[output.channels, data.inputs, kh, kw]));
         match parts {

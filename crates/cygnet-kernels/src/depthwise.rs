@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use cygnet_cpu::{Activation, Floats, Isa, Kernel, Level, Store, Weights, in_order, opaque, product};
 
-use crate::map::{Map, macs};
+use crate::map::{Element, Map, assert_elements, macs};
 use crate::unroll;
 use crate::window::{Window, check_reach};
 
@@ -37,6 +37,7 @@ impl Depthwise {
         activation: Activation,
     ) -> Depthwise {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
+        assert_elements(Element::F32, [&input, &output]);
         let taps = product(&window.kernel).expect("a window's taps can be counted");
         assert_eq!(Some(weight.len()), product(&[output.channels, taps]));
         assert_eq!((bias.len(), input.channels), (output.channels, output.channels));

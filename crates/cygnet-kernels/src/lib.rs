@@ -16,7 +16,7 @@ mod winograd;
 pub use conv::{Conv, ConvWeights, Part};
 pub use cygnet_cpu::{Activation, Level, Store, machine as cpu, pool, probe};
 pub use depthwise::Depthwise;
-pub use map::Map;
+pub use map::{Element, Map};
 pub use pair::Pair;
 pub use plain::{Binary, Plain, PlainCall, Pooling};
 pub use program::{Arena, Call, Program};

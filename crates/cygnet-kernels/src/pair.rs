@@ -60,9 +60,9 @@ impl Pair {
         self.depthwise.writes()
     }
 
-    /// Numbers of a thread's own memory that it works in.
+    /// Bytes of a thread's own memory that it works in.
     pub(crate) fn scratch(&self) -> usize {
-        self.ring
+        self.ring * size_of::<f32>()
     }
 
     /// The output rows of every panel.
@@ -77,7 +77,7 @@ impl Pair {
     /// Computes some units. Units that follow each other share rows of the map between.
     ///
     /// # Safety
-    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Pair::scratch`] numbers and a vector more.
+    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Pair::scratch`] bytes and a vector more.
     pub(crate) unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
         let (window, middle) = (self.depthwise.window(), self.depthwise.reads());
         for y in 0..middle.ring.min(middle.height) {

@@ -8,7 +8,7 @@ use windows::Windows;
 
 use cygnet_cpu::{Activation, Isa, Kernel, Level, vectors};
 
-use crate::map::Map;
+use crate::map::{Element, Map, assert_elements};
 use crate::unroll;
 use crate::window::Window;
 
@@ -85,7 +85,7 @@ pub struct PlainCall {
 }
 
 impl PlainCall {
-    /// Checks that sizes agree.
+    /// Checks that all maps are of f32s and sizes agree.
     ///
     /// # Panics
     /// If they do not.
@@ -94,6 +94,7 @@ impl PlainCall {
         let size = |map: &Map| [map.height, map.width, map.channels];
         let wanted = if matches!(op, Plain::Binary(..)) { 2 } else { 1 };
         assert_eq!(inputs.len(), wanted);
+        assert_elements(Element::F32, inputs.iter().chain([&output]));
         let x = &inputs[0];
         match &op {
             Plain::Binary(..) => {

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cygnet_cpu::{
-    FAR, Level, Memory, SCRATCH,
+    FAR, Level, Memory, Number, SCRATCH,
     pool::{Pool, share},
     product,
 };
 
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
-use crate::map::Map;
+use crate::map::{Element, Map};
 use crate::pair::Pair;
 use crate::plain::PlainCall;
 use crate::winograd::Winograd;
@@ -104,7 +104,7 @@ impl Call {
         }
     }
 
-    /// Numbers of a thread's own memory that it works in.
+    /// Bytes of a thread's own memory that it works in.
     fn scratch(&self) -> usize {
         match self {
             Call::Pair(call) => call.scratch(),
@@ -114,8 +114,10 @@ impl Call {
     }
 
     /// # Safety
-    /// As [`Conv::run`]; `scratch` must be the thread's own and hold [`Call::scratch`] numbers and [`SLACK`].
-    unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
+    /// As [`Conv::run`], of an arena that begins where any element may; `scratch` must be the thread's own, begin there too,
+    /// and hold [`Call::scratch`] bytes and [`SLACK`].
+    unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
+        let [arena, scratch] = [arena, scratch].map(|memory| memory.cast::<f32>());
         // SAFETY: the caller's promise.
         unsafe {
             match self {
@@ -136,8 +138,9 @@ pub struct Program {
     image: Vec<Map>,
     /// Rows of all planes of the image.
     rows: usize,
+    /// Bytes of the arena.
     arena: usize,
-    /// Numbers from one thread's own memory to the next one's.
+    /// Bytes from one thread's own memory to the next one's.
     scratch: usize,
 }
 
@@ -150,10 +153,10 @@ pub struct Arena {
 }
 
 /// The arena's address for all threads of a run.
-struct Shared(*mut f32);
+struct Shared(*mut u8);
 
 impl Shared {
-    fn get(&self) -> *mut f32 {
+    fn get(&self) -> *mut u8 {
         self.0
     }
 }
@@ -161,17 +164,18 @@ impl Shared {
 // SAFETY: whoever uses the address says why threads do not get in each other's way.
 unsafe impl Sync for Shared {}
 
-/// Numbers after those of a thread's own memory that loads of whole vectors may read.
-const SLACK: usize = 16;
+/// Bytes after those of a thread's own memory that loads of whole vectors may read.
+const SLACK: usize = 64;
 
 impl Program {
-    /// Checks calls over an arena of `arena` f32s. `image` has one map of one channel for each plane of the image.
+    /// Checks calls over an arena of `arena` bytes. `image` has one map of one channel of f32s for each plane of the image.
     ///
-    /// Constructors of calls check that their maps fit each other, their windows and their weights; this checks what lies
+    /// Constructors of calls check that their maps fit each other, their windows, their weights and the type of elements that
+    /// they compute with; this checks what lies
     /// where, which all that is `unsafe` in a call relies on:
     /// - every place of every map and its halo lies in the arena, and no size, stride or product of them wraps;
     /// - no two elements of a map that is written share a place, so that the parts of a call may run at once;
-    /// - no call reads a number that it writes, and no two planes of the image share one;
+    /// - no call reads a byte that it writes, and no two planes of the image share one;
     /// - the CPU has the instruction set of every call.
     ///
     /// # Errors
@@ -180,8 +184,8 @@ impl Program {
         if !level.is_supported() {
             return Err(format!("this CPU has no {}", level.name()));
         }
-        if arena > FAR {
-            return Err(format!("an arena of {arena} numbers is too large"));
+        if arena / size_of::<f32>() > FAR {
+            return Err(format!("an arena of {arena} bytes is too large"));
         }
         for (i, call) in calls.iter().enumerate() {
             let of_call = |problem: String| format!("call {i}: {problem}");
@@ -199,8 +203,8 @@ impl Program {
         }
         let rows = check_image(&image, arena)?;
         let most = calls.iter().map(Call::scratch).max().unwrap_or(0);
-        if most > SCRATCH {
-            return Err(format!("scratch memory of {most} numbers is too large"));
+        if most / size_of::<f32>() > SCRATCH {
+            return Err(format!("scratch memory of {most} bytes is too large"));
         }
         let scratch = if most > 0 { (most + SLACK).next_multiple_of(SLACK) } else { 0 };
         Ok(Program { calls, image, rows, arena, scratch })
@@ -215,7 +219,7 @@ impl Program {
     /// Bytes of [`Program::arena`].
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
-        (self.arena + self.scratch) * size_of::<f32>()
+        self.arena + self.scratch
     }
 
     /// Bytes of packed weights.
@@ -232,7 +236,7 @@ impl Program {
         self.check(arena, image);
         let (values, scratch) = (arena.values.as_mut_ptr(), arena.scratch.as_mut_ptr());
         // SAFETY: `check` compared the sizes.
-        unsafe { self.import(values, image, 0..self.rows) };
+        unsafe { self.import(values.cast(), image, 0..self.rows) };
         for call in &self.calls {
             // SAFETY: `new` checked that the arena holds every map and that the CPU has the level; `&mut` keeps others away.
             unsafe { call.run(values, scratch, 0..call.units()) }
@@ -286,7 +290,7 @@ impl Program {
                 }
             };
             // SAFETY: `check` compared the sizes; threads write different rows.
-            unsafe { self.import(memory.get(), image, part(self.rows)) };
+            unsafe { self.import(memory.get().cast(), image, part(self.rows)) };
             meet(None);
             for (i, call) in self.calls.iter().enumerate() {
                 // SAFETY: as in `run`; threads compute different units, and meet before any reads what another wrote.
@@ -337,8 +341,8 @@ fn check_image(image: &[Map], arena: usize) -> Result<usize, String> {
     for (i, map) in image.iter().enumerate() {
         let of_plane = |problem: String| format!("plane {i} of the image: {problem}");
         map.check(arena).and_then(|()| map.check_written()).map_err(of_plane)?;
-        if [map.channels, map.pixel] != [1, 1] {
-            return Err(of_plane(format!("is none of one channel without gaps: {map:?}")));
+        if (map.element, [map.channels, map.pixel]) != (Element::F32, [1, 1]) {
+            return Err(of_plane(format!("is none of one channel of f32s without gaps: {map:?}")));
         }
         if let Some(other) = image[..i].iter().find(|other| !other.is_apart(map)) {
             return Err(of_plane(format!("shares numbers with another: {map:?}, {other:?}")));
@@ -351,18 +355,32 @@ fn check_image(image: &[Map], arena: usize) -> Result<usize, String> {
 }
 
 impl Arena {
-    /// Copies a map's values in channel-major order `[channels, height, width]`.
+    /// Copies the values of a map of f32s in channel-major order `[channels, height, width]`.
     ///
     /// # Panics
-    /// If the map leaves the arena or `out` has another size.
+    /// If the map is of other elements or leaves the arena, or `out` has another size.
     pub fn read(&self, map: &Map, out: &mut [f32]) {
-        assert_eq!(out.len(), map.channels * map.height * map.width);
-        for y in 0..map.height {
-            for x in 0..map.width {
-                let pixel = &self.values[map.row_start(y) + x * map.pixel..][..map.channels];
-                for (c, value) in pixel.iter().enumerate() {
-                    out[(c * map.height + y) * map.width + x] = *value;
-                }
+        assert_eq!(map.element, Element::F32);
+        read(self.values.numbers(), map, out);
+    }
+
+    /// As [`Arena::read`], of a map of bytes.
+    ///
+    /// # Panics
+    /// As [`Arena::read`].
+    pub fn read_bytes(&self, map: &Map, out: &mut [u8]) {
+        assert_eq!(map.element, Element::U8);
+        read(self.values.numbers(), map, out);
+    }
+}
+
+fn read<T: Number>(values: &[T], map: &Map, out: &mut [T]) {
+    assert_eq!(out.len(), map.channels * map.height * map.width);
+    for y in 0..map.height {
+        for x in 0..map.width {
+            let pixel = &values[map.row_start(y) + x * map.pixel..][..map.channels];
+            for (c, value) in pixel.iter().enumerate() {
+                out[(c * map.height + y) * map.width + x] = *value;
             }
         }
     }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, opaque, product};
 
 use crate::conv::{Conv, ConvWeights, Part};
-use crate::map::{Map, Side, macs};
+use crate::map::{Element, Map, Side, assert_elements, macs};
 use crate::unroll;
 use crate::window::Window;
 
@@ -88,6 +88,7 @@ impl Winograd {
         assert!(activation.is_cheap(), "costly activations are steps of their own");
         assert_eq!((window.kernel, window.stride, window.dilation), ([3, 3], [1, 1], [1, 1]));
         let input = part.map;
+        assert_elements(Element::F32, [&input, &output].into_iter().chain(&residual));
         let (level, inputs, outputs) = (store.level(), input.channels, output.channels);
         assert_eq!([part.channels.len(), data.bias.len(), data.scale.len()], [inputs, outputs, outputs]);
         assert_eq!(Some(data.weight.len()), product(&[outputs, data.inputs, 9]));
@@ -156,9 +157,10 @@ impl Winograd {
         self.output
     }
 
-    /// Numbers of a thread's own memory that it works in.
+    /// Bytes of a thread's own memory that it works in.
     pub(crate) fn scratch(&self) -> usize {
-        self.products[PRODUCTS - 1].writes().offset + self.block * self.products[0].writes().pixel
+        let last = self.products[PRODUCTS - 1].writes().offset;
+        (last + self.block * self.products[0].writes().pixel) * size_of::<f32>()
     }
 
     /// Groups of panels of every block.
@@ -174,7 +176,7 @@ impl Winograd {
     /// Computes some units.
     ///
     /// # Safety
-    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Winograd::scratch`] numbers and a vector more.
+    /// As [`Conv::run`]; `scratch` must be the caller's alone and hold [`Winograd::scratch`] bytes and a vector more.
     pub(crate) unsafe fn run(&self, arena: *mut f32, scratch: *mut f32, units: Range<usize>) {
         let all = self.tiles[0] * self.tiles[1];
         let panels = self.products[0].panels();

@@ -12,11 +12,13 @@ mod session;
 mod threads;
 
 pub use activation::kernel_activation;
-pub use cygnet_kernels::{Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax};
+pub use cygnet_kernels::{
+    Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
+};
 pub use kernels::{KernelKind, KernelRow, kernels};
 pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,
-    StepKey, StepNode,
+    StepKey, StepNode, StepValue,
 };
 pub use reference::{Reference, RunError};
 pub use session::{Session, team};

@@ -27,7 +27,7 @@ use cygnet_kernels::{Level, Map, Program, Store};
 
 use crate::RunError;
 use facts::Facts;
-pub use key::{Sliding, StepKernel, StepKey};
+pub use key::{Sliding, StepKernel, StepKey, StepValue};
 use layout::Layout;
 pub use outline::{Outline, PlanBuffer, PlanStep};
 use places::{Value, runs};
@@ -134,8 +134,8 @@ impl Plan {
         let (other_maps, feature_maps) = (maps(others), maps(stages));
         let outputs = outputs(&graph)?;
         let features = if options.features { features(&graph) } else { Vec::new() };
-        let arena = outline.arena_bytes / size_of::<f32>();
-        let program = Program::new(options.level, image, calls, arena).map_err(RunError::Plan)?;
+        let program =
+            Program::new(options.level, image, calls, outline.arena_bytes).map_err(RunError::Plan)?;
         Ok(Plan { graph, program, output, outputs, other_maps, features, feature_maps, outline })
     }
 
@@ -265,17 +265,12 @@ fn draft_of<'g>(facts: &Facts<'g>) -> Result<Draft<'g>, RunError> {
     let graph = || facts.graph.name().into();
     let memory = |bytes| RunError::Memory { graph: graph(), bytes, limit: MEMORY_LIMIT };
     let layout = Layout::of(buffers).ok_or_else(|| memory(u64::MAX))?;
-    let arena_bytes = layout.arena * size_of::<f32>();
+    let arena_bytes = layout.arena;
     if arena_bytes as u64 > MEMORY_LIMIT {
         return Err(memory(arena_bytes as u64));
     }
     let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
-    let outline = Outline {
-        steps,
-        buffers: layout.planned(),
-        arena_bytes,
-        lower_bound_bytes: lower_bound * size_of::<f32>(),
-    };
+    let outline = Outline { steps, buffers: layout.planned(), arena_bytes, lower_bound_bytes: lower_bound };
     let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
     Ok(Draft { calls, layout, packed_bytes, image, output, kept, outline })
 }

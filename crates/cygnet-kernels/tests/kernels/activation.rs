@@ -40,7 +40,7 @@ fn activations_keep_their_promise() {
         let runs = levels().map(|level| {
             let call = PlainCall::new(level, Plain::Activation(activation), vec![input], output);
             let calls = vec![Call::Plain(Box::new(call))];
-            let program = Program::new(level, vec![image], calls, 2 * BATCH).unwrap();
+            let program = Program::new(level, vec![image], calls, 2 * BATCH * size_of::<f32>()).unwrap();
             let arena = program.arena();
             (level, program, arena)
         });

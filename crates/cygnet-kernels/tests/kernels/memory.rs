@@ -1,7 +1,7 @@
 //! An arena with canaries.
 
 use cygnet_kernels::pool::Pool;
-use cygnet_kernels::{Call, Level, Map, Program};
+use cygnet_kernels::{Call, Element, Level, Map, Program};
 
 pub(crate) use cygnet_testing::arithmetic::{
     CHANNELS, CHEAP, activate, agrees, levels, to_f64, tolerance, values,
@@ -55,7 +55,7 @@ impl Memory {
         let row = (halo[0] + width + halo[1]) * pixel + gaps.row;
         let offset = self.numbers.len() + halo[0] * pixel + gaps.before;
         let ring = gaps.rows(height);
-        let map = Map { offset, height, width, channels, pixel, row, halo, ring };
+        let map = Map { element: Element::F32, offset, height, width, channels, pixel, row, halo, ring };
         // An empty map has a place too.
         let [height, width, channels] = [height, width, channels].map(|size| size.max(1));
         self.grow(offset);
@@ -114,7 +114,7 @@ impl Memory {
     /// A program that runs calls on these numbers: its image is the whole arena.
     pub(crate) fn program(&self, level: Level, calls: Vec<Call>) -> Result<Program, String> {
         let len = self.numbers.len();
-        Program::new(level, vec![Map::dense(0, [1, 1, len])], calls, len)
+        Program::new(level, vec![Map::dense(0, [1, 1, len])], calls, len * size_of::<f32>())
     }
 
     /// Runs a program of these numbers, as [`Memory::run`] says.

@@ -7,8 +7,8 @@ use std::sync::Once;
 
 use cygnet_kernels::pool::Pool;
 use cygnet_kernels::{
-    Activation, Binary, Call, Conv, ConvWeights, Depthwise, Level, Map, Pair, Part, Plain, PlainCall,
-    Pooling, Program, Store, Window, Winograd,
+    Activation, Binary, Call, Conv, ConvWeights, Depthwise, Element, Level, Map, Pair, Part, Plain,
+    PlainCall, Pooling, Program, Store, Window, Winograd,
 };
 use proptest::prelude::*;
 
@@ -16,6 +16,8 @@ use crate::memory::{Memory, levels, values};
 
 /// Numbers of the arenas here: whole lines, so that what follows is no longer theirs.
 const ARENA: usize = 2048;
+
+const ARENA_BYTES: usize = ARENA * size_of::<f32>();
 
 const RELU: Activation = Activation::RELU;
 
@@ -54,7 +56,7 @@ fn point(level: Level, window: Window, input: Map, output: Map) -> Conv {
 }
 
 fn program(calls: Vec<Call>) -> Result<Program, String> {
-    Program::new(Level::Scalar, Vec::new(), calls, ARENA)
+    Program::new(Level::Scalar, Vec::new(), calls, ARENA_BYTES)
 }
 
 /// The reason for which a copy from `input` to `output` is refused.
@@ -104,7 +106,7 @@ fn outputs_whose_elements_share_a_place_are_refused() {
 
 #[test]
 fn planes_of_an_image_that_wrap_or_overlap_are_refused() {
-    let new = |image: Vec<Map>| Program::new(Level::Scalar, image, Vec::new(), ARENA).map(|_| ());
+    let new = |image: Vec<Map>| Program::new(Level::Scalar, image, Vec::new(), ARENA_BYTES).map(|_| ());
     let plane = Map::dense(0, [1, 8, 8]);
     assert!(new(vec![plane, Map { offset: 64, ..plane }]).is_ok());
     assert!(new(vec![plane, Map { offset: 63, ..plane }]).unwrap_err().contains("shares numbers"));
@@ -114,8 +116,26 @@ fn planes_of_an_image_that_wrap_or_overlap_are_refused() {
         Map { row: 7, ..plane },
         Map { pixel: 2, row: 16, ..plane },
         Map { channels: 2, ..plane },
+        plane.of(Element::U8),
     ] {
         assert!(new(vec![wrong]).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn maps_of_other_elements_are_refused() {
+    let floats = [Map::dense(0, [1, 3, 3]), Map::dense(16, [1, 3, 3])];
+    for [input, output] in [0, 1].map(|byte| {
+        let mut maps = floats;
+        maps[byte].element = Element::U8;
+        maps
+    }) {
+        assert!(made(|| plain(Plain::Upsample, &[input], output)).is_none());
+        assert!(made(|| point(Level::Scalar, Window::POINT, input, output)).is_none());
+        let depthwise = |store: &mut Store, window: Window| {
+            Depthwise::new(store, window, input, &[1.0], &[0.0], output, RELU)
+        };
+        assert!(made(|| depthwise(&mut Store::new(Level::Scalar), Window::POINT)).is_none());
     }
 }
 
@@ -170,7 +190,17 @@ fn map(place: usize) -> impl Strategy<Value = Map> {
             let pixel = channels + gap;
             let row = (halo[0] + width + halo[1]) * pixel + more;
             let offset = place * ARENA / 2 + halo[0] * pixel;
-            let mut map = Map { offset, height, width, channels, pixel, row, halo, ring: height };
+            let mut map = Map {
+                element: Element::F32,
+                offset,
+                height,
+                width,
+                channels,
+                pixel,
+                row,
+                halo,
+                ring: height,
+            };
             if ends && let Some(extent) = map.extent().filter(|extent| extent.end <= ARENA) {
                 map.offset += ARENA - extent.end;
             }

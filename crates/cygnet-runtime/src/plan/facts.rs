@@ -1,9 +1,10 @@
 //! What a plan asks of a graph: who reads what, what the caller wants, and which values are parts of a larger one.
 
 use cygnet_graph::{Conv, Graph, Node, NodeId, Op, shape};
-use cygnet_kernels::Window;
+use cygnet_kernels::{Element, Window};
 
 use super::PlanOptions;
+use super::key::StepValue;
 
 /// A graph in an order of execution.
 pub(super) struct Facts<'g> {
@@ -47,6 +48,11 @@ impl<'g> Facts<'g> {
     /// A node's shape as `[channels, height, width]`.
     pub(super) fn map(&self, id: NodeId) -> [usize; 3] {
         crate::reference::map(&self.node(id).shape)
+    }
+
+    /// A node's value as it is stored.
+    pub(super) fn value(&self, id: NodeId) -> StepValue {
+        StepValue { shape: self.map(id), element: Element::F32 }
     }
 
     /// The shape of a node's first input.

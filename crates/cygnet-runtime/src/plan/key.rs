@@ -3,19 +3,28 @@
 use std::fmt::{self, Display, Formatter};
 
 use cygnet_graph::{Activation, PoolKind};
-use cygnet_kernels::Window;
+use cygnet_kernels::{Element, Window};
 
 /// All that a step's time depends on but the machine. Steps of equal keys do the same work on other numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StepKey {
     /// What computes it.
     pub kernel: StepKernel,
-    /// Shapes of the values it works on, `[channels, height, width]`.
-    pub inputs: Vec<[usize; 3]>,
-    /// Shape of the value it makes.
-    pub output: [usize; 3],
+    /// The values it works on.
+    pub inputs: Vec<StepValue>,
+    /// The value it makes.
+    pub output: StepValue,
     /// Its calls: a kernel is called for every group, or for every piece of a value that lies together.
     pub calls: usize,
+}
+
+/// A value of a step, as far as its time depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StepValue {
+    /// `[channels, height, width]`.
+    pub shape: [usize; 3],
+    /// What it is stored as.
+    pub element: Element,
 }
 
 /// A layer's window and what joined the layer.

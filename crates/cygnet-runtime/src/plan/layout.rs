@@ -10,36 +10,40 @@ use super::places::{Buffer, Buffers, Place, runs};
 /// Buffers with their places in the arena.
 pub(super) struct Layout {
     buffers: Buffers,
-    /// Of each buffer.
+    /// Of each buffer, in bytes.
     offsets: Vec<usize>,
-    /// Numbers of the arena.
+    /// Bytes of the arena.
     pub(super) arena: usize,
 }
 
-/// Offsets are multiples of a cache line.
-const ALIGNMENT: usize = 16;
+/// Offsets are multiples of a cache line's bytes, where any element may begin.
+const ALIGNMENT: usize = 64;
 
 /// From more buffers on, offsets are found in one pass.
 const MANY: usize = 2048;
 
-/// Most numbers of all buffers together, needed at one time or not.
-const MOST_NUMBERS: u64 = 1 << 40;
+/// Most bytes of all buffers together, needed at one time or not.
+const MOST_BYTES: u64 = 1 << 42;
 
-/// Rows of pixels this many numbers apart would share few sets of the first cache.
-const CACHE_STRIDE: usize = 256;
+/// Rows of pixels this many bytes apart would share few sets of the first cache.
+const CACHE_STRIDE: usize = 1024;
 
 impl Buffer {
+    /// Bytes from a column to the next.
     fn pixel(&self) -> usize {
-        let channels = self.shape[0];
-        let is_alone = self.plane() == 1;
-        if channels.is_multiple_of(CACHE_STRIDE) && !is_alone { channels + ALIGNMENT } else { channels }
+        let channels = self.shape[0].saturating_mul(self.element.bytes());
+        let is_alone = self.shape[1] * self.shape[2] == 1;
+        let is_spread = channels.is_multiple_of(CACHE_STRIDE) && !is_alone;
+        if is_spread { channels.saturating_add(ALIGNMENT) } else { channels }
     }
 
+    /// Bytes from a row to the next.
     fn row(&self) -> usize {
         let pixels = self.halo[0].saturating_add(self.shape[2]).saturating_add(self.halo[1]);
         pixels.saturating_mul(self.pixel())
     }
 
+    /// Its bytes.
     fn len(&self) -> usize {
         let len = self.shape[1].saturating_mul(self.row());
         len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
@@ -53,7 +57,7 @@ impl Layout {
     pub(super) fn of(buffers: Buffers) -> Option<Layout> {
         let all = buffers.all();
         let sum = all.iter().try_fold(0usize, |sum, buffer| sum.checked_add(buffer.len()));
-        if sum.is_none_or(|sum| sum as u64 > MOST_NUMBERS) {
+        if sum.is_none_or(|sum| sum as u64 > MOST_BYTES) {
             return None;
         }
         let (offsets, arena) = if all.len() > MANY {
@@ -66,7 +70,7 @@ impl Layout {
         Some(Layout { buffers, offsets, arena })
     }
 
-    /// The most numbers over all steps that are written and still to be read; `calls` are those of each step.
+    /// The most bytes over all steps that are written and still to be read; `calls` are those of each step.
     pub(super) fn lower_bound(&self, calls: impl Iterator<Item = Range<usize>>) -> usize {
         let step_of: Vec<usize> =
             calls.enumerate().flat_map(|(step, calls)| calls.map(move |_| step)).collect();
@@ -82,7 +86,7 @@ impl Layout {
     /// Where buffers lie and when, in bytes.
     pub(super) fn planned(&self) -> Vec<PlanBuffer> {
         let planned = |(buffer, &offset): (&Buffer, &usize)| PlanBuffer {
-            bytes: offset * size_of::<f32>()..(offset + buffer.len()) * size_of::<f32>(),
+            bytes: offset..offset + buffer.len(),
             calls: buffer.life(),
         };
         self.buffers.all().iter().zip(&self.offsets).map(planned).collect()
@@ -102,26 +106,29 @@ impl Layout {
         let Place { buffer: at, slot } = value[0];
         let buffer = &self.buffers.all()[at];
         let [_, height, width] = buffer.shape;
-        let pixel = buffer.pixel();
+        let element = buffer.element;
+        let [start, pixel, row] =
+            [self.offsets[at], buffer.pixel(), buffer.row()].map(|bytes| bytes / element.bytes());
         Map {
-            offset: self.offsets[at] + buffer.halo[0] * pixel + slot,
+            element,
+            offset: start + buffer.halo[0] * pixel + slot,
             height,
             width,
             channels: value.len(),
             pixel,
-            row: buffer.row(),
+            row,
             halo: buffer.halo,
             ring: height,
         }
     }
 }
 
-/// The arena's length.
+/// The arena's bytes.
 fn end(buffers: &[Buffer], offsets: &[usize]) -> usize {
     buffers.iter().zip(offsets).map(|(buffer, offset)| offset + buffer.len()).max().unwrap_or(0)
 }
 
-/// Offsets in the best of several orders, and the arena's length.
+/// Offsets in the best of several orders, and the arena's bytes.
 fn shortest(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let live = live(buffers.iter().map(|buffer| (buffer.life(), buffer.len())));
     let least = live.iter().copied().max().unwrap_or(0);
@@ -130,7 +137,7 @@ fn shortest(buffers: &[Buffer]) -> (Vec<usize>, usize) {
     let keys: [&dyn Fn(usize) -> [usize; 3]; 5] = [
         &|b| [!len(b), life(b).start, 0],
         &|b| [!crowd(b), !len(b), life(b).start],
-        &|b| [!(len(b) * life(b).len()), life(b).start, 0],
+        &|b| [!len(b).saturating_mul(life(b).len()), life(b).start, 0],
         &|b| [!life(b).len(), !len(b), life(b).start],
         &|b| [life(b).start, !len(b), 0],
     ];

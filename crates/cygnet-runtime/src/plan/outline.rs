@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
 use cygnet_graph::Graph;
+use cygnet_kernels::Element;
 
 use super::key::{StepKey, dims};
 use super::rules::StepNode;
@@ -91,10 +92,15 @@ impl Outline {
 }
 
 impl Display for Outline {
-    /// A line a step: kernel, shape, nodes, each with the rule that made it part of the step.
+    /// A line a step: kernel, shape, type of elements if they are not f32s, and nodes, each with the rule that made it part
+    /// of the step.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for step in &self.steps {
             write!(f, "{} -> {}", step.key.kernel, dims(&step.shape))?;
+            match step.key.output.element {
+                Element::F32 => {}
+                element => write!(f, " {}", element.name())?,
+            }
             for node in &step.nodes {
                 write!(f, "  %{}", node.id.0)?;
                 node.rule.map_or(Ok(()), |rule| write!(f, " {}", rule.name()))?;

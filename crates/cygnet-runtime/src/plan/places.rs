@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use cygnet_graph::NodeId;
+use cygnet_kernels::Element;
+
+use super::key::StepValue;
 
 /// Where a channel lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,7 @@ pub(super) fn picked(value: &[Place], channels: &[usize]) -> Value {
 #[derive(Clone, Debug)]
 pub(super) struct Buffer {
     pub(super) shape: [usize; 3],
+    pub(super) element: Element,
     /// Columns that windows reach over the edges.
     pub(super) halo: [usize; 2],
     /// From its first write to its last read; nothing yet, for a buffer that no call has touched.
@@ -66,9 +70,9 @@ impl Buffer {
         self.calls.clone().unwrap_or_default()
     }
 
-    /// Numbers of one channel.
+    /// Bytes of one channel.
     pub(super) fn plane(&self) -> usize {
-        self.shape[1] * self.shape[2]
+        self.shape[1] * self.shape[2] * self.element.bytes()
     }
 }
 
@@ -80,19 +84,19 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// A new buffer `[channels, height, width]`.
-    pub(super) fn add(&mut self, shape: [usize; 3]) -> Value {
+    /// A new buffer for a value.
+    pub(super) fn add(&mut self, StepValue { shape, element }: StepValue) -> Value {
         let buffer = self.all.len();
-        self.all.push(Buffer { shape, halo: [0, 0], calls: None, slots: vec![None; shape[0]] });
+        self.all.push(Buffer { shape, element, halo: [0, 0], calls: None, slots: vec![None; shape[0]] });
         (0..shape[0]).map(|slot| Place { buffer, slot }).collect()
     }
 
     /// Channels of a concatenation's buffer, which is made the first time it is asked for.
-    pub(super) fn part(&mut self, concat: NodeId, shape: [usize; 3], channels: Range<usize>) -> Value {
+    pub(super) fn part(&mut self, concat: NodeId, whole: StepValue, channels: Range<usize>) -> Value {
         let buffer = match self.shared.get(&concat) {
             Some(buffer) => *buffer,
             None => {
-                let buffer = self.add(shape)[0].buffer;
+                let buffer = self.add(whole)[0].buffer;
                 self.shared.insert(concat, buffer);
                 buffer
             }
@@ -123,7 +127,7 @@ impl Buffers {
 
     /// Bytes of a value.
     pub(super) fn bytes(&self, value: &[Place]) -> u64 {
-        value.iter().map(|place| (self.all[place.buffer].plane() * size_of::<f32>()) as u64).sum()
+        value.iter().map(|place| self.all[place.buffer].plane() as u64).sum()
     }
 
     pub(super) fn all(&self) -> &[Buffer] {

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use cygnet_graph::{Conv, Node, NodeId, Op, Pool, PoolKind, shape};
-use cygnet_kernels::{self as kernels, Binary, Plain, Pooling, Window};
+use cygnet_kernels::{self as kernels, Binary, Element, Plain, Pooling, Window};
 
 use super::facts::Facts;
-use super::key::{Sliding, StepKernel, StepKey};
+use super::key::{Sliding, StepKernel, StepKey, StepValue};
 use super::outline::PlanStep;
 use super::places::{Buffers, Value, Values, picked, pieces, runs};
 use super::rules::{self, Affine, Layer, Rule, StepNode, fuse};
@@ -112,7 +112,8 @@ impl<'g> Builder<'_, 'g> {
         match &node.op {
             Op::Input => {
                 let [channels, height, width] = self.facts.graph.input_shape();
-                let planes: Value = (0..channels).map(|_| self.buffers.add([1, height, width])[0]).collect();
+                let plane = StepValue { shape: [1, height, width], element: Element::F32 };
+                let planes: Value = (0..channels).map(|_| self.buffers.add(plane)[0]).collect();
                 self.buffers.write(&planes, 0);
                 self.values.set(id, planes);
             }
@@ -161,12 +162,13 @@ impl<'g> Builder<'_, 'g> {
 
     /// Places for a node's value.
     fn allocate(&mut self, id: NodeId) -> Value {
-        let shape = self.facts.map(id);
+        let value = self.facts.value(id);
         match self.facts.homes[id.0] {
             Some((concat, start)) => {
-                self.buffers.part(concat, self.facts.map(concat), start..start + shape[0])
+                let channels = start..start + value.shape[0];
+                self.buffers.part(concat, self.facts.value(concat), channels)
             }
-            None => self.buffers.add(shape),
+            None => self.buffers.add(value),
         }
     }
 
@@ -202,8 +204,8 @@ impl<'g> Builder<'_, 'g> {
         self.steps.push(PlanStep {
             key: StepKey {
                 kernel,
-                inputs: inputs.iter().map(|&input| facts.map(input)).collect(),
-                output: facts.map(output),
+                inputs: inputs.iter().map(|&input| facts.value(input)).collect(),
+                output: facts.value(output),
                 calls: calls.len(),
             },
             nodes: nodes.to_vec(),
@@ -236,7 +238,7 @@ impl<'g> Builder<'_, 'g> {
         if runs.len() == 1 {
             return value;
         }
-        let copy = self.buffers.add(self.facts.map(id));
+        let copy = self.buffers.add(self.facts.value(id));
         for run in runs {
             let (from, to) = (value[run.clone()].to_vec(), copy[run].to_vec());
             let same = Work::Plain(Plain::Activation(kernels::Activation::None));
