@@ -8,7 +8,7 @@ use std::path::Path;
 use cygnet::Model;
 use cygnet::train::{Recipe, State};
 use cygnet::verify::{Executor, verify};
-use cygnet_runtime::{Level, Plan, PlanOptions, Reference, Session};
+use cygnet_runtime::{Level, Plan, PlanOptions, QuantizedReference, Reference, Session};
 use cygnet_weights::{is_model_file, safetensors};
 
 use crate::files::in_folder;
@@ -39,12 +39,17 @@ pub(crate) fn whole_model_file(bytes: &[u8]) -> bool {
         let [path, again] = ["some.safetensors", "again.safetensors"].map(|name| folder.join(name));
         let Some(model) = opened(&path, bytes) else { return false };
         model.write(&again).unwrap();
-        assert_eq!(Model::open(&again).unwrap().graph, model.graph);
+        let reread = Model::open(&again).unwrap();
+        assert_eq!((&reread.graph, &reread.quantization), (&model.graph, &model.quantization));
         if model.graph.cost().macs < MACS && model.graph.peak_activation_bytes() < 64 << 20 {
             let count = model.graph.input_shape().iter().product();
             let mut session = Session::new(model.plan_with(Level::best().into()).unwrap());
             let mut output = vec![0.0; session.outputs()];
             session.run(&vec![0.5; count], &mut output).unwrap();
+            if let Some(quantization) = &model.quantization {
+                let reference = QuantizedReference::new(model.graph, &model.weights, quantization).unwrap();
+                reference.run(&vec![0.5; count]).unwrap();
+            }
         }
         true
     })

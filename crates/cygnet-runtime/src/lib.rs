@@ -1,10 +1,13 @@
 //! Runs graphs. No training, no I/O.
 //!
 //! A [`Plan`] is a graph made ready: fused, laid out in one arena, with packed weights; a [`Session`] runs it.
-//! [`Reference`] interprets a graph node by node, in f32 or f64: the oracle for every faster executor.
+//! [`Reference`] interprets a graph node by node, in f32 or f64: the oracle for every faster executor; [`QuantizedReference`] does so
+//! for networks that compute with whole numbers, of which [`integers`] says what they mean and [`chains()`] what is computed together.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod activation;
+mod chains;
+pub mod integers;
 mod kernels;
 mod plan;
 mod reference;
@@ -12,6 +15,7 @@ mod session;
 mod threads;
 
 pub use activation::kernel_activation;
+pub use chains::{Chain, Joined, chains};
 pub use cygnet_kernels::{
     Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
 };
@@ -20,5 +24,5 @@ pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,
     StepKey, StepNode, StepValue,
 };
-pub use reference::{Reference, RunError};
+pub use reference::{QuantizedReference, Reference, RunError};
 pub use session::{Session, team};

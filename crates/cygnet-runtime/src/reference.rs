@@ -1,6 +1,12 @@
 //! The reference executor: one node after the other, as clear as possible.
 
-use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
+mod quantized;
+
+use std::borrow::Cow;
+
+pub use quantized::QuantizedReference;
+
+use cygnet_graph::{Activation, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
 use cygnet_kernels::cpu;
 use cygnet_kernels::reference::{self as kernels, ConvShape, Float, PoolShape};
 use thiserror::Error;
@@ -209,8 +215,23 @@ impl<T: Float> Reference<T> {
         }
         let mut values: Vec<Option<Vec<T>>> = vec![None; self.graph.nodes().len()];
         for (id, node) in self.graph.iter() {
-            let value =
-                if node.op == Op::Input { image.to_vec() } else { self.compute(id, node, &mut values) };
+            let value = if node.op == Op::Input {
+                image.to_vec()
+            } else {
+                let inputs = match node.inputs[..] {
+                    // In-place operators take the value of an input that nobody reads later.
+                    [input] if self.last_uses[input.0] == id.0 => values[input.0].take().map(Cow::Owned),
+                    _ => None,
+                };
+                let inputs = match inputs {
+                    Some(input) => vec![input],
+                    None => {
+                        let read = |input: &NodeId| values[input.0].as_deref().expect("computed before");
+                        node.inputs.iter().map(|input| Cow::Borrowed(read(input))).collect()
+                    }
+                };
+                self.compute(id, node, inputs)
+            };
             watch(id, &value);
             values[id.0] = (self.last_uses[id.0] != id.0).then_some(value);
             for input in &node.inputs {
@@ -222,81 +243,67 @@ impl<T: Float> Reference<T> {
         Ok(values)
     }
 
-    fn compute(&self, id: NodeId, node: &Node, values: &mut [Option<Vec<T>>]) -> Vec<T> {
+    /// The value of one node but the image, from those of its inputs.
+    #[must_use]
+    pub fn value(&self, id: NodeId, inputs: &[&[T]]) -> Vec<T> {
+        self.compute(id, self.graph.node(id), inputs.iter().map(|&input| Cow::Borrowed(input)).collect())
+    }
+
+    fn compute(&self, id: NodeId, node: &Node, mut inputs: Vec<Cow<'_, [T]>>) -> Vec<T> {
         let shapes = self.graph.input_shapes(node);
         let params: Vec<&[T]> = self.params[id.0].iter().map(Vec::as_slice).collect();
-        // In-place operators take the value of an input that nobody reads later.
-        let own = |values: &mut [Option<Vec<T>>]| {
-            let input = node.inputs[0];
-            let value = &mut values[input.0];
-            if self.last_uses[input.0] == id.0 { value.take() } else { value.clone() }
-                .expect("computed before")
-        };
-        let get = |i: usize| values[node.inputs[i].0].as_deref().expect("computed before");
+        let mut own = || inputs.swap_remove(0).into_owned();
         match &node.op {
             Op::Input => unreachable!("the image is given"),
             Op::Conv(conv) => {
-                let input = map(shapes[0]);
-                let padding = conv.set_padding();
-                let pads = shape::pad_amounts(
-                    padding,
-                    [input[1], input[2]],
-                    conv.kernel,
-                    conv.stride,
-                    conv.dilation,
-                );
-                let geometry = ConvShape {
-                    input,
-                    output: map(&node.shape),
-                    kernel: conv.kernel,
-                    stride: conv.stride,
-                    dilation: conv.dilation,
-                    pad: pads.map(|[before, _]| before),
-                    groups: conv.groups,
-                };
-                kernels::conv(&geometry, get(0), params[0], params.get(1).copied().unwrap_or(&[]))
+                let geometry = conv_shape(conv, map(shapes[0]), map(&node.shape));
+                kernels::conv(&geometry, &inputs[0], params[0], params.get(1).copied().unwrap_or(&[]))
             }
             Op::BatchNorm(norm) => {
-                let mut x = own(values);
+                let mut x = own();
                 let (weight, rest) =
                     if norm.scale { (params[0], &params[1..]) } else { (&[][..], &params[..]) };
                 kernels::batch_norm(&mut x, weight, rest[0], rest[1], rest[2], norm.eps);
                 x
             }
             Op::Activation { function } => {
-                let mut x = own(values);
+                let mut x = own();
                 activate(&mut x, *function);
                 x
             }
-            Op::Pool(pool) => pool_value(pool, map(shapes[0]), map(&node.shape), get(0)),
-            Op::GlobalAvgPool => kernels::global_avg_pool(get(0), shapes[0][0]),
-            Op::AdaptiveAvgPool { size } => kernels::adaptive_avg_pool(get(0), map(shapes[0]), *size),
+            Op::Pool(pool) => pool_value(pool, map(shapes[0]), map(&node.shape), &inputs[0]),
+            Op::GlobalAvgPool => kernels::global_avg_pool(&inputs[0], shapes[0][0]),
+            Op::AdaptiveAvgPool { size } => kernels::adaptive_avg_pool(&inputs[0], map(shapes[0]), *size),
             Op::LocalResponseNorm(norm) => {
                 let constants = [norm.alpha, norm.beta, norm.k].map(f64::from);
-                kernels::local_response_norm(get(0), shapes[0][0], norm.size, constants)
+                kernels::local_response_norm(&inputs[0], shapes[0][0], norm.size, constants)
             }
-            Op::Add => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l + r),
-            Op::Mul => kernels::broadcast((get(0), map(shapes[0])), (get(1), map(shapes[1])), |l, r| l * r),
+            Op::Add => {
+                kernels::broadcast((&inputs[0], map(shapes[0])), (&inputs[1], map(shapes[1])), |l, r| l + r)
+            }
+            Op::Mul => {
+                kernels::broadcast((&inputs[0], map(shapes[0])), (&inputs[1], map(shapes[1])), |l, r| l * r)
+            }
             Op::Scale { scale, shift } => {
-                let mut x = own(values);
+                let mut x = own();
                 kernels::scale(&mut x, shapes[0][0], scale, shift);
                 x
             }
-            Op::Concat => (0..node.inputs.len()).flat_map(get).copied().collect(),
+            Op::Concat => inputs.iter().flat_map(|input| input.iter()).copied().collect(),
             Op::Slice { start, len } => {
                 let plane = shapes[0][1] * shapes[0][2];
-                get(0)[start * plane..(start + len) * plane].to_vec()
+                inputs[0][start * plane..(start + len) * plane].to_vec()
             }
-            Op::ChannelShuffle { groups } => kernels::channel_shuffle(get(0), shapes[0][0], *groups),
+            Op::ChannelShuffle { groups } => kernels::channel_shuffle(&inputs[0], shapes[0][0], *groups),
             Op::UpsampleLike => {
-                kernels::upsample_nearest(get(0), map(shapes[0]), [node.shape[1], node.shape[2]])
+                kernels::upsample_nearest(&inputs[0], map(shapes[0]), [node.shape[1], node.shape[2]])
             }
             Op::Linear { out, .. } => {
-                kernels::linear(get(0), params[0], params.get(1).copied().unwrap_or(&[]), *out)
+                kernels::linear(&inputs[0], params[0], params.get(1).copied().unwrap_or(&[]), *out)
             }
-            Op::Dropout { .. } => own(values),
+            Op::Dropout { .. } => own(),
             Op::Softmax => {
-                let mut x = own(values);
+                let mut x = own();
                 kernels::softmax(&mut x, shapes[0][0]);
                 x
             }
@@ -340,21 +347,41 @@ pub(crate) fn map(shape: &[usize]) -> [usize; 3] {
     [shape[0], shape.get(1).copied().unwrap_or(1), shape.get(2).copied().unwrap_or(1)]
 }
 
-fn pool_value<T: Float>(pool: &Pool, input: [usize; 3], output: [usize; 3], x: &[T]) -> Vec<T> {
-    let geometry = PoolShape {
+/// The sizes of a convolution.
+fn conv_shape(conv: &Conv, input: [usize; 3], output: [usize; 3]) -> ConvShape {
+    let pads =
+        shape::pad_amounts(conv.set_padding(), [input[1], input[2]], conv.kernel, conv.stride, conv.dilation);
+    ConvShape {
+        input,
+        output,
+        kernel: conv.kernel,
+        stride: conv.stride,
+        dilation: conv.dilation,
+        pad: pads.map(|[before, _]| before),
+        groups: conv.groups,
+    }
+}
+
+/// The sizes of a pooling.
+fn pool_shape(pool: &Pool, input: [usize; 3], output: [usize; 3]) -> PoolShape {
+    PoolShape {
         input,
         output: [output[1], output[2]],
         kernel: pool.kernel,
         stride: pool.stride,
         pad: shape::pad_amounts(pool.padding, [input[1], input[2]], pool.kernel, pool.stride, [1, 1]),
-    };
+    }
+}
+
+fn pool_value<T: Float>(pool: &Pool, input: [usize; 3], output: [usize; 3], x: &[T]) -> Vec<T> {
+    let geometry = pool_shape(pool, input, output);
     match pool.kind {
         PoolKind::Max => kernels::max_pool(&geometry, x),
         PoolKind::Avg => kernels::avg_pool(&geometry, x, pool.count_include_pad),
     }
 }
 
-fn activate<T: Float>(x: &mut [T], function: Activation) {
+pub(crate) fn activate<T: Float>(x: &mut [T], function: Activation) {
     fn each<T: Float>(x: &mut [T], f: impl Fn(f64) -> f64) {
         x.iter_mut().for_each(|x| *x = T::from_f64(f(x.to_f64())));
     }

@@ -335,6 +335,7 @@ mod tests {
             accuracy: None,
             recipe: None,
             training: None,
+            quantization: None,
             written_by: String::new(),
         };
         let read = |change: fn(&mut Progress)| {

@@ -316,6 +316,7 @@ impl Trainer {
                 pictures: self.data.pictures(),
                 class_pictures: Sample::counts(self.data.train.samples(), self.data.classes.len()),
             }),
+            quantization: None,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         }
     }

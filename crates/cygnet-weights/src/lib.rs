@@ -16,6 +16,7 @@ mod model_file;
 mod pickle;
 mod pruned;
 mod pth;
+mod quantization;
 pub mod safetensors;
 mod shards;
 mod state;
@@ -28,9 +29,10 @@ pub use error::WeightsError;
 pub use locating::{Located, locate};
 pub use matching::{Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{
-    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, RUN_KEY, TrainingRecord, is_model_file,
-    top5_tells,
+    Accuracy, MODEL_FORMAT, ModelFile, ModelRecord, Origin, QUANTIZED_FORMAT, RUN_KEY, TrainingRecord,
+    is_model_file, top5_tells,
 };
+pub use quantization::{BadQuantization, Grid, Quantization, SCALES, WeightGrid};
 pub use state::{AVERAGE_KEYS, STATE_KEYS};
 pub use tensor::{Dtype, Tensor, Tensors};
 pub use weight_set::{Misfit, WeightSet};

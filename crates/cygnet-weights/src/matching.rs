@@ -4,6 +4,7 @@
 //! Some differences between sources are no errors, by rule:
 //! - `num_batches_tracked` and, where the graph has none, the auxiliary heads of Inception networks (`aux1`, `aux2`,
 //!   `AuxLogits`) are left out;
+//! - bytes stay bytes, and all other numbers become `f32`;
 //! - a linear layer may be stored as a 1 × 1 convolution, and the reverse;
 //! - an ImageNet classifier of 1001 outputs has a `background` class first, whose row is dropped for 1000 classes;
 //! - where batch norm was folded into a convolution, the convolution's bias becomes the shift of an identity norm.
@@ -13,7 +14,7 @@ use std::fmt;
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 
-use crate::{Tensor, Tensors, WeightSet};
+use crate::{Dtype, Tensor, Tensors, WeightSet};
 
 /// The numbers of a graph's parameters, in the order of [`Graph::params`].
 pub type Weights = Vec<Vec<f32>>;
@@ -238,7 +239,11 @@ impl<'t> Fit<'t> {
         self.used.insert(key);
         let turned = self.channels_last && param.role == Role::Weight;
         let shape = if turned { shape_channels_first(tensor, &param.shape) } else { tensor.shape().to_vec() };
-        let values = || if turned { channels_first(tensor, &shape) } else { tensor.as_f32() };
+        let values = || match tensor.dtype() {
+            _ if turned => channels_first(tensor, &shape),
+            Dtype::I8 | Dtype::U8 => tensor.clone(),
+            _ => tensor.as_f32(),
+        };
         let mut wanted = param.shape.clone();
         if trimmed(&shape) == trimmed(&wanted) {
             return Some(values().reshape(wanted).expect("shapes differ by ones"));

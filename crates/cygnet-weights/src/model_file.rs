@@ -13,8 +13,11 @@ use crate::{
 };
 
 /// Newest version of the record that this crate reads. What is written has that of its graph's form, the lowest that
-/// tells all of it ([`Graph::format`](cygnet_graph::Graph::format)).
-pub const MODEL_FORMAT: u32 = 2;
+/// tells all of it ([`Graph::format`](cygnet_graph::Graph::format)), or [`QUANTIZED_FORMAT`].
+pub const MODEL_FORMAT: u32 = 3;
+
+/// The version of records that have one of quantisation, which older readers would miss.
+pub const QUANTIZED_FORMAT: u32 = 3;
 
 /// The key of the metadata by which the state of a training run is known, which is no model.
 pub const RUN_KEY: &str = "cygnet-run";
@@ -59,6 +62,9 @@ pub struct ModelRecord {
     /// What they were trained from and on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingRecord>,
+    /// Which values and weights are integers, as [`Quantization::to_file`](crate::Quantization::to_file) made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Value>,
     /// Program and version, for instance `cygnet 0.1.0`.
     pub written_by: String,
 }

@@ -28,6 +28,7 @@ fn model() -> ModelFile {
                 pictures: [8, 2, 0],
                 class_pictures: vec![5, 3],
             }),
+            quantization: None,
             written_by: "cygnet 0.1.0".into(),
         },
         tensors: Tensors::from_iter([
@@ -85,7 +86,7 @@ fn a_checkpoint_a_newer_format_and_a_damaged_record_are_told_apart() {
         ModelFile::read(&path).unwrap_err().to_string()
     };
     assert!(message(None).contains("not a cygnet model"));
-    assert!(message(Some(r#"{"format": 3, "shape_of_things": "to come"}"#)).contains("update cygnet"));
+    assert!(message(Some(r#"{"format": 4, "shape_of_things": "to come"}"#)).contains("update cygnet"));
     assert!(message(Some(r#"{"format": 1}"#)).contains("missing field"));
     assert!(message(Some("{")).starts_with(path.to_str().unwrap()));
 }

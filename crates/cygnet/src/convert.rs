@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
+use cygnet_runtime::integers;
 use cygnet_weights::{
-    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, RUN_KEY, WeightSet, fit,
-    is_model_file, locate, read_class_names,
+    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, Quantization, RUN_KEY, Tensors,
+    WeightSet, fit, is_model_file, locate, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 
@@ -193,6 +194,19 @@ fn from_file(
         return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
     }
     let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
+    let mut tensors = checkpoint.tensors.clone();
+    let mut quantization = None;
+    if let Some(record) = &record.quantization {
+        let record =
+            Quantization::take(record, &mut tensors, &graph).map_err(|bad| wrong(bad.to_string()))?;
+        let weights = fitted(path, &graph, &tensors, Head::Keep)?;
+        record.check(&graph, &weights).map_err(|bad| wrong(bad.to_string()))?;
+        if renewed {
+            tensors = integers::real_weights(&graph, &weights, &record).into();
+        } else {
+            quantization = Some(record);
+        }
+    }
     let (graph, head) = match classes.filter(|_| renewed) {
         Some(classes) => {
             let renewed = graph.with_classes(classes).map_err(unfit)?;
@@ -201,12 +215,12 @@ fn from_file(
         }
         None => (graph, Head::Keep),
     };
-    let weights = fit(&graph, &checkpoint.tensors, &Naming::own(), head)
-        .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })?;
+    let weights = fitted(path, &graph, &tensors, head)?;
     Ok(Model {
         id: record.network,
         graph,
         weights,
+        quantization,
         preprocess,
         labels: if renewed { Vec::new() } else { record.labels },
         licence: record.licence,
@@ -216,6 +230,12 @@ fn from_file(
         training: record.training,
         written_by: Some(record.written_by),
     })
+}
+
+/// The weights of a model file's graph.
+fn fitted(path: &Path, graph: &Graph, tensors: &Tensors, head: Head) -> Result<WeightSet, Error> {
+    fit(graph, tensors, &Naming::own(), head)
+        .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })
 }
 
 /// The network that published this very file, by its hash, and as which checkpoint.
@@ -328,6 +348,7 @@ fn describe(
         }),
         recipe: None,
         training: None,
+        quantization: None,
         written_by: None,
         graph,
         weights,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use cygnet_graph::Graph;
 use cygnet_image::Preprocess;
-use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
-use cygnet_weights::{Accuracy, Misfit, ModelFile, ModelRecord, TrainingRecord, WeightSet};
+use cygnet_runtime::{Level, Plan, PlanOptions, RunError, integers};
+use cygnet_weights::{
+    Accuracy, Misfit, ModelFile, ModelRecord, QUANTIZED_FORMAT, Quantization, Tensors, TrainingRecord,
+    WeightSet,
+};
 
 use crate::Error;
 
@@ -19,6 +22,9 @@ pub struct Model {
     pub graph: Graph,
     /// Its parameters.
     pub weights: WeightSet,
+    /// Which values and weights are integers, if the network computes with whole numbers. Weights are then stored as the record
+    /// says: see [`Model::in_floating_point`].
+    pub quantization: Option<Quantization>,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
     /// The name of each class; empty if unknown.
@@ -51,6 +57,7 @@ impl Model {
             id: graph.name().into(),
             graph,
             weights,
+            quantization: None,
             preprocess,
             labels: Vec::new(),
             licence: None,
@@ -67,9 +74,16 @@ impl Model {
     /// # Errors
     /// If it cannot be written; an existing file is then untouched.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let tensors = self.weights.part(&self.graph).map_err(misfit(&self.graph))?.into();
+        let mut tensors: Tensors = self.weights.part(&self.graph).map_err(misfit(&self.graph))?.into();
+        let mut format = self.graph.format();
+        let quantization = self.quantization.as_ref().map(|quantization| {
+            format = format.max(QUANTIZED_FORMAT);
+            let (record, scales) = quantization.to_file();
+            tensors.extend(scales);
+            record
+        });
         let record = ModelRecord {
-            format: self.graph.format(),
+            format,
             network: self.id.clone(),
             graph: self.graph.to_json(),
             preprocess: serde_json::to_value(&self.preprocess).expect("plain data"),
@@ -79,6 +93,7 @@ impl Model {
             accuracy: self.accuracy.clone(),
             recipe: self.recipe.clone(),
             training: self.training.clone(),
+            quantization,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(ModelFile { record, tensors }.write(path)?)
@@ -125,8 +140,24 @@ impl Model {
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
         crate::optimised::advise();
-        let weights = self.weights.select(&self.graph).map_err(misfit(&self.graph))?;
+        let weights = self.real_weights();
+        let weights = weights.select(&self.graph).map_err(misfit(&self.graph))?;
         Ok(Arc::new(Plan::new(self.graph.clone(), &weights, options)?))
+    }
+
+    /// Its weights in floating point: what their integers stand for where the network computes with whole numbers.
+    #[must_use]
+    pub fn real_weights(&self) -> WeightSet {
+        match &self.quantization {
+            Some(quantization) => integers::real_weights(&self.graph, &self.weights, quantization),
+            None => self.weights.clone(),
+        }
+    }
+
+    /// The same network in floating point: with weights that are what integers stood for, and values that are not rounded.
+    #[must_use]
+    pub fn in_floating_point(self) -> Model {
+        Model { weights: self.real_weights(), quantization: None, ..self }
     }
 
     /// The network up to its classifier, whose output is what the classifier reads, as a model.
@@ -135,8 +166,8 @@ impl Model {
     /// If the last layer with parameters is no convolution or linear layer.
     pub(crate) fn body(&self) -> Result<Model, Error> {
         let (body, _) = self.graph.body_and_head()?;
-        let weights = self.weights.part(&body).map_err(misfit(&body))?;
-        Ok(Model { graph: body, weights, labels: Vec::new(), ..self.clone() })
+        let weights = self.real_weights().part(&body).map_err(misfit(&body))?;
+        Ok(Model { graph: body, weights, quantization: None, labels: Vec::new(), ..self.clone() })
     }
 
     /// The label of a class, or its number if labels are unknown.

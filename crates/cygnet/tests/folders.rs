@@ -37,6 +37,7 @@ fn called(labels: &[&str]) -> Classifier {
         accuracy: None,
         recipe: None,
         training: None,
+        quantization: None,
         written_by: None,
     };
     Classifier::new(model).unwrap()

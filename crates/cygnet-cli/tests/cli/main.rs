@@ -88,6 +88,7 @@ impl Bench {
             accuracy: None,
             recipe: None,
             training: None,
+            quantization: None,
             written_by: None,
         };
         model.write(self.path("light.safetensors")).unwrap();

@@ -93,6 +93,7 @@ fn hostile_model() -> Model {
         accuracy: None,
         recipe: Some(serde_json::json!({ HOSTILE: HOSTILE })),
         training: None,
+        quantization: None,
         written_by: None,
     }
 }
@@ -292,6 +293,7 @@ fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
         accuracy: None,
         recipe: None,
         training: None,
+        quantization: None,
         written_by: None,
     };
     model.write(bench.path("twelve.safetensors")).unwrap();

@@ -87,7 +87,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, WeightSet
         Some(network) if !is_published => (network.id.clone(), network.build()?, None),
         None if !is_url(name) && !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
-            let model = super::load(name, args.graph_limits)?;
+            let model = super::load(name, args.graph_limits)?.in_floating_point();
             (model.id, model.graph, Some(model.weights))
         }
     };

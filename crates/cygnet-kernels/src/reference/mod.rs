@@ -9,7 +9,9 @@ mod pool;
 pub use conv::{ConvShape, conv, linear};
 pub use cygnet_cpu::adaptive_window;
 pub use float::Float;
-pub use pool::{PoolShape, adaptive_avg_pool, avg_pool, global_avg_pool, max_pool};
+pub use pool::{
+    PoolShape, adaptive_avg_pool, adaptive_sums, avg_pool, global_avg_pool, max_pool, window_sums,
+};
 
 /// Batch normalisation with running statistics: `(x - mean) / sqrt(var + eps) * weight + bias`, a channel at a time.
 /// `weight` is 1 where it is empty.

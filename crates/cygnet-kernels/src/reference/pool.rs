@@ -72,25 +72,44 @@ pub fn avg_pool<T: Float>(shape: &PoolShape, x: &[T], count_include_pad: bool) -
     )
 }
 
+/// Sums over windows and how many elements the mean is of, by the rule of [`avg_pool`].
+pub fn window_sums<T: Float>(shape: &PoolShape, x: &[T], count_include_pad: bool) -> [Vec<T>; 2] {
+    let add = |sum: f64, x: f64| sum + x;
+    let count = |on_image: usize, padded: usize| if count_include_pad { padded } else { on_image }.max(1);
+    let sums = shape.fold(x, 0.0, add, |sum, _, _| sum);
+    [sums, shape.fold(x, 0.0, add, |_, on_image, padded| count(on_image, padded) as f64)]
+}
+
 /// Means over windows that cover a map `[channels, height, width]`, `output` of them in rows and columns.
 pub fn adaptive_avg_pool<T: Float>(
     x: &[T],
     [channels, height, width]: [usize; 3],
     output: [usize; 2],
 ) -> Vec<T> {
-    let mut out = Vec::with_capacity(channels * output[0] * output[1]);
+    let [sums, counts] = adaptive_sums(x, [channels, height, width], output);
+    sums.iter().zip(counts).map(|(sum, count)| T::from_f64(sum / count)).collect()
+}
+
+/// The sums of [`adaptive_avg_pool`], and how many elements each is of.
+pub fn adaptive_sums<T: Float>(
+    x: &[T],
+    [channels, height, width]: [usize; 3],
+    output: [usize; 2],
+) -> [Vec<f64>; 2] {
+    let mut sums = Vec::with_capacity(channels * output[0] * output[1]);
+    let mut counts = Vec::with_capacity(sums.capacity());
     for x in x.chunks_exact(height * width) {
         for oy in 0..output[0] {
             let rows = adaptive_window(oy, output[0], height);
             for ox in 0..output[1] {
                 let columns = adaptive_window(ox, output[1], width);
-                let count = rows.len() * columns.len();
+                counts.push((rows.len() * columns.len()) as f64);
                 let seen = rows.clone().flat_map(|y| &x[y * width..][columns.clone()]);
-                out.push(T::from_f64(seen.map(|x| x.to_f64()).sum::<f64>() / count as f64));
+                sums.push(seen.map(|x| x.to_f64()).sum());
             }
         }
     }
-    out
+    [sums, counts]
 }
 
 /// Mean of each channel.

@@ -57,6 +57,7 @@ impl From<Outcome> for Model {
             accuracy: record.accuracy,
             recipe: record.recipe,
             training: record.training,
+            quantization: None,
             written_by: Some(record.written_by),
         }
     }

@@ -125,7 +125,7 @@ pub fn trainee(
             origin.network = Some(model.id.clone());
             origin.file = path.file_name().map(|name| name.to_string_lossy().into_owned());
             origin.sha256 = sha256_of(path).ok();
-            model
+            model.in_floating_point()
         }
         Start::Scratch => {
             let network = network(name)?;
@@ -270,7 +270,7 @@ pub fn teacher(
     if name.is_empty() {
         return Ok(None);
     }
-    let model = Model::load_with(name, cache, progress)?;
+    let model = Model::load_with(name, cache, progress)?.in_floating_point();
     if model.labels != labels {
         let reason = "is for other classes than the pictures'; a teacher must know the same".into();
         return Err(Error::Record { path: name.into(), reason });

@@ -153,7 +153,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
         start = now;
         ms
     };
-    let model = load(&args.models[0], args.graph_limits)?;
+    let model = load(&args.models[0], args.graph_limits)?.in_floating_point();
     let graph = super::resized(args, model.graph)?;
     let load_ms = lap();
     let image = vec![0.5; graph.input_shape().iter().product()];
