@@ -11,6 +11,7 @@ mod memory;
 pub mod pool;
 pub mod probe;
 mod size;
+pub mod tuning;
 mod unroll;
 
 pub use activation::{Activation, SATURATION};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use memmap2::MmapMut;
 
 use crate::isa::Level;
+use crate::tuning::LINE;
 
 /// Bytes that begin at a cache line; many of them in large pages, where the system has such.
 #[derive(Debug)]
@@ -25,9 +26,6 @@ enum Block {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([u8; LINE]);
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Numbers at most that a thread works in by itself.
 pub const SCRATCH: usize = 1 << 31;

@@ -3,6 +3,7 @@
 use cygnet_cpu::{
     FAR, Level, SCRATCH,
     pool::{Pool, share},
+    tuning,
 };
 
 use crate::area::Touches;
@@ -145,7 +146,7 @@ unsafe impl Sync for Shared<'_> {}
 #[repr(align(64))]
 struct Line(#[allow(dead_code, reason = "is read through a pointer")] [f32; LINE]);
 
-const LINE: usize = 16;
+const LINE: usize = tuning::LINE / size_of::<f32>();
 
 /// Numbers after the arena and after each thread's scratch that loads of whole vectors may read.
 const SLACK: usize = 64;

@@ -5,7 +5,7 @@ mod tile;
 
 use std::ops::Range;
 
-use cygnet_cpu::{Activation, Level, Store, Weights, product};
+use cygnet_cpu::{Activation, Level, Store, Weights, product, tuning};
 
 use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};
@@ -86,9 +86,6 @@ pub struct Conv {
     strips: usize,
     rows_first: bool,
 }
-
-/// Input that a strip reads, so that it stays in the first cache for all panels.
-const STRIP_BYTES: usize = 16 << 10;
 
 /// What a convolution computes with.
 #[derive(Clone, Copy, Debug)]
@@ -184,8 +181,8 @@ impl Conv {
         let tiles = width.div_ceil(largest);
         let tile_bytes = order.len() * largest * size_of::<f32>();
         let together =
-            tiles.div_ceil(tiles.div_ceil((STRIP_BYTES / tile_bytes.max(1)).clamp(1, 8)).max(1)).max(1);
-        let rows_first = weights.len() * size_of::<f32>() <= 256 << 10;
+            tiles.div_ceil(tiles.div_ceil((tuning::STRIP / tile_bytes.max(1)).clamp(1, 8)).max(1)).max(1);
+        let rows_first = weights.len() * size_of::<f32>() <= tuning::RESIDENT;
         Conv {
             level,
             window,
@@ -367,11 +364,14 @@ impl Tap {
     }
 }
 
-/// Half cycles until a multiply-add's sum can be added to.
-const LATENCY: usize = 8;
-
 /// The number of vectors a panel that costs least, counting half cycles of a core that loads and multiplies two of the
 /// smallest vectors a cycle, and what a tile costs beside its `depth` inputs.
+///
+/// A tile of `p` pixels and `v` vectors (of `halves` smallest ones each) makes `p v` multiply-adds for each input, for which
+/// it loads `p` inputs, or as few as lie in a vector, and `v` vectors of weights; the sums wait for each other where they
+/// are fewer than [`tuning::LATENCY`]. So an input takes the largest of the three, and a little for each load. Around its
+/// inputs a tile takes steps that grow with its sums: they are begun, finished and stored. A row has tiles of two sizes, and
+/// its panels are as [`panel_sizes`] cuts them.
 fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> usize {
     let halves = level.lanes() / level.least_lanes();
     let total = channels.div_ceil(level.least_lanes());
@@ -384,7 +384,7 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
             let one = |pixels: usize| {
                 let arithmetic = pixels * pieces;
                 let loads = pixels.div_ceil(level.inputs()) + slots * halves;
-                let cycles = 16 * arithmetic.max(loads).max(LATENCY) + (pixels + slots) * halves;
+                let cycles = 16 * arithmetic.max(loads).max(tuning::LATENCY) + (pixels + slots) * halves;
                 depth * cycles + 16 * (20 + 2 * pixels * slots) * halves
             };
             more * one(size + 1) + (tiles - more) * one(size)

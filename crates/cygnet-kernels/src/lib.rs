@@ -14,7 +14,7 @@ mod window;
 mod winograd;
 
 pub use conv::{Conv, ConvWeights, Part};
-pub use cygnet_cpu::{Activation, Level, Store, machine as cpu, pool, probe};
+pub use cygnet_cpu::{Activation, Level, Store, machine as cpu, pool, probe, tuning};
 pub use depthwise::Depthwise;
 pub use map::{Element, Map};
 pub use pair::Pair;

@@ -1,6 +1,13 @@
 //! Winograd's minimal filtering F(4×4, 3×3) (Lavin and Gray 2016, section 4.3): 36 products an input channel in place of
 //! 144 for a tile of 4×4 outputs.
 //!
+//! With the points 0, ±1, ±2 and ∞ a row of four outputs of a filter `g` over six inputs `d` is `Aᵀ((G g) ∘ (Bᵀ d))`: `G g`
+//! are the values of `g` as a polynomial at the points (each over the product of its distances to the others), `Bᵀ d` takes
+//! from `d` what vanishes at the other points, and `Aᵀ` evaluates the products as the outputs' coefficients. Twice, for
+//! columns and rows, that is `Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A`: six by six products. `G g Gᵀ` is packed with the weights; the
+//! products of one place of all tiles are a matrix product over input channels, so 36 of these are what a block of tiles
+//! takes.
+//!
 //! The sums are rounded otherwise than the definition's: with inputs and weights of one magnitude the error is about ten
 //! times that of the direct sum, so strict plans do without.
 
@@ -8,7 +15,7 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, opaque, product};
+use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, opaque, product, tuning};
 
 use crate::conv::{Conv, ConvWeights, Part};
 use crate::map::{Element, Map, Side, assert_elements, macs};
@@ -22,11 +29,8 @@ const IN: usize = 6;
 /// Products of a tile.
 const PRODUCTS: usize = IN * IN;
 
-/// Bytes of transformed inputs and sums of a block of tiles, about what the second cache holds.
-const BLOCK_BYTES: usize = 1 << 20;
-
 /// Numbers between the places of a tile, so that they do not fall into the same lines of the first cache.
-const GAP: usize = 16;
+const GAP: usize = tuning::LINE / size_of::<f32>();
 
 /// Units that let a few threads share a small map.
 const UNITS: usize = 8;
@@ -100,7 +104,7 @@ impl Winograd {
         let all = product(&tiles).expect("the tiles of the output can be counted");
         let pixels = [inputs, outputs].map(|channels| channels.next_multiple_of(level.lanes()));
         let each = PRODUCTS * (pixels[0] + pixels[1]) * size_of::<f32>();
-        let blocks = all.div_ceil((BLOCK_BYTES / each).clamp(4, 32)).max(1);
+        let blocks = all.div_ceil((tuning::BLOCK / each).clamp(4, 32)).max(1);
         let block = all.div_ceil(blocks);
         let weights = transform(&data, &part.channels, outputs);
         let zeros = vec![0.0; outputs];

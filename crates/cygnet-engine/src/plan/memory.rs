@@ -2,8 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-/// Offsets are multiples of a cache line.
-const ALIGNMENT: usize = 16;
+use cygnet_cpu::tuning;
+
+/// Offsets are multiples of a cache line's numbers.
+const ALIGNMENT: usize = tuning::LINE / size_of::<f32>();
 
 /// A buffer's number.
 pub(super) type Buffer = usize;

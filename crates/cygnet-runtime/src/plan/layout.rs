@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cygnet_kernels::Map;
+use cygnet_kernels::{Map, tuning};
 
 use super::outline::PlanBuffer;
 use super::places::{Buffer, Buffers, Place, runs};
@@ -16,25 +16,19 @@ pub(super) struct Layout {
     pub(super) arena: usize,
 }
 
-/// Offsets are multiples of a cache line's bytes, where any element may begin.
-const ALIGNMENT: usize = 64;
-
 /// From more buffers on, offsets are found in one pass.
 const MANY: usize = 2048;
 
 /// Most bytes of all buffers together, needed at one time or not.
 const MOST_BYTES: u64 = 1 << 42;
 
-/// Rows of pixels this many bytes apart would share few sets of the first cache.
-const CACHE_STRIDE: usize = 1024;
-
 impl Buffer {
     /// Bytes from a column to the next.
     fn pixel(&self) -> usize {
         let channels = self.shape[0].saturating_mul(self.element.bytes());
         let is_alone = self.shape[1] * self.shape[2] == 1;
-        let is_spread = channels.is_multiple_of(CACHE_STRIDE) && !is_alone;
-        if is_spread { channels.saturating_add(ALIGNMENT) } else { channels }
+        let is_spread = channels.is_multiple_of(tuning::CACHE_STRIDE) && !is_alone;
+        if is_spread { channels.saturating_add(tuning::LINE) } else { channels }
     }
 
     /// Bytes from a row to the next.
@@ -46,7 +40,7 @@ impl Buffer {
     /// Its bytes.
     fn len(&self) -> usize {
         let len = self.shape[1].saturating_mul(self.row());
-        len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
+        len.checked_next_multiple_of(tuning::LINE).unwrap_or(usize::MAX)
     }
 }
 
