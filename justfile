@@ -31,3 +31,7 @@ asan *ARGS:
 # Builds for 64-bit Arm and runs kernels, training, networks and the command under qemu; installs what that needs.
 arm:
     .ci/arm
+
+# Builds for WebAssembly and runs kernels and training steps in Node; installs what that needs.
+wasm:
+    .ci/wasm

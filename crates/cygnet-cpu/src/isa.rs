@@ -11,7 +11,11 @@ mod floats;
 mod hints;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod relaxed;
 mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 use std::str::FromStr;
 
@@ -36,7 +40,7 @@ use std::arch::is_aarch64_feature_detected as detected;
 #[cfg(target_arch = "x86_64")]
 use std::arch::is_x86_feature_detected as detected;
 
-/// Whether the CPU has a feature: elsewhere, whether it is compiled for.
+/// Whether the CPU has a feature: elsewhere, whether the program is compiled for it.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[allow(unused_macros, reason = "of no use where the only set needs no features")]
 macro_rules! detected {
@@ -66,23 +70,23 @@ macro_rules! enter {
 }
 
 /// The table of sets, the best of an architecture first. A row says which file and type implement the set, which
-/// features it needs and, if not all have it, on which architecture; the file's name is the set's.
+/// features it needs and, if not all programs have it, which do; the file's name is the set's.
 macro_rules! sets {
-    ($($(#[$doc:meta])+ $name:ident::$Set:ident [$($feature:tt)*] $(on $arch:literal)?;)+) => {
+    ($($(#[$doc:meta])+ $name:ident::$Set:ident [$($feature:tt)*] $(if $there:meta)?;)+) => {
         /// An instruction set that kernels are compiled for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Level {
-            $($(#[$doc])+ $(#[cfg(target_arch = $arch)])? $Set,)+
+            $($(#[$doc])+ $(#[cfg($there)])? $Set,)+
         }
 
         impl Level {
-            /// All sets of this architecture, the best first.
-            pub const ALL: &[Level] = &[$($(#[cfg(target_arch = $arch)])? Level::$Set,)+];
+            /// All sets of this program's architecture, the best first.
+            pub const ALL: &[Level] = &[$($(#[cfg($there)])? Level::$Set,)+];
 
             #[inline]
             fn row(self) -> &'static Row {
                 match self {
-                    $($(#[cfg(target_arch = $arch)])? Level::$Set => const {
+                    $($(#[cfg($there)])? Level::$Set => const {
                         &Row {
                             name: stringify!($name),
                             features: &[$($feature),*],
@@ -105,7 +109,7 @@ macro_rules! sets {
                 // SAFETY: the caller promises that the CPU has the set, and the kernel's own conditions.
                 unsafe {
                     match self {
-                        $($(#[cfg(target_arch = $arch)])?
+                        $($(#[cfg($there)])?
                         Level::$Set => enter!(kernel, $name::$Set, [$($feature)*]),)+
                     }
                 }
@@ -116,11 +120,15 @@ macro_rules! sets {
 
 sets! {
     /// AVX-512 F, VL, DQ and BW: 16 lanes, 32 registers, masks.
-    avx512::Avx512 ["avx512f" "avx512vl" "avx512dq" "avx512bw" "avx2" "fma"] on "x86_64";
+    avx512::Avx512 ["avx512f" "avx512vl" "avx512dq" "avx512bw" "avx2" "fma"] if target_arch = "x86_64";
     /// AVX2 with FMA: 8 lanes, 16 registers.
-    avx2::Avx2 ["avx2" "fma"] on "x86_64";
+    avx2::Avx2 ["avx2" "fma"] if target_arch = "x86_64";
     /// NEON: 4 lanes, 32 registers, factors by lane.
-    neon::Neon ["neon"] on "aarch64";
+    neon::Neon ["neon"] if target_arch = "aarch64";
+    /// WebAssembly's SIMD with its relaxed part, multiply-adds that round once where the CPU has them: 4 lanes.
+    relaxed::Relaxed ["simd128" "relaxed-simd"] if all(target_arch = "wasm32", target_feature = "relaxed-simd");
+    /// WebAssembly's SIMD: 4 lanes.
+    simd128::Simd128 ["simd128"] if all(target_arch = "wasm32", target_feature = "simd128");
     /// Plain Rust, which the compiler turns into what every CPU of the architecture has.
     scalar::Scalar [];
 }

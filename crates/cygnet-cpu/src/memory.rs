@@ -8,6 +8,7 @@ use std::sync::Arc;
 use memmap2::MmapMut;
 
 use crate::isa::Level;
+use crate::size::FAR;
 use crate::tuning::LINE;
 
 /// Bytes that begin at a cache line; many of them in large pages, where the system has such.
@@ -28,7 +29,7 @@ enum Block {
 struct Line([u8; LINE]);
 
 /// Numbers at most that a thread works in by itself.
-pub const SCRATCH: usize = 1 << 31;
+pub const SCRATCH: usize = if FAR < 1 << 31 { FAR } else { 1 << 31 };
 
 /// Bytes of a large page.
 const LARGE_PAGE: usize = 2 << 20;

@@ -1,5 +1,6 @@
 //! What tests of arithmetic share: the instruction sets, numbers to try, and how far a result may be from its reference.
 
+use cygnet_cpu::pool::Pool;
 use cygnet_cpu::{Activation, Level};
 use proptest::prelude::*;
 
@@ -10,6 +11,15 @@ use proptest::prelude::*;
 pub fn levels() -> impl Iterator<Item = Level> {
     let cap = Level::chosen().expect("CYGNET_ISA names an instruction set");
     Level::ALL.iter().copied().filter(move |level| level.is_supported() && level.is_within(cap))
+}
+
+/// A team of `threads` threads; on WebAssembly, which has no others, of the caller alone.
+///
+/// # Panics
+/// If the system refuses a thread.
+#[must_use]
+pub fn team(threads: usize) -> Pool {
+    Pool::new(if cfg!(target_family = "wasm") { 1 } else { threads }).expect("the system has threads")
 }
 
 /// Channels around the widths of all vectors: 0, 1, lanes - 1, lanes, lanes + 1 and 2 lanes + 3 of 4, 8 and 16 lanes.
@@ -141,10 +151,10 @@ pub fn number(arena: usize) -> impl Strategy<Value = usize> {
         60,
         arena,
         1 << 16,
-        1 << 32,
-        1 << 52,
-        1 << 61,
-        1 << 63,
+        1 << (usize::BITS / 2),
+        1 << (usize::BITS - 12),
+        1 << (usize::BITS - 3),
+        1 << (usize::BITS - 1),
         usize::MAX / 3,
         usize::MAX - 1,
         usize::MAX,

@@ -1,9 +1,8 @@
 //! An arena with canaries for steps, and finite differences to hold gradients against.
 
 use cygnet_cpu::Level;
-use cygnet_cpu::pool::Pool;
 use cygnet_gradient::{Arena, Import, Norm, Params, Program, Run, Step, View};
-use cygnet_testing::arithmetic::{levels, to_f64, values};
+use cygnet_testing::arithmetic::{levels, team, to_f64, values};
 
 /// Images, rows, columns and channels.
 pub(crate) type Size = [usize; 4];
@@ -121,7 +120,7 @@ impl Bench {
             seed: 3,
             scale: 1.0,
         };
-        program.run(&mut Pool::new(threads).unwrap(), &mut arena, run);
+        program.run(&mut team(threads), &mut arena, run);
         let arena_after = arena.read(0..len).to_vec();
         let lists = gradients.iter().chain(&params).chain([&arena_after]);
         let mut bits: Vec<u64> = lists.flatten().map(|x| u64::from(x.to_bits())).collect();

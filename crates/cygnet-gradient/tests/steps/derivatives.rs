@@ -1,9 +1,8 @@
 //! What is promised of the derivatives of activations, for every f32.
 
 use cygnet_cpu::Activation;
-use cygnet_cpu::pool::Pool;
 use cygnet_gradient::{Arena, Elementwise, Import, Program, Step, View};
-use cygnet_testing::arithmetic::{BATCH, check_float, each_batch, levels};
+use cygnet_testing::arithmetic::{BATCH, check_float, each_batch, levels, team};
 
 use crate::bench::of_images;
 
@@ -40,7 +39,7 @@ fn derivatives_keep_their_promise() {
             let arena = Arena::new(&[&program], 1);
             (level, program, arena)
         });
-        let (mut runs, mut pool): (Vec<_>, _) = (runs.collect(), Pool::new(1).unwrap());
+        let (mut runs, mut pool): (Vec<_>, _) = (runs.collect(), team(1));
         let mut images = vec![1.0; 2 * BATCH];
         each_batch(|x| {
             images[..BATCH].copy_from_slice(x);

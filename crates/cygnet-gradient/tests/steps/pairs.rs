@@ -189,9 +189,8 @@ fn the_loss_has_the_gradient_of_finite_differences() {
 
 #[test]
 fn images_come_in_channels_last() {
-    use cygnet_cpu::pool::Pool;
     use cygnet_gradient::{Arena, Program};
-    use cygnet_testing::arithmetic::{levels, values};
+    use cygnet_testing::arithmetic::{levels, team, values};
 
     let (to, images) =
         (View { offset: 5, images: 2, height: 3, width: 4, channels: 3, stride: 7 }, values(72, 1));
@@ -199,7 +198,7 @@ fn images_come_in_channels_last() {
         let steps = vec![Step::Import(Import { to })];
         let program = Program::new(level, steps, 5 + 24 * 7, Vec::new(), [72, 0, 0]).unwrap();
         let mut arena = Arena::new(&[&program], 1);
-        program.run(&mut Pool::new(1).unwrap(), &mut arena, of_images(&images));
+        program.run(&mut team(1), &mut arena, of_images(&images));
         for (i, x) in images.iter().enumerate() {
             let (image, c, pixel) = (i / 36, i / 12 % 3, i % 12);
             assert_eq!(arena.read(0..5 + 24 * 7)[5 + (image * 12 + pixel) * 7 + c], *x);

@@ -1,10 +1,9 @@
 //! One convolution, dense or depthwise: what it computes and how its maps lie.
 
-use cygnet_kernels::pool::Pool;
 use cygnet_kernels::reference::{self, ConvShape};
 use cygnet_kernels::{Activation, Call, Conv, ConvWeights, Depthwise, Level, Map, Part, Store, Window};
 
-use crate::memory::{Gaps, Memory, activate, agrees, levels, to_f64, tolerance, values};
+use crate::memory::{Gaps, Memory, activate, agrees, levels, team, to_f64, tolerance, values};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -219,7 +218,7 @@ impl Case {
         let bits = |list: &[Option<f32>]| list.iter().map(|x| x.map(f32::to_bits)).collect::<Vec<_>>();
         let (memory, parts, residual, output) = self.memory();
         for threads in [2, 3, 7] {
-            let mut pool = Pool::new(threads).unwrap();
+            let mut pool = team(threads);
             for level in levels() {
                 let calls = self.calls(level, &parts, residual, output);
                 let got = memory.run_on(&mut pool, level, calls, &output);

@@ -4,7 +4,7 @@ use cygnet_kernels::pool::Pool;
 use cygnet_kernels::{Call, Element, Level, Map, Program};
 
 pub(crate) use cygnet_testing::arithmetic::{
-    CHANNELS, CHEAP, activate, agrees, levels, to_f64, tolerance, values,
+    CHANNELS, CHEAP, activate, agrees, levels, team, to_f64, tolerance, values,
 };
 
 /// Numbers that belong to others, around a map's.
@@ -97,7 +97,7 @@ impl Memory {
     /// Runs calls that write `output` and checks everything else; the output in channel-major order, nothing for rows
     /// that are no longer kept.
     pub(crate) fn run(&self, level: Level, calls: Vec<Call>, output: &Map) -> Vec<Option<f32>> {
-        self.run_on(&mut Pool::new(1).unwrap(), level, calls, output)
+        self.run_on(&mut team(1), level, calls, output)
     }
 
     /// As [`Memory::run`], on a team of threads.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::case::Case;
 use crate::conv::{gaps, window};
-use crate::memory::{CHANNELS, CHEAP, Gaps, levels};
+use crate::memory::{CHANNELS, CHEAP, Gaps, levels, team};
 
 const GAPS: Gaps = Gaps { before: 2, after: 3, row: 7, halo: [2, 1], ring: None };
 
@@ -52,7 +52,7 @@ impl Both {
 
     fn check(&self, threads: usize) {
         let bits = |list: Vec<Option<f32>>| list.iter().map(|x| x.map(f32::to_bits)).collect::<Vec<_>>();
-        let mut pool = Pool::new(threads).unwrap();
+        let mut pool = team(threads);
         for level in levels() {
             let together = bits(self.together(level, &mut pool));
             assert_eq!(together, bits(self.apart(level)), "{level:?}, {threads} threads: {self:?}");

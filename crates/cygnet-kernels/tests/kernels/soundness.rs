@@ -12,7 +12,7 @@ use cygnet_kernels::{
 };
 use proptest::prelude::*;
 
-use crate::memory::{Memory, levels, values};
+use crate::memory::{Memory, levels, team, values};
 
 /// Numbers of the arenas here: whole lines, so that what follows is no longer theirs.
 const ARENA: usize = 2048;
@@ -79,7 +79,7 @@ fn maps_beyond_the_arena_are_refused_also_where_they_are_empty() {
         assert!(refused(input, output).contains("leaves the arena"), "{output:?}");
     }
     assert!(refused(input, Map { ring: 0, ..Map::dense(16, [4, 1, 2]) }).contains("none of its rows"));
-    assert!(refused(Map { pixel: 0, row: 0, width: 1 << 40, ..input }, input).contains("larger"));
+    assert!(refused(Map { pixel: 0, row: 0, width: usize::MAX / 64, ..input }, input).contains("larger"));
     let mean = || plain(Plain::GlobalMean, &[input], Map { height: 0, ring: 1, ..Map::dense(16, [4, 1, 1]) });
     assert!(made(mean).is_none());
 }
@@ -111,8 +111,8 @@ fn planes_of_an_image_that_wrap_or_overlap_are_refused() {
     assert!(new(vec![plane, Map { offset: 64, ..plane }]).is_ok());
     assert!(new(vec![plane, Map { offset: 63, ..plane }]).unwrap_err().contains("shares numbers"));
     for wrong in [
-        Map { height: 1 << 52, width: 1 << 12, row: 0, ring: 1, ..plane },
-        Map { height: 1 << 60, width: 0, row: 0, ..plane },
+        Map { height: 1 << (usize::BITS - 12), width: 1 << 12, row: 0, ring: 1, ..plane },
+        Map { height: usize::MAX >> 4, width: 0, row: 0, ..plane },
         Map { row: 7, ..plane },
         Map { pixel: 2, row: 16, ..plane },
         Map { channels: 2, ..plane },
@@ -144,7 +144,7 @@ fn windows_that_wrap_are_refused() {
     let (input, output) = (Map::dense(0, [1, 1, 1]), Map::dense(1, [1, 1, 9]));
     let is_made = |window: Window| made(|| point(Level::Scalar, window, input, output)).is_some();
     let point = Window::POINT;
-    for far in [0, 2, 1 << 60, 1 << 61, usize::MAX] {
+    for far in [0, 2, 1 << (usize::BITS - 4), 1 << (usize::BITS - 3), usize::MAX] {
         assert!(!is_made(Window { stride: [1, far], ..point }), "{far}");
     }
     for window in [
@@ -153,7 +153,7 @@ fn windows_that_wrap_are_refused() {
         Window { dilation: [0, 1], ..point },
         Window { pad: [usize::MAX, 0], ..point },
         Window { pad: [0, usize::MAX], ..point },
-        Window { kernel: [1 << 63, 2], ..point },
+        Window { kernel: [1 << (usize::BITS - 1), 2], ..point },
     ] {
         assert!(!is_made(window), "{window:?}");
         let pool = Plain::Pool { pooling: Pooling::Max, window, end_pad: [0, 0] };
@@ -404,7 +404,7 @@ fn run(hostile: &Hostile, pool: &mut Pool) -> bool {
         if program.arena_bytes() > 64 << 20 {
             continue;
         }
-        let alone = memory.check(&mut Pool::new(1).unwrap(), &program, &output);
+        let alone = memory.check(&mut team(1), &program, &output);
         let together = memory.check(pool, &program, &output);
         let bits = |list: &[Option<f32>]| list.iter().map(|x| x.map(f32::to_bits)).collect::<Vec<_>>();
         assert_eq!(bits(&alone), bits(&together), "{level:?}: {hostile:?}");
@@ -419,6 +419,6 @@ proptest! {
     #[test]
     fn any_call_is_refused_or_stays_within_its_maps(hostile in hostile()) {
         let hostile = if hostile.fits { hostile.fitted() } else { hostile };
-        run(&hostile, &mut Pool::new(3).unwrap());
+        run(&hostile, &mut team(3));
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::case::Case;
 use crate::conv::gaps;
-use crate::memory::{CHANNELS, CHEAP, Gaps, activate, agrees, levels, tolerance};
+use crate::memory::{CHANNELS, CHEAP, Gaps, activate, agrees, levels, team, tolerance};
 
 const GAPS: Gaps = Gaps { before: 3, after: 2, row: 5, halo: [1, 2], ring: None };
 
@@ -46,7 +46,7 @@ fn check(case: &Case) {
     let largest = magnitudes.into_iter().fold(0.0, f64::max);
     let allowed = BOUND * tolerance(9 * case.inputs(), largest);
     for level in levels() {
-        for (i, got) in run(case, level, &mut Pool::new(1).unwrap()).into_iter().enumerate() {
+        for (i, got) in run(case, level, &mut team(1)).into_iter().enumerate() {
             let Some(got) = got else { continue };
             if case.specials.iter().any(|&(place, _)| sees(case, i, place)) {
                 assert!(got.is_nan() || !want[i].is_nan(), "{level:?}: element {i} is {got}, in {case:?}");
@@ -108,9 +108,9 @@ fn several_blocks_and_threads_are_the_same_to_the_bit() {
         let case = Case { size, residual: true, output_gaps: GAPS, ..Case::dense(inputs, out, [3, 3]) };
         check(&case);
         for level in levels() {
-            let alone = bits(run(&case, level, &mut Pool::new(1).unwrap()));
+            let alone = bits(run(&case, level, &mut team(1)));
             for threads in [2, 3, 7] {
-                let together = bits(run(&case, level, &mut Pool::new(threads).unwrap()));
+                let together = bits(run(&case, level, &mut team(threads)));
                 assert_eq!(together, alone, "{level:?}, {threads} threads: {case:?}");
             }
         }
