@@ -5,6 +5,7 @@
 
 mod conv;
 mod depthwise;
+mod int8;
 mod map;
 mod pair;
 mod plain;
@@ -14,8 +15,12 @@ mod window;
 mod winograd;
 
 pub use conv::{Conv, ConvWeights, Part};
-pub use cygnet_cpu::{Activation, Level, Store, machine as cpu, pool, probe, tuning};
+pub use cygnet_cpu::{Activation, ByteLevel, Level, Store, machine as cpu, pool, probe, tuning};
 pub use depthwise::Depthwise;
+pub use int8::{
+    ByteCall, ByteConv, ByteDepthwise, ByteGate, ByteMax, ByteMean, ByteScale, ByteTable, ByteWeights,
+    Ending, Mean, Pixels, Quantise, Table, Term, ToBytes,
+};
 pub use map::{Element, Map};
 pub use pair::Pair;
 pub use plain::{Binary, Plain, PlainCall, Pooling};

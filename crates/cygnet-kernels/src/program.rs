@@ -12,6 +12,7 @@ use cygnet_cpu::{
 
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
+use crate::int8::ByteCall;
 use crate::map::{Element, Map};
 use crate::pair::Pair;
 use crate::plain::PlainCall;
@@ -28,8 +29,10 @@ pub enum Call {
     Pair(Box<Pair>),
     /// A dense 3×3 convolution with fewer products.
     Winograd(Box<Winograd>),
-    /// Anything else.
+    /// Anything else over f32s.
     Plain(Box<PlainCall>),
+    /// Over bytes.
+    Bytes(Box<ByteCall>),
 }
 
 impl Call {
@@ -42,6 +45,7 @@ impl Call {
             Call::Pair(call) => call.reads().collect(),
             Call::Winograd(call) => call.reads().collect(),
             Call::Plain(call) => call.reads().to_vec(),
+            Call::Bytes(call) => call.reads(),
         }
     }
 
@@ -54,6 +58,7 @@ impl Call {
             Call::Pair(call) => call.writes(),
             Call::Winograd(call) => call.writes(),
             Call::Plain(call) => call.writes(),
+            Call::Bytes(call) => call.writes(),
         }
     }
 
@@ -65,19 +70,22 @@ impl Call {
             Call::Depthwise(call) => call.weight_bytes(),
             Call::Pair(call) => call.weight_bytes(),
             Call::Winograd(call) => call.weight_bytes(),
+            Call::Bytes(call) => call.weight_bytes(),
             Call::Plain(_) => 0,
         }
     }
 
-    /// The instruction set it is made for.
-    fn level(&self) -> Level {
-        match self {
+    /// The instruction set it is made for, if this CPU lacks it.
+    fn lacks(&self) -> Option<&'static str> {
+        let level = match self {
             Call::Conv(call) => call.level(),
             Call::Depthwise(call) => call.level(),
             Call::Pair(call) => call.level(),
             Call::Winograd(call) => call.level(),
             Call::Plain(call) => call.level(),
-        }
+            Call::Bytes(call) => return (!call.level().is_supported()).then(|| call.level().name()),
+        };
+        (!level.is_supported()).then(|| level.name())
     }
 
     /// Multiply-accumulates, those with padding too.
@@ -88,6 +96,7 @@ impl Call {
             Call::Depthwise(call) => call.macs(),
             Call::Pair(call) => call.macs(),
             Call::Winograd(call) => call.macs(),
+            Call::Bytes(call) => call.macs(),
             Call::Plain(_) => 0,
         }
     }
@@ -101,6 +110,7 @@ impl Call {
             Call::Pair(call) => call.units(),
             Call::Winograd(call) => call.units(),
             Call::Plain(call) => call.units(),
+            Call::Bytes(call) => call.units(),
         }
     }
 
@@ -109,6 +119,7 @@ impl Call {
         match self {
             Call::Pair(call) => call.scratch(),
             Call::Winograd(call) => call.scratch(),
+            Call::Bytes(call) => call.scratch(),
             Call::Conv(_) | Call::Depthwise(_) | Call::Plain(_) => 0,
         }
     }
@@ -117,6 +128,7 @@ impl Call {
     /// As [`Conv::run`], of an arena that begins where any element may; `scratch` must be the thread's own, begin there too,
     /// and hold [`Call::scratch`] bytes and [`SLACK`].
     unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
+        let [bytes, own] = [arena, scratch];
         let [arena, scratch] = [arena, scratch].map(|memory| memory.cast::<f32>());
         // SAFETY: the caller's promise.
         unsafe {
@@ -126,6 +138,7 @@ impl Call {
                 Call::Pair(call) => call.run(arena, scratch, units),
                 Call::Winograd(call) => call.run(arena, scratch, units),
                 Call::Plain(call) => call.run(arena, units),
+                Call::Bytes(call) => call.run(bytes, own, units),
             }
         }
     }
@@ -197,8 +210,8 @@ impl Program {
             if let Some(map) = reads.iter().find(|map| !map.is_apart(&writes)) {
                 return Err(of_call(format!("reads {map:?} while it writes {writes:?}")));
             }
-            if !call.level().is_supported() {
-                return Err(of_call(format!("needs {}, which this CPU lacks", call.level().name())));
+            if let Some(level) = call.lacks() {
+                return Err(of_call(format!("needs {level}, which this CPU lacks")));
             }
         }
         let rows = check_image(&image, arena)?;

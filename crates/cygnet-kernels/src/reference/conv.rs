@@ -25,7 +25,7 @@ pub struct ConvShape {
 
 impl ConvShape {
     /// Input row (axis 0) or column (axis 1) that kernel element `k` sees for output `o`, if it is no padding.
-    fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
+    pub(super) fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
         (o * self.stride[axis] + k * self.dilation[axis])
             .checked_sub(self.pad[axis])
             .filter(|&i| i < self.input[axis + 1])

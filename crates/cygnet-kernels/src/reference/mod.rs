@@ -4,6 +4,7 @@
 
 mod conv;
 mod float;
+pub mod int8;
 mod pool;
 
 pub use conv::{ConvShape, conv, linear};

@@ -127,13 +127,13 @@ impl Case {
         values(self.out, self.seed + 2)
     }
 
-    fn term(&self) -> Vec<f32> {
+    pub(crate) fn term(&self) -> Vec<f32> {
         let [height, width] = self.output();
         if self.residual { values(self.out * height * width, self.seed + 3) } else { Vec::new() }
     }
 
     /// The weight's channels that each part holds.
-    fn deal(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn deal(&self) -> Vec<Vec<usize>> {
         let inputs = self.inputs();
         let mut order: Vec<usize> = (0..inputs).collect();
         if self.parts.len() > 1 {

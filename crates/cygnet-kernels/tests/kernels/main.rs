@@ -21,6 +21,7 @@ mod activation;
 mod case;
 mod conv;
 mod depthwise;
+mod int8;
 mod memory;
 mod pair;
 mod plain;

@@ -145,7 +145,7 @@ impl Memory {
 }
 
 /// Where each element of a map is, in channel-major order; nothing for rows whose place another row took.
-fn places(map: &Map) -> Vec<Option<usize>> {
+pub(crate) fn places(map: &Map) -> Vec<Option<usize>> {
     let mut places = Vec::with_capacity(map.channels * map.height * map.width);
     for c in 0..map.channels {
         for y in 0..map.height {
@@ -158,7 +158,7 @@ fn places(map: &Map) -> Vec<Option<usize>> {
 }
 
 /// For each row that is kept, where it begins with its halo and at which distances from there a halo's pixels are.
-fn halos(map: &Map) -> impl Iterator<Item = (usize, Box<dyn Iterator<Item = usize>>)> + use<> {
+pub(crate) fn halos(map: &Map) -> impl Iterator<Item = (usize, Box<dyn Iterator<Item = usize>>)> + use<> {
     let map = *map;
     let rows = if map.channels > 0 { map.height.min(map.ring) } else { 0 };
     (0..rows).map(move |y| {
