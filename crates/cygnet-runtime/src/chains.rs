@@ -18,6 +18,13 @@ pub struct Chain {
     pub end: NodeId,
 }
 
+impl Chain {
+    /// Its nodes, in order.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        [Some(self.head), self.sum.map(|sum| sum.node), self.clamp].into_iter().flatten()
+    }
+}
+
 /// A value that a layer's output is added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Joined {

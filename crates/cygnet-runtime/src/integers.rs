@@ -2,7 +2,7 @@
 //! computes with these, and plans pack them.
 
 use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
-use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightSet};
+use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
 use crate::reference::activate;
 
@@ -97,20 +97,29 @@ pub fn real_weights(graph: &Graph, weights: &WeightSet, quantization: &Quantizat
             continue;
         };
         let input = grids[graph.node(param.node).inputs[0].0].as_ref();
-        let outputs = param.shape[0].max(1);
-        let terms = tensor.element_count() / outputs;
-        let integers = integers(tensor);
-        let number = |(index, &integer): (usize, &i32)| {
-            let output = index / terms;
-            let scale = input.map_or(1.0, |input| input.scale(input_channel(graph, &param, index)));
-            let steps = integer - i32::from(grid.zero(output));
-            (f64::from(steps) * f64::from(grid.scales[output]) / f64::from(scale)) as f32
-        };
-        let numbers: Vec<f32> = integers.iter().enumerate().map(number).collect();
+        let numbers = real_weight(graph, &param, tensor, grid, input);
         let numbers = Tensor::from_numbers(tensor.shape(), numbers).expect("as many as there were");
         real.insert(param.name, numbers);
     }
     real
+}
+
+/// What the integers of one weight stand for, whose layer reads a value on the grid `input` if it is on one.
+pub(crate) fn real_weight(
+    graph: &Graph,
+    param: &Param,
+    tensor: &Tensor,
+    grid: &WeightGrid,
+    input: Option<&Grid>,
+) -> Vec<f32> {
+    let terms = tensor.element_count() / param.shape[0].max(1);
+    let number = |(index, &integer): (usize, &i32)| {
+        let output = index / terms;
+        let scale = input.map_or(1.0, |input| input.scale(input_channel(graph, param, index)));
+        let steps = integer - i32::from(grid.zero(output));
+        (f64::from(steps) * f64::from(grid.scales[output]) / f64::from(scale)) as f32
+    };
+    integers(tensor).iter().enumerate().map(number).collect()
 }
 
 /// A tensor's integers.

@@ -84,7 +84,8 @@ impl KernelKind {
 }
 
 impl StepKernel {
-    /// The kernels that it calls: one, or those of the two layers of a pair.
+    /// The kernels that it calls where its values are floats: one, or those of the two layers of a pair; none between floats
+    /// and bytes.
     #[must_use]
     pub fn kinds(&self) -> &'static [KernelKind] {
         match self {
@@ -98,6 +99,7 @@ impl StepKernel {
             StepKernel::BatchNorm | StepKernel::Scale => &[KernelKind::Affine],
             StepKernel::Activation(_) | StepKernel::Copy => &[KernelKind::Activation],
             StepKernel::Upsample => &[KernelKind::Upsample],
+            StepKernel::Quantize | StepKernel::Dequantize => &[],
             StepKernel::Softmax => &[KernelKind::Softmax],
             StepKernel::LocalResponseNorm { .. } => &[KernelKind::LocalResponseNorm],
         }

@@ -6,7 +6,8 @@
 //!
 //! The way is a line. `order` proposes which branch comes first. In that order `facts` says who reads what, `rules` what
 //! joins what, `steps` makes steps of calls on values, whose `key`s name them, `layout` gives buffers their places in the
-//! arena, and `pack` makes the calls of kernels, with weights that `fold` has put together. `places` are the values,
+//! arena, and `pack` makes the calls of kernels, with weights that `fold` has put together. `quantized` knows what of a
+//! network is whole numbers: values on grids are bytes, and what is computed of them is exact. `places` are the values,
 //! `outline` is what there is to see without weights.
 
 mod facts;
@@ -17,6 +18,7 @@ mod order;
 mod outline;
 mod pack;
 mod places;
+mod quantized;
 mod rules;
 mod steps;
 
@@ -24,13 +26,16 @@ use std::ops::Range;
 
 use cygnet_graph::{Feature, Graph, Output};
 use cygnet_kernels::{Level, Map, Program, Store};
+use cygnet_weights::{Quantization, WeightSet};
 
 use crate::RunError;
 use facts::Facts;
+use fold::Params;
 pub use key::{Sliding, StepKernel, StepKey, StepValue};
 use layout::Layout;
 pub use outline::{Outline, PlanBuffer, PlanStep};
 use places::{Value, runs};
+use quantized::Quantized;
 pub use rules::{Rule, StepNode};
 use steps::Steps;
 
@@ -74,6 +79,12 @@ impl From<Level> for PlanOptions {
 #[derive(Debug)]
 pub struct Plan {
     graph: Graph,
+    made: Made,
+}
+
+/// What a plan is beside its graph.
+#[derive(Debug)]
+struct Made {
     program: Program,
     output: Map,
     outputs: Vec<PlanOutput>,
@@ -120,23 +131,27 @@ impl Plan {
         weights: &[W],
         options: impl Into<PlanOptions>,
     ) -> Result<Plan, RunError> {
-        let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let Draft { calls, layout, packed_bytes, image, output, kept, outline } = draft(&graph, options)?;
-        crate::reference::fits_machine(&graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
-        let mut store = Store::new(options.level);
-        let calls = calls.iter().map(|call| pack::pack(call, &layout, &params, &mut store)).collect();
-        let image = image.iter().map(|&place| layout.map(&[place])).collect();
-        let output = layout.map(&output);
-        let map = |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
-        let maps = |values: &[Value]| values.iter().flat_map(|value| -> Vec<Map> { map(value) }).collect();
-        let (others, stages) = kept.split_at(graph.outputs().len() - 1);
-        let (other_maps, feature_maps) = (maps(others), maps(stages));
-        let outputs = outputs(&graph)?;
-        let features = if options.features { features(&graph) } else { Vec::new() };
-        let program =
-            Program::new(options.level, image, calls, outline.arena_bytes).map_err(RunError::Plan)?;
-        Ok(Plan { graph, program, output, outputs, other_maps, features, feature_maps, outline })
+        let made = made(&graph, &params, None, options.into())?;
+        Ok(Plan { graph, made })
+    }
+
+    /// As [`Plan::new`], of a network that computes with whole numbers, to the bit as
+    /// [`QuantizedReference`](crate::QuantizedReference) does where only they are computed with.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], or if the record is not one of the graph and the weights.
+    pub fn quantized(
+        graph: Graph,
+        weights: &WeightSet,
+        quantization: &Quantization,
+        options: impl Into<PlanOptions>,
+    ) -> Result<Plan, RunError> {
+        let quantized = Quantized::new(&graph, weights, quantization)?;
+        let reals = quantized.real_params()?;
+        let params = crate::reference::split_by_node(&graph, &reals);
+        let made = made(&graph, &params, Some(&quantized), options.into())?;
+        Ok(Plan { graph, made })
     }
 
     /// What a plan of a graph would do, without weights.
@@ -144,7 +159,7 @@ impl Plan {
     /// # Errors
     /// If its values would take more than 4 GiB, or it falls apart into too many kernel calls.
     pub fn outline_of(graph: &Graph, options: impl Into<PlanOptions>) -> Result<Outline, RunError> {
-        Ok(draft(graph, options.into())?.outline)
+        Ok(draft(graph, None, options.into())?.outline)
     }
 
     /// The graph it runs.
@@ -156,50 +171,74 @@ impl Plan {
     /// The kernel calls.
     #[must_use]
     pub fn program(&self) -> &Program {
-        &self.program
+        &self.made.program
     }
 
     /// Its steps and memory.
     #[must_use]
     pub fn outline(&self) -> &Outline {
-        &self.outline
+        &self.made.outline
     }
 
     /// What is done, in order.
     #[must_use]
     pub fn steps(&self) -> &[PlanStep] {
-        self.outline.steps()
+        self.made.outline.steps()
     }
 
     /// As [`Outline::lower_bound_bytes`].
     #[must_use]
     pub fn lower_bound_bytes(&self) -> usize {
-        self.outline.lower_bound_bytes()
+        self.made.outline.lower_bound_bytes()
     }
 
     /// The features that it keeps, the finest first; none unless [`PlanOptions::features`] asked for them.
     #[must_use]
     pub fn features(&self) -> &[PlanFeature] {
-        &self.features
+        &self.made.features
     }
 
     /// What a run returns: the graph's outputs, one after the other.
     #[must_use]
     pub fn outputs(&self) -> &[PlanOutput] {
-        &self.outputs
+        &self.made.outputs
     }
 
     pub(crate) fn other_maps(&self) -> &[Map] {
-        &self.other_maps
+        &self.made.other_maps
     }
 
     pub(crate) fn feature_maps(&self) -> &[Map] {
-        &self.feature_maps
+        &self.made.feature_maps
     }
 
     pub(crate) fn output(&self) -> &Map {
-        &self.output
+        &self.made.output
     }
+}
+
+/// Makes the calls of a graph, with weights by node.
+fn made(
+    graph: &Graph,
+    params: &Params<'_>,
+    quantized: Option<&Quantized<'_>>,
+    options: PlanOptions,
+) -> Result<Made, RunError> {
+    let Draft { calls, layout, packed_bytes, image, output, kept, outline } =
+        draft(graph, quantized, options)?;
+    crate::reference::fits_machine(graph, packed_bytes.saturating_add(outline.arena_bytes as u64))?;
+    let mut store = Store::new(options.level);
+    let calls = calls.iter().map(|call| pack::pack(call, &layout, params, &mut store)).collect();
+    let image = image.iter().map(|&place| layout.map(&[place])).collect();
+    let output = layout.map(&output);
+    let map = |value: &Value| runs(value).into_iter().map(|run| layout.map(&value[run])).collect();
+    let maps = |values: &[Value]| values.iter().flat_map(|value| -> Vec<Map> { map(value) }).collect();
+    let (others, stages) = kept.split_at(graph.outputs().len() - 1);
+    let (other_maps, feature_maps) = (maps(others), maps(stages));
+    let outputs = outputs(graph)?;
+    let features = if options.features { features(graph) } else { Vec::new() };
+    let program = Program::new(options.level, image, calls, outline.arena_bytes).map_err(RunError::Plan)?;
+    Ok(Made { program, output, outputs, other_maps, features, feature_maps, outline })
 }
 
 /// The graph's outputs, one after the other.
@@ -247,9 +286,13 @@ struct Draft<'g> {
 }
 
 /// Drafts a graph in each promising order and keeps what needs the smallest arena, the graph's own order if equal.
-fn draft(graph: &Graph, options: PlanOptions) -> Result<Draft<'_>, RunError> {
+fn draft<'g>(
+    graph: &'g Graph,
+    quantized: Option<&'g Quantized<'g>>,
+    options: PlanOptions,
+) -> Result<Draft<'g>, RunError> {
     let orders = order::candidates(graph, &facts::wanted(graph, options));
-    let mut drafts = orders.into_iter().map(|order| draft_of(&Facts::new(graph, options, order)));
+    let mut drafts = orders.into_iter().map(|order| draft_of(&Facts::new(graph, options, quantized, order)));
     let first = drafts.next().expect("a graph has its own order");
     let best = drafts.fold(first, |best, next| match (best, next) {
         (Ok(best), Ok(next)) if next.outline.arena_bytes < best.outline.arena_bytes => Ok(next),
@@ -271,6 +314,5 @@ fn draft_of<'g>(facts: &Facts<'g>) -> Result<Draft<'g>, RunError> {
     }
     let lower_bound = layout.lower_bound(steps.iter().map(|step| step.calls.clone()));
     let outline = Outline { steps, buffers: layout.planned(), arena_bytes, lower_bound_bytes: lower_bound };
-    let packed_bytes = packed.saturating_mul(size_of::<f32>() as u64);
-    Ok(Draft { calls, layout, packed_bytes, image, output, kept, outline })
+    Ok(Draft { calls, layout, packed_bytes: packed, image, output, kept, outline })
 }

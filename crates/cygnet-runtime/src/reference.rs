@@ -331,15 +331,20 @@ pub(crate) fn by_node<'a, W: AsRef<[f32]>>(
     if wanted.len() != weights.len() {
         return Err(RunError::ParamCount { wanted: wanted.len(), given: weights.len() });
     }
-    let mut params = vec![Vec::new(); graph.nodes().len()];
     for (param, given) in wanted.into_iter().zip(weights.iter().map(AsRef::as_ref)) {
         let elements = param.shape.iter().product();
         if given.len() != elements {
             return Err(RunError::ParamSize { name: param.name, wanted: elements, given: given.len() });
         }
-        params[param.node.0].push(given);
     }
-    Ok(params)
+    Ok(split_by_node(graph, weights))
+}
+
+/// Weights by node, one for each of [`Graph::params`].
+pub(crate) fn split_by_node<'a, W: AsRef<[f32]>>(graph: &Graph, weights: &'a [W]) -> Vec<Vec<&'a [f32]>> {
+    let mut params = vec![Vec::new(); graph.nodes().len()];
+    graph.params().iter().zip(weights).for_each(|(param, given)| params[param.node.0].push(given.as_ref()));
+    params
 }
 
 /// A shape as `[c, h, w]`; a vector is a map of one pixel.

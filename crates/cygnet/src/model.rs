@@ -112,7 +112,8 @@ impl Model {
     }
 
     /// The model with packed weights for the best instruction set, which `CYGNET_ISA` caps: load a model once, plan it
-    /// once, and give every thread a [`Session`](cygnet_runtime::Session) of its own.
+    /// once, and give every thread a [`Session`](cygnet_runtime::Session) of its own. A network of whole numbers is computed
+    /// with them; [`Model::in_floating_point`] is not.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -140,9 +141,12 @@ impl Model {
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
         crate::optimised::advise();
-        let weights = self.real_weights();
-        let weights = weights.select(&self.graph).map_err(misfit(&self.graph))?;
-        Ok(Arc::new(Plan::new(self.graph.clone(), &weights, options)?))
+        let graph = self.graph.clone();
+        if let Some(quantization) = &self.quantization {
+            return Ok(Arc::new(Plan::quantized(graph, &self.weights, quantization, options)?));
+        }
+        let weights = self.weights.select(&graph).map_err(misfit(&graph))?;
+        Ok(Arc::new(Plan::new(graph, &weights, options)?))
     }
 
     /// Its weights in floating point: what their integers stand for where the network computes with whole numbers.

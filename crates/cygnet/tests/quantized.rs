@@ -57,6 +57,7 @@ fn integers_come_back_as_written_and_mean_the_same() {
     let quantization = read.quantization.clone().unwrap();
     let reference = QuantizedReference::new(read.graph.clone(), &read.weights, &quantization).unwrap();
     let integers = reference.run(&image()).unwrap();
+    assert_eq!(cygnet::Classifier::new(read.clone()).unwrap().logits(&image()).unwrap(), integers);
     let classifier = cygnet::Classifier::new(read.in_floating_point()).unwrap();
     for (integer, real) in integers.iter().zip(classifier.logits(&image()).unwrap()) {
         assert!((integer - real).abs() < 0.05, "{integer} {real}");

@@ -2,14 +2,18 @@
 
 use cygnet_graph::{Conv, Graph, Node, NodeId, Op, shape};
 use cygnet_kernels::{Element, Window};
+use cygnet_weights::Grid;
 
 use super::PlanOptions;
 use super::key::StepValue;
+use super::quantized::Quantized;
 
 /// A graph in an order of execution.
 pub(super) struct Facts<'g> {
     pub(super) graph: &'g Graph,
     pub(super) options: PlanOptions,
+    /// What of it is whole numbers.
+    pub(super) quantized: Option<&'g Quantized<'g>>,
     /// The nodes that are computed, the image first.
     pub(super) order: Vec<NodeId>,
     /// The readers of every node; what the caller wants is also read by itself.
@@ -30,15 +34,21 @@ pub(super) fn wanted(graph: &Graph, options: PlanOptions) -> Vec<NodeId> {
 }
 
 impl<'g> Facts<'g> {
-    pub(super) fn new(graph: &'g Graph, options: PlanOptions, order: Vec<NodeId>) -> Facts<'g> {
+    pub(super) fn new(
+        graph: &'g Graph,
+        options: PlanOptions,
+        quantized: Option<&'g Quantized<'g>>,
+        order: Vec<NodeId>,
+    ) -> Facts<'g> {
         let wanted = wanted(graph, options);
         let mut readers = vec![Vec::new(); graph.nodes().len()];
         for &id in &order {
             graph.node(id).inputs.iter().for_each(|input| readers[input.0].push(id));
         }
         wanted.iter().for_each(|&id| readers[id.0].push(id));
-        let homes = homes(graph, &order);
-        Facts { graph, options, order, readers, homes, wanted }
+        let is_byte = |id: NodeId| quantized.is_some_and(|quantized| quantized.grid(id).is_some());
+        let homes = homes(graph, &order, is_byte);
+        Facts { graph, options, quantized, order, readers, homes, wanted }
     }
 
     pub(super) fn node(&self, id: NodeId) -> &'g Node {
@@ -50,8 +60,19 @@ impl<'g> Facts<'g> {
         crate::reference::map(&self.node(id).shape)
     }
 
+    /// The grid that a node's value is on, if it is stored as bytes.
+    pub(super) fn grid(&self, id: NodeId) -> Option<&'g Grid> {
+        self.quantized.and_then(|quantized| quantized.grid(id))
+    }
+
     /// A node's value as it is stored.
     pub(super) fn value(&self, id: NodeId) -> StepValue {
+        let element = if self.grid(id).is_some() { Element::U8 } else { Element::F32 };
+        StepValue { shape: self.map(id), element }
+    }
+
+    /// A node's value in f32.
+    pub(super) fn real(&self, id: NodeId) -> StepValue {
         StepValue { shape: self.map(id), element: Element::F32 }
     }
 
@@ -83,14 +104,15 @@ impl<'g> Facts<'g> {
     }
 }
 
-/// Gives the inputs of concatenations their part of one buffer.
-fn homes(graph: &Graph, order: &[NodeId]) -> Vec<Option<(NodeId, usize)>> {
+/// Gives the inputs of concatenations their part of one buffer, if they are of its elements.
+fn homes(graph: &Graph, order: &[NodeId], is_byte: impl Fn(NodeId) -> bool) -> Vec<Option<(NodeId, usize)>> {
     let mut homes = vec![None; graph.nodes().len()];
     for &id in order.iter().filter(|id| graph.node(**id).op == Op::Concat) {
         let mut start = 0;
         for input in &graph.node(id).inputs {
             let source = graph.node(*input);
-            if source.op != Op::Input && !source.op.facts().is_view {
+            let is_alike = is_byte(*input) == is_byte(id);
+            if is_alike && source.op != Op::Input && !source.op.facts().is_view {
                 homes[input.0].get_or_insert((id, start));
             }
             start += source.shape[0];

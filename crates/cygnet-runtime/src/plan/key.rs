@@ -93,6 +93,10 @@ pub enum StepKernel {
     Softmax,
     /// A value put together from pieces.
     Copy,
+    /// Floats as bytes on a grid.
+    Quantize,
+    /// Bytes on a grid as floats.
+    Dequantize,
 }
 
 impl Display for StepKernel {
@@ -125,6 +129,8 @@ impl Display for StepKernel {
             StepKernel::LocalResponseNorm { .. } => f.write_str("local response norm"),
             StepKernel::Softmax => f.write_str("softmax"),
             StepKernel::Copy => f.write_str("copy"),
+            StepKernel::Quantize => f.write_str("quantize"),
+            StepKernel::Dequantize => f.write_str("dequantize"),
         }
     }
 }

@@ -16,6 +16,9 @@ pub(super) struct Layout {
     pub(super) arena: usize,
 }
 
+/// Pixels are multiples of so many bytes, of which a dot product takes the inputs at once.
+const WORD: usize = 4;
+
 /// From more buffers on, offsets are found in one pass.
 const MANY: usize = 2048;
 
@@ -26,6 +29,7 @@ impl Buffer {
     /// Bytes from a column to the next.
     fn pixel(&self) -> usize {
         let channels = self.shape[0].saturating_mul(self.element.bytes());
+        let channels = channels.checked_next_multiple_of(WORD).unwrap_or(usize::MAX);
         let is_alone = self.shape[1] * self.shape[2] == 1;
         let is_spread = channels.is_multiple_of(tuning::CACHE_STRIDE) && !is_alone;
         if is_spread { channels.saturating_add(tuning::LINE) } else { channels }

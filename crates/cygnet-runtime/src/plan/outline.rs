@@ -6,7 +6,7 @@ use std::ops::Range;
 use cygnet_graph::Graph;
 use cygnet_kernels::Element;
 
-use super::key::{StepKey, dims};
+use super::key::{StepKey, StepValue, dims};
 use super::rules::StepNode;
 
 /// One kernel at work: on one node and all that joined it.
@@ -92,15 +92,14 @@ impl Outline {
 }
 
 impl Display for Outline {
-    /// A line a step: kernel, shape, type of elements if they are not f32s, and nodes, each with the rule that made it part
-    /// of the step.
+    /// A line a step: kernel, shape, and nodes, each with the rule that made it part of the step; what it reads and writes if
+    /// these are not f32s.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for step in &self.steps {
-            write!(f, "{} -> {}", step.key.kernel, dims(&step.shape))?;
-            match step.key.output.element {
-                Element::F32 => {}
-                element => write!(f, " {}", element.name())?,
-            }
+            write!(f, "{}", step.key.kernel)?;
+            write_type(f, step.key.inputs.first())?;
+            write!(f, " -> {}", dims(&step.shape))?;
+            write_type(f, Some(&step.key.output))?;
             for node in &step.nodes {
                 write!(f, "  %{}", node.id.0)?;
                 node.rule.map_or(Ok(()), |rule| write!(f, " {}", rule.name()))?;
@@ -108,5 +107,13 @@ impl Display for Outline {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+/// Names what a value is stored as, if that is not f32.
+fn write_type(f: &mut Formatter<'_>, value: Option<&StepValue>) -> fmt::Result {
+    match value.map(|value| value.element) {
+        None | Some(Element::F32) => Ok(()),
+        Some(element) => write!(f, " {}", element.name()),
     }
 }

@@ -4,6 +4,8 @@ use cygnet_kernels::{
     self as kernels, Conv, ConvWeights, Depthwise, Map, Pair, Part, Plain, PlainCall, Store, Winograd,
 };
 
+mod bytes;
+
 use super::fold::Params;
 use super::layout::Layout;
 use super::places::{Place, picked, pieces};
@@ -71,6 +73,9 @@ pub(super) fn pack(
             plain_call(call, layout, store, plain)
         }
         Work::Plain(plain) => plain_call(call, layout, store, plain.clone()),
+        Work::Bytes(quantized, work) => {
+            kernels::Call::Bytes(Box::new(bytes::pack(quantized, work, call, layout, store)))
+        }
     }
 }
 

@@ -125,6 +125,11 @@ impl Buffers {
         self.read(value, calls, [0, 0]);
     }
 
+    /// What a value is stored as.
+    pub(super) fn element(&self, value: &[Place]) -> Element {
+        value.first().map_or(Element::F32, |place| self.all[place.buffer].element)
+    }
+
     /// Bytes of a value.
     pub(super) fn bytes(&self, value: &[Place]) -> u64 {
         value.iter().map(|place| self.all[place.buffer].plane() as u64).sum()

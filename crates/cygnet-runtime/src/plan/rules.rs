@@ -96,7 +96,7 @@ fn fuse_add<'g>(facts: &Facts<'g>, values: &Values, id: NodeId, layer: &mut Laye
     let node = facts.node(id);
     let may_join = node.op == Op::Add && layer.can_add && layer.is_linear();
     let other = *node.inputs.get(usize::from(node.inputs[0] == layer.last())).filter(|_| may_join)?;
-    let is_row = values.get(other).is_some_and(|value| runs(value).len() == 1);
+    let is_row = values.get(other).is_some_and(|value| runs(value).len() == 1) && facts.grid(other).is_none();
     let shape = |id| &facts.node(id).shape;
     layer.residual = Some(other).filter(|_| is_row && shape(other) == shape(layer.last()));
     layer.residual.map(|_| Rule::FuseAdd)
@@ -115,38 +115,37 @@ fn drop_dropout<'g>(facts: &Facts<'g>, _: &Values, id: NodeId, _: &mut Layer<'g>
     matches!(facts.node(id).op, Op::Dropout { .. }).then_some(Rule::DropDropout)
 }
 
-/// Where the channels of a node lie that moves none.
-type View = fn(&Values, &Node) -> Option<(Rule, Value)>;
+/// Where the channels of a node lie that moves none, if those of its inputs lie where it says.
+type View = fn(&[Value], &Node) -> Option<(Rule, Value)>;
 
 /// One for each operator that is a view.
 const VIEWS: [View; 4] = [view_concat, view_slice, view_shuffle, view_dropout];
 
-fn view_concat(values: &Values, node: &Node) -> Option<(Rule, Value)> {
-    let inputs = (node.op == Op::Concat).then_some(&node.inputs)?;
-    Some((Rule::ViewConcat, inputs.iter().flat_map(|&input| values.of(input).clone()).collect()))
+fn view_concat(inputs: &[Value], node: &Node) -> Option<(Rule, Value)> {
+    (node.op == Op::Concat).then(|| (Rule::ViewConcat, inputs.concat()))
 }
 
-fn view_slice(values: &Values, node: &Node) -> Option<(Rule, Value)> {
+fn view_slice(inputs: &[Value], node: &Node) -> Option<(Rule, Value)> {
     let Op::Slice { start, len } = node.op else { return None };
-    Some((Rule::ViewSlice, values.of(node.inputs[0])[start..start + len].to_vec()))
+    Some((Rule::ViewSlice, inputs[0][start..start + len].to_vec()))
 }
 
-fn view_shuffle(values: &Values, node: &Node) -> Option<(Rule, Value)> {
+fn view_shuffle(inputs: &[Value], node: &Node) -> Option<(Rule, Value)> {
     let Op::ChannelShuffle { groups } = node.op else { return None };
-    let input = values.of(node.inputs[0]);
+    let input = &inputs[0];
     let columns = input.len() / groups;
     let column = |column| (0..groups).map(move |row: usize| input[row * columns + column]);
     Some((Rule::ViewShuffle, (0..columns).flat_map(column).collect()))
 }
 
-fn view_dropout(values: &Values, node: &Node) -> Option<(Rule, Value)> {
-    let value = || (Rule::DropDropout, values.of(node.inputs[0]).clone());
+fn view_dropout(inputs: &[Value], node: &Node) -> Option<(Rule, Value)> {
+    let value = || (Rule::DropDropout, inputs[0].clone());
     matches!(node.op, Op::Dropout { .. }).then(value)
 }
 
-/// The places of a node that is a view of earlier values, and the rule that makes it one.
-pub(super) fn view(values: &Values, node: &Node) -> Option<(Rule, Value)> {
-    VIEWS.iter().find_map(|view| view(values, node))
+/// The places of a node that is a view of its inputs, and the rule that makes it one.
+pub(super) fn view(inputs: &[Value], node: &Node) -> Option<(Rule, Value)> {
+    VIEWS.iter().find_map(|view| view(inputs, node))
 }
 
 /// `x * scale + shift`, a pair a channel.
@@ -173,7 +172,7 @@ pub(super) struct Layer<'g> {
 pub(super) fn fuse<'g>(facts: &Facts<'g>, values: &Values, head: StepNode, can_add: bool) -> Layer<'g> {
     let mut layer = Layer { nodes: vec![head], residual: None, activation: None, folds: Vec::new(), can_add };
     while let Some(reader) = facts.only_reader(layer.last()) {
-        let is_free = facts.homes[layer.last().0].is_none();
+        let is_free = facts.homes[layer.last().0].is_none() && facts.grid(layer.last()).is_none();
         let join = |join: &Join| join(facts, values, reader, &mut layer);
         let Some(rule) = JOINS.iter().filter(|_| is_free).find_map(join) else { break };
         layer.nodes.push(StepNode { id: reader, rule: Some(rule) });
@@ -188,6 +187,7 @@ pub(super) fn pair_depthwise(facts: &Facts<'_>, layer: &Layer<'_>) -> Option<Ste
     let Op::Conv(conv) = &facts.node(id).op else { return None };
     let joins = layer.residual.is_none()
         && facts.homes[last.0].is_none()
+        && facts.grid(last).is_none()
         && conv.is_depthwise(facts.node(last).shape[0]);
     joins.then_some(StepNode { id, rule: Some(Rule::PairDepthwise) })
 }

@@ -1,23 +1,26 @@
-//! From nodes to steps: which kernels are called, in which order, on which values.
+//! From nodes to steps: which kernels are called, in which order, on which values. `layers` has those of
+//! layers, `bytes` those over values on grids.
+
+mod bytes;
+mod layers;
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use cygnet_graph::{Conv, Node, NodeId, Op, Pool, PoolKind, shape};
+use cygnet_graph::{Node, NodeId, Op, Pool, PoolKind, shape};
 use cygnet_kernels::{self as kernels, Binary, Element, Plain, Pooling, Window};
 
 use super::facts::Facts;
-use super::key::{Sliding, StepKernel, StepKey, StepValue};
+use super::key::{StepKernel, StepKey, StepValue};
 use super::outline::PlanStep;
 use super::places::{Buffers, Value, Values, picked, pieces, runs};
-use super::rules::{self, Affine, Layer, Rule, StepNode, fuse};
+use super::quantized::Quantized;
+use super::rules::{self, Affine, Layer, StepNode};
 use crate::{RunError, kernel_activation};
+pub(super) use bytes::{ByteChain, ByteWork};
 
 /// A graph that needs more calls is refused: its channels lie in too many pieces.
 const MOST_CALLS: usize = 1 << 17;
-
-/// Most numbers of rows between a convolution and the depthwise one that works on them as they come.
-const MOST_BETWEEN: usize = 1 << 22;
 
 /// A kernel call whose values have no offsets yet and whose weights are not packed.
 pub(super) struct Call<'g> {
@@ -40,6 +43,8 @@ pub(super) enum Work<'g> {
     Affine { affine: Affine<'g>, channels: Vec<usize> },
     /// An operator without parameters.
     Plain(Plain),
+    /// What reads or writes bytes.
+    Bytes(&'g Quantized<'g>, ByteWork<'g>),
 }
 
 /// The steps of a graph.
@@ -48,7 +53,7 @@ pub(super) struct Steps<'g> {
     /// The calls of all steps.
     pub(super) calls: Vec<Call<'g>>,
     pub(super) buffers: Buffers,
-    /// Numbers of packed weights, about.
+    /// Bytes of packed weights, about.
     pub(super) packed: u64,
     pub(super) image: Value,
     pub(super) output: Value,
@@ -58,7 +63,11 @@ pub(super) struct Steps<'g> {
 
 struct Builder<'f, 'g> {
     facts: &'f Facts<'g>,
+    /// The planes of the image.
+    image: Value,
     values: Values,
+    /// Values on grids that somebody needed as floats.
+    reals: Values,
     buffers: Buffers,
     calls: Vec<Call<'g>>,
     packed: u64,
@@ -79,7 +88,9 @@ pub(super) fn steps<'g>(facts: &Facts<'g>) -> Result<Steps<'g>, RunError> {
     let count = facts.graph.nodes().len();
     let mut builder = Builder {
         facts,
+        image: Value::new(),
         values: Values::new(count),
+        reals: Values::new(count),
         buffers: Buffers::default(),
         calls: Vec::new(),
         packed: 0,
@@ -93,29 +104,32 @@ pub(super) fn steps<'g>(facts: &Facts<'g>) -> Result<Steps<'g>, RunError> {
             builder.node(id, facts.node(id));
         }
     }
-    let output = builder.contiguous(facts.graph.output());
-    let Builder { values, mut buffers, calls, packed, mut steps, image_views, .. } = builder;
+    let [kept @ .., output] = &facts.wanted[..] else { unreachable!("the output is always wanted") };
+    let kept: Vec<Value> = kept.iter().map(|&id| builder.real(id)).collect();
+    let output = builder.real_row(*output);
+    let Builder { image, mut buffers, calls, packed, mut steps, image_views, .. } = builder;
     if calls.len() > MOST_CALLS {
         return Err(RunError::Calls { graph: facts.graph.name().into(), limit: MOST_CALLS });
     }
     buffers.keep(&output, calls.len());
-    let [kept @ .., _] = &facts.wanted[..] else { unreachable!("the output is always wanted") };
-    let kept: Vec<Value> = kept.iter().filter_map(|&id| values.get(id).cloned()).collect();
     kept.iter().for_each(|value| buffers.keep(value, calls.len()));
     steps.iter_mut().take(1).for_each(|first| first.nodes.extend(image_views.iter()));
-    let image = facts.order.first().and_then(|&image| values.get(image).cloned()).unwrap_or_default();
     Ok(Steps { steps, calls, buffers, packed, image, output, kept })
 }
 
 impl<'g> Builder<'_, 'g> {
     fn node(&mut self, id: NodeId, node: &'g Node) {
+        if self.bytes(id, node) {
+            return;
+        }
         match &node.op {
             Op::Input => {
                 let [channels, height, width] = self.facts.graph.input_shape();
                 let plane = StepValue { shape: [1, height, width], element: Element::F32 };
                 let planes: Value = (0..channels).map(|_| self.buffers.add(plane)[0]).collect();
                 self.buffers.write(&planes, 0);
-                self.values.set(id, planes);
+                self.image.clone_from(&planes);
+                self.settle(id, &[], planes);
             }
             Op::Conv(conv) => self.conv(id, conv),
             Op::Linear { .. } => self.linear(id),
@@ -172,6 +186,11 @@ impl<'g> Builder<'_, 'g> {
         }
     }
 
+    /// Places for a node's value as it is computed in floats.
+    fn allocate_real(&mut self, id: NodeId) -> Value {
+        if self.facts.grid(id).is_some() { self.buffers.add(self.facts.real(id)) } else { self.allocate(id) }
+    }
+
     /// Adds a call; its first input is read with the columns that windows reach over the edges.
     fn call(&mut self, work: Work<'g>, inputs: Vec<Value>, pad: [usize; 2], output: Value) {
         let now = self.calls.len();
@@ -187,7 +206,7 @@ impl<'g> Builder<'_, 'g> {
         self.calls.push(Call { work, inputs, output });
     }
 
-    /// Makes a step of the calls since the last one, with the shape of what it writes and its numbers of weights.
+    /// Makes a step over floats of the calls since the last one, with the node whose value it writes and its numbers of weights.
     fn step(
         &mut self,
         kernel: StepKernel,
@@ -195,6 +214,20 @@ impl<'g> Builder<'_, 'g> {
         output: NodeId,
         nodes: &[StepNode],
         weights: usize,
+    ) {
+        let inputs = inputs.iter().map(|&input| self.facts.real(input)).collect();
+        self.step_of(kernel, inputs, (output, Element::F32), nodes, weights * size_of::<f32>());
+    }
+
+    /// Makes a step of the calls since the last one, with the node whose value it writes, as which elements, and its bytes of
+    /// weights.
+    fn step_of(
+        &mut self,
+        kernel: StepKernel,
+        inputs: Vec<StepValue>,
+        (output, element): (NodeId, Element),
+        nodes: &[StepNode],
+        weight_bytes: usize,
     ) {
         let [bytes_read, bytes_written] = std::mem::take(&mut self.traffic);
         let start = self.steps.last().map_or(0, |step| step.calls.end);
@@ -204,8 +237,8 @@ impl<'g> Builder<'_, 'g> {
         self.steps.push(PlanStep {
             key: StepKey {
                 kernel,
-                inputs: inputs.iter().map(|&input| facts.value(input)).collect(),
-                output: facts.value(output),
+                inputs,
+                output: StepValue { element, ..facts.real(output) },
                 calls: calls.len(),
             },
             nodes: nodes.to_vec(),
@@ -213,38 +246,72 @@ impl<'g> Builder<'_, 'g> {
             macs: nodes.iter().map(|node| facts.graph.node_cost(node.id).macs).sum(),
             bytes_read,
             bytes_written,
-            weight_bytes: (weights * size_of::<f32>()) as u64,
+            weight_bytes: weight_bytes as u64,
             calls,
         });
     }
 
-    /// Makes a step of one node alone.
-    fn alone(&mut self, id: NodeId, kernel: StepKernel, inputs: usize, weights: usize) {
+    /// Makes a step of one node alone, whose value is then in some places.
+    fn alone(&mut self, id: NodeId, kernel: StepKernel, inputs: usize, weights: usize, value: Value) {
         let inputs = &self.facts.node(id).inputs[..inputs];
         self.step(kernel, inputs, id, &[StepNode { id, rule: None }], weights);
+        self.settle(id, &[], value);
     }
 
     /// Makes a step of a layer with all that joined it, which have its value.
-    fn layer(&mut self, kernel: StepKernel, layer: &Layer<'g>, value: &Value, weights: usize) {
-        layer.nodes.iter().for_each(|node| self.values.set(node.id, value.clone()));
+    fn layer(&mut self, kernel: StepKernel, layer: &Layer<'g>, value: Value, weights: usize) {
         let input = self.facts.node(layer.first()).inputs[0];
         self.step(kernel, &[input], layer.last(), &layer.nodes, weights);
+        self.settle(layer.last(), &layer.nodes, value);
     }
 
-    /// The value's places in one row of slots; copied there if need be.
-    fn contiguous(&mut self, id: NodeId) -> Value {
-        let value = self.values.of(id).clone();
+    /// Says where a node's value is that was computed in floats, which becomes bytes if it is on a grid; the nodes before
+    /// it have the same.
+    fn settle(&mut self, id: NodeId, joined: &[StepNode], value: Value) {
+        let quantized = self.facts.quantized.filter(|quantized| quantized.grid(id).is_some());
+        let value = match quantized {
+            Some(quantized) => self.quantize(quantized, id, &value),
+            None => value,
+        };
+        joined.iter().for_each(|node| self.values.set(node.id, value.clone()));
+        self.values.set(id, value);
+    }
+
+    /// A node's value in floats.
+    fn real(&mut self, id: NodeId) -> Value {
+        let Some(quantized) = self.facts.quantized.filter(|quantized| quantized.grid(id).is_some()) else {
+            return self.values.of(id).clone();
+        };
+        if self.reals.get(id).is_none() {
+            let value = self.dequantize(quantized, id);
+            self.reals.set(id, value);
+        }
+        self.reals.of(id).clone()
+    }
+
+    /// As [`Builder::real`], in one row of slots.
+    fn real_row(&mut self, id: NodeId) -> Value {
+        let value = self.real(id);
+        self.row(id, value)
+    }
+
+    /// A node's value in one row of slots; copied there if need be.
+    fn row(&mut self, id: NodeId, value: Value) -> Value {
         let runs = runs(&value);
         if runs.len() == 1 {
             return value;
         }
-        let copy = self.buffers.add(self.facts.value(id));
+        let stored = StepValue { element: self.buffers.element(&value), ..self.facts.real(id) };
+        let copy = self.buffers.add(stored);
         for run in runs {
             let (from, to) = (value[run.clone()].to_vec(), copy[run].to_vec());
-            let same = Work::Plain(Plain::Activation(kernels::Activation::None));
+            let same = match (stored.element, self.facts.quantized) {
+                (Element::U8, Some(quantized)) => Work::Bytes(quantized, ByteWork::Copy { id }),
+                _ => Work::Plain(Plain::Activation(kernels::Activation::None)),
+            };
             self.call(same, vec![from], [0, 0], to);
         }
-        self.step(StepKernel::Copy, &[id], id, &[], 0);
+        self.step_of(StepKernel::Copy, vec![stored], (id, stored.element), &[], 0);
         copy
     }
 
@@ -277,21 +344,19 @@ impl<'g> Builder<'_, 'g> {
         weights: usize,
         work: impl Fn(Vec<usize>) -> Work<'g>,
     ) {
-        let input = self.values.of(self.facts.node(id).inputs[0]).clone();
-        let output = self.allocate(id);
+        let input = self.real(self.facts.node(id).inputs[0]);
+        let output = self.allocate_real(id);
         let value = self.by_piece(&input, &output, [0, 0], work);
-        self.alone(id, kernel, 1, weights);
-        self.values.set(id, value);
+        self.alone(id, kernel, 1, weights, value);
     }
 
     /// A step that needs its first `inputs` inputs in one row of slots each.
     fn whole(&mut self, id: NodeId, kernel: StepKernel, inputs: usize, plain: Plain) {
         let facts = self.facts;
-        let values = facts.node(id).inputs[..inputs].iter().map(|&input| self.contiguous(input)).collect();
-        let output = self.allocate(id);
+        let values = facts.node(id).inputs[..inputs].iter().map(|&input| self.real_row(input)).collect();
+        let output = self.allocate_real(id);
         self.call(Work::Plain(plain), values, [0, 0], output.clone());
-        self.alone(id, kernel, inputs, 0);
-        self.values.set(id, output);
+        self.alone(id, kernel, inputs, 0, output);
     }
 
     fn affine(&mut self, id: NodeId, kernel: StepKernel, affine: Affine<'g>) {
@@ -301,7 +366,10 @@ impl<'g> Builder<'_, 'g> {
 
     /// A node that moves no data becomes part of the step after which its value is there.
     fn view(&mut self, id: NodeId, node: &Node) {
-        let view = rules::view(&self.values, node);
+        let is_byte = self.facts.grid(id).is_some();
+        let place = |&input: &NodeId| if is_byte { self.values.of(input).clone() } else { self.real(input) };
+        let inputs: Vec<Value> = node.inputs.iter().map(place).collect();
+        let view = rules::view(&inputs, node);
         let (rule, value) = view.expect("every operator without arithmetic is a view");
         self.values.set(id, value);
         let view = StepNode { id, rule: Some(rule) };
@@ -309,128 +377,6 @@ impl<'g> Builder<'_, 'g> {
         self.producers[id.0] = producer;
         producer.map_or(&mut self.image_views, |step| &mut self.steps[step].nodes).push(view);
     }
-
-    fn conv(&mut self, id: NodeId, conv: &Conv) {
-        let (window, columns) = self.facts.window(id, conv);
-        let is_depthwise = conv.is_depthwise(self.facts.input_map(id)[0]);
-        let layer = fuse(self.facts, &self.values, StepNode { id, rule: None }, !is_depthwise);
-        if is_depthwise {
-            return self.depthwise(window, columns, conv.groups, layer);
-        }
-        let head = rules::pair_depthwise(self.facts, &layer).filter(|_| conv.groups == 1);
-        match head.filter(|head| self.fits_between(*head)) {
-            Some(head) => self.pair(window, columns, layer, head),
-            None => self.dense(window, columns, conv.groups, layer),
-        }
-    }
-
-    /// Whether the rows that a depthwise convolution's window spans are few enough to be kept by each thread.
-    fn fits_between(&self, head: StepNode) -> bool {
-        let Op::Conv(conv) = &self.facts.node(head.id).op else { return false };
-        let (window, columns) = self.facts.window(head.id, conv);
-        let rows = (window.kernel[0] - 1).saturating_mul(window.dilation[0]).saturating_add(1);
-        let width = self.facts.input_map(head.id)[2].saturating_add(columns[0] + columns[1]);
-        rows.saturating_mul(width) <= MOST_BETWEEN / (4 * self.facts.options.level.lanes())
-    }
-
-    /// Counts weights that are packed: `each` for every output, whole vectors of outputs.
-    fn pack(&mut self, groups: usize, outputs: usize, each: usize) {
-        let outputs = outputs.next_multiple_of(self.facts.options.level.lanes());
-        let packed = [groups, outputs, each].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
-        self.packed = self.packed.saturating_add(packed);
-    }
-
-    /// A convolution and the depthwise one that reads it.
-    fn pair(&mut self, window: Window, pad: [usize; 2], dense: Layer<'g>, head: StepNode) {
-        let facts = self.facts;
-        let Op::Conv(conv) = &facts.node(head.id).op else { unreachable!("pairs end with a convolution") };
-        let (second, columns) = facts.window(head.id, conv);
-        let depthwise = fuse(facts, &self.values, head, false);
-        let (source, last) = (facts.node(dense.first()).inputs[0], depthwise.last());
-        let input = self.values.of(source).clone();
-        let output = self.allocate(last);
-        let shape = facts.map(dense.last());
-        let [taps, depthwise_taps] = [window, second].map(|window| window.kernel[0] * window.kernel[1]);
-        let weights = shape[0] * (input.len() * taps + 1) + shape[0] * (depthwise_taps + 1);
-        self.pack(1, shape[0], input.len() * taps);
-        self.pack(1, shape[0], depthwise_taps);
-        let kernel = StepKernel::Pair {
-            dense: sliding(window, 1, &dense),
-            depthwise: sliding(second, conv.groups, &depthwise),
-        };
-        let nodes = [&dense.nodes[..], &depthwise.nodes].concat();
-        let layers = Rc::new([dense, depthwise]);
-        let work = Work::Pair { layers, windows: [window, second], between: (shape, columns) };
-        self.call(work, vec![input], pad, output.clone());
-        nodes.iter().for_each(|node| self.values.set(node.id, output.clone()));
-        self.step(kernel, &[source], last, &nodes, weights);
-    }
-
-    fn linear(&mut self, id: NodeId) {
-        let [_, height, width] = self.facts.input_map(id);
-        let window = Window { kernel: [height, width], ..Window::POINT };
-        let head = StepNode { id, rule: Some(Rule::LinearAsConv) };
-        let layer = fuse(self.facts, &self.values, head, true);
-        self.dense(window, [0, 0], 1, layer);
-    }
-
-    fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, layer: Layer<'g>) {
-        let facts = self.facts;
-        let input = self.values.of(facts.node(layer.first()).inputs[0]).clone();
-        let output = self.allocate(layer.last());
-        let residual = layer.residual.map(|other| self.values.of(other).clone());
-        let (inputs, all) = (input.len() / groups, output.len());
-        let outputs = all / groups;
-        let [_, height, width] = facts.map(layer.last());
-        let is_winograd = !facts.options.strict
-            && pieces(&input).len() == 1
-            && groups == 1
-            && kernels::Winograd::pays(&window, inputs, outputs, [height, width]);
-        let taps = window.kernel[0] * window.kernel[1];
-        self.pack(groups, outputs, if is_winograd { 4 } else { 1 } * inputs * taps);
-        let sliding = sliding(window, groups, &layer);
-        let kernel = if matches!(facts.node(layer.first()).op, Op::Linear { .. }) {
-            StepKernel::Linear(sliding)
-        } else if is_winograd {
-            StepKernel::Winograd(sliding)
-        } else {
-            StepKernel::Conv(sliding)
-        };
-        let layer = Rc::new(layer);
-        for group in 0..groups {
-            let range = group * outputs..(group + 1) * outputs;
-            let from = input[group * inputs..][..inputs].to_vec();
-            let term = residual.as_ref().map(|value| value[range.clone()].to_vec());
-            let to = output[range.clone()].to_vec();
-            let layer = Rc::clone(&layer);
-            let work = match is_winograd {
-                true => Work::Winograd { layer, window },
-                false => Work::Dense { layer, window, outputs: range, of: all },
-            };
-            self.call(work, [from].into_iter().chain(term).collect(), pad, to);
-        }
-        self.layer(kernel, &layer, &output, all * (inputs * taps + 1));
-    }
-
-    fn depthwise(&mut self, window: Window, pad: [usize; 2], groups: usize, layer: Layer<'g>) {
-        let input = self.values.of(self.facts.node(layer.first()).inputs[0]).clone();
-        let output = self.allocate(layer.last());
-        let taps = window.kernel[0] * window.kernel[1];
-        self.pack(1, input.len(), taps);
-        let kernel = StepKernel::Depthwise(sliding(window, groups, &layer));
-        let (layer, of) = (Rc::new(layer), input.len());
-        let value = self.by_piece(&input, &output, pad, |channels| Work::Depthwise {
-            layer: Rc::clone(&layer),
-            window,
-            channels,
-            of,
-        });
-        self.layer(kernel, &layer, &value, of * (taps + 1));
-    }
-}
-
-fn sliding(window: Window, groups: usize, layer: &Layer<'_>) -> Sliding {
-    Sliding { window, groups, adds: layer.residual.is_some(), activation: layer.activation }
 }
 
 fn pooling(pool: &Pool, [_, height, width]: [usize; 3]) -> (Window, Plain) {

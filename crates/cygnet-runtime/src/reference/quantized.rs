@@ -84,9 +84,7 @@ impl QuantizedReference {
             if graph.node(chain.head).op.facts().is_weighted {
                 layers[chain.head.0] = Layer::new(&graph, chain.head, weights, quantization);
             }
-            let sum = chain.sum.map(|sum| sum.node);
-            let nodes = [Some(chain.head), sum, chain.clamp];
-            nodes.into_iter().flatten().filter(|&id| id != chain.end).for_each(|id| is_inside[id.0] = true);
+            chain.nodes().filter(|&id| id != chain.end).for_each(|id| is_inside[id.0] = true);
             let end = chain.end.0;
             ends[end] = Some(chain);
         }
