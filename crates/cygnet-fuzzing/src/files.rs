@@ -7,7 +7,8 @@ use cygnet_image::{DecodeLimits, Image, Preprocess, Splits};
 use tempfile::TempDir;
 
 /// Pictures of more pixels are refused, so that time goes into finding others.
-const PIXELS: DecodeLimits = DecodeLimits { max_pixels: 1 << 18, max_unpacked: 1 << 26 };
+const PIXELS: DecodeLimits =
+    DecodeLimits { max_pixels: 1 << 18, max_bytes: 1 << 24, max_pictures: 1 << 16, max_unpacked: 1 << 26 };
 
 /// Larger tensors are not converted, which takes time and tells nothing more.
 const CONVERTED: usize = 1 << 12;

@@ -92,19 +92,14 @@ impl Augment {
     /// [`ImageError::Record`] with the field and what is wrong.
     pub fn check(&self) -> Result<()> {
         let wrong = |field, reason: String| Err(ImageError::Record { field, reason });
-        let shares = [
-            ("flip", self.flip),
-            ("vertical_flip", self.vertical_flip),
-            ("erase", self.erase),
-            ("hue", self.hue * 2.0),
-        ];
+        let shares = [("flip", self.flip), ("vertical_flip", self.vertical_flip), ("erase", self.erase)];
         for (field, value) in shares {
             if !(0.0..=1.0).contains(&value) {
-                return wrong(
-                    field,
-                    format!("{value} is not from 0 to {}", if field == "hue" { 0.5 } else { 1.0 }),
-                );
+                return wrong(field, format!("{value} is not from 0 to 1"));
             }
+        }
+        if !(0.0..=0.5).contains(&self.hue) {
+            return wrong("hue", format!("{} is not from 0 to 0.5", self.hue));
         }
         let factors = [
             ("brightness", self.brightness),
@@ -114,7 +109,7 @@ impl Augment {
         ];
         for (field, value) in factors {
             if !(0.0..=360.0).contains(&value) {
-                return wrong(field, format!("{value} is not a number from 0 up"));
+                return wrong(field, format!("{value} is not from 0 to 360"));
             }
         }
         for (field, [low, high], most) in [
@@ -129,8 +124,11 @@ impl Augment {
         if self.magnitude >= randaugment::BINS {
             return wrong("magnitude", format!("{} is more than {}", self.magnitude, randaugment::BINS - 1));
         }
-        if self.rand_augment > 16 || self.crop_padding > 1024 {
-            return wrong("rand_augment", "more than 16 operations or 1024 pixels of padding".into());
+        if self.rand_augment > 16 {
+            return wrong("rand_augment", format!("{} is more than 16 operations", self.rand_augment));
+        }
+        if self.crop_padding > 1024 {
+            return wrong("crop_padding", format!("{} is more than 1024 pixels", self.crop_padding));
         }
         Ok(())
     }

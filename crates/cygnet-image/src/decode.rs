@@ -73,7 +73,7 @@ impl Image {
     ///
     /// # Errors
     /// [`ImageError::UnknownFormat`], [`ImageError::Unsupported`], [`ImageError::TooLarge`],
-    /// [`ImageError::Truncated`] or [`ImageError::Corrupt`].
+    /// [`ImageError::TooMuchMemory`], [`ImageError::Truncated`] or [`ImageError::Corrupt`].
     pub fn decode(data: &[u8], limits: DecodeLimits) -> Result<Image> {
         let (image, orientation) = match Format::of(data)? {
             Format::Jpeg => jpeg::decode(data, limits)?,
@@ -88,7 +88,12 @@ impl Image {
         };
         Ok(match orientation {
             None => image,
-            Some(orientation) => image.turned(orientation),
+            Some(orientation) => {
+                if turn::swaps_sides(orientation) {
+                    limits.ensure_memory(2 * image.pixels.len())?;
+                }
+                image.turned(orientation)
+            }
         })
     }
 

@@ -69,6 +69,17 @@ pub enum ImageError {
         /// The limit.
         max_pixels: usize,
     },
+    /// Decoding takes more memory than [`DecodeLimits`](crate::DecodeLimits) allows.
+    #[error(
+        "decoding takes {} MB of memory, more than the limit of {} MB; convert the picture to ordinary JPEG or PNG, or raise \
+         the limit with --max-decode {}MB", bytes >> 20, max_bytes >> 20, (bytes >> 20) + 1
+    )]
+    TooMuchMemory {
+        /// Bytes that are needed at once.
+        bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
     /// The file is longer than any picture of its size.
     #[error("file of more than {} MB is longer than any picture of its size", max_bytes >> 20)]
     FileTooLong {

@@ -41,7 +41,7 @@ mod warp;
 #[cfg(feature = "datasets")]
 pub use augment::{Augment, Crop};
 #[cfg(feature = "datasets")]
-pub use dataset::{Dataset, Sample, Splits, collect_images};
+pub use dataset::{Collected, Dataset, Sample, Splits, collect_images, collect_readable};
 pub use decode::{DecodeLimits, Image};
 pub use error::{ImageError, Result, without_name};
 #[cfg(feature = "datasets")]

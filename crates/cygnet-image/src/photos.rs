@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::dataset::Sample;
 use crate::decode::{DecodeLimits, Image};
@@ -92,7 +93,23 @@ impl Photos {
 
     /// Decodes every picture once, which fills the memory and finds those that cannot be read.
     pub fn survey(&self, threads: NonZeroUsize, seen: impl Fn(usize) + Sync) -> Survey {
+        // Without an end of time all are looked at.
+        self.survey_until(None, threads, seen).unwrap_or_default()
+    }
+
+    /// As [`Photos::survey`]; none if the time `until` came before every picture was decoded.
+    pub fn survey_until(
+        &self,
+        until: Option<Instant>,
+        threads: NonZeroUsize,
+        seen: impl Fn(usize) + Sync,
+    ) -> Option<Survey> {
+        let is_late = AtomicBool::new(false);
         let look = |(): &mut (), index: usize| {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                is_late.store(true, Ordering::Relaxed);
+                return Ok(0);
+            }
             let sample = &self.samples[index];
             let bytes = sample.bytes(self.limits)?;
             if self.kept[index].get().is_none() {
@@ -111,7 +128,7 @@ impl Photos {
             survey.hashes.push(looked.as_ref().ok().copied());
             survey.unreadable.extend(looked.err().map(|error| (index, error)));
         }
-        survey
+        (!is_late.into_inner()).then_some(survey)
     }
 
     /// The same without the pictures of these numbers, in ascending order.

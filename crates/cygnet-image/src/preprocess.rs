@@ -77,12 +77,15 @@ impl ChannelOrder {
     }
 }
 
-/// The longest side of an input and of a resized shorter side.
-const MAX_SIDE: usize = 16_384;
+const MAX_SIDE: usize = Preprocess::MAX_SIDE;
+
 /// The longest side that a narrow picture may reach when its shorter side is resized.
 const MAX_LONG_SIDE: usize = 1 << 28;
 
 impl Preprocess {
+    /// The longest side of the network's image, and of a photo that is resized for it.
+    pub const MAX_SIDE: usize = 16_384;
+
     /// timm's usual evaluation of ImageNet networks: RGB/255, the ImageNet mean and deviation.
     pub fn imagenet(size: usize, crop_pct: f64, interpolation: Interpolation) -> Preprocess {
         Preprocess {

@@ -33,9 +33,12 @@ fn tables_are_read_with_and_without_headings() {
     fs::write(folder.path().join("bad.csv"), "x/000.png,a\nx/001.png\n").unwrap();
     assert!(refusal(&folder.path().join("bad.csv")).contains("bad.csv: line 2 has no label"));
     for (headings, reason) in [
-        ("path,breed", "a column of paths but none called label"),
-        ("img,label", "a column of labels but none called path"),
-        ("img,breed", "neither the headings path and label nor the path of a file"),
+        ("path,breed", "has no column of labels: of its headings (path, breed) none is label, class"),
+        ("img,label", "has no column of paths: of its headings (img, label) none is path, file"),
+        (
+            "img,breed",
+            "begins with img, which is neither a file, seen from the table's folder, nor a heading",
+        ),
     ] {
         fs::write(folder.path().join("other.csv"), format!("{headings}\nx/000.png,a\n")).unwrap();
         assert!(refusal(&folder.path().join("other.csv")).contains(reason));

@@ -12,12 +12,12 @@ pub(super) fn read(path: &Path, limits: DecodeLimits) -> Result<Found> {
     let Contents { kind, is_compressed, reader } = container::open(path, limits)?;
     let refused = |reason: String| Err(ImageError::Dataset { path: path.to_owned(), reason });
     let members = match kind {
-        Kind::Tar if is_compressed => tar::of_stream(path, reader, limits.max_unpacked)?,
-        Kind::Tar => tar::of_file(path)?,
+        Kind::Tar if is_compressed => tar::of_stream(path, reader, limits)?,
+        Kind::Tar => tar::of_file(path, limits)?,
         Kind::Zip if is_compressed => {
             return refused("is a compressed zip archive; unpack it once and give the .zip".into());
         }
-        Kind::Zip => zip::of_file(path)?,
+        Kind::Zip => zip::of_file(path, limits)?,
         Kind::Idx => return idx::of_file(path, limits),
         Kind::Other(name) => {
             return refused(format!("is {name}, which is not read; unpack it and give the folder"));
@@ -30,7 +30,8 @@ pub(super) fn read(path: &Path, limits: DecodeLimits) -> Result<Found> {
             );
         }
     };
-    let (members, notes) = members.into_pictures();
+    let (members, notes) =
+        members.into_pictures().map_err(|reason| ImageError::Dataset { path: path.to_owned(), reason })?;
     let mut found = structure::read(&members, &[], |inside| format!("{}:{inside}", path.display()));
     found.notes.extend(notes);
     Ok(found)

@@ -62,12 +62,25 @@ pub(super) fn open(path: &Path, limits: DecodeLimits) -> Result<Contents> {
     };
     let most = limits.max_unpacked.saturating_mul(BESIDE_PICTURES);
     let mut unpacked = Bounded { inner: unpacked, most, left: most };
-    let first = block(&mut unpacked).map_err(|error| ImageError::Dataset {
-        path: path.to_owned(),
-        reason: format!("damaged archive: {error}"),
-    })?;
+    let first = block(&mut unpacked).map_err(|error| damaged(path, &error))?;
     let reader = Box::new(Cursor::new(first.clone()).chain(unpacked));
     Ok(Contents { kind: kind(&first), is_compressed: true, reader })
+}
+
+/// What is wrong with an archive that cannot be read to its end.
+pub(super) fn damaged(path: &Path, error: &io::Error) -> ImageError {
+    let reason = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "damaged archive: ends early".into(),
+        // What is refused has a whole sentence.
+        io::ErrorKind::QuotaExceeded => error.to_string(),
+        _ => format!("damaged archive: {error}"),
+    };
+    ImageError::Dataset { path: path.to_owned(), reason }
+}
+
+/// The reason, a whole sentence, why an archive that is sound is not read.
+pub(super) fn refused(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, reason)
 }
 
 /// The first bytes, fewer of a short file.
@@ -112,8 +125,8 @@ impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::other(format!(
-                "it unpacks to more than {} bytes; unpack it and give the folder, or raise the limit with --max-unpacked",
+            refused(format!(
+                "unpacks to more than {} bytes; unpack it and give the folder, or raise the limit with --max-unpacked",
                 self.most
             ))
         })?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Source;
 use super::part::{is_hidden, text};
 use super::structure::{Member, sort};
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
 /// Names of pictures; also of formats that may not be decoded: such photos are told to be unreadable rather than passed
@@ -32,17 +33,22 @@ pub(super) struct Listing {
 }
 
 /// Lists a data set's folder.
-pub(super) fn list(root: &Path) -> Result<Listing> {
+pub(super) fn list(root: &Path, limits: DecodeLimits) -> Result<Listing> {
     let mut listing = Listing::default();
-    let mut walk = Walk::default();
+    let mut walk = Walk::within(limits);
     let mut circles = Vec::new();
+    let mut unreadable = None;
     walk.inside(root, "", &mut |entry| match entry {
         Entry::Picture(path, inside) => {
             listing.members.push(Member { path: inside, source: Source::File(path) });
         }
         Entry::Folder(inside) => listing.folders.push(inside),
         Entry::Circle(path) => circles.push(path),
+        Entry::Unreadable(error) => _ = unreadable.get_or_insert(error),
     })?;
+    if let Some(error) = unreadable {
+        return Err(error);
+    }
     if let Some(first) = circles.first() {
         let more = if circles.len() > 1 {
             format!(", and {} more such links", circles.len() - 1)
@@ -64,30 +70,56 @@ pub(super) fn list(root: &Path) -> Result<Listing> {
 pub fn collect_images<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for path in paths {
-        let path = path.as_ref();
-        let before = images.len();
-        let pattern = path.to_string_lossy();
-        if path.is_dir() {
-            walk(path, &mut images)?;
-        } else if path.exists() {
-            images.push(path.to_owned());
-        } else if pattern.contains(['*', '?', '[']) {
-            matching(&pattern, &mut images)?;
-        } else {
-            return Err(ImageError::Missing { path: path.to_owned() });
+        let Collected { images: found, unreadable } = collect_readable(path, DecodeLimits::default())?;
+        if let Some(error) = unreadable.into_iter().next() {
+            return Err(error);
         }
-        if images.len() == before {
-            return Err(ImageError::NoImages { pattern: pattern.into_owned() });
-        }
+        images.extend(found);
     }
     images.sort();
     images.dedup();
     Ok(images)
 }
 
+/// The pictures that a path names, and what could not be looked into.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The pictures, sorted and without repetition.
+    pub images: Vec<PathBuf>,
+    /// Folders below the path that cannot be read: [`ImageError::Read`].
+    pub unreadable: Vec<ImageError>,
+}
+
+/// The pictures that `path` names, as for [`collect_images`]; a folder inside that cannot be read does not end the search.
+///
+/// # Errors
+/// As [`collect_images`]; [`ImageError::Dataset`] where there are more than `limits` allow.
+pub fn collect_readable(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<Collected> {
+    let path = path.as_ref();
+    let pattern = path.to_string_lossy();
+    let mut found = Collected::default();
+    let mut walk = Walk::within(limits);
+    if path.is_dir() {
+        walk.pictures(path, &mut found)?;
+    } else if path.exists() {
+        found.images.push(path.to_owned());
+    } else if pattern.contains(['*', '?', '[']) {
+        matching(&pattern, &mut walk, &mut found)?;
+    } else {
+        return Err(ImageError::Missing { path: path.to_owned() });
+    }
+    if found.images.is_empty() {
+        let none = ImageError::NoImages { pattern: pattern.into_owned() };
+        return Err(found.unreadable.into_iter().next().unwrap_or(none));
+    }
+    found.images.sort();
+    found.images.dedup();
+    Ok(found)
+}
+
 /// Adds the pictures that a pattern matches, and those inside folders that it matches. Names that are not Unicode
-/// match nothing; unreadable folders and links to folders are passed over.
-fn matching(pattern: &str, images: &mut Vec<PathBuf>) -> Result<()> {
+/// match nothing; unreadable folders on the way to a match and links to folders are passed over.
+fn matching(pattern: &str, walk: &mut Walk, found: &mut Collected) -> Result<()> {
     const OPTIONS: glob::MatchOptions = glob::MatchOptions {
         case_sensitive: true,
         require_literal_separator: true,
@@ -107,8 +139,8 @@ fn matching(pattern: &str, images: &mut Vec<PathBuf>) -> Result<()> {
         for (entry, is_folder) in entries(read).unwrap_or_default() {
             let entry = folder.join(entry.file_name().unwrap_or_default());
             match (parsed.matches_path_with(&entry, OPTIONS), is_folder) {
-                (true, true) => walk(&entry, images)?,
-                (true, false) if is_image(&entry) => images.push(entry),
+                (true, true) => walk.pictures(&entry, found)?,
+                (true, false) if is_image(&entry) => found.images.push(entry),
                 (false, true) if depth > 1 && !entry.is_symlink() => folders.push((entry, depth - 1)),
                 _ => {}
             }
@@ -134,35 +166,50 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     Ok(paths)
 }
 
-/// Adds the pictures at any depth, sorted; a link to a folder above it is not followed.
-fn walk(folder: &Path, images: &mut Vec<PathBuf>) -> Result<()> {
-    Walk::default().inside(folder, "", &mut |entry| {
-        if let Entry::Picture(path, _) = entry {
-            images.push(path);
-        }
-    })
-}
-
 /// What a walk meets, with its path below the walk's root.
 enum Entry {
     Picture(PathBuf, String),
     Folder(String),
     /// A link to a folder above it.
     Circle(PathBuf),
+    /// A folder that cannot be looked into.
+    Unreadable(ImageError),
 }
 
-/// A walk through a folder and all inside.
-#[derive(Default)]
+/// Walks through folders and all inside.
 struct Walk {
     /// The real paths of the folders on the way.
     parents: Vec<PathBuf>,
     folders: usize,
+    pictures: usize,
+    limits: DecodeLimits,
 }
 
 impl Walk {
+    fn within(limits: DecodeLimits) -> Walk {
+        Walk { parents: Vec::new(), folders: 0, pictures: 0, limits }
+    }
+
+    /// Adds the pictures at any depth; a link to a folder above it is not followed.
+    fn pictures(&mut self, folder: &Path, found: &mut Collected) -> Result<()> {
+        self.inside(folder, "", &mut |entry| match entry {
+            Entry::Picture(path, _) => found.images.push(path),
+            Entry::Unreadable(error) => found.unreadable.push(error),
+            Entry::Folder(_) | Entry::Circle(_) => {}
+        })
+    }
+
     fn inside(&mut self, folder: &Path, name: &str, met: &mut dyn FnMut(Entry)) -> Result<()> {
-        let real = fs::canonicalize(folder)
-            .map_err(|source| ImageError::Read { path: folder.to_owned(), source })?;
+        let real =
+            fs::canonicalize(folder).map_err(|source| ImageError::Read { path: folder.to_owned(), source });
+        let looked = real.and_then(|real| Ok((real, entries(folder)?)));
+        let (real, entries) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                met(Entry::Unreadable(error));
+                return Ok(());
+            }
+        };
         if self.parents.iter().any(|parent| parent.starts_with(&real)) {
             met(Entry::Circle(folder.to_owned()));
             return Ok(());
@@ -177,12 +224,17 @@ impl Walk {
             met(Entry::Folder(name.to_owned()));
         }
         self.parents.push(real);
-        for (entry, is_folder) in entries(folder)? {
+        for (entry, is_folder) in entries {
             let own = text(entry.file_name().unwrap_or_default().as_encoded_bytes());
             let inside = if name.is_empty() { own } else { format!("{name}/{own}") };
             if is_folder {
                 self.inside(&entry, &inside, met)?;
             } else if is_image(&entry) {
+                self.pictures += 1;
+                if self.pictures > self.limits.max_pictures {
+                    let reason = self.limits.too_many_pictures();
+                    return Err(ImageError::Dataset { path: folder.to_owned(), reason });
+                }
                 met(Entry::Picture(entry, inside));
             }
         }

@@ -67,6 +67,9 @@ fn add(path: &Path, limits: DecodeLimits, found: &mut Found) -> Result<()> {
     }
     let lower = name.to_lowercase();
     let part = if lower.contains("t10k") || lower.contains("test") { Part::Validation } else { Part::Train };
+    if found.pictures.len().saturating_add(label_bytes.len()) > limits.max_pictures {
+        return Err(ImageError::Dataset { path: path.to_owned(), reason: limits.too_many_pictures() });
+    }
     let (bytes, height, width) = (Arc::new(pixels), shape[1], shape[2]);
     for (index, label) in label_bytes.iter().enumerate() {
         let source =

@@ -7,6 +7,7 @@ use super::Source;
 use super::folder::is_image;
 use super::part::is_hidden;
 use super::structure::{Member, sort};
+use crate::decode::DecodeLimits;
 
 /// The most files and links of an archive that are noted.
 const MOST_MEMBERS: usize = 1 << 23;
@@ -14,17 +15,18 @@ const MOST_MEMBERS: usize = 1 << 23;
 /// The most bytes of all their names.
 const MOST_NAME_BYTES: usize = 1 << 30;
 
-/// The most pictures that links stand for.
-const MOST_LINKED: usize = 1 << 20;
+/// Of the most pictures so many may be there by links: a few links to folders of links stand for any number.
+const LINKED: usize = 16;
 
 /// The longest chain of links that is followed, Linux's.
 const LONGEST_CHAIN: usize = 40;
 
-#[derive(Default)]
 pub(super) struct Members {
     files: Vec<Member>,
     links: Vec<Link>,
+    pictures: usize,
     name_bytes: usize,
+    limits: DecodeLimits,
 }
 
 /// A link's place and what it leads to, both below the archive's root.
@@ -34,6 +36,10 @@ struct Link {
 }
 
 impl Members {
+    pub(super) fn within(limits: DecodeLimits) -> Members {
+        Members { files: Vec::new(), links: Vec::new(), pictures: 0, name_bytes: 0, limits }
+    }
+
     /// Notes a file, which need not be a picture: links may lead to it.
     ///
     /// # Errors
@@ -41,6 +47,10 @@ impl Members {
     pub(super) fn file(&mut self, path: &str, source: Source) -> Result<(), String> {
         if let Some(path) = below_root("", path) {
             self.count(path.len())?;
+            self.pictures += usize::from(is_image(Path::new(&path)));
+            if self.pictures > self.limits.max_pictures {
+                return Err(self.limits.too_many_pictures());
+            }
             self.files.push(Member { path, source });
         }
         Ok(())
@@ -71,8 +81,12 @@ impl Members {
     }
 
     /// The pictures, in path order, and notes of links that lead to none.
-    pub(super) fn into_pictures(self) -> (Vec<Member>, Vec<String>) {
-        let Members { mut files, mut links, .. } = self;
+    ///
+    /// # Errors
+    /// A whole sentence, if links make too many of them.
+    pub(super) fn into_pictures(self) -> Result<(Vec<Member>, Vec<String>), String> {
+        let Members { mut files, mut links, limits, .. } = self;
+        let most = (limits.max_pictures / LINKED).max(1);
         last_of_each(&mut files);
         let mut linked = 0;
         let mut by_folder = false;
@@ -80,12 +94,18 @@ impl Members {
             let mut added = Vec::new();
             links.retain(|link| {
                 let before = added.len();
-                if linked < MOST_LINKED {
-                    follow(link, &files, by_folder, &mut added);
+                if linked <= most {
+                    follow(link, &files, by_folder, most + 1 - linked, &mut added);
                     linked += added.len() - before;
                 }
                 added.len() == before
             });
+            if linked > most {
+                return Err(format!(
+                    "has links that stand for more than {most} pictures; unpack it and give the folder, or raise the limit of \
+                     all pictures, which is {LINKED} times that, with --max-pictures"
+                ));
+            }
             // What a folder holds is known when the links to files inside are followed.
             match (added.is_empty(), by_folder) {
                 (true, true) => break,
@@ -106,7 +126,7 @@ impl Members {
         }
         files.retain(|file| is_image(Path::new(&file.path)) && lies_in_sight(&file.path));
         sort(&mut files);
-        (files, notes)
+        Ok((files, notes))
     }
 }
 
@@ -117,9 +137,9 @@ fn last_of_each(files: &mut Vec<Member>) {
     files.dedup_by(|later, first| later.path == first.path);
 }
 
-/// Adds what a link stands for: a file, or, with `by_folder`, all that a folder holds. `files` are in the order of their
-/// paths as text.
-fn follow(link: &Link, files: &[Member], by_folder: bool, added: &mut Vec<Member>) {
+/// Adds what a link stands for: a file, or, with `by_folder`, all that a folder holds, as far as that is `most`. `files` are
+/// in the order of their paths as text.
+fn follow(link: &Link, files: &[Member], by_folder: bool, most: usize, added: &mut Vec<Member>) {
     let Some(target) = &link.target else { return };
     let copy = |path: String, file: &Member| Member { path, source: file.source.clone() };
     if let Ok(place) = files.binary_search_by(|file| file.path.cmp(target)) {
@@ -132,11 +152,10 @@ fn follow(link: &Link, files: &[Member], by_folder: bool, added: &mut Vec<Member
         return;
     }
     let first = files.partition_point(|file| file.path < inside);
-    for file in files[first..].iter().take_while(|file| file.path.starts_with(&inside)) {
-        if is_image(Path::new(&file.path)) && added.len() < MOST_LINKED {
-            added.push(copy(format!("{}/{}", link.path, &file.path[inside.len()..]), file));
-        }
-    }
+    let within = files[first..].iter().take_while(|file| file.path.starts_with(&inside));
+    let pictures = within.filter(|file| is_image(Path::new(&file.path)));
+    let linked = |file: &Member| copy(format!("{}/{}", link.path, &file.path[inside.len()..]), file);
+    added.extend(pictures.take(most).map(linked));
 }
 
 /// The path without `.` and `..`; none where it leads out of the archive.

@@ -20,7 +20,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use folder::collect_images;
+pub use folder::{Collected, collect_images, collect_readable};
 
 use self::structure::{Found, Labelled};
 use self::zip::Zipped;
@@ -201,7 +201,7 @@ impl Splits {
     pub fn open_any(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<Splits> {
         let path = path.as_ref();
         let found = if path.is_dir() {
-            if let Some(found) = idx::in_folder(path, limits)? { found } else { from_folder(path)? }
+            if let Some(found) = idx::in_folder(path, limits)? { found } else { from_folder(path, limits)? }
         } else {
             // The system's own reason is the best message for a file that is not there.
             let read = |source| ImageError::Read { path: path.to_owned(), source };
@@ -209,7 +209,7 @@ impl Splits {
             if !fs::metadata(path).map_err(read)?.is_file() {
                 return Err(read(std::io::Error::other("is neither a file nor a folder")));
             }
-            if table::is_table(path) { table::read(path)? } else { archive::read(path, limits)? }
+            if table::is_table(path) { table::read(path, limits)? } else { archive::read(path, limits)? }
         };
         if found.pictures.is_empty() {
             return Err(match found.notes.first() {
@@ -244,8 +244,8 @@ impl Splits {
     }
 }
 
-fn from_folder(path: &Path) -> Result<Found> {
-    let listing = folder::list(path)?;
+fn from_folder(path: &Path, limits: DecodeLimits) -> Result<Found> {
+    let listing = folder::list(path, limits)?;
     if listing.folders.is_empty() {
         return Err(ImageError::NoClasses { path: path.to_owned() });
     }

@@ -9,6 +9,7 @@ use csv::{ReaderBuilder, StringRecord};
 use super::Source;
 use super::part::Part;
 use super::structure::Found;
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
 const PATHS: [&str; 7] = ["path", "file", "filename", "file_name", "filepath", "image", "image_path"];
@@ -17,7 +18,7 @@ const PARTS: [&str; 3] = ["split", "part", "subset"];
 
 /// Reads a table; paths are seen from its folder. Columns are found by their headings, or without headings are path,
 /// label and perhaps split.
-pub(super) fn read(path: &Path) -> Result<Found> {
+pub(super) fn read(path: &Path, limits: DecodeLimits) -> Result<Found> {
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
     let text = text(path)?;
     let delimiter = delimiter(path, &text);
@@ -45,20 +46,25 @@ pub(super) fn read(path: &Path) -> Result<Found> {
             [Some(0), Some(1), Some(2)]
         }
         (file, label) => {
-            let reason = match (file, label) {
-                (Some(_), _) => "has a column of paths but none called label",
-                (_, Some(_)) => "has a column of labels but none called path",
-                (None, None) => "starts with neither the headings path and label nor the path of a file",
+            let headings = first.iter().collect::<Vec<_>>().join(", ");
+            let lacks = |what: &str, names: &[&str]| {
+                format!("has no column of {what}: of its headings ({headings}) none is {}", names.join(", "))
             };
-            return Err(wrong(format!(
-                "{reason}; expected a path and a label a line, seen from the table's folder"
-            )));
+            return Err(wrong(match (file, label) {
+                (Some(_), _) => lacks("labels", &LABELS),
+                (_, Some(_)) => lacks("paths", &PATHS),
+                (None, None) => format!(
+                    "begins with {}, which is neither a file, seen from the table's folder, nor a heading such as path; expected a \
+                     path and a label a line",
+                    first.get(0).unwrap_or_default()
+                ),
+            }));
         }
     };
     let mut found = Found::default();
     for (number, row) in rows.enumerate() {
-        if number >= MOST_ROWS {
-            return Err(wrong(format!("has more than {MOST_ROWS} rows; divide it")));
+        if number >= limits.max_pictures {
+            return Err(wrong(limits.too_many_pictures()));
         }
         let row = row.map_err(|error| wrong(error.to_string()))?;
         let line = row.position().map_or(number as u64 + 1, csv::Position::line);
@@ -99,9 +105,6 @@ pub(super) fn is_table(path: &Path) -> bool {
 
 /// The most bytes of a table, which is read into memory.
 const MOST_BYTES: u64 = 1 << 30;
-
-/// The most rows.
-const MOST_ROWS: usize = 1 << 24;
 
 /// The table's text: UTF-8, or UTF-16 behind a byte order mark, as spreadsheets write it.
 fn text(path: &Path) -> Result<String> {

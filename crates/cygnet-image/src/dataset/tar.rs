@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::Source;
+use super::container::{damaged, refused};
 use super::folder::is_image;
 use super::members::{Members, lies_in_sight};
 use super::part::text;
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
 /// The most bytes of a record of a name or of attributes.
@@ -37,32 +39,18 @@ fn is_sound(block: &[u8; BLOCK as usize]) -> bool {
 }
 
 /// The pictures of a plain archive, which are read from it when they are needed.
-pub(super) fn of_file(path: &Path) -> Result<Members> {
+pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Members> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     let parts = Arc::new(Mutex::new(File::open(path).map_err(failed)?));
     let reader = BufReader::with_capacity(1 << 13, file);
-    list(Plain { reader, length, parts }).map_err(|error| damaged(path, &error))
+    list(Plain { reader, length, parts }, limits).map_err(|error| damaged(path, &error))
 }
 
-/// The pictures of an unpacked archive, which are kept in memory: `most` bytes at most.
-pub(super) fn of_stream(path: &Path, reader: impl Read, most: u64) -> Result<Members> {
-    list(Stream { reader, most, kept: 0 }).map_err(|error| damaged(path, &error))
-}
-
-fn damaged(path: &Path, error: &io::Error) -> ImageError {
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "damaged archive: ends early".into(),
-        // What this module refuses has a whole sentence.
-        io::ErrorKind::QuotaExceeded => error.to_string(),
-        _ => format!("damaged archive: {error}"),
-    };
-    ImageError::Dataset { path: path.to_owned(), reason }
-}
-
-fn refused(reason: String) -> io::Error {
-    io::Error::new(io::ErrorKind::QuotaExceeded, reason)
+/// The pictures of an unpacked archive, which are kept in memory as far as the limits allow.
+pub(super) fn of_stream(path: &Path, reader: impl Read, limits: DecodeLimits) -> Result<Members> {
+    list(Stream { reader, most: limits.max_unpacked, kept: 0 }, limits).map_err(|error| damaged(path, &error))
 }
 
 /// Where an archive's bytes come from.
@@ -170,8 +158,8 @@ impl Extended {
 }
 
 /// Notes the archive's pictures, and the links to them.
-fn list(mut input: impl Input) -> io::Result<Members> {
-    let mut members = Members::default();
+fn list(mut input: impl Input, limits: DecodeLimits) -> io::Result<Members> {
+    let mut members = Members::within(limits);
     let mut position = 0u64;
     let mut extended = Extended::default();
     let mut block = [0; BLOCK as usize];

@@ -13,6 +13,7 @@ use super::Source;
 use super::members::Members;
 use super::part::text;
 use super::zstd::ZstdReader;
+use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
 /// The longest target of a link.
@@ -27,12 +28,12 @@ pub(super) struct Zipped {
     is_encrypted: bool,
 }
 
-pub(super) fn of_file(path: &Path) -> Result<Members> {
+pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Members> {
     let damaged = |error: rawzip::Error| wrong(path, format!("damaged archive: {error}"));
     let file = File::open(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
     let archive = Arc::new(ZipArchive::from_file(file, &mut buffer).map_err(damaged)?);
-    let mut members = Members::default();
+    let mut members = Members::within(limits);
     let mut entries = archive.entries(&mut buffer);
     let mut seen = 0;
     while let Some(entry) = entries.next_entry().map_err(damaged)? {

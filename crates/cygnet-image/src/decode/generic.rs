@@ -8,7 +8,7 @@ use image::codecs::tiff::TiffDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder};
 
-use super::limits::{METADATA, ensure_memory};
+use super::limits::METADATA;
 use super::samples::Samples;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
@@ -51,10 +51,10 @@ fn read(
     let bytes = width * height * samples.pixel_bytes();
     // The decoder's own buffers are at most as large as the picture, beside what describes it.
     let mut allocation = image::Limits::no_limits();
-    allocation.max_alloc = Some((2 * bytes + METADATA) as u64);
+    allocation.max_alloc = Some((2 * bytes).min(limits.max_bytes).saturating_add(METADATA) as u64);
     decoder.set_limits(allocation).map_err(|error| refuse(format, error))?;
     let orientation = decoder.orientation().ok();
-    ensure_memory(bytes + width * height * 3)?;
+    limits.ensure_memory(samples.memory(width * height))?;
     let mut whole = vec![0; bytes];
     decoder.read_image(&mut whole).map_err(|error| refuse(format, error))?;
     Ok((Image::from_rgb(width, height, samples.into_rgb(whole))?, orientation))

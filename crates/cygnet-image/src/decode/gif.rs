@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 
-use super::limits::ensure_memory;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
@@ -34,7 +33,7 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<Image> {
     for (color, entry) in colors.iter_mut().zip(palette.unwrap_or_default().chunks_exact(3)) {
         color.copy_from_slice(entry);
     }
-    ensure_memory(decoder.buffer_size().saturating_add(width * height * 3))?;
+    limits.ensure_memory(decoder.buffer_size().saturating_add(width * height * 3))?;
     let mut indices = vec![0; decoder.buffer_size()];
     decoder.read_into_buffer(&mut indices).map_err(refuse)?;
     let mut pixels = colors[usize::from(background)].repeat(width * height);

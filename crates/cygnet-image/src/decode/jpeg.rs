@@ -8,7 +8,6 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::limits::ensure_memory;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
@@ -33,6 +32,49 @@ pub(super) fn size(beginning: &[u8]) -> Option<(usize, usize)> {
     decoder.dimensions()
 }
 
+/// Bytes of a coefficient.
+const COEFFICIENT: usize = 2;
+
+/// The side of a block of coefficients.
+const BLOCK: usize = 8;
+
+/// Bytes of the coefficients that are all held until the last scan: those of a progressive picture, and of one whose first
+/// scan does not have all components. None where the headers do not tell.
+fn kept_coefficients(data: &[u8], is_progressive: bool) -> Option<usize> {
+    let byte = |at: usize| data.get(at).copied().map(usize::from);
+    let word = |at: usize| Some(byte(at)? << 8 | byte(at + 1)?);
+    let (mut at, mut components, mut blocks) = (2, 0, 0);
+    loop {
+        let (mark, kind) = (byte(at)?, byte(at + 1)?);
+        match (mark, kind) {
+            (0xff, 0xff) => at += 1,
+            // The start of a scan.
+            (0xff, 0xda) => {
+                let is_whole = byte(at + 4)? == components;
+                let kept = is_progressive || !is_whole;
+                return Some(if kept { blocks * BLOCK * BLOCK * COEFFICIENT } else { 0 });
+            }
+            (0xff, _) => {
+                // The start of a frame: height, width, and the sampling of each component.
+                if matches!(kind, 0xc0..=0xc2) {
+                    let [height, width] = [word(at + 5)?, word(at + 7)?];
+                    components = byte(at + 9)?;
+                    let sampling = (0..components).map(|number| byte(at + 11 + 3 * number));
+                    let sampling: Vec<[usize; 2]> =
+                        sampling.map(|both| Some([both? >> 4, both? & 15])).collect::<Option<_>>()?;
+                    let most = |side: usize| sampling.iter().map(|both| both[side]).max().filter(|&n| n > 0);
+                    let across = width.div_ceil(BLOCK * most(0)?);
+                    let down = height.div_ceil(BLOCK * most(1)?);
+                    let each: usize = sampling.iter().map(|[across, down]| across * down).sum();
+                    blocks = across * down * each;
+                }
+                at += 2 + word(at + 2)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
 fn options() -> DecoderOptions {
     let longest = usize::from(u16::MAX);
     DecoderOptions::default().set_max_width(longest).set_max_height(longest)
@@ -40,7 +82,8 @@ fn options() -> DecoderOptions {
 
 fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
     let format = "JPEG";
-    let length = input.get_ref().len();
+    let decoder_input = *input.get_ref();
+    let length = decoder_input.len();
     let refuse = |error| match error {
         DecodeErrors::IoErrors(_) | DecodeErrors::ExhaustedData => ImageError::Truncated { format },
         error => ImageError::Corrupt { format, reason: error.to_string().trim_matches('"').to_owned() },
@@ -57,10 +100,38 @@ fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, 
     if length.saturating_mul(8 * 64) < width * height {
         return Err(ImageError::Truncated { format });
     }
-    // A progressive picture's coefficients are all held until the last scan.
-    let coefficients = if info.sof.is_progressive() { 2 * usize::from(info.components) } else { 0 };
-    ensure_memory(width * height * (3 + coefficients))?;
+    let coefficients = kept_coefficients(decoder_input, info.sof.is_progressive())
+        .unwrap_or(width * height * usize::from(info.components) * COEFFICIENT);
+    limits.ensure_memory(width * height * 3 + coefficients)?;
     let pixels = decoder.decode().map_err(refuse)?;
     let orientation = info.exif_data.as_deref().and_then(Orientation::from_exif_chunk);
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers of a picture of 100x50 pixels whose first component is sampled twice as often, up to the scan of `first`
+    /// components.
+    fn headers(frame: u8, first: u8) -> Vec<u8> {
+        let mut data = b"\xff\xd8\xff\xe0\0\x04ab".to_vec();
+        data.extend([0xff, 0xff, frame, 0, 17, 8, 0, 50, 0, 100, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+        data.extend([0xff, 0xda, 0, 12, first]);
+        data
+    }
+
+    #[test]
+    fn coefficients_are_kept_for_later_scans() {
+        // Seven by four groups of six blocks.
+        let bytes = 7 * 4 * 6 * 64 * 2;
+        let kept = |frame, first, is_progressive| kept_coefficients(&headers(frame, first), is_progressive);
+        assert_eq!(kept(0xc0, 3, false), Some(0));
+        assert_eq!(kept(0xc0, 1, false), Some(bytes));
+        assert_eq!(kept(0xc2, 3, true), Some(bytes));
+        let data = headers(0xc2, 1);
+        assert!((0..data.len()).all(|end| kept_coefficients(&data[..end], true).is_none()));
+        assert_eq!(kept_coefficients(b"\xff\xd8\xff\xda\0\x03\0", false), Some(0));
+        assert_eq!(kept_coefficients(b"\xff\xd8text", false), None);
+    }
 }

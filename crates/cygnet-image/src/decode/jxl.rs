@@ -2,7 +2,6 @@
 
 use jxl::api::{Event, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat};
 
-use super::limits::ensure_memory;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
@@ -34,7 +33,7 @@ pub(super) fn decode(mut data: &[u8], limits: DecodeLimits) -> Result<Image> {
                 let (width, height) = info.size;
                 limits.check(width, height)?;
                 let extra = info.extra_channels.len();
-                ensure_memory(width * height * (3 + 3 * SAMPLE_BYTES))?;
+                limits.ensure_memory(width * height * (3 + 3 * SAMPLE_BYTES))?;
                 decoder.set_pixel_format(JxlPixelFormat::rgb8(extra)).map_err(|error| refuse(&error))?;
                 image = Some(Image::from_rgb(width, height, vec![0; width * height * 3])?);
             }

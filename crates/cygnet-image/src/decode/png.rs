@@ -5,7 +5,7 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use png::{BitDepth, ColorType, DecodingError, Transformations};
 
-use super::limits::{METADATA, ensure_memory};
+use super::limits::METADATA;
 use super::samples::Samples;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
@@ -45,11 +45,13 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
     let bytes = width * height * 3;
     let mut row = vec![0; width * samples.pixel_bytes()];
     let pixels = if reader.info().interlaced {
-        let mut whole = zeroed(row.len() * height)?;
+        limits.ensure_memory(samples.memory(width * height))?;
+        let mut whole = vec![0; row.len() * height];
         reader.next_frame(&mut whole).map_err(refuse)?;
         samples.into_rgb(whole)
     } else {
-        let mut pixels = zeroed(bytes)?;
+        limits.ensure_memory(bytes)?;
+        let mut pixels = vec![0; bytes];
         for out in pixels.chunks_exact_mut(width * 3) {
             let line = if samples.is_rgb() { &mut *out } else { &mut row };
             reader.read_row(line).map_err(refuse)?;
@@ -62,11 +64,6 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
         pixels
     };
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
-}
-
-fn zeroed(bytes: usize) -> Result<Vec<u8>> {
-    ensure_memory(bytes)?;
-    Ok(vec![0; bytes])
 }
 
 fn refuse(error: DecodingError) -> ImageError {

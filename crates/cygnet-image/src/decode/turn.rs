@@ -7,6 +7,20 @@ use super::Image;
 /// The side of the squares that are turned one after the other: rows and columns of one fit the cache together.
 const TILE: usize = 32;
 
+/// Whether rows become columns, for which the picture is there twice.
+pub(super) fn swaps_sides(orientation: Orientation) -> bool {
+    match orientation {
+        Orientation::NoTransforms
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical
+        | Orientation::Rotate180 => false,
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => true,
+    }
+}
+
 impl Image {
     /// The picture as its EXIF orientation says it is to be seen.
     pub(super) fn turned(mut self, orientation: Orientation) -> Image {

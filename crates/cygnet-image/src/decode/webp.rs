@@ -5,7 +5,7 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::limits::{METADATA, ensure_memory};
+use super::limits::METADATA;
 use super::samples::Samples;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
@@ -22,12 +22,23 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
     let exif = decoder.exif_metadata().ok().flatten();
     let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
-    // Lossless pictures and animations are unpacked with an alpha channel beside the result.
-    ensure_memory(width * height * (channels + 4))?;
+    limits.ensure_memory(width * height * (channels + beside(&mut decoder)))?;
     let mut samples = vec![0; width * height * channels];
     decoder.read_image(&mut samples).map_err(refuse)?;
     let pixels = Samples { channels, is_grey: false, is_wide: false, high_byte: 0 }.into_rgb(samples);
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
+}
+
+/// Bytes a pixel that the decoder needs beside the result: planes of luma and chroma, alpha as it was packed, colours with
+/// alpha where the result has none, and the canvas and a frame of an animation.
+fn beside(decoder: &mut WebPDecoder<Cursor<&[u8]>>) -> usize {
+    match (decoder.is_animated(), decoder.is_lossy(), decoder.has_alpha()) {
+        (true, ..) => 12,
+        (false, true, true) => 7,
+        (false, true, false) => 2,
+        (false, false, true) => 0,
+        (false, false, false) => 4,
+    }
 }
 
 fn refuse(error: DecodingError) -> ImageError {
