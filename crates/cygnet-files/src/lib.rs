@@ -5,4 +5,4 @@
 pub mod owned;
 mod whole;
 
-pub use whole::write_whole;
+pub use whole::{write_new, write_whole};

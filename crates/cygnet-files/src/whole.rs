@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tempfile::NamedTempFile;
+
 use crate::owned;
 
 /// How the names of unfinished files begin; [`SUFFIX`] letters and digits follow.
@@ -28,11 +30,30 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>)
     // A link is written through; a device or a pipe is not replaced by a file.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let is_other = fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file());
-    if is_other { Err(io::Error::other("exists and is not a file")) } else { replace(&target, write) }
+    if is_other {
+        Err(io::Error::other("exists and is not a file"))
+    } else {
+        put(&target, write, |file| Ok(_ = file.persist(&target)?))
+    }
 }
 
-/// Writes a new file beside `path`, syncs it and renames it to `path`.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// As [`write_whole`], but never in the place of a file: of several that write one at once a single one does.
+///
+/// # Errors
+/// As [`write_whole`]; [`io::ErrorKind::AlreadyExists`] if something has the name.
+pub fn write_new(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    put(path, write, |file| Ok(_ = file.persist_noclobber(path)?))
+}
+
+/// Writes a new file beside `path`, syncs it and has it renamed.
+fn put(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+    rename: impl FnOnce(NamedTempFile) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -41,15 +62,24 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.prefix(PREFIX).rand_bytes(SUFFIX).tempfile_in(folder)?;
+    let mut temporary = builder.prefix(PREFIX).rand_bytes(SUFFIX).tempfile_in(folder).map_err(unnamed)?;
     // The lock ends with this process, however that ends: so a file without one belongs to nobody.
     let _ = temporary.as_file().try_lock();
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
+    rename(temporary)?;
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// The error without the name of the unfinished file, which means nothing to anybody.
+fn unnamed(error: io::Error) -> io::Error {
+    let told = error.to_string();
+    match told.split_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason),
+        None => error,
+    }
 }
 
 /// Removes the unfinished files of this user that no process has locked.
@@ -86,6 +116,32 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn of_several_that_write_a_new_file_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let write = |text: &[u8]| write_new(&path, |file| file.write_all(text));
+        let late = write_new(&path, |file| {
+            write(b"first").unwrap();
+            file.write_all(b"second")
+        });
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(write(b"third").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(left(folder.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_without_the_name_of_the_unfinished_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none/out");
+        for written in [write_whole(&path, |_| Ok(())), write_new(&path, |_| Ok(()))] {
+            let error = written.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(!error.to_string().contains(PREFIX), "{error}");
+        }
     }
 
     #[test]

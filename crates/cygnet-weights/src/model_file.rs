@@ -152,10 +152,21 @@ impl ModelFile {
     /// # Errors
     /// Names the file and its size, for instance when the disk is full.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
-        let record = serde_json::to_string(&self.record)
-            .map_err(|error| WeightsError::Record(error).in_file(path.as_ref()))?;
-        let metadata = Metadata::from([(KEY.into(), record), ("format".into(), "pt".into())]);
-        safetensors::write(path, &self.tensors, &metadata)
+        safetensors::write(&path, &self.tensors, &self.metadata(path.as_ref())?)
+    }
+
+    /// As [`ModelFile::write`], but never in the place of a file.
+    ///
+    /// # Errors
+    /// As [`safetensors::write_new`].
+    pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        safetensors::write_new(&path, &self.tensors, &self.metadata(path.as_ref())?)
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata, WeightsError> {
+        let record =
+            serde_json::to_string(&self.record).map_err(|error| WeightsError::Record(error).in_file(path))?;
+        Ok(Metadata::from([(KEY.into(), record), ("format".into(), "pt".into())]))
     }
 }
 

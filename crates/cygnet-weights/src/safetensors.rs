@@ -171,12 +171,40 @@ impl<'de> Visitor<'de> for TextFields {
 /// # Errors
 /// Names the file and its size, for instance when the disk is full.
 pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
-    let (header, order) = header(tensors, metadata);
-    let bytes = header.len() as u64 + order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>();
-    write_whole(path.as_ref(), bytes, |file| {
-        file.write_all(&header)?;
-        order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
-    })
+    let content = Content::of(tensors, metadata);
+    write_whole(path.as_ref(), content.length(), |file| content.write(file))
+}
+
+/// As [`write`], but never in the place of a file.
+///
+/// # Errors
+/// As [`write`]; its source is of the kind [`io::ErrorKind::AlreadyExists`] if something has the name.
+pub fn write_new(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
+    let content = Content::of(tensors, metadata);
+    let failed = |source| WeightsError::Write { bytes: content.length(), source }.in_file(path.as_ref());
+    cygnet_files::write_new(path.as_ref(), |file| content.write(file)).map_err(failed)
+}
+
+/// What a file holds: its header, and tensors in the order of their data.
+struct Content<'a> {
+    header: Vec<u8>,
+    order: Vec<&'a Tensor>,
+}
+
+impl Content<'_> {
+    fn of<'a>(tensors: &'a Tensors, metadata: &Metadata) -> Content<'a> {
+        let (header, order) = header(tensors, metadata);
+        Content { header, order }
+    }
+
+    fn length(&self) -> u64 {
+        self.header.len() as u64 + self.order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>()
+    }
+
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        file.write_all(&self.header)?;
+        self.order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
+    }
 }
 
 /// Writes a file of `bytes` bytes whole or not at all.

@@ -7,7 +7,7 @@ use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{
-    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, Quantization, RUN_KEY, Tensors,
+    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, Quantization, RUN_KEY, Tensor, Tensors,
     WeightSet, fit, is_model_file, locate, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
@@ -56,6 +56,8 @@ pub struct Conversion {
     /// A file with the names of the classes, if not those in the checkpoint: see
     /// [`cygnet_weights::read_class_names`].
     pub labels: Option<PathBuf>,
+    /// Tensors that are left out, by name, or by a start of their names that ends in a dot.
+    pub ignored: Vec<String>,
     /// What the graph in a Cygnet model file may ask for.
     pub limits: Limits,
 }
@@ -86,7 +88,8 @@ impl Conversion {
             Some(key) => cygnet_weights::open_key(path, key),
             None => cygnet_weights::open(path),
         };
-        let checkpoint = opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))?;
+        let mut checkpoint = opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))?;
+        self.leave_out(path, &mut checkpoint)?;
         let mut converted = if is_model_file(&checkpoint.metadata) {
             let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
             if let Some(named) = named.filter(|named| named.id != model.id) {
@@ -113,6 +116,21 @@ impl Conversion {
         Ok(converted)
     }
 
+    /// Takes the ignored tensors out of a checkpoint.
+    fn leave_out(&self, path: &Path, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+        for ignored in &self.ignored {
+            let before = checkpoint.tensors.len();
+            let is_ignored =
+                |name: &str| name == ignored || (ignored.ends_with('.') && name.starts_with(ignored));
+            checkpoint.tensors.retain(|name, _| !is_ignored(name));
+            if checkpoint.tensors.len() == before {
+                let reason = format!("has no tensor {ignored} to ignore; a start of names ends in a dot");
+                return Err(Error::Record { path: path.into(), reason });
+            }
+        }
+        Ok(())
+    }
+
     fn convert_bare(
         &self,
         path: &Path,
@@ -131,9 +149,10 @@ impl Conversion {
                     .map_or_else(|| recognise(path, checkpoint), |network| Ok((network, Vec::new())))?;
                 if !others.is_empty() {
                     told_by_name = Some(format!(
-                        "it is taken for {}, whose names these are, not for {} with the same shapes: --network chooses",
+                        "the names of its tensors are those of {}; their shapes would also be those of {}, for which photos may be \
+                         prepared otherwise: `cygnet convert` takes it for that one with --network",
                         network.id,
-                        others.join(", ")
+                        others.join(" or ")
                     ));
                 }
                 network
@@ -141,6 +160,7 @@ impl Conversion {
         };
         let mut converted = from_checkpoint(path, checkpoint, &network, proven, self.classes, heads)?;
         converted.notes.extend(told_by_name);
+        converted.notes.extend(not_finite(&converted.model.weights));
         let taken = checkpoint.taken_key.as_deref().unwrap_or_default();
         if !checkpoint.other_keys.is_empty() {
             let others = checkpoint.other_keys.join(", ");
@@ -167,6 +187,22 @@ impl Conversion {
         }
         Ok(converted)
     }
+}
+
+/// That some weights are no numbers, if so.
+fn not_finite(weights: &WeightSet) -> Option<String> {
+    let is_broken = |tensor: &Tensor| tensor.to_f32().iter().any(|number| !number.is_finite());
+    let broken: Vec<&str> =
+        weights.iter().filter(|(_, tensor)| is_broken(tensor)).map(|(name, _)| name).collect();
+    let (first, others) = broken.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        1 => " and another tensor".into(),
+        count => format!(" and {count} other tensors"),
+    };
+    Some(format!(
+        "there are NaN or infinite numbers in {first}{others}: the training that made them diverged"
+    ))
 }
 
 fn from_file(

@@ -58,7 +58,7 @@ pub enum Error {
         ids: Vec<String>,
     },
     /// The tensors do not fit the network.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), if is_only_more(source) { IGNORE } else { "" })]
     Mismatch {
         /// The file.
         path: PathBuf,
@@ -141,6 +141,14 @@ impl Error {
     }
 }
 
+/// What to do about tensors that a network has no place for.
+const IGNORE: &str = "\n`cygnet convert` leaves tensors out with --ignore NAME";
+
+/// Whether a checkpoint has all tensors of a network, and more.
+fn is_only_more(mismatch: &Mismatch) -> bool {
+    mismatch.missing.is_empty() && mismatch.misshapen.is_empty()
+}
+
 /// The nearest networks, what differs, and how to learn all of it.
 fn candidates(path: &std::path::Path, nearest: &[(String, Mismatch)]) -> String {
     let id = nearest.first().map_or("ID", |(id, _)| id);
@@ -162,7 +170,8 @@ fn candidates(path: &std::path::Path, nearest: &[(String, Mismatch)]) -> String 
         format!("\n  {id}: {}", told.collect::<Vec<_>>().join(", "))
     };
     let lines: String = nearest.iter().map(line).collect();
-    format!("nearest are{lines}\nall that differs is told by: {command}")
+    let ignore = if nearest.iter().any(|(_, mismatch)| is_only_more(mismatch)) { IGNORE } else { "" };
+    format!("nearest are{lines}\nall that differs is told by: {command}{ignore}")
 }
 
 fn choices(path: &std::path::Path, ids: &[String]) -> String {

@@ -6,7 +6,7 @@ use cygnet_graph::Limits;
 use cygnet_hub::{Artifact, Cache, Progress, Source, is_url, shown_url};
 use cygnet_zoo::{Network, registry};
 
-use crate::convert::{self, Conversion, Heads};
+use crate::convert::{self, Conversion, Converted, Heads};
 use crate::endings::names_weights;
 use crate::named::network;
 use crate::{Error, Model};
@@ -40,19 +40,8 @@ impl Model {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<Model, Error> {
-        if is_url(what) {
-            let path = cache.fetch_url(what, progress)?;
-            let conversion = Conversion { limits: *limits, ..Conversion::default() };
-            return Ok(conversion.run(&path)?.model.fetched_from(what, &path));
-        }
-        let path = Path::new(what);
-        let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
-        let looks_like_file = names_weights(path) || path.exists();
-        if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
-            Ok(Conversion { limits: *limits, ..Conversion::default() }.run(path)?.model)
-        } else {
-            Model::pretrained(what, None, cache, progress)
-        }
+        let conversion = Conversion { limits: *limits, ..Conversion::default() };
+        Ok(conversion.load(what, cache, progress)?.model)
     }
 
     /// The same model, whose source is the address that its `file` was fetched from, where nothing else is known of it.
@@ -126,6 +115,30 @@ impl Model {
     ) -> Result<Model, Error> {
         let conversion = Conversion { network: name.map(str::to_owned), classes, ..Conversion::default() };
         Ok(conversion.run_with(path, heads)?.model)
+    }
+}
+
+impl Conversion {
+    /// Makes a model of what `what` names, as [`Model::load`] finds it: a file, an address, or a network of the zoo with its
+    /// published weights, of which nothing is to be decided.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load(&self, what: &str, cache: &Cache, progress: &mut dyn Progress) -> Result<Converted, Error> {
+        if is_url(what) {
+            let path = cache.fetch_url(what, progress)?;
+            let Converted { model, notes } = self.run(&path)?;
+            return Ok(Converted { model: model.fetched_from(what, &path), notes });
+        }
+        let path = Path::new(what);
+        let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
+        let looks_like_file = names_weights(path) || path.exists();
+        if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
+            self.run(path)
+        } else {
+            let model = Model::pretrained(what, self.classes, cache, progress)?;
+            Ok(Converted { model, notes: Vec::new() })
+        }
     }
 }
 

@@ -74,6 +74,19 @@ impl Model {
     /// # Errors
     /// If it cannot be written; an existing file is then untouched.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Ok(self.file()?.write(path)?)
+    }
+
+    /// As [`Model::write`], but never in the place of a file: of several that write one at once a single one does.
+    ///
+    /// # Errors
+    /// If it cannot be written; the innermost source is of the kind [`std::io::ErrorKind::AlreadyExists`] if something has
+    /// the name.
+    pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Ok(self.file()?.write_new(path)?)
+    }
+
+    fn file(&self) -> Result<ModelFile, Error> {
         let mut tensors: Tensors = self.weights.part(&self.graph).map_err(misfit(&self.graph))?.into();
         let mut format = self.graph.format();
         let quantization = self.quantization.as_ref().map(|quantization| {
@@ -96,7 +109,7 @@ impl Model {
             quantization,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
-        Ok(ModelFile { record, tensors }.write(path)?)
+        Ok(ModelFile { record, tensors })
     }
 
     /// The same model for images of another size: the same weights, the same share of the photo. What was measured at
