@@ -96,6 +96,9 @@ pub enum EngineError {
 }
 
 fn size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
     let kilobytes = bytes as f64 / 1024.0;
     if kilobytes < 1024.0 { format!("{kilobytes:.1} KB") } else { format!("{:.0} MB", kilobytes / 1024.0) }
 }

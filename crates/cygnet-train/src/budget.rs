@@ -11,7 +11,7 @@ use crate::task::Task;
 use crate::trainer::Trainer;
 
 /// Work that takes longer than the run's time, and longer than this, is refused before it begins.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Seconds of a probe of the machine.
 const PROBE: f64 = 0.01;
@@ -28,6 +28,10 @@ pub(crate) struct Budget {
     look: [f64; 2],
     /// Seconds of the last step.
     step: f64,
+    /// Seconds before the first step, and the share of the run's epochs that lay behind it.
+    first: Option<[f64; 2]>,
+    /// Seconds of evaluation since then.
+    judging: f64,
 }
 
 impl Trainer {
@@ -74,6 +78,8 @@ impl Budget {
             pictures: examples.map(|examples| examples.len()),
             look: [look; 2],
             step: 0.0,
+            first: None,
+            judging: 0.0,
         })
     }
 
@@ -87,8 +93,14 @@ impl Budget {
         self.step = seconds;
     }
 
+    /// Takes note that steps begin after `seconds`, with a share of the epochs done before.
+    pub(crate) fn begin(&mut self, seconds: f64, done: f64) {
+        self.first = Some([seconds, done]);
+    }
+
     /// Takes note of how long the end of an epoch took.
     pub(crate) fn judged(&mut self, seconds: f64) {
+        self.judging += seconds;
         if self.pictures[0] > 0 {
             self.look[0] = seconds / self.pictures[0] as f64;
             // Those for the test are yet to be read.
@@ -99,10 +111,27 @@ impl Budget {
     /// The share that is used up, after `seconds`, of the time for steps: the rest is for one more evaluation, the test
     /// and what comes after the run. A step of which more than half would come too late is not begun.
     pub(crate) fn share(&self, seconds: f64) -> f64 {
-        let Some(time) = self.time else { return 0.0 };
-        let looking: f64 = self.look.iter().zip(self.pictures).map(|(look, count)| look * count as f64).sum();
-        let steps = time.as_secs_f64() - looking - self.after - self.step / 2.0;
+        let Some(steps) = self.for_steps() else { return 0.0 };
         if seconds >= steps { 1.0 } else { seconds / steps }
+    }
+
+    /// Whether the time suffices for all epochs, if the steps go on as before: after `seconds` a share of the epochs is
+    /// done, and so many evaluations come before the last.
+    pub(crate) fn suffices(&self, seconds: f64, done: f64, evaluations: f64) -> bool {
+        let Some(steps) = self.for_steps() else { return true };
+        // Before the first step nothing is known but that it has begun in time.
+        let Some([first, before]) = self.first.filter(|[_, before]| done > *before) else {
+            return seconds < steps;
+        };
+        let pace = (seconds - first - self.judging) / (done - before);
+        let evaluating = evaluations * self.look[0] * self.pictures[0] as f64;
+        seconds + pace * (1.0 - done) + evaluating <= steps
+    }
+
+    /// The seconds at which the last step must be done.
+    fn for_steps(&self) -> Option<f64> {
+        let looking: f64 = self.look.iter().zip(self.pictures).map(|(look, count)| look * count as f64).sum();
+        Some(self.time?.as_secs_f64() - looking - self.after - self.step / 2.0)
     }
 
     /// Seconds until the run must end, after `seconds`; none without a limit.
@@ -124,6 +153,8 @@ mod tests {
             pictures: [10, 20],
             look: [0.5; 2],
             step: 0.0,
+            first: None,
+            judging: 0.0,
         };
         assert_eq!(budget.share(40.5), 0.5);
         assert_eq!(budget.share(81.0), 1.0);
@@ -135,6 +166,13 @@ mod tests {
         // 100 less 10 and 40 for pictures, 4 for what comes after and half a step.
         assert_eq!((budget.share(11.0), budget.share(44.0)), (0.25, 1.0));
         assert_eq!(budget.left(60.0), Some(40.0));
+        budget = Budget { judging: 0.0, ..budget };
+        assert!(budget.suffices(3.0, 0.0, 9.0));
+        budget.begin(3.0, 0.0);
+        // A tenth in 2 seconds, and nine evaluations of 10 seconds but the last; or in 4.5.
+        assert!(budget.suffices(5.0, 0.1, 2.0) && !budget.suffices(7.5, 0.1, 2.0));
+        budget.judged(10.0);
+        assert!(budget.suffices(15.0, 0.1, 1.0));
         assert_eq!(Budget { time: None, ..budget }.share(1e9), 0.0);
     }
 }

@@ -4,8 +4,8 @@
 //! between which two writes a run is killed: each file is whole, and what follows is computed again to the same bytes.
 
 use std::ffi::OsString;
-use std::fs::DirEntry;
-use std::io;
+use std::fs::{DirEntry, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::Graph;
@@ -15,7 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport};
+use crate::log::JsonLog;
 use crate::recipe::Recipe;
+use crate::report::GENERATOR;
+
+/// Bytes at the start of a log or report by which it is known.
+const START: u64 = 1 << 10;
 
 /// Where the files of a run are, beside its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +52,50 @@ impl RunFiles {
         (1..100_000u32).map(move |number| RunFiles::of(folder.join(name(number))))
     }
 
-    /// Whether some of the files are there already. An empty log is that of a run that did not begin.
+    /// Whether some of the files are there already.
     pub(crate) fn are_taken(&self) -> bool {
-        let files = [self.model.clone(), self.last(), self.state(), self.report(), self.events()];
-        let has_log = self.log().metadata().is_ok_and(|log| log.len() > 0);
-        has_log || files.iter().any(|path| path.exists())
+        self.taken().is_some()
+    }
+
+    /// The first of the files that is there already, be it as a link. An empty log is that of a run that did not begin.
+    #[must_use]
+    pub fn taken(&self) -> Option<PathBuf> {
+        let is_there = |path: &PathBuf| match path.symlink_metadata() {
+            Ok(found) => *path != self.log() || !found.is_file() || found.len() > 0,
+            Err(_) => false,
+        };
+        self.all().into_iter().find(is_there)
+    }
+
+    /// The first of the files that cannot be written, because something else has its name.
+    #[must_use]
+    pub fn blocked(&self) -> Option<PathBuf> {
+        let events = self.events();
+        self.all().into_iter().find(|path| match path.metadata() {
+            Ok(found) if *path == events => !found.is_dir(),
+            Ok(found) => !found.is_file(),
+            Err(_) => false,
+        })
+    }
+
+    /// The first of the log and the report that is there and was not written by a run.
+    #[must_use]
+    pub fn foreign(&self) -> Option<PathBuf> {
+        let begins = |path: &Path, with: &str| {
+            let mut start = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(START).read_to_end(&mut start));
+            read.is_err() || start.is_empty() || String::from_utf8_lossy(&start).contains(with)
+        };
+        let (log, report) = (self.log(), self.report());
+        if log.exists() && !begins(&log, JsonLog::BEGIN) {
+            return Some(log);
+        }
+        (report.exists() && !begins(&report, GENERATOR)).then_some(report)
+    }
+
+    /// All of them.
+    fn all(&self) -> [PathBuf; 6] {
+        [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()]
     }
 
     /// Removes what an earlier run left, but for its best model, which stays until there is a new one.
@@ -263,7 +307,9 @@ impl State {
     pub fn read(path: &Path) -> Result<State, TrainError> {
         let wrong = |reason: String| TrainError::Run { path: path.into(), reason };
         if !path.exists() {
-            return Err(wrong("there is no run to resume; leave out --resume".into()));
+            return Err(wrong(
+                "is not there, so there is no run to resume; leave out --resume to begin one".into(),
+            ));
         }
         let (tensors, metadata) = safetensors::read(path)?;
         let progress = metadata.get(RUN_KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
@@ -282,6 +328,12 @@ impl State {
     #[must_use]
     pub fn epochs_done(&self) -> u64 {
         self.progress.epoch
+    }
+
+    /// Why the run ended, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.progress.ended
     }
 
     /// The recipe of the run.

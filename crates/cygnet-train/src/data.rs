@@ -2,10 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, contradictions, duplicates, without_name};
 
 use crate::TrainError;
+use crate::budget::PATIENCE;
 use crate::recipe::Recipe;
 
 /// The most pictures that are taken for validation where none are given.
@@ -49,6 +51,23 @@ impl TrainData {
         threads: NonZeroUsize,
         seen: impl Fn(usize, usize) + Sync,
     ) -> Result<TrainData, TrainError> {
+        TrainData::new_until(splits, recipe, side, keep_bytes, threads, None, seen)
+    }
+
+    /// As [`TrainData::new`] for a run that has a time, which began and is so long: what takes longer is given up.
+    ///
+    /// # Errors
+    /// As [`TrainData::new`], and [`TrainError::TooShortToLook`].
+    pub fn new_until(
+        splits: Splits,
+        recipe: &Recipe,
+        side: usize,
+        keep_bytes: u64,
+        threads: NonZeroUsize,
+        time: Option<(Instant, Duration)>,
+        seen: impl Fn(usize, usize) + Sync,
+    ) -> Result<TrainData, TrainError> {
+        let until = time.map(|(began, time)| began + time.max(PATIENCE));
         let Splits { train, validation, test, limits, .. } = splits;
         let (train, validation) = match validation {
             Some(validation) => (train, validation),
@@ -69,10 +88,14 @@ impl TrainData {
 
         let mut unreadable = Vec::new();
         let mut before = 0;
-        let mut look = |samples, shorter, keep| {
+        let mut look = |samples, shorter, keep| -> Result<_, TrainError> {
             let photos = Photos::new(samples, shorter, keep).within(limits);
             let count = photos.samples().len();
-            let mut survey = photos.survey(threads, |done| seen(before + done, total));
+            let surveyed = photos.survey_until(until, threads, |done| seen(before + done, total));
+            let Some(mut survey) = surveyed else {
+                let time = time.map(|(_, time)| time).unwrap_or_default();
+                return Err(TrainError::TooShortToLook { time, pictures: total });
+            };
             before += count;
             let broken: Vec<usize> = survey.unreadable.iter().map(|(index, _)| *index).collect();
             unreadable.extend(survey.unreadable.drain(..).map(|(index, error)| {
@@ -85,11 +108,11 @@ impl TrainData {
                 index += 1;
                 broken.binary_search(&(index - 1)).is_err()
             });
-            (photos.without(&broken), survey)
+            Ok((photos.without(&broken), survey))
         };
-        let (train, train_survey) = look(train.samples, shorter, keep_bytes);
-        let (validation, validation_survey) = look(validation.samples, None, 0);
-        let (test, test_survey) = look(test.samples, None, 0);
+        let (train, train_survey) = look(train.samples, shorter, keep_bytes)?;
+        let (validation, validation_survey) = look(validation.samples, None, 0)?;
+        let (test, test_survey) = look(test.samples, None, 0)?;
 
         let whole = Dataset { classes, samples: train.samples().to_vec() };
         let counts = whole.counts();

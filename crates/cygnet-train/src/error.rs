@@ -35,6 +35,16 @@ pub enum TrainError {
         /// The least that evaluation and test can take.
         judging: Duration,
     },
+    /// Finding and looking at the pictures takes longer than the run may.
+    #[error(
+        "a time of {time:.1?} is too short to find {pictures} pictures and look at each once; give more time or fewer pictures"
+    )]
+    TooShortToLook {
+        /// The time.
+        time: Duration,
+        /// Pictures for training, validation and test.
+        pictures: usize,
+    },
     /// A recipe or one of its settings cannot be used.
     #[error("{place}: {reason}")]
     Recipe {

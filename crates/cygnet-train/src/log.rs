@@ -24,6 +24,9 @@ pub struct JsonLog {
 }
 
 impl JsonLog {
+    /// How every log begins.
+    pub(crate) const BEGIN: &str = "{\"event\":\"begin\"";
+
     /// Opens a log, of which nothing changes before the run begins. Every `every`th step is logged. The file is locked
     /// while the log lives, so that no second run writes the same files; an empty one is then removed.
     ///

@@ -38,15 +38,15 @@ impl Verdict {
     }
 }
 
-/// One class's share of the result, in percent; NaN-free: 0 where there is nothing to divide by.
+/// One class's share of the result, in percent; none where there is nothing to divide by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassMetrics {
     /// Pictures of the class.
     pub images: usize,
     /// Of those guessed to be it, how many are.
-    pub precision: f64,
+    pub precision: Option<f64>,
     /// Of its pictures, how many were guessed.
-    pub recall: f64,
+    pub recall: Option<f64>,
 }
 
 /// What many verdicts say together.
@@ -111,8 +111,8 @@ impl Metrics {
             let guessed: u32 = confusion.iter().map(|row| row[class]).sum();
             ClassMetrics {
                 images: own as usize,
-                precision: percent(hits, f64::from(guessed)),
-                recall: percent(hits, f64::from(own)),
+                precision: (guessed > 0).then(|| percent(hits, f64::from(guessed))),
+                recall: (own > 0).then(|| percent(hits, f64::from(own))),
             }
         };
         Metrics {
@@ -159,8 +159,10 @@ mod tests {
         let metrics = Metrics::of(&verdicts, 2);
         assert_eq!(metrics.confusion, [[1, 0], [1, 2]]);
         assert_eq!((metrics.top1, metrics.top5), (75.0, 100.0));
-        assert_eq!((metrics.classes[0].precision, metrics.classes[0].recall), (50.0, 100.0));
-        assert!((metrics.classes[1].recall - 200.0 / 3.0).abs() < 1e-9);
+        assert_eq!((metrics.classes[0].precision, metrics.classes[0].recall), (Some(50.0), Some(100.0)));
+        assert!(metrics.classes[1].recall.is_some_and(|recall| (recall - 200.0 / 3.0).abs() < 1e-9));
+        let of_three = Metrics::of(&verdicts, 3);
+        assert_eq!((of_three.classes[2].precision, of_three.classes[2].recall), (None, None));
         let loss = -(0.9f64.ln() + 0.2f64.ln() + 0.7f64.ln() + 0.9f64.ln()) / 4.0;
         assert!((metrics.loss - loss).abs() < 1e-6);
         // Bins: both at 0.9 with two right, 0.8 with none, 0.7 with one.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use cygnet_engine::{OptimizerConfig, Schedule};
 use cygnet_graph::Graph;
-use cygnet_image::{Augment, Mix};
+use cygnet_image::{Augment, ImageError, Mix, Preprocess};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -172,7 +172,7 @@ pub struct Recipe {
     pub head_rate: f64,
     /// Factor on the learning rate for each stage away from the classifier.
     pub layer_decay: f64,
-    /// Ends the run after so many epochs without a better accuracy; 0: never.
+    /// Ends the run after so many epochs without a better one: a higher accuracy, or the same with a lower loss; 0: never.
     pub early_stop: u32,
     /// Share of the pictures that is taken for validation where none are given, at most 5000.
     pub validation: f64,
@@ -259,7 +259,13 @@ impl Recipe {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.augment.check().map_err(|error| error.to_string())?;
+        if let Err(error) = self.augment.check() {
+            return Err(if let ImageError::Record { field, reason } = error {
+                format!("augment.{field}: {reason}")
+            } else {
+                error.to_string()
+            });
+        }
         let Recipe { optimizer, schedule, mix, distill, .. } = self;
         let range = |what: &str, value: f64, low: f64, high: f64| {
             if (low..=high).contains(&value) {
@@ -270,7 +276,7 @@ impl Recipe {
         };
         range("epochs", f64::from(self.epochs), 1.0, 1e6)?;
         range("batch", self.batch as f64, 1.0, 1e6)?;
-        range("image", self.image as f64, 0.0, 4096.0)?;
+        range("image", self.image as f64, 0.0, Preprocess::MAX_SIDE as f64)?;
         range("batch_norm_momentum", self.batch_norm_momentum, 0.0, 1.0)?;
         range("smallest_map", self.smallest_map as f64, 0.0, 4096.0)?;
         range("dropout", self.dropout, -1.0, 0.99)?;

@@ -16,6 +16,9 @@ const MATRIX: usize = 40;
 /// The most classes whose pictures are counted in bars; of more, as many of the largest and of the smallest.
 const BARS: usize = 60;
 
+/// What tells a report from other pages.
+pub(crate) const GENERATOR: &str = "<meta name=\"generator\" content=\"cygnet\">";
+
 /// A figure and what it is.
 pub type Fact = (String, String);
 
@@ -41,7 +44,7 @@ pub fn report(page: &Page<'_>, outcome: &Outcome, data: &TrainData) -> String {
     let title = escape(page.title);
     _ = write!(
         html,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">{GENERATOR}\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>{STYLE}\
          </head><body><h1>{title}</h1>"
     );
@@ -193,16 +196,19 @@ fn confusion(html: &mut String, metrics: &Metrics, labels: &[String]) {
 fn classes(html: &mut String, metrics: &Metrics, labels: &[String]) {
     html.push_str("<h2>Accuracy of each class</h2><div class=\"wide\"><table class=\"classes\"><tr><th>class</th><th>pictures</th><th>precision, %</th><th>recall, %</th></tr>");
     let mut order: Vec<usize> = (0..labels.len()).collect();
-    order.sort_by(|&a, &b| metrics.classes[a].recall.total_cmp(&metrics.classes[b].recall).then(a.cmp(&b)));
+    // Classes without pictures come last.
+    let recall = |class: usize| metrics.classes[class].recall.unwrap_or(f64::INFINITY);
+    order.sort_by(|&a, &b| recall(a).total_cmp(&recall(b)).then(a.cmp(&b)));
+    let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |share| format!("{share:.1}"));
     for class in order {
         let of = &metrics.classes[class];
         _ = write!(
             html,
-            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}</td><td class=\"n\">{:.1}</td></tr>",
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escape(&labels[class]),
             of.images,
-            of.precision,
-            of.recall
+            percent(of.precision),
+            percent(of.recall)
         );
     }
     html.push_str("</table></div>");

@@ -167,9 +167,15 @@ impl<'t> Run<'t> {
         self.trainer.data.train.samples().len() / self.batch
     }
 
-    /// The share of the run that lies behind after `step` of this epoch's `steps`, or of its time if that is more.
+    /// The share of the run that lies behind after `step` of this epoch's `steps`, or of its time if that is more and does
+    /// not suffice for all epochs.
     fn done(&self, step: usize, steps: usize) -> f64 {
-        self.done_by_steps(step, steps).max(self.time_share()).min(1.0)
+        let by_steps = self.done_by_steps(step, steps);
+        let evaluations = f64::from(self.trainer.recipe.epochs) - self.progress.epoch as f64 - 1.0;
+        if self.budget.suffices(self.seconds(), by_steps, evaluations) {
+            return by_steps.min(1.0);
+        }
+        by_steps.max(self.time_share()).min(1.0)
     }
 
     fn done_by_steps(&self, step: usize, steps: usize) -> f64 {
@@ -209,6 +215,7 @@ impl<'t> Run<'t> {
             batch => self.batch as f64 / batch as f64,
         };
         let (began, done_before) = (Instant::now(), self.done_by_steps(self.progress.step, steps));
+        self.budget.begin(self.seconds(), done_before);
         while self.progress.epoch < epochs {
             let epoch = self.progress.epoch;
             let balanced = recipe.balance == Balance::Sampling;
@@ -267,7 +274,10 @@ impl<'t> Run<'t> {
             let is_last = self.progress.epoch == epochs && is_whole;
             let ended = ended.or(is_last.then_some(Ended::Finished)).or(is_time_up.then_some(Ended::Time));
             self.progress.ended = ended;
-            if ended.is_some() || self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1)) {
+            // The first model is not left without a state from which its run goes on.
+            let is_first = self.files.as_ref().is_some_and(|files| !files.state().exists());
+            let is_due = self.saved.elapsed() >= options.save_every.min(Duration::from_secs(1));
+            if ended.is_some() || is_first || is_due {
                 self.save()?;
             }
             if let Some(ended) = ended {

@@ -224,7 +224,10 @@ impl Trainer {
             );
         }
         if data.train.samples().len() < 2 {
-            let what = format!("{} pictures to learn from", data.train.samples().len());
+            let what = match data.train.samples().len() {
+                1 => "only 1 picture to learn from".into(),
+                count => format!("{count} pictures to learn from"),
+            };
             return Err(TrainError::TooFew { what });
         }
         recipe.train.check(&trainee.graph)?;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use cygnet_image::{Dataset, DecodeLimits, Sample, Splits, without_name};
 use cygnet_train::{ClassMetrics, Metrics, Verdict};
 use cygnet_zoo::imagenet;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::parallel::in_order;
+use crate::train::name_of;
 use crate::{Classifier, Error};
 
 /// The most classes of a model whose whole confusion matrix is written as JSON.
@@ -30,15 +31,14 @@ pub struct Evaluation {
     /// Expected calibration error over fifteen bins (Guo et al. 2017), in percent.
     pub calibration_error: f64,
     /// The names of the model's classes.
-    #[serde(skip_serializing_if = "is_large")]
     pub labels: Vec<String>,
-    /// Photos by right class (rows) and guess (columns); as JSON only of models with up to 100 classes.
-    #[serde(skip_serializing_if = "is_large")]
+    /// Photos by right class (rows) and guess (columns); in JSON null for models with more than 100 classes, of which
+    /// `classes` and `confused` tell the same.
+    #[serde(serialize_with = "small")]
     pub confusion: Vec<Vec<u32>>,
-    /// Precision and recall of each class; as JSON only of models with up to 100 classes.
-    #[serde(skip_serializing_if = "is_large")]
+    /// Precision and recall of each class.
     pub classes: Vec<ClassMetrics>,
-    /// The most frequent mistakes, the most frequent first.
+    /// All kinds of mistakes, the most frequent first.
     pub confused: Vec<Confused>,
     /// Photos that could not be read, and why; by class, then by path.
     #[serde(skip)]
@@ -59,8 +59,9 @@ pub struct Confused {
     pub count: u32,
 }
 
-fn is_large<T>(of_classes: &[T]) -> bool {
-    of_classes.len() > MATRIX
+/// Writes the matrix of few classes.
+fn small<S: Serializer>(confusion: &Vec<Vec<u32>>, to: S) -> Result<S::Ok, S::Error> {
+    (confusion.len() <= MATRIX).then_some(confusion).serialize(to)
 }
 
 /// Classifies every photo of a data set on up to `threads` threads, whose number does not change the result. `folder`
@@ -77,7 +78,8 @@ pub fn evaluate(
     threads: NonZeroUsize,
     mut seen: impl FnMut(usize, usize),
 ) -> Result<Evaluation, Error> {
-    let (Dataset { classes, samples }, mut notes) = photos(folder, classifier.limits())?;
+    let Taken { photos: Dataset { classes, samples }, is_divided, mut notes } =
+        photos(folder, classifier.limits())?;
     let counts = Sample::counts(&samples, classes.len());
     let known = Classes::of(classifier);
     let mut numbers = vec![0; classes.len()];
@@ -94,6 +96,9 @@ pub fn evaluate(
             notes.push(format!("{other} and {name} are both taken for class {number}, {label}"));
         }
     }
+
+    notes.extend(known.by_number(&folders));
+    notes.extend(already_seen(classifier, folder, samples.len(), is_divided));
 
     let mut unreadable = Vec::new();
     let mut verdicts = Vec::new();
@@ -135,7 +140,7 @@ pub fn evaluate(
         loss: metrics.loss,
         calibration_error: metrics.calibration_error,
         labels: (0..all).map(label).collect(),
-        confused: metrics.confused(10).into_iter().map(confused).collect(),
+        confused: metrics.confused(usize::MAX).into_iter().map(confused).collect(),
         confusion: metrics.confusion,
         classes: metrics.classes,
         unreadable,
@@ -143,8 +148,37 @@ pub fn evaluate(
     })
 }
 
-/// The photos to evaluate on, and what is to be told of them.
-fn photos(path: &Path, limits: DecodeLimits) -> Result<(Dataset, Vec<String>), Error> {
+/// That the model learnt from these photos, as far as that can be known.
+fn already_seen(classifier: &Classifier, folder: &Path, photos: usize, is_divided: bool) -> Option<String> {
+    let model = classifier.model();
+    let training = model.training.as_ref()?;
+    let [learnt, chosen, _] = training.pictures;
+    if is_divided || training.dataset != name_of(folder) || photos < learnt {
+        return None;
+    }
+    let apart = match &model.accuracy {
+        Some(accuracy) if chosen > 0 => {
+            format!("; of the {chosen} that it did not learn from it knew {:.2} %", accuracy.top1)
+        }
+        _ => String::new(),
+    };
+    Some(format!(
+        "the model was trained on {}, and {learnt} pictures of a data set of this name were learnt from, which flatters the \
+         accuracy{apart}",
+        training.dataset
+    ))
+}
+
+/// What is evaluated on.
+struct Taken {
+    photos: Dataset,
+    /// Whether they are a part of the data set.
+    is_divided: bool,
+    /// What is to be told of them.
+    notes: Vec<String>,
+}
+
+fn photos(path: &Path, limits: DecodeLimits) -> Result<Taken, Error> {
     let Splits { train, validation, test, mut notes, .. } = Splits::open_any(path, limits)?;
     let is_divided = validation.is_some() || test.is_some();
     let (name, photos) = match (test, validation) {
@@ -153,9 +187,12 @@ fn photos(path: &Path, limits: DecodeLimits) -> Result<(Dataset, Vec<String>), E
         (None, None) => ("", train),
     };
     if is_divided {
-        notes.push(format!("the {} {name} pictures of the data set are taken", photos.samples.len()));
+        notes.push(match photos.samples.len() {
+            1 => format!("the only {name} picture of the data set is taken"),
+            count => format!("the {count} {name} pictures of the data set are taken"),
+        });
     }
-    Ok((photos, notes))
+    Ok(Taken { photos, is_divided, notes })
 }
 
 /// The most labels that an error shows.
@@ -198,12 +235,36 @@ impl Classes<'_> {
         Classes { classifier, names, has_numbers }
     }
 
+    /// The classes of a name.
+    fn called(&self, name: &str) -> Option<&[usize]> {
+        let lower = normal(name);
+        let found = self.names.iter().zip([name, &lower, &lower]).find_map(|(names, name)| names.get(name));
+        found.map(Vec::as_slice)
+    }
+
+    /// Which labels the folders mean that are taken for numbers of classes, if some are.
+    fn by_number(&self, folders: &BTreeMap<usize, &str>) -> Option<String> {
+        /// The most that are told.
+        const MOST: usize = 3;
+        let model = self.classifier.model();
+        let numbers: Vec<usize> = folders
+            .iter()
+            .filter(|(_, name)| !model.labels.is_empty() && self.called(name).is_none())
+            .map(|(&class, _)| class)
+            .collect();
+        let told: Vec<String> =
+            numbers.iter().take(MOST).map(|&class| format!("{class} is {}", model.label(class))).collect();
+        let more = if numbers.len() > MOST { ", and so on" } else { "" };
+        let told = told.join(", ");
+        (!numbers.is_empty()).then(|| {
+            format!("folders that are no labels are taken for the model's numbers of classes: {told}{more}")
+        })
+    }
+
     /// The class that a name stands for, or why it stands for none.
     fn number(&self, name: &str) -> Result<usize, String> {
         let model = self.classifier.model();
-        let lower = normal(name);
-        let found = self.names.iter().zip([name, &lower, &lower]).find_map(|(names, name)| names.get(name));
-        match found.map(Vec::as_slice) {
+        match self.called(name) {
             Some([class]) => return Ok(*class),
             Some(classes) => {
                 let numbers: Vec<String> = classes.iter().map(|&class| self.unambiguous(class)).collect();

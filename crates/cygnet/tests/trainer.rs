@@ -306,7 +306,7 @@ fn a_limit_of_memory_splits_batches_and_changes_gradients_by_rounding_only() {
     assert!(split == run(Some(bytes(2, 2)), 2).unwrap().1, "on two threads");
     let refusal = run(Some(1000), 1).unwrap_err().to_string();
     assert!(
-        refusal.contains("to learn from 1 at a time") && refusal.contains("the limit is 1.0 KB"),
+        refusal.contains("to learn from 1 at a time") && refusal.contains("the limit is 1000 bytes"),
         "{refusal}"
     );
 }

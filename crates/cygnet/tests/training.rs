@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use cygnet::hub::Cache;
 use cygnet::image::{Image, Rng, Splits};
@@ -84,6 +85,23 @@ fn the_loss_of_every_family_falls_to_half_of_a_guess() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn pictures_that_cannot_all_be_looked_at_in_time_end_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 32);
+    let recipe = Recipe::named("scratch-small").unwrap();
+    let looked = |began: Instant| {
+        let splits = Splits::open(folder.path()).unwrap();
+        let time = Some((began, Duration::from_secs(1)));
+        let looked = TrainData::new_until(splits, &recipe, 32, 0, NonZeroUsize::MIN, time, |_, _| ());
+        looked.map(|data| data.pictures()).map_err(|error| error.to_string())
+    };
+    assert!(looked(Instant::now()).is_ok());
+    let late = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+    let told = looked(late).unwrap_err();
+    assert!(told.starts_with("a time of 1.0s is too short to find 32 pictures and look at each"), "{told}");
 }
 
 #[test]

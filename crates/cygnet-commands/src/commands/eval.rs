@@ -34,7 +34,8 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
         csv(&result)?;
     } else {
         let top = |name: &str, percent: f64| format!("{} {percent:.2} %", styled(STRONG, name));
-        let mut figures = vec![format!("{} images", result.images), top("top-1", result.top1)];
+        let images = if result.images == 1 { "1 image".into() } else { format!("{} images", result.images) };
+        let mut figures = vec![images, top("top-1", result.top1)];
         if top5_tells(result.labels.len()) {
             figures.push(top("top-5", result.top5));
         }
@@ -57,9 +58,9 @@ struct Line<'a> {
 fn csv(result: &Evaluation) -> std::io::Result<()> {
     output::csv(["class", "images", "precision", "recall", "top1", "top5", "loss", "calibration_error"])?;
     for (label, class) in result.labels.iter().zip(&result.classes) {
-        let [images, precision, recall] =
-            [class.images.to_string(), class.precision.to_string(), class.recall.to_string()];
-        output::csv([label, &images, &precision, &recall, "", "", "", ""])?;
+        let [precision, recall] = [class.precision, class.recall]
+            .map(|share| share.map_or_else(String::new, |share| share.to_string()));
+        output::csv([label, &class.images.to_string(), &precision, &recall, "", "", "", ""])?;
     }
     let images = result.images.to_string();
     let [top1, top5, loss, calibration] =
@@ -69,6 +70,9 @@ fn csv(result: &Evaluation) -> std::io::Result<()> {
 
 /// The most classes whose matrix is shown.
 const MATRIX: usize = 12;
+
+/// The most kinds of mistakes that are listed.
+const PAIRS: usize = 10;
 
 /// Columns of the name of a row of the matrix.
 const ROW: usize = 16;
@@ -101,8 +105,9 @@ fn confusion(result: &Evaluation) -> std::io::Result<()> {
     }
     let row = |pair: &cygnet::Confused| vec![plain(&pair.class), plain(&pair.guess), pair.count.to_string()];
     let headings = [Column::text("right"), Column::text("guess"), Column::number("photos")];
-    output::table(&headings, result.confused.iter().map(row).collect())?;
-    let shown: u32 = result.confused.iter().map(|pair| pair.count).sum();
+    let confused = &result.confused[..result.confused.len().min(PAIRS)];
+    output::table(&headings, confused.iter().map(row).collect())?;
+    let shown: u32 = confused.iter().map(|pair| pair.count).sum();
     let right = |(class, row): (usize, &Vec<u32>)| row.get(class).copied().unwrap_or(0);
     let all: u32 = result.confusion.iter().flatten().sum();
     let wrong = all - result.confusion.iter().enumerate().map(right).sum::<u32>();

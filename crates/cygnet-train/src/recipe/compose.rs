@@ -91,11 +91,58 @@ fn finish(base: &str, mut table: Table, settings: &[String]) -> Result<Recipe, T
     for setting in settings {
         apply(&mut table, setting)?;
     }
-    let recipe: Recipe = Value::Table(table)
-        .try_into()
-        .map_err(|error: toml::de::Error| wrong(base, error.to_string().trim_end().replace('\n', " ")))?;
+    check_kinds(&table).map_err(|reason| wrong(base, reason))?;
+    let recipe: Recipe =
+        Value::Table(table).try_into().map_err(|error: toml::de::Error| wrong(base, refusal(&error)))?;
     recipe.check().map_err(|reason| wrong(base, reason))?;
     Ok(recipe)
+}
+
+/// What there is instead of a word that a setting does not know.
+fn refusal(error: &toml::de::Error) -> String {
+    let told = error.to_string();
+    let (reason, place) = told.trim_end().split_once("\nin `").unwrap_or((&told, ""));
+    let reason = reason
+        .trim_end()
+        .replace("unknown variant", "there is no")
+        .replace(", expected one of", "; there are");
+    let reason = reason.replace('`', "").replace('\n', " ");
+    match place.trim_end_matches('`') {
+        "" => reason,
+        place if reason.starts_with("invalid value: integer") => format!("{place} is too large"),
+        place => format!("{place}: {reason}"),
+    }
+}
+
+/// Refuses values of another kind than their setting's default has.
+fn check_kinds(recipe: &Table) -> Result<(), String> {
+    fn check(prefix: &str, given: &Table, known: &Table) -> Result<(), String> {
+        given.iter().try_for_each(|(key, value)| {
+            let name = format!("{prefix}{key}");
+            let is_whole = |value: &Value| matches!(value, Value::Integer(0..));
+            let is_number = |value: &Value| matches!(value, Value::Integer(_) | Value::Float(_));
+            let are_numbers = |value: &Value, count: usize| {
+                value.as_array().is_some_and(|all| all.len() == count && all.iter().all(is_number))
+            };
+            let wanted = match (known.get(key), value) {
+                (Some(Value::Table(known)), Value::Table(given)) => {
+                    return check(&format!("{name}."), given, known);
+                }
+                (Some(Value::Table(_)), _) => "a section with settings of its own",
+                (Some(Value::Integer(_)), value) if !is_whole(value) => "a whole number from 0",
+                (Some(Value::Float(_)), value) if !is_number(value) => "a number",
+                (Some(Value::Boolean(_)), value) if !value.is_bool() => "true or false",
+                (Some(Value::String(_)), value) if !value.is_str() => "a word",
+                (Some(Value::Array(known)), value) if !are_numbers(value, known.len()) => {
+                    "two numbers, such as [0.5, 1]"
+                }
+                _ => return Ok(()),
+            };
+            let given: String = value.to_string().chars().take(MOST_COLUMNS).collect();
+            Err(format!("{name} is {wanted}, not {given}"))
+        })
+    }
+    check("", recipe, &table_of(&Recipe::default()))
 }
 
 /// Whether tables and arrays of a text lie so deep that no recipe can mean it.
@@ -229,7 +276,14 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), TrainError> {
         return Err(wrong(&place, "lies deeper or is longer than a setting"));
     }
     // What is neither a TOML value nor a number such as .5 is taken as text, so that names need no quotes.
-    let value = format!("x = {text}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("x"));
+    let parsed = format!("x = {text}").parse::<Table>().ok();
+    if text.contains(['\n', '\r']) && parsed.as_ref().is_none_or(|parsed| parsed.len() != 1) {
+        return Err(wrong(
+            &place,
+            "holds several lines; give each setting by its own --set, or a recipe file",
+        ));
+    }
+    let value = parsed.and_then(|mut parsed| parsed.remove("x"));
     let value = value.or_else(|| text.parse().ok().map(Value::Float));
     let mut value = value.unwrap_or_else(|| Value::String(text.to_owned()));
     // A whole number is a fine value for a setting that may have a fraction; serde takes care of that.
@@ -279,8 +333,29 @@ mod tests {
         let misspelt = refusal("finetune", "optimzer.rate=1");
         assert!(misspelt.contains("no setting optimzer.rate; did you mean optimizer.rate?"), "{misspelt}");
         assert!(refusal("finetune", "weight_decay=1").contains("did you mean optimizer.weight_decay?"));
-        assert!(refusal("finetune", "name.x=1").contains("invalid type"));
-        assert!(refusal("finetune", "optimizer.rate=fast").contains("fast"));
+        assert!(refusal("finetune", "name.x=1").contains("name is a word, not {"));
+        for (setting, told) in [
+            ("optimizer.rate=fast", "finetune: optimizer.rate is a number, not \"fast\""),
+            ("epochs=2.5", "epochs is a whole number from 0, not 2.5"),
+            ("epochs=-3", "epochs is a whole number from 0, not -3"),
+            ("optimizer.nesterov=3", "optimizer.nesterov is true or false, not 3"),
+            ("augment.crop_scale=3", "augment.crop_scale is two numbers, such as [0.5, 1], not 3"),
+            ("augment.crop_scale=[1]", "augment.crop_scale is two numbers"),
+            ("optimizer=sgd", "optimizer is a section with settings of its own"),
+            ("optimizer.kind=fast", "optimizer.kind: there is no fast; there are sgd, adamw, rmsprop"),
+            ("augment.hue=1", "finetune: augment.hue: 1 is not from 0 to 0.5"),
+            ("augment.crop_padding=5000", "augment.crop_padding: 5000 is more than 1024 pixels"),
+            ("augment.rotation=400", "augment.rotation: 400 is not from 0 to 360"),
+            ("epochs=3\nbatch=4", "holds several lines; give each setting by its own --set"),
+            ("epochs=3\r\nbatch=4", "holds several lines"),
+            ("distill.teacher=a\nbatch=4", "holds several lines"),
+        ] {
+            let refused = refusal("finetune", setting);
+            assert!(refused.contains(told), "{setting}: {refused}");
+        }
+        assert!(Recipe::compose("finetune", &["augment.crop_scale=[\n0.5,\n1]".into()]).is_ok());
+        let large = refusal("finetune", "epochs=5000000000");
+        assert!(large.contains("finetune: epochs is too large"), "{large}");
         assert!(refusal("finetune", "epochs").contains("NAME=VALUE"));
         assert!(refusal("finetune", "epochs=0").contains("epochs is 0"));
         assert!(refusal("finetune", "train=most").contains("most is neither"));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cygnet_image::Splits;
-use cygnet_train::{JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
+use cygnet_train::{Ended, JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
 
 use super::start::trainee_of;
 use super::training::{Subject, Training};
@@ -50,13 +50,31 @@ impl Training {
         {
             return refuse(folder, "no such folder");
         }
-        let there = [files.model.clone(), files.state()].into_iter().find(|path| path.exists());
-        match there {
-            Some(there) if !self.resume && !self.overwrite => refuse(
+        if let Some(blocked) = files.blocked() {
+            return refuse(&blocked, "something else has the name of a file of the run; give another --out");
+        }
+        if self.resume {
+            if files.model.exists() && !files.state().exists() {
+                let reason = "there is no state beside it from which its run could go on; --overwrite in place of --resume \
+                              begins again, and --from this file with another --out starts from its weights";
+                return refuse(&files.model, reason);
+            }
+            return match files.foreign() {
+                Some(foreign) => {
+                    refuse(&foreign, "was not written by the run, which would replace it; move it away")
+                }
+                None => Ok(()),
+            };
+        }
+        match files.taken().filter(|_| !self.overwrite) {
+            Some(there) if files.state().exists() => refuse(
                 &there,
                 "is there already; give --resume to go on with its run, --overwrite to replace it, or another --out",
             ),
-            _ => Ok(()),
+            Some(there) => {
+                refuse(&there, "is there already; give another --out, or --overwrite to replace it")
+            }
+            None => Ok(()),
         }
     }
 
@@ -82,6 +100,14 @@ impl Training {
         };
         let is_epochs =
             |setting: &String| setting.split('=').next().is_some_and(|name| name.trim() == "epochs");
+        let is_done = matches!(state.ended(), Some(Ended::Finished | Ended::Early));
+        if is_done && asked.epochs <= before.epochs {
+            notes.push(format!(
+                "its run is finished, after {} of {} epochs: --epochs with more goes on",
+                state.epochs_done(),
+                before.epochs
+            ));
+        }
         if self.settings.iter().any(is_epochs) && asked.epochs != before.epochs {
             *state = state.clone().with_epochs(asked.epochs)?;
             notes.push(format!(

@@ -23,4 +23,5 @@ pub use cygnet_train::*;
 pub use facts::facts;
 pub use prepared::{Prepared, RunOutcome};
 pub use start::{Fitting, Start, fitting_recipe, own_trainee, teacher, trainee, trainee_of};
+pub(crate) use training::name_of;
 pub use training::{Training, train};

@@ -131,13 +131,18 @@ fn warnings(data: &TrainData) -> Vec<String> {
         .map(|(name, reason)| format!("{name}: {reason}; left out"))
         .collect();
     if data.unreadable.len() > MOST {
-        told.push(format!("{} more files cannot be read; left out", data.unreadable.len() - MOST));
+        told.push(match data.unreadable.len() - MOST {
+            1 => "1 more file cannot be read; left out".into(),
+            more => format!("{more} more files cannot be read; left out"),
+        });
     }
     if let Some((theirs, ours)) = data.duplicates.first() {
+        let (pictures, more) = match data.duplicates.len() {
+            1 => ("1 picture for validation or test is".to_owned(), ""),
+            count => (format!("{count} pictures for validation or test are"), ", and so on"),
+        };
         told.push(format!(
-            "{} pictures for validation or test are also trained on, which flatters the accuracy: {theirs} is {ours}{}",
-            data.duplicates.len(),
-            if data.duplicates.len() > 1 { ", and so on" } else { "" }
+            "{pictures} also trained on, which flatters the accuracy: {theirs} is {ours}{more}"
         ));
     }
     if let Some((one, other)) = data.contradictions.first() {

@@ -36,6 +36,22 @@ impl FromStr for Start {
     }
 }
 
+/// Refuses a file that is not there, which may be a misspelt word.
+fn check_start(path: &Path) -> Result<(), Error> {
+    /// How alike a word must be to be proposed, from 0 to 1.
+    const ALIKE: f64 = 0.6;
+    if path.exists() {
+        return Ok(());
+    }
+    let typed = path.to_string_lossy();
+    let mut words = ["pretrained", "scratch"].into_iter();
+    let meant = words.find(|word| strsim::normalized_damerau_levenshtein(&typed, word) >= ALIKE);
+    let proposal = meant.map_or_else(String::new, |word| format!(" (did you mean {word}?)"));
+    let reason =
+        format!("no such file or folder{proposal}; --from takes pretrained, scratch or a checkpoint");
+    Err(Error::Record { path: path.into(), reason })
+}
+
 /// Sides up to this are those of small pictures, such as CIFAR's.
 const SMALL: usize = 64;
 
@@ -116,6 +132,7 @@ pub fn trainee(
         }
         Start::File(path) => {
             let path = &local(path, cache, progress)?;
+            check_start(path)?;
             let model = Model::convert_with(path, None, None, heads).or_else(|error| match error {
                 Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
                     Model::convert_with(path, Some(name), None, heads)

@@ -377,7 +377,9 @@ impl Training {
         let machine = cpu::memory_bytes();
         let keep = self.photo_bytes.unwrap_or(machine.map_or(1 << 30, |bytes| bytes / 4));
         let seen = |done, total| self.watch.0("looking at photos", done, total);
-        let data = TrainData::new(splits, &recipe, trainee.preprocess.size[0], keep, threads, seen)?;
+        let side = trainee.preprocess.size[0];
+        let time = self.time.map(|time| (began, time));
+        let data = TrainData::new_until(splits, &recipe, side, keep, threads, time, seen)?;
 
         notes.extend(left_over(data.train.samples().len(), recipe.batch));
 
@@ -445,7 +447,7 @@ impl Training {
 const REPORT: Duration = Duration::from_millis(700);
 
 /// What a data set is called: the last part of where it is.
-fn name_of(data: &Path) -> String {
+pub(crate) fn name_of(data: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let whole = || std::fs::canonicalize(data).ok();
     name(data).or_else(|| name(&whole()?)).unwrap_or_else(|| data.display().to_string())
