@@ -64,8 +64,8 @@ sets! {
 /// # Errors
 /// The reason, if the variable names no set of this architecture.
 fn cap() -> Result<Option<&'static [&'static str]>, String> {
-    match std::env::var("CYGNET_ISA") {
-        Ok(name) if !name.is_empty() => features(&name).map(Some),
+    match std::env::var_os("CYGNET_ISA") {
+        Some(name) if !name.is_empty() => features(&name.to_string_lossy()).map(Some),
         _ => Ok(None),
     }
 }

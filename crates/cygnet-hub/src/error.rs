@@ -25,7 +25,7 @@ pub enum FetchError {
     #[error("no home folder for the cache; set CYGNET_CACHE to a folder")]
     NoCacheFolder,
     /// A folder that should have weights is not there.
-    #[error("{}: no such folder; CYGNET_MIRROR names it as a place of weights", folder.display())]
+    #[error("{}: no such folder; CYGNET_MIRROR names it as a place of weights, which ; separates from others", folder.display())]
     NoMirror {
         /// The folder.
         folder: PathBuf,

@@ -133,12 +133,17 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Places to look for a file's name before its sources: folders or `http` addresses, separated by `;`,
-    /// folders also by the system's path separator.
+    /// Places to look for a file's name before its sources: folders or `http` addresses, separated by `;`. What is before an
+    /// address, and folders, may also be separated as the system's paths are.
     pub fn mirrors(mut self, list: &str) -> Cache {
-        for entry in list.split(';').filter(|entry| !entry.is_empty()) {
-            if entry.starts_with("http://") || entry.starts_with("https://") {
+        let is_url = |entry: &str| entry.starts_with("http://") || entry.starts_with("https://");
+        let list = list.replace(":http://", ";http://").replace(":https://", ";https://");
+        for entry in list.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+            if is_url(entry) {
                 self.mirrors.push(Mirror::Url(entry.trim_end_matches('/').to_owned()));
+            } else if entry.contains("://") {
+                // An address would be cut at its colon.
+                self.mirrors.push(Mirror::Folder(entry.into()));
             } else {
                 self.mirrors.extend(env::split_paths(entry).map(Mirror::Folder));
             }
@@ -194,6 +199,9 @@ impl Cache {
             let path = path.to_owned();
             move |source| FetchError::Cache { path, action, source }
         };
+        if self.offline && self.mirrors.is_empty() && !self.folder.is_dir() {
+            return Err(FetchError::Offline { file_name: artifact.file_name.to_owned(), path });
+        }
         fs::create_dir_all(&self.folder).map_err(failed(&self.folder, "create the folder"))?;
         let lock_path = self.beside(artifact, "lock");
         let lock = owned::lockable(&lock_path).map_err(failed(&lock_path, "open"))?;

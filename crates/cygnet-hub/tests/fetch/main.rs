@@ -190,6 +190,9 @@ fn offline_only_the_cache_and_mirror_folders_are_asked() {
     let server = Server::start(&[Answer::Ranges]);
     let sources = [Source::Url(&server.url), packages::source(NO_HASH, "net.bin")];
     let prefix = server.url.strip_suffix(NAME).unwrap();
+    let bare = cache.clone().offline(true);
+    assert!(matches!(fetch(&bare, &sources), Err(FetchError::Offline { .. })));
+    assert!(!bare.folder().exists(), "what is not written to is not made");
     let offline = cache.clone().offline(true).mirrors(prefix);
     let message = fetch(&offline, &sources).unwrap_err().to_string();
     assert!(message.contains("CYGNET_OFFLINE") && message.contains(offline.folder().to_str().unwrap()));
@@ -215,6 +218,21 @@ fn mirrors_come_first_and_their_files_are_checked_too() {
     let cache = cache.mirrors(&format!("{};{prefix}", folder.path().display()));
     assert_eq!(fetch(&cache, &[Source::Url(&origin.url)]).unwrap(), content());
     assert_eq!((mirror.requests(), origin.requests()), (vec![0], vec![]));
+}
+
+#[test]
+fn an_address_keeps_its_colons_behind_whatever_separates_it() {
+    for between in [";", "; ", ":"] {
+        let (folder, cache) = cache();
+        let mirror = Server::start(&[Answer::Ranges]);
+        let prefix = mirror.url.strip_suffix(NAME).unwrap();
+        let cache = cache.mirrors(&format!("{}{between}{prefix}", folder.path().display()));
+        assert_eq!(fetch(&cache, &[]).unwrap(), content(), "{between}");
+        assert_eq!(mirror.requests(), [0]);
+    }
+    let (_folder, cache) = cache();
+    let told = fetch(&cache.mirrors("ftp://host/weights"), &[]).unwrap_err().to_string();
+    assert!(told.starts_with("ftp://host/weights: no such folder; CYGNET_MIRROR"), "{told}");
 }
 
 #[test]

@@ -260,7 +260,10 @@ fn find_tagged(query: &str, added: &[&'static [Row]]) -> Option<Network> {
     find_name(query, added).or_else(|| {
         query.match_indices('.').find_map(|(at, _)| {
             let network = find_name(&query[..at], added)?;
-            let checkpoint = network.choices().find(|checkpoint| checkpoint.tag == &query[at + 1..])?;
+            let tag = &query[at + 1..];
+            let of_tag = network.choices().find(|checkpoint| checkpoint.tag == tag);
+            // torchvision's word for the first.
+            let checkpoint = of_tag.or_else(|| network.choices().next().filter(|_| tag == "DEFAULT"))?;
             Some(Network { checkpoint: Some(checkpoint), ..network })
         })
     })
@@ -301,5 +304,9 @@ fn find_name(query: &str, added: &[&'static [Row]]) -> Option<Network> {
         };
         Some(listed.unwrap_or_else(custom))
     };
-    by_id().or_else(by_name).or_else(by_width)
+    by_id().or_else(by_name).or_else(by_width).or_else(|| {
+        // Others write hyphens.
+        let plain = query.replace('-', "_");
+        if plain == query { None } else { find_name(&plain, added) }
+    })
 }
