@@ -2,25 +2,31 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cygnet::Model;
 use cygnet::weights::{Dtype, Tensor, Tensors, safetensors};
 
 /// A checkpoint of ShuffleNetV2 0.5 whose names start with `prefix`.
 fn checkpoint(path: &Path, prefixes: &[&str]) {
+    checkpoint_with(path, prefixes, Tensors::new());
+}
+
+/// The same with more tensors, or others in the place of its own.
+fn checkpoint_with(path: &Path, prefixes: &[&str], more: Tensors) {
     let graph = cygnet::network("shufflenet_v2_x0_5").unwrap().build().unwrap().with_classes(2).unwrap();
     let tensor = |shape: &[usize]| {
         let count = shape.iter().product();
         Tensor::new(shape, Dtype::I8, vec![1; count]).unwrap()
     };
-    let tensors: Tensors = prefixes
+    let mut tensors: Tensors = prefixes
         .iter()
         .flat_map(|prefix| {
             graph.params().into_iter().map(move |param| (format!("{prefix}{}", param.name), param.shape))
         })
         .map(|(name, shape)| (name, tensor(&shape)))
         .collect();
+    tensors.extend(more);
     safetensors::write(path, &tensors, &safetensors::Metadata::default()).unwrap();
 }
 
@@ -70,4 +76,79 @@ fn what_was_decided_is_told_and_options_decide_otherwise() {
     assert_eq!(Model::open(folder.join("b.safetensors")).unwrap().labels, ["ant", "cat"]);
     let (code, err) = convert(folder, &["in.safetensors", "c.safetensors", "--weights-key", "swa"]);
     assert!(code == 1 && err.contains("no tensors under swa; there are model, ema"), "{err}");
+}
+
+#[test]
+fn tensors_that_a_network_has_no_place_for_are_left_out_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let one = || Tensor::from_f32([1], &[1.0]).unwrap();
+    let more = ["loss.scale", "loss.shift", "temperature"].map(|name| (name.to_owned(), one()));
+    checkpoint_with(&folder.join("in.safetensors"), &[""], more.into_iter().collect());
+    let args = ["in.safetensors", "out.safetensors"];
+    for named in [&[][..], &["-n", "shufflenet_v2_x0_5"]] {
+        let (code, err) = convert(folder, &[&args[..], named, &["--overwrite"]].concat());
+        assert!(code == 1 && err.contains("3 unexpected") && err.contains("--ignore NAME"), "{err}");
+        let ignored = [&args[..], named, &["--ignore", "loss.", "--ignore", "temperature", "--overwrite"]];
+        let (code, err) = convert(folder, &ignored.concat());
+        assert_eq!(code, 0, "{err}");
+    }
+    let (code, err) = convert(folder, &[&args[..], &["--overwrite", "--ignore", "los"]].concat());
+    assert!(code == 1 && err.contains("in.safetensors: has no tensor los to ignore"), "{err}");
+    // Nothing is proposed where more than that is wrong.
+    let (_, err) = convert(folder, &[&args[..], &["--overwrite", "-n", "shufflenet_v2_x1_0"]].concat());
+    assert!(err.contains("misshapen") && !err.contains("--ignore"), "{err}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bias = Tensor::from_f32([2], &[f32::NAN, 1.0]).unwrap();
+    let path = folder.join("in.safetensors");
+    checkpoint_with(&path, &[""], Tensors::from([("fc.bias".to_owned(), bias)]));
+    let args = ["in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5"];
+    let (code, err) = convert(folder, &args);
+    assert!(code == 0 && err.contains("note: there are NaN or infinite numbers in fc.bias:"), "{err}");
+    checkpoint(&path, &[""]);
+    let (code, err) = convert(folder, &[&args[..], &["--overwrite"]].concat());
+    assert!(code == 0 && !err.contains("NaN"), "{err}");
+    // Two classes without names.
+    assert!(err.contains("its 2 classes have no names") && err.contains("--labels FILE"), "{err}");
+}
+
+#[test]
+fn of_two_conversions_to_one_file_at_once_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    checkpoint(&folder.join("in.safetensors"), &[""]);
+    let args = ["convert", "in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5"];
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+        command.args(args).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start(), start(), start()].map(|child| child.wait_with_output().unwrap());
+    let done = both.iter().filter(|output| output.status.success()).count();
+    assert_eq!(done, 1, "{both:?}");
+    for output in both.iter().filter(|output| !output.status.success()) {
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(err.contains("out.safetensors: exists already; give another name, or --overwrite"), "{err}");
+    }
+    assert!(Model::open(folder.join("out.safetensors")).is_ok());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_and_what_a_killed_conversion_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    checkpoint(&folder.join("in.safetensors"), &[""]);
+    let (code, err) = convert(folder, &["in.safetensors", "none/out.safetensors"]);
+    assert!(code == 1 && err.contains("error: none: no such folder") && !err.contains(".cygnet-"), "{err}");
+    let left = folder.join(".cygnet-Ab12cd");
+    std::fs::write(&left, "half").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&left).unwrap().set_modified(old).unwrap();
+    let args = ["in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5"];
+    assert_eq!(convert(folder, &args).0, 0);
+    assert!(!left.exists());
 }

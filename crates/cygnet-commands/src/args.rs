@@ -16,7 +16,7 @@ pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
 use values::bench_threads;
-pub(crate) use values::{BenchThreads, seconds, threads};
+pub(crate) use values::{BenchThreads, seconds, side, threads};
 #[cfg(feature = "train")]
 pub(crate) use values::{bytes, duration};
 
@@ -101,7 +101,7 @@ pub(crate) struct Classify {
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only this family, e.g. mobilenetv2
+    /// Only this family, e.g. mobilenetv2, or families by a pattern, e.g. 'mobile*'
     #[arg(long, value_name = "FAMILY")]
     pub(crate) family: Option<String>,
     /// List the weights that can be had: from where, how accurate, and by how much of a hash they are checked
@@ -121,7 +121,7 @@ pub(crate) struct Show {
     #[arg(value_name = "ID|FILE")]
     pub(crate) network: String,
     /// Height and width of the image, if not the network's own
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "S", value_parser = side)]
     pub(crate) image: Option<usize>,
     /// Number of classes, if not the network's own
     #[arg(long, value_name = "N")]
@@ -196,6 +196,9 @@ pub(crate) struct Convert {
     /// Names of the classes, if not those in the checkpoint: one a line, or JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+    /// Leave out a tensor, or with a dot at the end of NAME all whose names begin so; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ignore: Vec<String>,
     /// Replace OUT if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -215,8 +218,8 @@ pub(crate) struct Bench {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) batch: u16,
     /// Height and width of the image
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) image: Option<u16>,
+    #[arg(long, value_name = "S", value_parser = side)]
+    pub(crate) image: Option<usize>,
     /// Time for each network, without a quarter more to warm up
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
@@ -253,6 +256,9 @@ pub(crate) struct Kernels {
     /// Print one JSON object a kernel and instruction set
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values, a line a kernel and instruction set
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
 }
 
 /// Where a benchmark's weights come from.

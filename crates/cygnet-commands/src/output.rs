@@ -17,7 +17,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 pub(crate) use table::{Column, table};
-pub(crate) use text::{bar, count, end_of, escaped, guarded, plain, shape, start_of, wrapped};
+pub(crate) use text::{bar, count, end_of, escaped, guarded, pictures, plain, shape, start_of, wrapped};
 
 /// For headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -88,14 +88,11 @@ pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     line(&escaped(&serde_json::to_string(value)?))
 }
 
-/// Prints a record of comma-separated values. What would steer a terminal stays in a pipe or file.
-pub(crate) fn csv<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> io::Result<()> {
+/// Prints a record of comma-separated values, without what would steer a terminal.
+pub(crate) fn csv<T: AsRef<str>>(fields: impl IntoIterator<Item = T>) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
+    writer.write_record(fields.into_iter().map(|field| plain(field.as_ref())))?;
     let record = writer.into_inner().map_err(|error| error.into_error())?;
-    if io::stdout().is_terminal() {
-        return line(&plain(String::from_utf8_lossy(&record).trim_end()));
-    }
     io::stdout().lock().write_all(&record)
 }
 
@@ -134,7 +131,7 @@ fn say(text: &str) {
 /// Foreign text of several lines, the first of which follows a word: the others are indented, so that none looks like
 /// the start of a message.
 fn paragraphs(text: &str) -> String {
-    text.lines().map(plain).collect::<Vec<_>>().join("\n  ")
+    in_own_words(text).lines().map(plain).collect::<Vec<_>>().join("\n  ")
 }
 
 /// What is wrong, and what to do about it.
@@ -154,8 +151,24 @@ impl Display for Hinted {
 
 impl Error for Hinted {}
 
+/// How systems say that a file is not there.
+const MISSING: [&str; 3] = [
+    "No such file or directory (os error 2)",
+    "The system cannot find the file specified. (os error 2)",
+    "The system cannot find the path specified. (os error 3)",
+];
+
 /// An error with its causes, each once: `a: b: c`.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    in_own_words(&causes(error))
+}
+
+/// Text of an error in which a file that is not there is told as everywhere.
+pub(crate) fn in_own_words(text: &str) -> String {
+    MISSING.iter().fold(text.to_owned(), |text, told| text.replace(told, "no such file or folder"))
+}
+
+fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -57,8 +57,8 @@ pub struct TrainOptions {
     pub level: Level,
     /// Where the best model goes, with the run's other files beside it; without it nothing is written.
     pub out: Option<PathBuf>,
-    /// Ends the run, and the learning rate's curve, so long after `began`, evaluation and `after` included as far as they
-    /// can be foreseen.
+    /// Ends the run so long after `began`, evaluation and `after` included as far as they can be foreseen, and the learning
+    /// rate's curve with it, unless all epochs fit.
     pub time: Option<Duration>,
     /// When the time began to count.
     pub began: Instant,

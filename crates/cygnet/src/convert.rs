@@ -7,8 +7,8 @@ use cygnet_hub::sha256_of;
 use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{
-    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, Quantization, RUN_KEY, Tensor, Tensors,
-    WeightSet, fit, is_model_file, locate, read_class_names,
+    Accuracy, Checkpoint, Head, Located, Mismatch, ModelRecord, Naming, Quantization, RUN_KEY, Tensor,
+    Tensors, WeightSet, fit, is_model_file, locate, read_class_names,
 };
 use cygnet_zoo::{KeyMap, Network, imagenet, registry};
 

@@ -3,6 +3,8 @@
 
 mod addresses;
 mod benchmarks;
+mod evaluation;
+mod hints;
 mod models;
 mod networks;
 mod photos;

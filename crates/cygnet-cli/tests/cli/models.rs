@@ -43,7 +43,7 @@ fn a_name_without_ending_is_answered_with_the_file_and_other_programs_files_by_w
         ("a.mlmodel", "a Core ML model"),
     ] {
         let missing = bench.run(&["classify", "--model", name, "a.bmp"]);
-        assert!(missing.code == 1 && missing.err.contains("No such file"), "{}", missing.err);
+        assert!(missing.code == 1 && missing.err.contains("no such file or folder"), "{}", missing.err);
         assert!(bench.run(&["show", name]).err.contains("no such file"));
         std::fs::write(bench.path(name), b"PK\x03\x04 and so on").unwrap();
         for args in [&["classify", "--model", name, "a.bmp"][..], &["convert", name, "b.safetensors"]] {

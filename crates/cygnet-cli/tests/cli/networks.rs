@@ -41,7 +41,7 @@ fn a_network_is_shown_with_its_cost_and_layers() {
     let run = bench.run(&["show", "mobilnet_v2"]);
     assert_eq!(run.code, 1);
     assert!(run.err.contains("did you mean mobilenet_v2"), "{}", run.err);
-    assert_eq!(bench.run(&["show", "mobilenet_v2", "--image", "1000000"]).code, 1);
+    assert_eq!(bench.run(&["show", "mobilenet_v2", "--image", "1000000"]).code, 2);
     let bench = bench.with_model();
     assert_eq!(bench.run(&["show", MODEL[1], "--json"]).json()[0]["params"], 7);
 }

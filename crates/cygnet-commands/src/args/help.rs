@@ -17,8 +17,9 @@ and files nothing is cut.
 
 Exit codes:
   0    all went well
-  1    something failed, or some of many things: standard error says which
-  2    the command line is wrong
+  1    something failed, or some of many things: standard error says which;
+       also a network, recipe or setting that there is not
+  2    the command line cannot be read: a wrong option, or a value out of range
   130  training was interrupted; its state is saved";
 
 pub(super) const CLASSIFY: &str = "\
@@ -29,12 +30,14 @@ Examples:
   cygnet classify --csv photos/ > guesses.csv
   cygnet classify https://example.org/photo.jpg
 
-A photo that cannot be read does not end the rest: with --json its line is {\"path\": …, \"error\": …}, with --csv \
-its line has an error, and the exit code is 1.";
+A photo or folder that cannot be read does not end the rest: with --json its line is {\"path\": …, \"error\": …}, with \
+--csv its line has an error, and the exit code is 1. In CSV what would steer a terminal is replaced; JSON has names as they \
+are.";
 
 pub(super) const LIST: &str = "\
 Examples:
   cygnet list --family mobilenetv3
+  cygnet list --family 'mobile*'
   cygnet list --weights
   cygnet list --json | jq -r 'select(.macs < 1e8) | .id'";
 
@@ -66,7 +69,8 @@ random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
 (metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; --resume \
-goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the new length.
+goes on, also with more --time or --epochs than before: the learning rate then follows the curve over the new length. \
+With --time the curve is over the time where that does not suffice for all epochs.
 
 Examples:
   cygnet train photos/
@@ -84,6 +88,10 @@ DATA is a folder with one folder of photos a class, or anything else that `cygne
 pictures are taken, or else those for validation, or else all. Classes are named by label, WordNet id (n02099601) \
 or, unless labels are numbers, index.
 
+Top-1 is the share of photos whose likeliest class is right, top-5 that of photos with the right one among the first five. \
+The calibration error tells how far probabilities can be believed: of guesses of like probability the share that is right, \
+and how far that is from the probability, on the average.
+
 Examples:
   cygnet eval -m mobilenet_v2 imagenet/val
   cygnet eval -m mine.safetensors test/ --json
@@ -94,7 +102,8 @@ Examples:
   cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors
   cygnet convert mine.pth mine.safetensors -n shufflenet_v2_x1_0
   cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10
-  cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt";
+  cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt
+  cygnet convert mine.pth mine.safetensors --ignore loss. --ignore temperature";
 
 pub(super) const BENCH: &str = "\
 Examples:
@@ -107,6 +116,7 @@ Examples:
 pub(super) const KERNELS: &str = "\
 Examples:
   cygnet kernels --json
+  cygnet kernels --csv > kernels.csv
   CYGNET_ISA=scalar cygnet kernels";
 
 pub(super) const VERIFY: &str = "\

@@ -4,16 +4,20 @@ use clap::Args;
 use cygnet::graph::Limits;
 use cygnet::image::DecodeLimits;
 
-#[cfg(feature = "train")]
-use super::values::bytes;
-use super::values::quantity;
+use super::values::{bytes, quantity};
 
-/// Limits on pictures.
+/// Limits on pictures, and on how many there may be.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct PictureLimits {
     /// Most pixels of a picture, such as 500M; larger ones are refused [default: 256M]
     #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
     pub(crate) max_pixels: Option<u64>,
+    /// Most memory to decode a picture, such as 3GB [default: 1536MB]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
+    pub(crate) max_decode: Option<u64>,
+    /// Most pictures of a folder, archive or table, such as 5M [default: 2M]
+    #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
+    pub(crate) max_pictures: Option<u64>,
 }
 
 /// Limits on data sets.
@@ -40,8 +44,15 @@ impl PictureLimits {
     /// What pictures may ask for.
     pub(crate) fn limits(self) -> DecodeLimits {
         let usual = DecodeLimits::default();
-        let pixels = self.max_pixels.map(|pixels| usize::try_from(pixels).unwrap_or(usize::MAX));
-        DecodeLimits { max_pixels: pixels.unwrap_or(usual.max_pixels), ..usual }
+        let or = |given: Option<u64>, usual: usize| {
+            given.map_or(usual, |given| usize::try_from(given).unwrap_or(usize::MAX))
+        };
+        DecodeLimits {
+            max_pixels: or(self.max_pixels, usual.max_pixels),
+            max_bytes: or(self.max_decode, usual.max_bytes),
+            max_pictures: or(self.max_pictures, usual.max_pictures),
+            ..usual
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::Cli;
 use crate::output::{self, plain};
 
 /// What others call an option, and what it may be called here; those that a command has are proposed.
-const SYNONYMS: [(&str, &[&str]); 16] = [
+const SYNONYMS: [(&str, &[&str]); 18] = [
     ("--model", &["--network", "--from"]),
     ("--network", &["--model"]),
     ("--weights", &["--model", "--from"]),
@@ -27,9 +27,27 @@ const SYNONYMS: [(&str, &[&str]); 16] = [
     ("--num-classes", &["--classes"]),
     ("--output", &["--out"]),
     ("--force", &["--overwrite"]),
-    ("--pretrained", &["--from", "--weights"]),
+    ("--pretrained", &["--from", "--weights", "--model"]),
+    ("--checkpoint", &["--from", "--model"]),
+    ("--num-epochs", &["--epochs"]),
     ("--silent", &["--quiet"]),
 ];
+
+/// What others have an option for, and what takes its place here.
+const ELSEWHERE: [(&str, &str); 10] = [
+    ("--lr", "the learning rate is a setting of the recipe: --set optimizer.rate=0.01"),
+    ("--learning-rate", "the learning rate is a setting of the recipe: --set optimizer.rate=0.01"),
+    ("--optimizer", "the optimiser is a setting of the recipe: --set optimizer.kind=adamw"),
+    ("--momentum", "the momentum is a setting of the recipe: --set optimizer.momentum=0.9"),
+    ("--weight-decay", "the weight decay is a setting of the recipe: --set optimizer.weight_decay=0.0001"),
+    ("--dropout", "dropout is a setting of the recipe: --set dropout=0.2"),
+    ("--device", CPU),
+    ("--gpu", CPU),
+    ("--gpus", CPU),
+    ("--cuda", CPU),
+];
+
+const CPU: &str = "cygnet computes on the CPU: leave it out";
 
 /// The command with its options; `commit` is what it was built from.
 pub(crate) fn command(commit: Option<&str>) -> clap::Command {
@@ -38,7 +56,12 @@ pub(crate) fn command(commit: Option<&str>) -> clap::Command {
     let used = Level::chosen().unwrap_or_else(|_| Level::best()).name();
     let sets = Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
     let long = format!("{built}\ninstruction set: {used}, of {sets}");
-    Cli::command().long_version(&*long.leak())
+    // Of a negative number the option's own range says what is wrong.
+    let numbers = |argument: clap::Arg| {
+        let has_value = argument.get_action().takes_values();
+        if has_value { argument.allow_negative_numbers(true) } else { argument }
+    };
+    Cli::command().long_version(&*long.leak()).mut_subcommands(|of| of.mut_args(numbers))
 }
 
 /// What this process's arguments ask for, or, once it is told what is wrong with them, the code to exit with. Help and
@@ -73,16 +96,33 @@ fn shown(text: &clap::Error) -> ExitCode {
     }
 }
 
-/// Adds what an option that others have is called here.
+/// Adds what an option that others have is called here, and how to give what is no option.
 fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsString]) {
-    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some() {
+    if error.kind() != ErrorKind::UnknownArgument {
         return;
     }
-    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return };
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg).cloned() else { return };
     let called = arguments.iter().skip(1).find_map(|argument| command.find_subcommand(argument));
-    let (Some(called), Some((_, names))) = (called, SYNONYMS.iter().find(|(name, _)| name == typed)) else {
+    let Some(called) = called else { return };
+    let advice = |advice: String| ContextValue::StyledStrs(vec![advice.into()]);
+    if let Some(value) = hyphenated(called, arguments, &typed) {
+        error.insert(ContextKind::Suggested, advice(value));
         return;
-    };
+    }
+    let recipes = called.get_arguments().any(|argument| argument.get_long() == Some("set"));
+    if recipes && typed.contains('=') && !typed.starts_with('-') {
+        error.insert(
+            ContextKind::Suggested,
+            advice(format!("a setting of the recipe is given as --set {typed}")),
+        );
+        return;
+    }
+    let elsewhere = ELSEWHERE.iter().find(|(name, told)| *name == typed && (recipes || *told == CPU));
+    if let Some((_, told)) = elsewhere {
+        error.insert(ContextKind::Suggested, advice((*told).to_owned()));
+        return;
+    }
+    let Some((_, names)) = SYNONYMS.iter().find(|(name, _)| *name == typed) else { return };
     let has =
         |name: &&&str| called.get_arguments().any(|argument| argument.get_long() == name.strip_prefix("--"));
     let takes_networks =
@@ -90,9 +130,26 @@ fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsStrin
     let names: Vec<String> = names.iter().filter(has).map(|name| (*name).to_owned()).collect();
     if !names.is_empty() {
         error.insert(ContextKind::SuggestedArg, ContextValue::Strings(names));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(Vec::new()));
     } else if takes_networks && ["--model", "--network", "--arch", "--weights"].contains(&typed.as_str()) {
-        let advice =
-            format!("networks are named without an option: cygnet {} mobilenet_v2", called.get_name());
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![advice.into()]));
+        let told = format!("networks are named without an option: cygnet {} mobilenet_v2", called.get_name());
+        error.insert(ContextKind::Suggested, advice(told));
     }
+}
+
+/// How to give an option the value `typed` that begins as options do.
+fn hyphenated(called: &clap::Command, arguments: &[OsString], typed: &str) -> Option<String> {
+    let pairs = arguments.windows(2).map(|pair| [&pair[0], &pair[1]].map(|word| word.to_string_lossy()));
+    let [option, value] =
+        pairs.skip(1).find(|[_, value]| value.starts_with(typed) && value.starts_with('-'))?;
+    let takes = |argument: &clap::Arg| {
+        let long = argument.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long));
+        let short =
+            argument.get_short().is_some_and(|short| option.strip_prefix('-') == Some(&*short.to_string()));
+        (long || short) && argument.get_action().takes_values()
+    };
+    called
+        .get_arguments()
+        .any(takes)
+        .then(|| format!("a value that begins with - is given with =: {option}={value}"))
 }

@@ -4,12 +4,29 @@ use std::num::NonZeroUsize;
 #[cfg(feature = "train")]
 use std::time::Duration;
 
+use cygnet::image::Preprocess;
+
 /// Threads: a number, or `auto` for one a core.
 pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
     if text == "auto" {
         return Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     }
-    text.parse().map_err(|_| "neither auto nor a number above 0")
+    text.parse().map(affordable).map_err(|_| "neither auto nor a number above 0")
+}
+
+/// So many threads, or as many as there is memory for: a process whose threads cannot have theirs is ended by the system.
+fn affordable(threads: NonZeroUsize) -> NonZeroUsize {
+    /// Bytes of a thread's stack, of the memory that it takes small pieces from, and of what it works on.
+    const BYTES: usize = 64 << 20;
+    let is_there = |threads: &NonZeroUsize| {
+        let mut room: Vec<u8> = Vec::new();
+        let reserved = room.try_reserve_exact(threads.get().saturating_mul(BYTES));
+        // Memory that nothing looks at need not be taken, and the compiler would leave it out.
+        std::hint::black_box(room.as_ptr());
+        reserved.is_ok()
+    };
+    let halves = std::iter::successors(Some(threads), |threads| NonZeroUsize::new(threads.get() / 2));
+    halves.into_iter().find(is_there).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Threads of a benchmark; none: as many as pay.
@@ -44,12 +61,20 @@ pub(super) fn quantity(text: &str) -> Result<u64, &'static str> {
     if (1.0..u64::MAX as f64).contains(&number) { Ok(number as u64) } else { Err(WRONG) }
 }
 
-/// A time in seconds, or with units: `1h30m`.
+/// Height and width of an image.
+pub(crate) fn side(text: &str) -> Result<usize, String> {
+    let most = Preprocess::MAX_SIDE;
+    let side = text.parse().ok().filter(|side| (1..=most).contains(side));
+    side.ok_or_else(|| format!("give pixels from 1 to {most}"))
+}
+
+/// A time in seconds, or with units, the largest first: `1h30m`.
 #[cfg(feature = "train")]
 pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     const WRONG: &str = "give a time such as 90s, 10m or 1h30m";
     let mut seconds = 0.0;
     let mut number = String::new();
+    let mut last = f64::INFINITY;
     for c in text.chars() {
         let unit = match c {
             '0'..='9' | '.' => {
@@ -62,6 +87,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
             'd' => 86_400.0,
             _ => return Err(WRONG),
         };
+        if unit >= last {
+            return Err(WRONG);
+        }
+        last = unit;
         seconds += number.parse::<f64>().map_err(|_| WRONG)? * unit;
         number.clear();
     }
@@ -72,7 +101,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// A size in bytes, or with a unit of 1024s: `2GB`.
-#[cfg(feature = "train")]
 pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
     let lower = text.to_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_alphabetic());
@@ -83,6 +111,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
         "g" => 1024.0 * 1024.0 * 1024.0,
         _ => return Err("give a size such as 500MB or 2GB"),
     };
-    let number: Option<f64> = digits.trim().parse().ok().filter(|&number: &f64| number >= 0.0);
-    number.map(|number| (number * unit) as u64).ok_or("give a size such as 500MB or 2GB")
+    let bytes: Option<f64> = digits.trim().parse().ok().map(|number: f64| number * unit);
+    let bytes = bytes.filter(|bytes| (0.0..u64::MAX as f64).contains(bytes));
+    bytes.map(|bytes| bytes as u64).ok_or("give a size such as 500MB or 2GB")
 }

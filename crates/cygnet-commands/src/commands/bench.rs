@@ -99,7 +99,7 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, WeightSet
 
 fn resized(args: &Bench, graph: Graph) -> anyhow::Result<Graph> {
     Ok(match args.image {
-        Some(side) => graph.resized(side.into(), side.into())?,
+        Some(side) => graph.resized(side, side)?,
         None => graph,
     })
 }
@@ -253,10 +253,10 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
             times,
             format!("{:.3}", sum(|step| step.ms)),
             format!("{:.1}", sum(|step| step.percent)),
+            mean(|step| step.percent_of_bound),
+            first.bound.into(),
             mean(|step| step.gflops),
             mean(|step| step.percent_of_peak),
-            first.bound.into(),
-            mean(|step| step.percent_of_bound),
         ]
     };
     let columns = [
@@ -266,10 +266,10 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
         Column::word(""),
         Column::number("ms"),
         Column::number("% time"),
+        Column::number("% bound").spare(),
+        Column::word("bound").spare(),
         Column::number("GFLOP/s").spare(),
         Column::number("% peak").spare(),
-        Column::word("bound"),
-        Column::number("% bound"),
     ];
     output::table(&columns, groups.iter().map(row).collect())?;
     let ms: f64 = steps.iter().map(|step| step.ms).sum();

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cygnet::hub::{Cache, is_url, shown_url};
-#[cfg(feature = "train")]
-use cygnet::image::collect_images;
 use cygnet::image::without_name;
+#[cfg(feature = "train")]
+use cygnet::image::{Collected, collect_readable};
 use cygnet::{Answer, Classifier, Error};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -18,6 +18,11 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
+    if !args.json && !args.csv {
+        let classes = classifier.model().graph.classes();
+        let told = format!("by {}, {classes} classes", super::described(&args.model, &classifier.model().id));
+        output::talk(&styled(FAINT, &plain(&told)));
+    }
     let mut photos = Vec::new();
     if args.csv {
         output::csv(["path", "rank", "index", "label", "probability", "error"])?;
@@ -35,8 +40,16 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
             report.answer(&shown_url(url), &answer)?;
             continue;
         }
-        match collect_images([path]) {
-            Ok(found) => photos.extend(found),
+        match collect_readable(path, args.picture_limits.limits()) {
+            Ok(Collected { images, unreadable }) => {
+                photos.extend(images);
+                if !unreadable.is_empty() {
+                    report.files(&mut photos)?;
+                }
+                for problem in unreadable {
+                    report.unreadable(&problem)?;
+                }
+            }
             Err(problem) => {
                 report.files(&mut photos)?;
                 report.failure(&path.to_string_lossy(), &problem)?;
@@ -51,10 +64,16 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     Ok(report.good)
 }
 
-/// What a path names: without the reader of folders and patterns a file.
+/// Without the reader of folders and patterns a path names a file.
 #[cfg(not(feature = "train"))]
-fn collect_images(paths: [&PathBuf; 1]) -> Result<Vec<PathBuf>, std::convert::Infallible> {
-    Ok(paths.map(PathBuf::clone).into())
+struct Collected {
+    images: Vec<PathBuf>,
+    unreadable: Vec<Error>,
+}
+
+#[cfg(not(feature = "train"))]
+fn collect_readable(path: &PathBuf, _: cygnet::image::DecodeLimits) -> Result<Collected, Error> {
+    Ok(Collected { images: vec![path.clone()], unreadable: Vec::new() })
 }
 
 /// Prints answers as they come.
@@ -122,6 +141,15 @@ impl<'a> Report<'a> {
             });
         }
         print(path, answer)
+    }
+
+    /// Tells what is wrong with a folder below one that was named.
+    fn unreadable(&mut self, problem: &(impl std::error::Error + 'static)) -> io::Result<()> {
+        let told = output::chain(problem);
+        match told.split_once(": ") {
+            Some((path, _)) => self.failure(path, problem),
+            None => self.failure(&told, problem),
+        }
     }
 
     /// Tells what is wrong with a photo, for scripts also as a line.

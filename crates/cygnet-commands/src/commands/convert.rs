@@ -1,4 +1,8 @@
-use anyhow::bail;
+use std::error::Error;
+use std::io;
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
 use cygnet::hub::{Cache, is_url};
 use cygnet::{Conversion, Converted};
 
@@ -21,13 +25,17 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
         bail!("{}: would replace its own source; give another name", args.output.display());
     }
     if !args.overwrite && out.symlink_metadata().is_ok() {
-        bail!("{}: exists already; give another name, or --overwrite to replace it", out.display());
+        return Err(taken(args));
+    }
+    if let Some(folder) = out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
+        bail!("{}: no such folder, to write {} to", folder.display(), out.display());
     }
     let conversion = Conversion {
         network: args.network.clone(),
         classes: args.classes.map(|classes| classes as usize),
         weights_key: args.weights_key.clone(),
         labels: args.labels.clone(),
+        ignored: args.ignore.clone(),
         limits: args.graph_limits.limits(),
     };
     let input = cygnet::local(&args.input, &Cache::from_env()?, &mut Download::default())?;
@@ -35,13 +43,32 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {
         model = model.fetched_from(url, &input);
     }
-    model.write(out)?;
+    if args.overwrite {
+        model.write(out)?;
+    } else {
+        model.write_new(out).map_err(|error| if is_taken(&error) { taken(args) } else { error.into() })?;
+    }
     for note in notes {
         output::note(&note);
+    }
+    if args.classes.is_none() {
+        super::note_nameless(&model);
     }
     let done = format!("{}: {} with {} classes", out.display(), model.id, model.graph.classes());
     output::talk(&output::plain(&done));
     Ok(true)
+}
+
+/// That there is a file of the name already.
+fn taken(args: &Convert) -> anyhow::Error {
+    anyhow!("{}: exists already; give another name, or --overwrite to replace it", args.output.display())
+}
+
+/// Whether another process was faster.
+fn is_taken(error: &cygnet::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
 }
 
 pub(crate) fn pull(args: &Pull) -> anyhow::Result<bool> {

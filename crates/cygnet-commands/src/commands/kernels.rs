@@ -29,6 +29,15 @@ pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
         lines.iter().try_for_each(output::json)?;
         return Ok(true);
     }
+    if args.csv {
+        output::csv(["kernel", "isa", "lanes", "tile", "supported", "used"])?;
+        for line in &lines {
+            let tile = line.tile.map_or_else(String::new, |pixels| pixels.map(|n| n.to_string()).join(" "));
+            let [supported, used] = [line.supported, line.used].map(|is| is.to_string());
+            output::csv([line.kernel, line.isa, &line.lanes.to_string(), &tile, &supported, &used])?;
+        }
+        return Ok(true);
+    }
     let yes = |is: bool, text: &str| if is { text.to_owned() } else { String::new() };
     let row = |line: &Line| {
         let tile = line.tile.map(|pixels| pixels.map(|n| n.to_string()).join(" "));

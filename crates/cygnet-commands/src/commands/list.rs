@@ -85,9 +85,10 @@ impl Weights {
 }
 
 pub(crate) fn list(args: &List) -> anyhow::Result<bool> {
-    let wanted = args.family.as_deref().map(family_of).transpose()?;
+    let wanted = args.family.as_deref().map(families_of).transpose()?;
     let mut lines = Vec::new();
-    for network in networks().filter(|network| wanted.is_none_or(|wanted| wanted == network.row.family)) {
+    let is_wanted = |family: Family| wanted.as_ref().is_none_or(|wanted| wanted.contains(&family));
+    for network in networks().filter(|network| is_wanted(network.row.family)) {
         let graph = network.build()?;
         let Cost { params, macs, activations, .. } = graph.cost();
         let checkpoints = network.checkpoints().iter().enumerate();
@@ -120,12 +121,20 @@ pub(super) fn called(family: Family) -> String {
     format!("{family:?}").to_lowercase()
 }
 
-/// The family that was typed, or which ones there are.
-fn family_of(name: &str) -> anyhow::Result<Family> {
+/// The family that was typed, or those that a pattern fits, or which ones there are.
+fn families_of(name: &str) -> anyhow::Result<Vec<Family>> {
+    let fitting: Vec<Family> = if name.contains('*') {
+        Family::ALL.into_iter().filter(|&family| fits(&name.to_lowercase(), &called(family))).collect()
+    } else {
+        Vec::new()
+    };
+    if !fitting.is_empty() {
+        return Ok(fitting);
+    }
     let listed =
         |families: &[Family]| families.iter().map(|&family| called(family)).collect::<Vec<_>>().join(", ");
     match family(name) {
-        Ok(family) => Ok(family),
+        Ok(family) => Ok(vec![family]),
         Err(meant) if meant.is_empty() => {
             bail!("no family is called {name}; there are {}", listed(&Family::ALL))
         }
@@ -134,6 +143,16 @@ fn family_of(name: &str) -> anyhow::Result<Family> {
             listed(&meant),
             listed(&Family::ALL)
         ),
+    }
+}
+
+/// Whether a pattern in which `*` is any text is that of a name.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| fits(rest, &name[at..]))
+        }),
     }
 }
 
@@ -153,9 +172,9 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
             line.id.clone(),
             count(line.params),
             count(line.macs),
-            line.input[1].to_string(),
             percent(default.and_then(|default| default.top1)),
             weights,
+            line.input[1].to_string(),
             default.map_or(line.flavour, |default| default.source).into(),
         ]
     };
@@ -163,9 +182,9 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
         Column::word("id"),
         Column::number("params"),
         Column::number("MACs"),
-        Column::number("side"),
         Column::number("top-1"),
-        Column::text("default weights").spare(),
+        Column::text("default weights"),
+        Column::number("side").spare(),
         Column::word("source").spare(),
     ];
     output::table(&columns, lines.iter().map(row).collect())
@@ -253,10 +272,10 @@ fn weights(args: &List, lines: &[Line]) -> anyhow::Result<()> {
         ]
     };
     let columns = [
-        Column::name("weights"),
+        Column::word("weights"),
         Column::number("top-1"),
-        Column::word("source"),
-        Column::text("from"),
+        Column::word("source").spare(),
+        Column::text("from").spare(),
         Column::word("hash").spare(),
         Column::word("licence").spare(),
     ];

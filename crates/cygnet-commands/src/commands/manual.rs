@@ -60,7 +60,8 @@ fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
-    page.render_synopsis_section(&mut text)?;
+    let usage = command.clone().render_usage().to_string();
+    writeln!(text, ".SH SYNOPSIS\n{}", roff(usage.trim_start_matches("Usage:").trim()))?;
     page.render_description_section(&mut text)?;
     page.render_options_section(&mut text)?;
     if command.has_subcommands() {

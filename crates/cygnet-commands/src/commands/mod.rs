@@ -34,22 +34,30 @@ use anyhow::anyhow;
 use cygnet::graph::Graph;
 use cygnet::hub::Cache;
 use cygnet::runtime::Level;
-use cygnet::{Classifier, Model};
+use cygnet::{Classifier, Conversion, Converted, Model};
 
 use crate::args::GraphLimits;
 use crate::output::{self, Hinted};
 use crate::progress::Download;
 
-/// The model that an argument names, ready to classify.
+/// The model that an argument names, ready to classify. What was decided on the way is told.
 fn classifier(model: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
     level()?;
-    Ok(Classifier::new(load(model, limits)?)?)
+    let Converted { model, notes } = converted(model, limits)?;
+    notes.iter().for_each(|note| output::note(note));
+    note_nameless(&model);
+    Ok(Classifier::new(model)?)
 }
 
 /// The model that an argument names.
 fn load(model: &str, limits: GraphLimits) -> anyhow::Result<Model> {
+    Ok(converted(model, limits)?.model)
+}
+
+fn converted(model: &str, limits: GraphLimits) -> anyhow::Result<Converted> {
     let (cache, mut progress) = (Cache::from_env()?, Download::default());
-    Ok(Model::load_within(model, &limits.limits(), &cache, &mut progress)?)
+    let conversion = Conversion { limits: limits.limits(), ..Conversion::default() };
+    Ok(conversion.load(model, &cache, &mut progress)?)
 }
 
 /// What results call the model that an argument names: a network by its id, perhaps with the tag that was asked for, and
@@ -61,6 +69,26 @@ fn name_of(model: &str, id: &str) -> String {
             None => id.to_owned(),
         },
         _ => model.to_owned(),
+    }
+}
+
+/// Tells how classes without names get them.
+fn note_nameless(model: &Model) {
+    if model.labels.is_empty() {
+        let classes = model.graph.classes();
+        output::note(&format!(
+            "its {classes} classes have no names, only numbers; `cygnet convert` gives them names with --labels FILE"
+        ));
+    }
+}
+
+/// What people are told of the model that an argument names: a network with its weights and whose they are, or a file and
+/// its network.
+fn described(model: &str, id: &str) -> String {
+    let network = cygnet::zoo::find(model).filter(|network| network.id == id);
+    match network.as_ref().and_then(|network| Some((network, network.default_checkpoint()?))) {
+        Some((network, weights)) => format!("{id}.{} ({})", weights.tag, network.source_of(weights)),
+        None => format!("{model}, {id}"),
     }
 }
 
@@ -86,7 +114,7 @@ fn level() -> anyhow::Result<Level> {
 /// Why an argument is neither a network nor a file.
 fn unknown(model: &str) -> anyhow::Error {
     if cygnet::names_weights(Path::new(model)) {
-        return anyhow!("{model}: no such file");
+        return anyhow!("{model}: no such file or folder");
     }
     match cygnet::network(model) {
         Ok(_) => anyhow!("{model}: neither a network nor a file"),

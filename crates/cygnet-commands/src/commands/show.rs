@@ -15,6 +15,9 @@ use crate::output::{self, Column, STRONG, count, plain, shape, styled, wrapped};
 #[derive(Serialize)]
 struct Line {
     id: String,
+    /// The name of another source by which it was asked for, whose preprocessing and weights are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called: Option<String>,
     family: Option<String>,
     flavour: Option<&'static str>,
     params: u64,
@@ -89,7 +92,8 @@ impl Card {
         if let Some(TrainingRecord { from, dataset, pictures: [learnt, chosen, tested], .. }) = &self.training
         {
             list("trained from", &[from.to_string()])?;
-            let pictures = format!("{learnt} pictures, {chosen} for validation, {tested} for the test");
+            let pictures =
+                format!("{}, {chosen} for validation, {tested} for the test", output::pictures(*learnt));
             list("trained on", &[dataset.clone(), pictures])?;
         }
         list("recipe", &self.recipe.as_ref().map_or_else(Vec::new, settings))?;
@@ -222,6 +226,7 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     let mut line = line(network.id.clone(), &graph, preprocess, args)?;
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
+    line.called = network.name.map(|_| network.called());
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
     line.checkpoints = network.choices().map(|checkpoint| checkpoint.tag.into()).collect();
     Ok(line)
@@ -292,6 +297,7 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyho
     };
     Ok(Line {
         id,
+        called: None,
         family: None,
         flavour: None,
         params: cost.params,
@@ -347,9 +353,16 @@ fn preparation(preprocess: &Preprocess) -> Vec<String> {
 }
 
 fn print(line: &Line) -> anyhow::Result<()> {
-    let family = line.family.iter().cloned().chain(line.flavour.map(|flavour| format!("{flavour} flavour")));
-    let family = family.collect::<Vec<_>>().join(", ");
-    output::line(&format!("{}  {family}", styled(STRONG, &plain(&line.id))))?;
+    let flavour = line.flavour.map(|flavour| format!("{flavour} flavour"));
+    let family = line.family.clone().into_iter();
+    if let Some(called) = &line.called {
+        let family = family.collect::<Vec<_>>().join(", ");
+        output::line(&format!("{}  {family}", styled(STRONG, &plain(called))))?;
+        list("network", &std::iter::once(line.id.clone()).chain(flavour).collect::<Vec<_>>())?;
+    } else {
+        let family = family.chain(flavour).collect::<Vec<_>>().join(", ");
+        output::line(&format!("{}  {family}", styled(STRONG, &plain(&line.id))))?;
+    }
     row("params", &count(line.params))?;
     row("MACs", &count(line.macs))?;
     row("activations", &count(line.activations))?;
@@ -396,8 +409,12 @@ fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
     let wide = output::width().unwrap_or(usize::MAX);
-    let room = wide.saturating_sub(kernel + output + rules + 6);
-    let width = name.min(room.max(9));
+    // Rules go on in the next line before a name is cut.
+    let of_one =
+        |[.., rules]: &[String; 4]| rules.split_inclusive(", ").map(|rule| rule.trim_end().len()).max();
+    let least = lines.iter().filter_map(of_one).max().unwrap_or(0);
+    let room = |rules: usize| wide.saturating_sub(kernel + output + rules + 6);
+    let width = name.min(room(rules).max(room(least)).max(9));
     let start = kernel + output + width + 6;
     output::line("")?;
     for [kernel_name, shape, name, rules] in &lines {

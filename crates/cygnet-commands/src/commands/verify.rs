@@ -30,7 +30,11 @@ fn print(outcome: &Outcome) -> std::io::Result<()> {
     let verdict = if outcome.pass { styled(GOOD, "pass") } else { styled(BAD, "FAIL") };
     let difference = outcome.max_rel_diff.map_or_else(|| "       ".into(), |diff| format!("{diff:7.1e}"));
     let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
-    let why = layer.chain(outcome.error.clone()).map(|text| plain(&text)).collect::<Vec<_>>().join("  ");
+    let why = layer
+        .chain(outcome.error.clone())
+        .map(|text| plain(&output::in_own_words(&text)))
+        .collect::<Vec<_>>()
+        .join("  ");
     let name = plain(&outcome.file);
     let name =
         output::width().map_or(name.clone(), |columns| end_of(&name, columns.saturating_sub(BEFORE_NAME)));

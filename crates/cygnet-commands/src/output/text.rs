@@ -74,6 +74,11 @@ pub(crate) fn count(n: u64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
+/// So many pictures.
+pub(crate) fn pictures(count: usize) -> String {
+    if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
+}
+
 /// A shape as `3x224x224`.
 pub(crate) fn shape(dims: &[usize]) -> String {
     dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")

@@ -35,7 +35,7 @@ pub(super) struct Listing {
 /// Lists a data set's folder.
 pub(super) fn list(root: &Path, limits: DecodeLimits) -> Result<Listing> {
     let mut listing = Listing::default();
-    let mut walk = Walk::within(limits);
+    let mut walk = Walk::of(root, limits);
     let mut circles = Vec::new();
     let mut unreadable = None;
     walk.inside(root, "", &mut |entry| match entry {
@@ -98,7 +98,7 @@ pub fn collect_readable(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<
     let path = path.as_ref();
     let pattern = path.to_string_lossy();
     let mut found = Collected::default();
-    let mut walk = Walk::within(limits);
+    let mut walk = Walk::of(path, limits);
     if path.is_dir() {
         walk.pictures(path, &mut found)?;
     } else if path.exists() {
@@ -178,6 +178,8 @@ enum Entry {
 
 /// Walks through folders and all inside.
 struct Walk {
+    /// What was named.
+    root: PathBuf,
     /// The real paths of the folders on the way.
     parents: Vec<PathBuf>,
     folders: usize,
@@ -186,8 +188,12 @@ struct Walk {
 }
 
 impl Walk {
-    fn within(limits: DecodeLimits) -> Walk {
-        Walk { parents: Vec::new(), folders: 0, pictures: 0, limits }
+    fn of(root: &Path, limits: DecodeLimits) -> Walk {
+        Walk { root: root.to_owned(), parents: Vec::new(), folders: 0, pictures: 0, limits }
+    }
+
+    fn refused(&self, reason: String) -> ImageError {
+        ImageError::Dataset { path: self.root.clone(), reason }
     }
 
     /// Adds the pictures at any depth; a link to a folder above it is not followed.
@@ -218,7 +224,7 @@ impl Walk {
         if self.folders > MOST_FOLDERS {
             let reason =
                 format!("more than {MOST_FOLDERS} folders inside; links among them may lead in circles");
-            return Err(ImageError::Dataset { path: folder.to_owned(), reason });
+            return Err(self.refused(reason));
         }
         if !name.is_empty() {
             met(Entry::Folder(name.to_owned()));
@@ -232,8 +238,7 @@ impl Walk {
             } else if is_image(&entry) {
                 self.pictures += 1;
                 if self.pictures > self.limits.max_pictures {
-                    let reason = self.limits.too_many_pictures();
-                    return Err(ImageError::Dataset { path: folder.to_owned(), reason });
+                    return Err(self.refused(self.limits.too_many_pictures()));
                 }
                 met(Entry::Picture(entry, inside));
             }

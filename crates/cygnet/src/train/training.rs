@@ -226,8 +226,8 @@ impl Training {
         self
     }
 
-    /// Ends the run, and the learning rate's curve, after this time: reading, evaluation and writing count as far as they
-    /// can be foreseen, fetching weights does not.
+    /// Ends the run after this time, and the learning rate's curve with it unless all epochs fit: finding and reading
+    /// pictures, evaluation and writing count as far as they can be foreseen, fetching weights does not.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self

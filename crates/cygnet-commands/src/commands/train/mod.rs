@@ -15,7 +15,7 @@ use cygnet::train::{
 use cygnet::weights::ModelFile;
 
 use self::screen::Screen;
-use crate::args::{DataLimits, bytes, duration, seconds, threads};
+use crate::args::{DataLimits, bytes, duration, seconds, side, threads};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
@@ -46,8 +46,8 @@ pub(crate) struct Train {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Height and width of the network's image
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u16).range(1..))]
-    image: Option<u16>,
+    #[arg(long, value_name = "S", value_parser = side)]
+    image: Option<usize>,
     /// Names all random numbers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
@@ -120,7 +120,7 @@ impl Train {
         training = self.set.iter().fold(training, Training::set);
         training = with(training, self.epochs, Training::epochs);
         training = with(training, self.batch.map(|batch| batch as usize), Training::batch);
-        training = with(training, self.image.map(usize::from), Training::image);
+        training = with(training, self.image, Training::image);
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
         training = with(training, self.time, Training::time);
@@ -243,7 +243,8 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
         Ended::Interrupted => "interrupted",
     };
     output::line(&format!("{} {ended}; best epoch {}", styled(GOOD, "done:"), run.outcome.best))?;
-    for (name, value) in &run.facts {
+    let facts = if output::is_quiet() { &[][..] } else { &run.facts };
+    for (name, value) in facts {
         let words: Vec<String> = value.split(' ').map(plain).collect();
         let room = output::width().map_or(usize::MAX, |columns| columns - FACT);
         for (i, line) in wrapped(&words, 1, room).iter().enumerate() {
@@ -252,6 +253,9 @@ fn tell(run: &RunOutcome, files: &RunFiles) -> std::io::Result<()> {
         }
     }
     output::line(&plain(&format!("{}  report {}", files.model.display(), files.report().display())))?;
+    if output::is_quiet() {
+        return Ok(());
+    }
     let model = shell_word(&files.model.display().to_string());
     output::line(&plain(&format!("use it: cygnet classify --model {model} photo.jpg")))
 }

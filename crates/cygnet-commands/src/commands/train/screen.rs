@@ -73,12 +73,12 @@ impl Callback for Screen {
         self.planned = info.epochs.to_string();
         let [images, validation] = info.images;
         let mut text = format!(
-            "{} by {}: {images} pictures of {} classes\n{validation} for validation, {} params learn, {} pictures a step",
+            "{} by {}: {images} pictures of {} classes\n{validation} for validation, {} params learn, {} a step",
             output::plain(&info.network),
             output::plain(&info.recipe),
             info.classes,
             output::count(info.trained_params as u64),
-            info.batch
+            output::pictures(info.batch)
         );
         if info.parts > 1 {
             _ = write!(text, " in {} parts", info.parts);
