@@ -1,4 +1,4 @@
-//! Four words in plain Rust.
+//! Four words in plain Rust. What takes many instructions is called: the kernels that repeat it stay small.
 
 use super::Bytes;
 
@@ -37,7 +37,7 @@ impl Bytes for Scalar {
     type V = V;
     const LANES: usize = 4;
     const PARTS: usize = 1;
-    const TILE: [usize; 3] = [4, 4, 2];
+    const TILE: [usize; 3] = [2, 1, 1];
 
     #[inline(always)]
     unsafe fn splat(word: u32) -> V {
@@ -48,7 +48,7 @@ impl Bytes for Scalar {
         // SAFETY: the caller's promise: four readable words.
         unsafe { p.cast::<V>().read_unaligned() }.map(u32::from_le)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn load_first(p: *const u8, n: usize) -> V {
         let mut first = [0u8; 16];
         // SAFETY: the caller's promise: `n` readable bytes.
@@ -61,7 +61,7 @@ impl Bytes for Scalar {
         // SAFETY: the caller's promise: four writable words.
         unsafe { p.cast::<V>().write_unaligned(v.map(u32::to_le)) }
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn store_first(p: *mut u8, v: V, n: usize) {
         let v = v.map(u32::to_le);
         // SAFETY: the caller's promise: `n` writable bytes.
@@ -81,7 +81,7 @@ impl Bytes for Scalar {
     unsafe fn part(x: V, _part: usize) -> V {
         x
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn dot(sum: V, x: V, weights: V) -> V {
         let products = each(x, weights, |x, weights| {
             let (x, weights) = (x.to_le_bytes(), weights.to_le_bytes());
@@ -90,7 +90,7 @@ impl Bytes for Scalar {
         });
         each(sum, products, u32::wrapping_add)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn interleave(rows: [V; 4]) -> [V; 4] {
         let [a, b, c, d] = rows.map(|row| row.map(u32::to_le_bytes));
         let of = |q: usize| {
@@ -104,7 +104,7 @@ impl Bytes for Scalar {
     unsafe fn to_float(x: V) -> V {
         x.map(|x| (x as i32 as f32).to_bits())
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn to_int(x: V) -> V {
         x.map(|x| to_int(f32::from_bits(x)) as u32)
     }
@@ -116,7 +116,7 @@ impl Bytes for Scalar {
     unsafe fn mul_float(a: V, b: V) -> V {
         floats(a, b, |a, b| a * b)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn limit_float(x: V) -> V {
         floats(x, [super::LARGEST.to_bits(); 4], |x, largest| match x.is_nan() {
             true => 0.0,
@@ -124,7 +124,7 @@ impl Bytes for Scalar {
         })
     }
 
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn pack<const N: usize>(words: [V; N], zero: V) -> V {
         let zero = zero[0] as u16 as i16;
         let byte = |word: u32| {
@@ -149,7 +149,7 @@ impl Bytes for Scalar {
     unsafe fn min_bytes(a: V, b: V) -> V {
         bytes(a, b, u8::min)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn table(x: V, table: *const u8) -> V {
         // SAFETY: the caller's promise: 256 readable bytes.
         bytes(x, x, |x, _| unsafe { *table.add(x.into()) })
