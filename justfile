@@ -32,6 +32,6 @@ asan *ARGS:
 arm:
     .ci/arm
 
-# Builds for WebAssembly and runs kernels and training steps in Node; installs what that needs.
+# Builds for WebAssembly and runs kernels, training steps, networks and photos in Node; installs what that needs.
 wasm:
     .ci/wasm

@@ -4,6 +4,7 @@
 mod sysctl;
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 /// The threads that this process can run at once, at least 1: the CPUs of the affinity mask, or fewer where a
 /// control group (version 1 or 2, on Linux) has a smaller quota. A quota is rounded down, so 1.5 CPUs mean 1.
@@ -13,8 +14,15 @@ pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Bytes of memory that this process may have: the machine's, or less where a control group (version 1 or 2) or a limit
-/// of the process's address space says so. None where the system does not tell, as Linux and macOS do.
+/// The time, where the system tells it. WebAssembly alone has no clock, and to ask [`Instant`] there is a panic.
+#[must_use]
+pub fn now() -> Option<Instant> {
+    const HAS_CLOCK: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
+    HAS_CLOCK.then(Instant::now)
+}
+
+/// Bytes of memory that this process may have: the machine's, or less where a control group (version 1 or 2), a limit
+/// of the process's address space or its 32 bits say so. None where the system does not tell, as Linux and macOS do.
 pub fn memory_bytes() -> Option<u64> {
     static MEMORY: OnceLock<Option<u64>> = OnceLock::new();
     *MEMORY.get_or_init(|| {
@@ -22,7 +30,8 @@ pub fn memory_bytes() -> Option<u64> {
         let memory = sysctl::number(c"hw.memsize");
         #[cfg(not(target_os = "macos"))]
         let memory = read_memory(|file| std::fs::read_to_string(file).ok());
-        memory
+        let addressable = (usize::BITS == 32).then_some(1 << 32);
+        memory.into_iter().chain(addressable).min()
     })
 }
 

@@ -116,6 +116,7 @@ mod system {
         false
     }
 
+    /// When the file was last written, its length, and when it was made, which are no proof of its bytes.
     pub fn changed(metadata: &Metadata) -> (i128, String) {
         let since = |time: std::io::Result<std::time::SystemTime>| {
             let time = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -32,6 +32,7 @@ use std::{
 };
 
 use cygnet_files::owned;
+use sha2::{Digest, Sha256};
 
 use self::part::Part;
 
@@ -330,4 +331,10 @@ impl Cache {
 /// If it cannot be read.
 pub fn sha256_of(path: impl AsRef<Path>) -> io::Result<String> {
     File::open(path).and_then(part::hash_of)
+}
+
+/// SHA-256 of the bytes of a file, in hexadecimal.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    part::hex(&Sha256::digest(bytes))
 }

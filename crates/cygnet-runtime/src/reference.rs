@@ -118,6 +118,9 @@ pub enum RunError {
         /// What the system says.
         reason: String,
     },
+    /// There is no [clock](cygnet_kernels::cpu::now), by which runs were to be timed.
+    #[error("this system has no clock to time runs by")]
+    NoClock,
     /// No program could be made.
     #[error("{0}")]
     Plan(String),

@@ -111,7 +111,8 @@ impl<'a> Archive<'a> {
         if entry.compression() == CompressionMethod::Stored
             && entry.compressed_size() == size
             && let Some(start) = entry.data_start()
-            && let Some(shared) = self.file.slice(start as usize..start.saturating_add(size) as usize)
+            && let (Ok(start), Ok(end)) = (start.try_into(), start.saturating_add(size).try_into())
+            && let Some(shared) = self.file.slice(start..end)
         {
             io::copy(&mut entry, &mut io::sink()).map_err(damaged_data)?;
             return Ok(shared);

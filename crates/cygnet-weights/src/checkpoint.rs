@@ -1,6 +1,6 @@
 //! Opens a file of tensors in any known format, told by its content and never by its name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     Tensors, WeightsError, class_names, deep_compression, file, json, pruned, pth, safetensors,
@@ -107,7 +107,15 @@ fn shard(path: &Path) -> Option<WeightsError> {
 /// # Errors
 /// See [`open`].
 pub fn parse(bytes: Vec<u8>) -> Result<Checkpoint, WeightsError> {
-    parse_bytes(bytes.into(), None).map(Checkpoint::with_masks)
+    parse_key(Arc::new(bytes), None)
+}
+
+/// As [`parse`], with the tensors under one key, as [`open_key`] takes them. Tensors share the bytes.
+///
+/// # Errors
+/// See [`open_key`].
+pub fn parse_key(bytes: Arc<Vec<u8>>, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
+    parse_bytes(bytes.into(), key).map(Checkpoint::with_masks)
 }
 
 fn parse_bytes(bytes: Bytes, key: Option<&str>) -> Result<Checkpoint, WeightsError> {

@@ -23,7 +23,7 @@ mod state;
 mod tensor;
 mod weight_set;
 
-pub use checkpoint::{Checkpoint, Format, open, open_key, parse};
+pub use checkpoint::{Checkpoint, Format, open, open_key, parse, parse_key};
 pub use class_names::read_class_names;
 pub use error::WeightsError;
 pub use locating::{Located, locate};

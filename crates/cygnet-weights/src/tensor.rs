@@ -59,7 +59,7 @@ impl fmt::Display for Dtype {
 
 /// All bytes of a file.
 enum Whole {
-    Read(Vec<u8>),
+    Read(Arc<Vec<u8>>),
     Numbers(Vec<f32>),
     #[cfg(unix)]
     Mapped(memmap2::Mmap),
@@ -96,6 +96,12 @@ impl Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
+        Arc::new(bytes).into()
+    }
+}
+
+impl From<Arc<Vec<u8>>> for Bytes {
+    fn from(bytes: Arc<Vec<u8>>) -> Bytes {
         Bytes { range: 0..bytes.len(), whole: Arc::new(Whole::Read(bytes)) }
     }
 }

@@ -1,4 +1,5 @@
-//! How long networks take, as a whole and step by step, and what the machine could do at best.
+//! How long networks take, as a whole and step by step, and what the machine could do at best. All that takes a time needs
+//! a [clock](cpu::now).
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -158,6 +159,7 @@ pub fn bench<W: AsRef<[f32]>>(
     weights: &[W],
     options: BenchOptions,
 ) -> Result<Timing, RunError> {
+    cpu::now().ok_or(RunError::NoClock)?;
     let BenchOptions { plan: plan_options, batch, duration, .. } = options;
     let plan = Arc::new(Plan::new(graph.clone(), weights, plan_options)?);
     let mut session = match options.threads {
@@ -214,6 +216,7 @@ pub fn bench_steps<W: AsRef<[f32]>>(
     weights: &[W],
     options: BenchOptions,
 ) -> Result<Vec<StepTiming>, RunError> {
+    cpu::now().ok_or(RunError::NoClock)?;
     let BenchOptions { plan: options, threads, duration, .. } = options;
     let plan = Plan::new(graph.clone(), weights, options)?;
     let (program, steps) = (plan.program(), plan.steps());

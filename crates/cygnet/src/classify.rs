@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cygnet_hub::{Cache, shown_url};
 use cygnet_image::{DecodeLimits, Image};
-use cygnet_runtime::{Level, Plan, PlanOptions, RunError};
+use cygnet_runtime::{Level, Plan, PlanOptions, RunError, cpu};
 use serde::Serialize;
 
 use crate::parallel::in_order;
@@ -55,7 +55,7 @@ pub struct Guess {
     pub probability: f32,
 }
 
-/// Where the time went, in milliseconds.
+/// Where the time went, in milliseconds; NaN, in JSON null, where there is no [clock](cpu::now).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Timings {
     /// From the file's bytes to pixels.
@@ -223,7 +223,7 @@ impl Classifier {
     /// # Errors
     /// If they are no readable image.
     pub fn classify(&self, bytes: &[u8], top: usize) -> Result<Answer, Error> {
-        let mut clock = Clock(Instant::now());
+        let mut clock = Clock(cpu::now());
         let image = Image::decode(bytes, self.limits)?;
         let decode = clock.lap();
         let Answer { top, ms } = self.classify_image(&image, top)?;
@@ -235,7 +235,7 @@ impl Classifier {
     /// # Errors
     /// If it cannot be brought to the network's size, or the network's output is not finite.
     pub fn classify_image(&self, image: &Image, top: usize) -> Result<Answer, Error> {
-        let mut clock = Clock(Instant::now());
+        let mut clock = Clock(cpu::now());
         let input = self.model.preprocess.apply(image)?;
         let prepare = clock.lap();
         let mut scores = self.logits(&input)?;
@@ -265,14 +265,15 @@ fn planned(
     Ok(cell.get_or_init(|| sessions))
 }
 
-struct Clock(Instant);
+/// When the last lap ended, where that can be known.
+struct Clock(Option<Instant>);
 
 impl Clock {
     /// Milliseconds since the last lap, to the microsecond.
     fn lap(&mut self) -> f64 {
-        let now = Instant::now();
-        let micros = now.duration_since(std::mem::replace(&mut self.0, now)).as_micros();
-        micros as f64 / 1000.0
+        let last = std::mem::replace(&mut self.0, cpu::now());
+        let took = self.0.zip(last).map(|(now, last)| now.duration_since(last));
+        took.map_or(f64::NAN, |took| took.as_micros() as f64 / 1000.0)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Makes a model of a checkpoint: finds its network, the place of the weights in it, and the names of its classes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cygnet_graph::{BuildError, Graph, Limits};
-use cygnet_hub::sha256_of;
+use cygnet_hub::{sha256, sha256_of};
 use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{
@@ -81,14 +82,43 @@ impl Conversion {
         self.run_with(path.as_ref(), Heads::Drop)
     }
 
+    /// As [`Conversion::run`], of the bytes of a checkpoint's file, which `name` is called in errors and as the model's
+    /// source.
+    ///
+    /// # Errors
+    /// If they are damaged, fit no network or several, or not the one that was named, or if there are not as many names as
+    /// classes.
+    pub fn run_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Converted, Error> {
+        let (path, bytes) = (Path::new(name), Arc::new(bytes));
+        let parse = || {
+            let parsed = cygnet_weights::parse_key(Arc::clone(&bytes), self.weights_key.as_deref());
+            parsed.map_err(|error| Error::from(error).in_file(path))
+        };
+        self.run_of(path, parse, || Some(sha256(&bytes)), Heads::Drop)
+    }
+
     /// As [`Conversion::run`], perhaps with auxiliary heads.
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
-        let named = self.network.as_deref().map(network).transpose()?;
-        let opened = match &self.weights_key {
-            Some(key) => cygnet_weights::open_key(path, key),
-            None => cygnet_weights::open(path),
+        let open = || {
+            let opened = match &self.weights_key {
+                Some(key) => cygnet_weights::open_key(path, key),
+                None => cygnet_weights::open(path),
+            };
+            opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))
         };
-        let mut checkpoint = opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))?;
+        self.run_of(path, open, || sha256_of(path).ok(), heads)
+    }
+
+    /// Makes a model of the checkpoint that is read of `path`, whose hash is asked for where it may tell the network.
+    fn run_of(
+        &self,
+        path: &Path,
+        read: impl FnOnce() -> Result<Checkpoint, Error>,
+        hash: impl FnOnce() -> Option<String>,
+        heads: Heads,
+    ) -> Result<Converted, Error> {
+        let named = self.network.as_deref().map(network).transpose()?;
+        let mut checkpoint = read()?;
         self.leave_out(path, &mut checkpoint)?;
         let mut converted = if is_model_file(&checkpoint.metadata) {
             let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
@@ -102,7 +132,7 @@ impl Conversion {
                 "is the state of a training run, for --resume; its models lie beside it, NAME.safetensors";
             return Err(Error::Record { path: path.into(), reason: reason.into() });
         } else {
-            self.convert_bare(path, &checkpoint, named, heads)?
+            self.convert_bare(path, &checkpoint, hash().as_deref(), named, heads)?
         };
         if let Some(labels) = &self.labels {
             let names = read_class_names(labels)?;
@@ -135,10 +165,12 @@ impl Conversion {
         &self,
         path: &Path,
         checkpoint: &Checkpoint,
+        hash: Option<&str>,
         named: Option<Network>,
         heads: Heads,
     ) -> Result<Converted, Error> {
-        let published = published_as(path)
+        let published = hash
+            .and_then(published_as)
             .filter(|published| named.as_ref().is_none_or(|named| named.id == published.id));
         let proven = published.as_ref().and_then(|published| published.checkpoint);
         let mut told_by_name = None;
@@ -274,9 +306,8 @@ fn fitted(path: &Path, graph: &Graph, tensors: &Tensors, head: Head) -> Result<W
         .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })
 }
 
-/// The network that published this very file, by its hash, and as which checkpoint.
-fn published_as(path: &Path) -> Option<Network> {
-    let found = sha256_of(path).ok()?;
+/// The network that published the file of this very hash, and as which checkpoint.
+fn published_as(found: &str) -> Option<Network> {
     let is_it = |checkpoint: &&registry::Checkpoint| {
         !checkpoint.sha256.is_empty() && found.starts_with(&checkpoint.sha256.to_lowercase())
     };

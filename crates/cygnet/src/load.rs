@@ -61,6 +61,15 @@ impl Model {
         Model::convert(path, None, None)
     }
 
+    /// As [`Model::open`], of the bytes of the file, which `name` is called in errors: where there are no files, as in a
+    /// browser, or they are not on this machine.
+    ///
+    /// # Errors
+    /// If they are damaged, or fit no network or several.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Model, Error> {
+        Ok(Conversion::default().run_bytes(name, bytes)?.model)
+    }
+
     /// A network of the zoo with its published weights, fetched if they are not in the cache. `classes` other than
     /// the published ones initialise the classifier again and keep the body.
     ///

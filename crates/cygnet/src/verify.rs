@@ -160,6 +160,16 @@ pub enum Executor {
 /// Compares one golden file.
 #[must_use]
 pub fn verify(path: &Path, executor: Executor) -> Outcome {
+    outcome(path, read(path).and_then(|text| compare(path, &text, executor)))
+}
+
+/// As [`verify`], of the bytes of a golden file that is called `name`.
+#[must_use]
+pub fn verify_bytes(name: &str, text: &[u8], executor: Executor) -> Outcome {
+    outcome(Path::new(name), compare(Path::new(name), text, executor))
+}
+
+fn outcome(path: &Path, compared: Result<Comparison, VerifyError>) -> Outcome {
     let outcome = |pass, max_rel_diff, first_bad_layer, error| Outcome {
         file: path.to_string_lossy().into_owned(),
         pass,
@@ -167,7 +177,7 @@ pub fn verify(path: &Path, executor: Executor) -> Outcome {
         first_bad_layer,
         error,
     };
-    match compare(path, executor) {
+    match compared {
         Ok(Comparison { pass, max_rel_diff, first_bad_layer }) => {
             outcome(pass, Some(max_rel_diff), first_bad_layer.filter(|_| !pass), None)
         }
@@ -195,7 +205,7 @@ fn training_steps(path: &Path, _: &[u8], _: Executor) -> Result<Comparison, Veri
     Err(VerifyError::NoTraining { path: path.into() })
 }
 
-fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
+fn read(path: &Path) -> Result<Vec<u8>, VerifyError> {
     let failed = |source| VerifyError::Read { path: path.into(), source };
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
@@ -204,13 +214,16 @@ fn compare(path: &Path, executor: Executor) -> Result<Comparison, VerifyError> {
     if metadata.len() > MAX_BYTES {
         return Err(failed(std::io::Error::other("is larger than 64 MB, which no golden file is")));
     }
-    let text = std::fs::read(path).map_err(failed)?;
+    std::fs::read(path).map_err(failed)
+}
+
+fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, VerifyError> {
     let format = |source| VerifyError::Format { path: path.into(), source };
-    let kind: Kind = serde_json::from_slice(&text).map_err(format)?;
+    let kind: Kind = serde_json::from_slice(text).map_err(format)?;
     if kind.gradients.is_some() {
-        return training_steps(path, &text, executor);
+        return training_steps(path, text, executor);
     }
-    let golden: Golden = serde_json::from_slice(&text).map_err(format)?;
+    let golden: Golden = serde_json::from_slice(text).map_err(format)?;
     let [batch, channels, height, width] = golden.input_shape;
     if !checked_batch(golden.input_shape)
         || golden.logits.is_empty()

@@ -321,6 +321,27 @@ fn a_model_file_keeps_its_record_and_may_get_other_classes() {
 }
 
 #[test]
+fn the_bytes_of_a_file_are_the_model_of_that_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, bare) = (folder.path().join("own.safetensors"), folder.path().join("bare.pth"));
+    model(5).write(&own).unwrap();
+    write(&bare, &tensors(&cygnet::network("squeezenet1_1").unwrap().build().unwrap()));
+    for path in [own, bare] {
+        let (bytes, name) = (std::fs::read(&path).unwrap(), path.file_name().unwrap().to_str().unwrap());
+        let (opened, given) = (Model::open(&path).unwrap(), Model::from_bytes(name, bytes).unwrap());
+        assert_eq!(
+            (opened.id, opened.graph, opened.labels, opened.source),
+            (given.id, given.graph, given.labels, given.source)
+        );
+        for (name, tensor) in opened.weights.iter() {
+            assert_eq!(given.weights.get(name).unwrap().to_f32(), tensor.to_f32(), "{name}");
+        }
+    }
+    let error = Model::from_bytes("there.onnx", b"nothing".to_vec()).unwrap_err();
+    assert!(error.to_string().contains("there.onnx"), "{error}");
+}
+
+#[test]
 fn provenance_is_claimed_only_for_the_published_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mobilenet_v2-b0353104.pth");

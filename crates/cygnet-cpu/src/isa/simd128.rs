@@ -24,8 +24,9 @@ impl<const RELAXED: bool> Floats for Vectors<RELAXED> {
     type Half = Self;
     const HALVES: bool = false;
     const LANES: usize = 4;
-    // Of the 15 registers that engines use on x86, sums, weights, an input and a product.
-    const TILE: [usize; 4] = [12, 5, 3, 2];
+    // Engines load all of a step before they multiply: sums, weights, an input for each pixel and a product are no more than the
+    // 15 registers that they use on x86.
+    const TILE: [usize; 4] = [6, 4, 2, 2];
     const DEPTHWISE: usize = 7;
 
     #[inline(always)]
