@@ -10,5 +10,6 @@ const wasi = new WASI({
   preopens: { ".": ".", "/": "/" },
   returnOnExit: true,
 });
+const imports = { wasi_snapshot_preview1: wasi.wasiImport };
 const module = await WebAssembly.compile(await readFile(program));
-process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));
+process.exitCode = wasi.start(await WebAssembly.instantiate(module, imports));

@@ -31,7 +31,7 @@ async function peer(bytes) {
 }
 
 /** The median of numbers. */
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 
 /** The shortest time of a run in a round, in milliseconds. */
 async function round(run) {
