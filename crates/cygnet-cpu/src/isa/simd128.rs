@@ -24,8 +24,8 @@ impl<const RELAXED: bool> Floats for Vectors<RELAXED> {
     type Half = Self;
     const HALVES: bool = false;
     const LANES: usize = 4;
-    // Engines load all of a step before they multiply: sums, weights, an input for each pixel and a product are no more than the
-    // 15 registers that they use on x86.
+    // Engines load all of a step before they multiply: sums, weights, an input for each pixel and a product are no more
+    // than the 15 registers that they use on x86.
     const TILE: [usize; 4] = [6, 4, 2, 2];
     const DEPTHWISE: usize = 7;
 
