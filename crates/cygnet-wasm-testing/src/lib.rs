@@ -106,7 +106,7 @@ pub unsafe extern "C" fn classify(bytes: *mut u8, len: usize) {
     say_all(classified.map(|answer| json!(answer)));
 }
 
-/// Makes ready the network of a name, with weights and an image made by a formula, to be [run](run) again and again.
+/// Makes ready the network of a name, with weights and an image made by a formula, to be [`run`] again and again.
 ///
 /// # Safety
 /// The bytes must be those of [`room`].

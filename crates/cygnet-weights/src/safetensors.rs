@@ -175,10 +175,10 @@ pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> 
     write_whole(path.as_ref(), content.length(), |file| content.write(file))
 }
 
-/// As [`write`], but never in the place of a file.
+/// As [`write()`], but never in the place of a file.
 ///
 /// # Errors
-/// As [`write`]; its source is of the kind [`io::ErrorKind::AlreadyExists`] if something has the name.
+/// As [`write()`]; its source is of the kind [`io::ErrorKind::AlreadyExists`] if something has the name.
 pub fn write_new(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
     let content = Content::of(tensors, metadata);
     let failed = |source| WeightsError::Write { bytes: content.length(), source }.in_file(path.as_ref());
