@@ -9,7 +9,7 @@ use cygnet_kernels::{
 
 use super::memory::{Memory, byte, levels};
 use crate::case::Case;
-use crate::memory::values;
+use crate::memory::{team, values};
 
 /// What the sums become.
 #[derive(Clone, Copy, Debug, Default)]
@@ -218,13 +218,13 @@ impl ByteCase {
 
     /// Compares it with the definition under every instruction set.
     pub(crate) fn check(&self) {
-        self.check_on(&mut Pool::new(1).unwrap());
+        self.check_on(&mut team(1));
     }
 
     /// As [`ByteCase::check`], on several threads.
     pub(crate) fn check_threads(&self) {
         for threads in [2, 3, 7] {
-            self.check_on(&mut Pool::new(threads).unwrap());
+            self.check_on(&mut team(threads));
         }
     }
 

@@ -1,4 +1,3 @@
-use cygnet_kernels::pool::Pool;
 use cygnet_kernels::reference::int8;
 use cygnet_kernels::{
     ByteCall, ByteGate, ByteLevel, ByteScale, ByteTable, Element, Ending, Map, Quantise, Store, Table, Term,
@@ -7,7 +6,7 @@ use cygnet_kernels::{
 use proptest::prelude::*;
 
 use super::memory::{Memory, byte, levels};
-use crate::memory::{Gaps, values};
+use crate::memory::{Gaps, team, values};
 
 /// What is computed of maps of `shape`: elements count as in `[channels, height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,7 +136,7 @@ impl Case {
         let want: Vec<u32> = (0..(channels + more) * plane).map(want).collect();
         let fill = if kind == Kind::Floats { 0 } else { zeros[2] };
         for level in levels() {
-            let got = memory.run(&mut Pool::new(threads).unwrap(), vec![call(level)], &output, fill);
+            let got = memory.run(&mut team(threads), vec![call(level)], &output, fill);
             assert_eq!(got, want, "{level:?}: {self:?}");
         }
     }

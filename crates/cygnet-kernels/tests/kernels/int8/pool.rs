@@ -1,10 +1,9 @@
-use cygnet_kernels::pool::Pool;
 use cygnet_kernels::reference::{adaptive_window, int8};
 use cygnet_kernels::{ByteCall, ByteLevel, ByteMax, ByteMean, Element, Mean, Pixels, Store, Window};
 use proptest::prelude::*;
 
 use super::memory::{Memory, byte, levels};
-use crate::memory::{Gaps, values};
+use crate::memory::{Gaps, team, values};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -91,7 +90,7 @@ impl Case {
         }
         let fill = if is_float { 0 } else { zeros[1] };
         for level in levels() {
-            let got = memory.run(&mut Pool::new(threads).unwrap(), vec![call(level)], &out, fill);
+            let got = memory.run(&mut team(threads), vec![call(level)], &out, fill);
             assert_eq!(got, want, "{level:?}: {self:?}");
         }
     }
