@@ -162,6 +162,20 @@ impl Plan {
         Ok(draft(graph, None, options.into())?.outline)
     }
 
+    /// As [`Plan::outline_of`], of a network that computes with whole numbers.
+    ///
+    /// # Errors
+    /// As [`Plan::outline_of`], or if the record is not one of the graph and the weights.
+    pub fn quantized_outline_of(
+        graph: &Graph,
+        weights: &WeightSet,
+        quantization: &Quantization,
+        options: impl Into<PlanOptions>,
+    ) -> Result<Outline, RunError> {
+        let quantized = Quantized::new(graph, weights, quantization)?;
+        Ok(draft(graph, Some(&quantized), options.into())?.outline)
+    }
+
     /// The graph it runs.
     #[must_use]
     pub fn graph(&self) -> &Graph {

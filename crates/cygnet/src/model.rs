@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cygnet_graph::Graph;
 use cygnet_image::Preprocess;
-use cygnet_runtime::{Level, Plan, PlanOptions, RunError, integers};
+use cygnet_runtime::{Level, Outline, Plan, PlanOptions, RunError, integers};
 use cygnet_weights::{
     Accuracy, Misfit, ModelFile, ModelRecord, QUANTIZED_FORMAT, Quantization, Tensors, TrainingRecord,
     WeightSet,
@@ -160,6 +160,17 @@ impl Model {
         }
         let weights = self.weights.select(&graph).map_err(misfit(&graph))?;
         Ok(Arc::new(Plan::new(graph, &weights, options)?))
+    }
+
+    /// What [`Model::plan_with`] would do, without packing weights.
+    ///
+    /// # Errors
+    /// If its values would take too much memory, or it falls apart into too many kernel calls.
+    pub fn outline(&self, options: PlanOptions) -> Result<Outline, Error> {
+        Ok(match &self.quantization {
+            Some(record) => Plan::quantized_outline_of(&self.graph, &self.weights, record, options)?,
+            None => Plan::outline_of(&self.graph, options)?,
+        })
     }
 
     /// Its weights in floating point: what their integers stand for where the network computes with whole numbers.

@@ -6,7 +6,7 @@ use std::path::Path;
 use cygnet::Model;
 use cygnet::graph::{Conv, Graph, NodeId};
 use cygnet::image::{Interpolation, Preprocess};
-use cygnet::runtime::QuantizedReference;
+use cygnet::runtime::{PlanOptions, QuantizedReference};
 use cygnet::weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet, safetensors};
 
 /// A network of two layers of integers.
@@ -57,6 +57,8 @@ fn integers_come_back_as_written_and_mean_the_same() {
     let quantization = read.quantization.clone().unwrap();
     let reference = QuantizedReference::new(read.graph.clone(), &read.weights, &quantization).unwrap();
     let integers = reference.run(&image()).unwrap();
+    let outline = read.outline(PlanOptions::default()).unwrap().to_string();
+    assert!(outline.contains("conv 3x3 u8 -> 4x8x8 u8  %1  %2 fuse activation\n"), "{outline}");
     assert_eq!(cygnet::Classifier::new(read.clone()).unwrap().logits(&image()).unwrap(), integers);
     let classifier = cygnet::Classifier::new(read.in_floating_point()).unwrap();
     for (integer, real) in integers.iter().zip(classifier.logits(&image()).unwrap()) {

@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::bail;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
-use cygnet::runtime::{self, Plan, PlanOptions, PlanStep, Rule};
+use cygnet::runtime::{self, Element, Outline, Plan, PlanOptions, PlanStep, Rule, StepValue};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::Spec;
 use cygnet::{Conversion, Model};
@@ -158,6 +158,12 @@ struct Step {
     kernel: String,
     name: String,
     output: Vec<usize>,
+    /// If it is not f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_type: Option<&'static str>,
+    /// If it is not f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_type: Option<&'static str>,
     nodes: Vec<StepNode>,
     macs: u64,
     bytes_read: u64,
@@ -223,7 +229,10 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     super::note_small(&args.network, &graph);
     let native = cygnet::preprocess(&network.preset(), [channels, network.side(), network.side()]);
     let preprocess = if side == network.side() { native } else { native.resized(side, side)? };
-    let mut line = line(network.id.clone(), &graph, preprocess, args)?;
+    let mut line = line(network.id.clone(), &graph, preprocess, args);
+    if args.plan {
+        line.plan = Some(planned(&graph, &Plan::outline_of(&graph, PlanOptions::default())?));
+    }
     line.family = Some(format!("{:?}", network.row.family));
     line.flavour = Some(network.row.flavour);
     line.called = network.name.map(|_| network.called());
@@ -249,15 +258,17 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     }
     super::note_small(&args.network, &model.graph);
     let row = cygnet::zoo::find(&model.id).map(|network| network.row);
-    let mut line = line(model.id.clone(), &model.graph, model.preprocess.clone(), args)?;
+    let mut line = line(model.id.clone(), &model.graph, model.preprocess.clone(), args);
+    if args.plan {
+        line.plan = Some(planned(&model.graph, &model.outline(PlanOptions::default())?));
+    }
     line.card = Some(Card::of(model));
     line.family = row.map(|row| format!("{:?}", row.family));
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
 }
 
-fn planned(graph: &Graph) -> anyhow::Result<Planned> {
-    let outline = Plan::outline_of(graph, PlanOptions::default())?;
+fn planned(graph: &Graph, outline: &Outline) -> Planned {
     let node = |node: &runtime::StepNode| {
         let (id, rule) = (node.id, node.rule.map(Rule::name));
         let node = graph.node(id);
@@ -267,21 +278,28 @@ fn planned(graph: &Graph) -> anyhow::Result<Planned> {
         kernel: step.key.kernel.to_string(),
         name: step.name(graph).into(),
         output: step.shape.clone(),
+        input_type: step.key.inputs.first().and_then(named_type),
+        output_type: named_type(&step.key.output),
         nodes: step.nodes.iter().map(node).collect(),
         macs: step.macs,
         bytes_read: step.bytes_read,
         bytes_written: step.bytes_written,
         weight_bytes: step.weight_bytes,
     };
-    Ok(Planned {
+    Planned {
         arena_bytes: outline.arena_bytes(),
         lower_bound_bytes: outline.lower_bound_bytes(),
         weight_bytes: outline.weight_bytes(),
         steps: outline.steps().iter().map(step).collect(),
-    })
+    }
 }
 
-fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyhow::Result<Line> {
+/// What a value is stored as, if that is not f32.
+fn named_type(value: &StepValue) -> Option<&'static str> {
+    (value.element != Element::F32).then(|| value.element.name())
+}
+
+fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> Line {
     let cost = graph.cost();
     let feature = |feature: &cygnet::graph::Feature| Feature {
         name: feature.name.clone(),
@@ -295,7 +313,7 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyho
         output: node.shape.clone(),
         cost: graph.node_cost(id),
     };
-    Ok(Line {
+    Line {
         id,
         called: None,
         family: None,
@@ -314,8 +332,8 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> anyho
         checkpoints: Vec::new(),
         card: None,
         layers: (args.layers || args.csv).then(|| graph.iter().map(layer).collect()),
-        plan: args.plan.then(|| planned(graph)).transpose()?,
-    })
+        plan: None,
+    }
 }
 
 /// Columns before what stands behind a name.
@@ -400,10 +418,15 @@ fn print(line: &Line) -> anyhow::Result<()> {
 }
 
 fn print_plan(plan: &Planned) -> anyhow::Result<()> {
-    let lines = plan
-        .steps
-        .iter()
-        .map(|step| [step.kernel.clone(), shape(&step.output), plain(&step.name), rules(&step.nodes)]);
+    let lines = plan.steps.iter().map(|step| {
+        let typed = |text: String, of: Option<&str>| match of {
+            Some(of) => format!("{text} {of}"),
+            None => text,
+        };
+        let kernel = typed(step.kernel.clone(), step.input_type);
+        let output = typed(shape(&step.output), step.output_type);
+        [kernel, output, plain(&step.name), rules(&step.nodes)]
+    });
     let headings = ["kernel", "output", "node", "rules"].map(String::from);
     let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
     let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);

@@ -42,6 +42,7 @@ fn check(graph: &Graph, (weights, record): &(WeightSet, Quantization)) -> String
     let mut text = String::new();
     for level in levels() {
         let plan = Arc::new(Plan::quantized(graph.clone(), weights, record, level).unwrap());
+        assert_eq!(plan.outline(), &Plan::quantized_outline_of(graph, weights, record, level).unwrap());
         text = plan.outline().to_string();
         for threads in [1, 3] {
             let given = outputs(&plan, &image, threads);
