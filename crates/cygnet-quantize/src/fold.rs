@@ -1,0 +1,90 @@
+//! Networks without the batch norms that a layer can take.
+
+use cygnet_graph::{BatchNorm, BuildError, Change, Conv, Graph, Node, NodeId, Op, Role};
+use cygnet_weights::{Tensor, WeightSet};
+
+use crate::QuantizeError;
+
+/// The same network in which every convolution and linear layer has a bias and has taken the batch norm that alone reads it.
+/// Parameters keep their names.
+///
+/// # Errors
+/// If the weights are not those of the graph.
+pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), QuantizeError> {
+    let graph = &graph.without_auxiliary();
+    let norms = norms(graph);
+    let taken: Vec<bool> = (0..graph.nodes().len()).map(|i| norms.contains(&Some(NodeId(i)))).collect();
+    let (rebuilt, _) = rebuilt(graph, &taken)?;
+    let misfit = |misfit| QuantizeError::Weights { graph: graph.name().into(), misfit };
+    let mut new = weights.part(graph).map_err(misfit)?;
+    for (id, node) in graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
+        let numbers = |id: NodeId, role: Role| {
+            let param = graph.node_params(id).into_iter().find(|param| param.role == role)?;
+            weights.get(&param.name).map(|tensor| tensor.to_f32().into_owned())
+        };
+        let outputs = node.shape[0];
+        let list = |id, role, constant| numbers(id, role).unwrap_or_else(|| vec![constant; outputs]);
+        let (mut weight, mut bias) = (list(id, Role::Weight, 0.0), list(id, Role::Bias, 0.0));
+        if let Some(norm) = norms[id.0]
+            && let Op::BatchNorm(BatchNorm { eps, .. }) = &graph.node(norm).op
+        {
+            let (gamma, beta) = (list(norm, Role::NormWeight, 1.0), list(norm, Role::NormBias, 0.0));
+            let (mean, var) = (list(norm, Role::NormMean, 0.0), list(norm, Role::NormVar, 1.0));
+            let terms = weight.len() / outputs;
+            for o in 0..outputs {
+                let factor = f64::from(gamma[o]) / (f64::from(var[o]) + eps).sqrt();
+                weight[o * terms..][..terms].iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
+                bias[o] = (f64::from(beta[o]) + (f64::from(bias[o]) - f64::from(mean[o])) * factor) as f32;
+            }
+        }
+        for (role, numbers) in [("weight", weight), ("bias", bias)] {
+            let name = format!("{}.{role}", node.path);
+            let count = numbers.len();
+            new.insert(name, Tensor::from_numbers([count], numbers).expect("of this size"));
+        }
+    }
+    let weights = new.part(&rebuilt).map_err(misfit)?;
+    Ok((rebuilt, weights))
+}
+
+/// For each layer, the batch norm that alone reads it.
+fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
+    let mut readers = vec![Vec::new(); graph.nodes().len()];
+    for (id, node) in graph.iter() {
+        node.inputs.iter().for_each(|input| readers[input.0].push(id));
+    }
+    let is_seen = |id: NodeId| {
+        graph.outputs().iter().any(|output| output.node == id)
+            || graph.features().iter().any(|feature| feature.node == id)
+    };
+    let norm = |(id, node): (NodeId, &Node)| {
+        let [reader] = readers[id.0][..] else { return None };
+        let takes = node.op.facts().is_weighted && !is_seen(id);
+        (takes && matches!(graph.node(reader).op, Op::BatchNorm(_))).then_some(reader)
+    };
+    graph.iter().map(norm).collect()
+}
+
+fn rebuilt(graph: &Graph, taken: &[bool]) -> Result<(Graph, cygnet_graph::IdMap), BuildError> {
+    graph.rebuilt(|id, node| match &node.op {
+        Op::BatchNorm(_) if taken[id.0] => Change::Skip,
+        Op::Conv(conv) => Change::Replace(Op::Conv(Conv { bias: true, ..conv.clone() })),
+        Op::Linear { out, .. } => Change::Replace(Op::Linear { out: *out, bias: true }),
+        Op::Input
+        | Op::BatchNorm(_)
+        | Op::Activation { .. }
+        | Op::Pool(_)
+        | Op::GlobalAvgPool
+        | Op::AdaptiveAvgPool { .. }
+        | Op::LocalResponseNorm(_)
+        | Op::Add
+        | Op::Mul
+        | Op::Scale { .. }
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::ChannelShuffle { .. }
+        | Op::UpsampleLike
+        | Op::Dropout { .. }
+        | Op::Softmax => Change::Keep,
+    })
+}

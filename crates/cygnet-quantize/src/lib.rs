@@ -1,0 +1,209 @@
+//! Quantises networks after training: finds how far values reach on some images, rounds weights so that little is lost, and
+//! corrects biases layer by layer. The result is a graph without batch norms, integer weights, and the record of what they stand
+//! for.
+//!
+//! ```text
+//! graph, weights ─▶ fold ─▶ places (which values) ─▶ survey (what they reach) ─▶ range, balance (their grids)
+//!                                   ▲                                                    │
+//!                sensitivity: the worst layers stay real          calibrate: rounding, biases, layer by layer
+//!                                   └──────────────── judge (agreement, divergence) ◀─────┘
+//! ```
+//!
+//! What whole numbers mean is not said here but in [`cygnet_runtime::integers`]. No files, no pictures, no kernels.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod balance;
+mod calibrate;
+mod fold;
+mod judge;
+mod network;
+mod places;
+mod range;
+mod rounding;
+mod sensitivity;
+mod survey;
+
+use cygnet_graph::{BuildError, Graph};
+use cygnet_runtime::{PlanOptions, RunError};
+use cygnet_weights::{Misfit, Quantization, WeightSet};
+use thiserror::Error;
+
+pub use fold::folded;
+pub use judge::{Agreement, compare};
+pub use range::Method;
+pub use sensitivity::Sensitivity;
+
+use calibrate::Quantized;
+use network::{Network, each};
+use places::Places;
+use survey::Survey;
+
+/// Why a network could not be quantised.
+#[derive(Debug, Error)]
+pub enum QuantizeError {
+    /// The graph without batch norms is no graph.
+    #[error(transparent)]
+    Graph(#[from] BuildError),
+    /// The weights are not those of the graph.
+    #[error("{graph}: {misfit}")]
+    Weights {
+        /// The graph's name.
+        graph: String,
+        /// What does not fit.
+        misfit: Misfit,
+    },
+    /// The network cannot be run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// There is nothing to find ranges from.
+    #[error("{graph}: no images to find ranges from; give one at least")]
+    NoImages {
+        /// The graph's name.
+        graph: String,
+    },
+    /// The network's answers are no numbers.
+    #[error("{graph}: the answer for image {image} is not finite, already in floating point")]
+    NotFinite {
+        /// The graph's name.
+        graph: String,
+        /// Number of the image.
+        image: usize,
+    },
+}
+
+/// How a network is quantised.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizeOptions {
+    /// How layers are planned while quantisation is tried.
+    pub plan: PlanOptions,
+    /// Threads; they change no result.
+    pub threads: usize,
+    /// How ranges are found; without, each value in the way that loses least on images by which it was not found.
+    pub method: Option<Method>,
+    /// What may be lost, in points of top-1 accuracy, or of agreement without labels. Layers stay in floating point as long as
+    /// more is lost, by more than the number of images leaves to chance (two standard errors).
+    pub drop: f64,
+}
+
+impl Default for QuantizeOptions {
+    /// One thread, half a point, the best instruction set, sums as they are defined.
+    fn default() -> QuantizeOptions {
+        let plan = PlanOptions { strict: true, ..PlanOptions::default() };
+        QuantizeOptions { plan, threads: 1, method: None, drop: 0.5 }
+    }
+}
+
+/// A network of whole numbers.
+#[derive(Clone, Debug)]
+pub struct QuantizedNetwork {
+    /// The graph without batch norms.
+    pub graph: Graph,
+    /// Integer weights, and biases in floating point.
+    pub weights: WeightSet,
+    /// What the integers stand for.
+    pub quantization: Quantization,
+    /// The answers of the network in floating point and of this one for each image.
+    pub outputs: [Vec<Vec<f32>>; 2],
+    /// What each layer's rounding alone does, in the order of the graph.
+    pub sensitivity: Vec<Sensitivity>,
+}
+
+/// Most times that a network is tried with more layers in floating point.
+const ROUNDS: usize = 5;
+
+/// Images by which layers are compared.
+const COMPARED: usize = 8;
+
+/// Quantises a network by images `[channels, height, width]`, prepared as it wants them, with the class of each if `labels` has
+/// some. `tell` hears what is done.
+///
+/// ```
+/// use cygnet_graph::{Conv, Graph};
+/// use cygnet_quantize::{QuantizeOptions, quantize};
+/// use cygnet_weights::WeightSet;
+///
+/// let graph = Graph::build("tiny", [1, 4, 4], |net, image| {
+///     net.at("fc").linear(net.at("conv").conv(image, Conv::new(2, 1)).relu().global_avg_pool(), 2)
+/// })?;
+/// let weights = WeightSet::of(&graph, [vec![0.5, -0.5], vec![1.0, -1.0, -1.0, 1.0], vec![0.0, 0.0]])?;
+/// let images: Vec<Vec<f32>> = (0..8).map(|i| vec![i as f32 / 4.0 - 1.0; 16]).collect();
+/// let quantized = quantize(&graph, &weights, &images, &[], QuantizeOptions::default(), &mut |_| {})?;
+/// assert_eq!(quantized.quantization.weights.len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If weights or images do not fit the graph, or there are no images.
+pub fn quantize(
+    graph: &Graph,
+    weights: &WeightSet,
+    images: &[Vec<f32>],
+    labels: &[usize],
+    options: QuantizeOptions,
+    tell: &mut dyn FnMut(&str),
+) -> Result<QuantizedNetwork, QuantizeError> {
+    if images.is_empty() {
+        return Err(QuantizeError::NoImages { graph: graph.name().into() });
+    }
+    let threads = options.threads.max(1);
+    let (graph, weights) = folded(graph, weights)?;
+    let network = || Network::new(&graph, &weights, options.plan);
+    let float = network()?;
+    let mut real = vec![false; graph.nodes().len()];
+    let mut places = Places::of(&graph, &real);
+    tell("finding ranges");
+    let survey = Survey::new(&float, images, &places.has_grid, threads)?;
+    if let Some(image) = survey.outputs.iter().position(|output| output.iter().any(|x| !x.is_finite())) {
+        return Err(QuantizeError::NotFinite { graph: graph.name().into(), image });
+    }
+    let mut sensitivity: Vec<Sensitivity> = Vec::new();
+    let mut round = 0;
+    loop {
+        let record = calibrate::grids(&graph, &weights, &places, &survey, options.method, threads)?;
+        tell("rounding layer by layer");
+        let (quantized, outputs) =
+            Quantized::new(network()?, &weights, &places, &survey, record, images, threads)?;
+        if sensitivity.is_empty() {
+            tell("comparing layers");
+            let compared = &images[..images.len().min(COMPARED)];
+            sensitivity = sensitivity::layers(&float, &quantized, &places, compared, threads)?;
+        }
+        let lost = judge::lost_beyond_chance(&survey.outputs, &outputs, labels);
+        let left = sensitivity.iter().filter(|layer| !real[layer.node.0]).count();
+        if lost <= options.drop / 100.0 || round == ROUNDS || left == 0 {
+            let Quantized { weights, record, .. } = quantized;
+            let outputs = [survey.outputs, outputs];
+            return Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity });
+        }
+        round += 1;
+        tell("more is lost than may be: the most sensitive layers stay in floating point");
+        let mut worst: Vec<&Sensitivity> = sensitivity.iter().filter(|layer| !real[layer.node.0]).collect();
+        worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
+        let count = (sensitivity.len() / 16).max(1) << (round - 1);
+        worst.iter().take(count).for_each(|layer| real[layer.node.0] = true);
+        places = Places::of(&graph, &real);
+    }
+}
+
+/// The answers of a quantised network, computed in floating point that is rounded where it is: those of
+/// [`QuantizedReference`](cygnet_runtime::QuantizedReference) but for sums in another order, and much sooner.
+///
+/// # Errors
+/// If images or weights do not fit the graph.
+pub fn simulate(
+    quantized: &QuantizedNetwork,
+    images: &[Vec<f32>],
+    options: QuantizeOptions,
+) -> Result<Vec<Vec<f32>>, QuantizeError> {
+    let QuantizedNetwork { graph, weights, quantization, .. } = quantized;
+    let real = cygnet_runtime::integers::real_weights(graph, weights, quantization);
+    let network = Network::new(graph, &real, options.plan)?;
+    // Views need no rounding of their own.
+    let mut grids = vec![None; graph.nodes().len()];
+    quantization.values.iter().for_each(|(id, grid)| grids[id.0] = Some(grid.clone()));
+    let mut items: Vec<usize> = (0..images.len()).collect();
+    let run = |worker: &mut network::Worker, index: usize, _: &mut usize| {
+        network.run(worker, &images[index], &grids, |_, _| {})
+    };
+    Ok(each(options.threads, &mut items, || network.worker(), run)?)
+}

@@ -1,0 +1,176 @@
+//! Which values of a network are on grids: those between layers of whole numbers, never those inside a chain, and none of the
+//! gates of squeeze-and-excitation.
+
+use std::ops::Range;
+
+use cygnet_graph::{Activation, Graph, Node, NodeId, Op};
+use cygnet_weights::Quantization;
+
+/// What is to be quantised.
+pub(crate) struct Places {
+    /// For each node, whether its layer may compute with whole numbers.
+    pub(crate) is_layer: Vec<bool>,
+    /// For each node, whether its value is to be on a grid of its own.
+    pub(crate) has_grid: Vec<bool>,
+    /// For each node, whether it is rounded only together with the one that reads it.
+    pub(crate) is_inside: Vec<bool>,
+    /// Values whose grids share what their readers demand, by the node that is first of them.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// Values that are joined by views, and therefore need one zero.
+pub(crate) struct Group {
+    pub(crate) values: Vec<NodeId>,
+    /// Whether a table reads them, so that they need one scale too.
+    pub(crate) one_scale: bool,
+}
+
+impl Places {
+    /// Places for a network in which the layers of `real` stay in floating point.
+    pub(crate) fn of(graph: &Graph, real: &[bool]) -> Places {
+        let count = graph.nodes().len();
+        let gates = gates(graph);
+        let readers = readers(graph);
+        let ends: Vec<bool> = (0..count).map(|i| is_end(graph, NodeId(i))).collect();
+        let mut places = Places {
+            is_layer: vec![false; count],
+            has_grid: vec![false; count],
+            is_inside: Vec::new(),
+            groups: Vec::new(),
+        };
+        // Whether a value will be on a grid, its own or that of what it reads.
+        let mut on_grid = vec![false; count];
+        let mut inside = vec![false; count];
+        for (id, node) in graph.iter() {
+            let i = id.0;
+            if node.op != Op::Input && Quantization::follows(&node.op) {
+                on_grid[i] = node.inputs.iter().all(|input| on_grid[input.0]);
+                continue;
+            }
+            if gates[i] || ends[i] {
+                places.is_layer[i] = node.op.facts().is_weighted
+                    && !gates[i]
+                    && !real[i]
+                    && node.inputs.iter().all(|input| on_grid[input.0]);
+                continue;
+            }
+            places.is_layer[i] = node.op.facts().is_weighted && on_grid[node.inputs[0].0] && !real[i];
+            let sole = |id: NodeId| match readers[id.0][..] {
+                [reader] if !ends[reader.0] && !gates[reader.0] => Some((reader, graph.node(reader))),
+                _ => None,
+            };
+            let is_clamp = |op: &Op| matches!(op, Op::Activation { function: Activation::Clamp { .. } });
+            // Layers, also those of real numbers, and sums are rounded after what alone reads them, and so is what has no form
+            // on bytes.
+            let is_joined = |(_, reader): (NodeId, &Node)| {
+                let other = reader.inputs.iter().find(|&&input| input != id);
+                let sums = reader.op == Op::Add
+                    && other.is_some_and(|&other| {
+                        other < id && on_grid[other.0] && graph.node(other).shape == node.shape
+                    });
+                match &node.op {
+                    Op::Add => is_clamp(&reader.op),
+                    Op::BatchNorm(_) | Op::Scale { .. } | Op::LocalResponseNorm(_) => {
+                        matches!(reader.op, Op::Activation { .. })
+                    }
+                    op => op.facts().is_weighted && (sums || is_clamp(&reader.op)),
+                }
+            };
+            if sole(id).is_some_and(is_joined) {
+                inside[i] = true;
+                continue;
+            }
+            places.has_grid[i] = true;
+            on_grid[i] = true;
+        }
+        places.groups = groups(graph, &places.has_grid, &inside);
+        places.is_inside = inside;
+        places
+    }
+}
+
+/// Whether a value is an output, or a number a class on the way to it that only functions of probabilities read.
+fn is_end(graph: &Graph, id: NodeId) -> bool {
+    let mut ends = graph.outputs().iter().map(|output| output.node);
+    ends.any(|end| {
+        let mut end = end;
+        loop {
+            if end == id {
+                return true;
+            }
+            let node = graph.node(end);
+            let passes = matches!(node.op, Op::Softmax | Op::Activation { function: Activation::Sigmoid })
+                || node.op.facts().is_view && node.inputs.len() == 1;
+            if !passes {
+                return false;
+            }
+            end = node.inputs[0];
+        }
+    })
+}
+
+fn readers(graph: &Graph) -> Vec<Vec<NodeId>> {
+    let mut readers = vec![Vec::new(); graph.nodes().len()];
+    for (id, node) in graph.iter() {
+        node.inputs.iter().for_each(|input| readers[input.0].push(id));
+    }
+    readers
+}
+
+/// For each node, whether it is part of what computes a gate: a number a channel, which only multiplies.
+fn gates(graph: &Graph) -> Vec<bool> {
+    let count = graph.nodes().len();
+    let readers = readers(graph);
+    let plane = |id: NodeId| graph.node(id).shape[1..].iter().product::<usize>();
+    let mut is_gate = vec![false; count];
+    for i in (1..count).rev() {
+        let is_read = |&reader: &NodeId| {
+            let node = graph.node(reader);
+            let multiplies = node.op == Op::Mul && node.inputs.iter().any(|&other| plane(other) > 1);
+            multiplies || is_gate[reader.0]
+        };
+        is_gate[i] = plane(NodeId(i)) == 1 && !readers[i].is_empty() && readers[i].iter().all(is_read);
+    }
+    is_gate
+}
+
+/// Joins the values that views put together.
+fn groups(graph: &Graph, has_grid: &[bool], inside: &[bool]) -> Vec<Group> {
+    // For each node, the values that its own is made of, if it is a view.
+    let mut sources: Vec<Vec<NodeId>> = vec![Vec::new(); has_grid.len()];
+    let mut parent: Vec<usize> = (0..has_grid.len()).collect();
+    fn root(parent: &[usize], mut i: usize) -> usize {
+        while parent[i] != i {
+            i = parent[i];
+        }
+        i
+    }
+    let mut one_scale = vec![false; has_grid.len()];
+    for (id, node) in graph.iter() {
+        if has_grid[id.0] {
+            sources[id.0] = vec![id];
+        } else if node.op != Op::Input && Quantization::follows(&node.op) {
+            sources[id.0] = node.inputs.iter().flat_map(|input| sources[input.0].clone()).collect();
+        }
+        let list = sources[id.0].clone();
+        for pair in list.windows(2) {
+            let (left, right) = (root(&parent, pair[0].0), root(&parent, pair[1].0));
+            parent[left.max(right)] = left.min(right);
+        }
+        let is_table = matches!(node.op, Op::Activation { .. }) && has_grid[id.0];
+        if is_table && !inside[node.inputs[0].0] {
+            let read = sources[node.inputs[0].0].clone();
+            read.iter().chain([&id]).for_each(|value| one_scale[value.0] = true);
+        }
+    }
+    let values = |of: usize| -> Vec<NodeId> {
+        let members: Range<usize> = 0..has_grid.len();
+        members.filter(|&i| has_grid[i] && root(&parent, i) == of).map(NodeId).collect()
+    };
+    let group = |of: usize| {
+        let values = values(of);
+        let one_scale = values.iter().any(|value| one_scale[value.0]);
+        Group { values, one_scale }
+    };
+    (0..has_grid.len()).filter(|&i| has_grid[i] && root(&parent, i) == i).map(group).collect()
+}

@@ -1,0 +1,173 @@
+//! Networks quantised by made-up images: what is on grids, that the result is what its record says, and that little is lost.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use cygnet_graph::{Conv, Graph, Pool, Role};
+use cygnet_quantize::{
+    Method, QuantizeError, QuantizeOptions, QuantizedNetwork, compare, folded, quantize, simulate,
+};
+use cygnet_runtime::{QuantizedReference, Reference};
+use cygnet_weights::{Dtype, WeightSet};
+
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.5 - 1.0).collect()
+}
+
+fn weights(graph: &Graph) -> WeightSet {
+    let values = |(i, param): (usize, cygnet_graph::Param)| {
+        let numbers = numbers(param.shape.iter().product(), i);
+        let inputs: usize = param.shape[1..].iter().product();
+        let scaled = |factor: f32, term: f32| numbers.iter().map(|x| factor * x + term).collect::<Vec<f32>>();
+        match param.role {
+            Role::NormVar => scaled(0.3, 0.7),
+            Role::NormWeight => scaled(0.3, 1.0),
+            Role::Weight => scaled(3.0 / (inputs as f32).sqrt(), 0.0),
+            Role::Bias | Role::NormBias | Role::NormMean => scaled(0.3, 0.0),
+        }
+    };
+    WeightSet::of(graph, graph.params().into_iter().enumerate().map(values).collect::<Vec<_>>()).unwrap()
+}
+
+fn images(graph: &Graph, count: usize) -> Vec<Vec<f32>> {
+    (0..count).map(|i| numbers(graph.input_shape().iter().product(), 1000 + i)).collect()
+}
+
+fn quantized(graph: &Graph, count: usize) -> QuantizedNetwork {
+    let options = QuantizeOptions { drop: 100.0, ..QuantizeOptions::default() };
+    quantize(graph, &weights(graph), &images(graph, count), &[], options, &mut |_| {}).unwrap()
+}
+
+/// The nodes of a graph that are on grids of their own, and layers of integers.
+fn places(graph: &Graph) -> String {
+    let QuantizedNetwork { graph, weights, quantization, .. } = quantized(graph, 4);
+    let mut text = Vec::new();
+    for (id, node) in graph.iter() {
+        let is_layer = weights.get(&format!("{}.weight", node.path)).is_some_and(|w| w.dtype() == Dtype::I8);
+        let layer = if is_layer { "#" } else { "" };
+        let grid = if quantization.values.contains_key(&id) { "*" } else { "" };
+        text.push(format!("{}{layer}{grid}", node.op.name()));
+    }
+    text.join(" ")
+}
+
+#[test]
+fn values_between_layers_are_on_grids_and_gates_are_not() {
+    let residual = Graph::build("residual", [3, 8, 8], |net, image| {
+        let x = net.at("a.bn").batch_norm(net.at("a").conv(image, Conv::new(4, 3))).relu6();
+        let y = net.at("b").conv(x, Conv::new(4, 1));
+        net.at("fc").linear((net.at("b.bn").batch_norm(y) + x).relu().global_avg_pool().dropout(0.2), 3)
+    });
+    let wanted = "input* conv# relu6* conv# add relu* global_avg_pool* dropout linear#";
+    assert_eq!(places(&residual.unwrap()), wanted);
+    let gated = Graph::build("gated", [3, 8, 8], |net, image| {
+        let x = net.at("a").conv(image, Conv::new(8, 1)).hard_swish();
+        let squeezed = net.at("down").conv(x.global_avg_pool(), Conv::new(2, 1)).relu();
+        let gate = net.at("up").conv(squeezed, Conv::new(8, 1)).hard_sigmoid();
+        net.at("fc").linear((x * gate).pool(Pool::max(2, 2)).global_avg_pool(), 3).softmax()
+    });
+    let wanted = "input* conv#* hard_swish* global_avg_pool conv relu conv hard_sigmoid mul* max_pool global_avg_pool* linear# softmax";
+    assert_eq!(places(&gated.unwrap()), wanted);
+    let joined = Graph::build("joined", [4, 8, 8], |net, image| {
+        let [left, right] = image.halves();
+        let a = net.at("a").conv(left, Conv::new(4, 1));
+        let b = net.at("b").conv(right, Conv::new(4, 3)).relu();
+        let joined = a.concat(&[b]).channel_shuffle(2);
+        net.at("c").conv(joined.relu(), Conv::new(2, 1)).global_avg_pool()
+    });
+    let wanted = "input* slice slice conv#* conv# relu* concat channel_shuffle relu* conv#* global_avg_pool";
+    assert_eq!(places(&joined.unwrap()), wanted);
+}
+
+#[test]
+fn batch_norms_are_folded_with_the_numbers_that_they_stood_for() {
+    let graph = Graph::build("net", [3, 8, 8], |net, image| {
+        let x = net.at("a.bn").batch_norm(net.at("a").conv(image, Conv::new(4, 3).bias()));
+        let x = net.at("b.bn").batch_norm(net.at("b").depthwise(x.relu(), Conv::new(0, 3)));
+        let y = net.at("c.bn").batch_norm(x.relu() + x);
+        net.at("fc").linear(y.global_avg_pool(), 3)
+    })
+    .unwrap();
+    let (new, new_weights) = folded(&graph, &weights(&graph)).unwrap();
+    let names: Vec<String> = new.params().into_iter().map(|param| param.name).collect();
+    let norm = ["c.bn.weight", "c.bn.bias", "c.bn.running_mean", "c.bn.running_var"];
+    let layers = ["a.weight", "a.bias", "b.weight", "b.bias"];
+    assert_eq!(names, [&layers[..], &norm, &["fc.weight", "fc.bias"]].concat());
+    let run = |graph: &Graph, weights: &WeightSet| {
+        let reference = Reference::<f32>::new(graph.clone(), &weights.select(graph).unwrap()).unwrap();
+        reference.run(&images(graph, 1)[0]).unwrap()
+    };
+    for (x, wanted) in run(&new, &new_weights).iter().zip(run(&graph, &weights(&graph))) {
+        assert!((x - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{x} is not {wanted}");
+    }
+}
+
+#[test]
+fn every_kind_of_network_quantises_and_its_integers_are_what_was_simulated() {
+    for name in ["mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"] {
+        let network = cygnet_zoo::find(name).unwrap_or_else(|| panic!("{name}"));
+        let graph = network.build().unwrap().with_classes(10).unwrap().resized(32, 32).unwrap();
+        let quantized = quantized(&graph, 2);
+        let record = &quantized.quantization;
+        record.check(&quantized.graph, &quantized.weights).unwrap();
+        let layers = quantized.graph.nodes().iter().filter(|node| node.op.facts().is_weighted).count();
+        assert!(2 * record.weights.len() > layers, "{name}: {} of {layers}", record.weights.len());
+        let reference = QuantizedReference::new(quantized.graph.clone(), &quantized.weights, record).unwrap();
+        let integers = reference.run(&images(&graph, 1)[0]).unwrap();
+        let simulated = simulate(&quantized, &images(&graph, 1), QuantizeOptions::default()).unwrap();
+        assert_eq!(simulated[0], quantized.outputs[1][0], "{name}: as when it was made");
+        // A sum in another order may round to a neighbour, which random weights carry on.
+        let square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>();
+        let other = square(&mut simulated[0].iter().zip(&integers).map(|(x, wanted)| x - wanted));
+        assert!(other < 0.02 * square(&mut integers.iter().copied()), "{name}: {simulated:?} {integers:?}");
+    }
+}
+
+#[test]
+fn threads_change_nothing_and_every_method_works() {
+    let graph = Graph::build("net", [3, 16, 16], |net, image| {
+        let x = net.at("a").conv(image, Conv::new(16, 3).stride(2)).relu();
+        let y = net.at("b").depthwise(x, Conv::new(0, 3)).relu6();
+        net.at("fc").linear((net.at("c").conv(y, Conv::new(16, 1)) + x).global_avg_pool(), 10)
+    })
+    .unwrap();
+    let run = |threads: usize, method: Option<Method>| {
+        let options = QuantizeOptions { threads, method, drop: 100.0, ..QuantizeOptions::default() };
+        quantize(&graph, &weights(&graph), &images(&graph, 5), &[], options, &mut |_| {}).unwrap()
+    };
+    let (one, three) = (run(1, None), run(3, None));
+    assert_eq!((one.weights, one.quantization), (three.weights, three.quantization));
+    for method in Method::ALL {
+        run(2, Some(method));
+    }
+}
+
+#[test]
+fn layers_go_back_to_floating_point_until_no_more_is_lost_than_may_be() {
+    let graph = Graph::build("net", [3, 8, 8], |net, image| {
+        let mut x = image;
+        for i in 0..4 {
+            x = net.at(i).conv(x, Conv::new(8, 3)).relu();
+        }
+        net.at("fc").linear(x.global_avg_pool(), 100)
+    })
+    .unwrap();
+    let count = |drop: f64| {
+        let options = QuantizeOptions { drop, ..QuantizeOptions::default() };
+        let images = images(&graph, 60);
+        let quantized = quantize(&graph, &weights(&graph), &images, &[], options, &mut |_| {}).unwrap();
+        quantized.quantization.check(&quantized.graph, &quantized.weights).unwrap();
+        let [before, after] = &quantized.outputs;
+        (quantized.quantization.weights.len(), compare(before, after).agreement)
+    };
+    let all = count(100.0);
+    let some = count(-100.0);
+    assert_eq!((all.0, some.0), (5, 0));
+    assert_eq!(some.1, 1.0, "nothing is rounded");
+}
+
+#[test]
+fn a_run_without_images_is_an_error() {
+    let graph = cygnet_zoo::find("squeezenet1_1").unwrap().build().unwrap();
+    let weights = weights(&graph);
+    let error = quantize(&graph, &weights, &[], &[], QuantizeOptions::default(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, QuantizeError::NoImages { .. }), "{error}");
+}
