@@ -16,6 +16,8 @@ pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
 use values::bench_threads;
+#[cfg(feature = "train")]
+use values::points;
 pub(crate) use values::{BenchThreads, seconds, side, threads};
 #[cfg(feature = "train")]
 pub(crate) use values::{bytes, duration};
@@ -53,6 +55,10 @@ pub(crate) enum Command {
     /// Measure accuracy on labelled photos
     #[command(after_help = help::EVAL)]
     Eval(Eval),
+    #[cfg(feature = "train")]
+    /// Make a model of fewer bits, smaller and faster, by looking at some photos
+    #[command(after_help = help::QUANTIZE)]
+    Quantize(Quantize),
     /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
     #[command(after_help = help::CONVERT)]
     Convert(Convert),
@@ -174,6 +180,52 @@ pub(crate) struct Eval {
     pub(crate) data_limits: DataLimits,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
+}
+
+#[cfg(feature = "train")]
+#[derive(Args)]
+pub(crate) struct Quantize {
+    /// Network of the zoo, perhaps with .TAG of its weights, or a model file or its https address
+    #[arg(value_name = "ID[.TAG]|FILE")]
+    pub(crate) model: String,
+    /// Photos to find ranges from; labels are used where there are some
+    #[arg(long, value_name = "PHOTOS")]
+    pub(crate) data: Option<PathBuf>,
+    /// What to compute with
+    #[arg(long, value_enum, default_value = "int8")]
+    pub(crate) precision: QuantizePrecision,
+    /// How many photos to look at
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) images: u32,
+    /// Points of top-1 accuracy that may be lost, or of agreement without labels, before layers stay in floating point
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
+    pub(crate) drop: f64,
+    /// The model file to write; by default ID-PRECISION.safetensors
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Threads, which change no result; auto: one a core
+    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
+    pub(crate) threads: NonZeroUsize,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) data_limits: DataLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
+}
+
+/// What a model is quantised for.
+#[cfg(feature = "train")]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum QuantizePrecision {
+    /// Bytes; what does not bear it stays in floating point
+    Int8,
+    /// Weights of half the bits
+    Bf16,
 }
 
 #[derive(Args)]

@@ -32,6 +32,8 @@ pub fn main(commit: Option<&str>) -> ExitCode {
         Command::Train(args) => commands::train(&args),
         #[cfg(feature = "train")]
         Command::Eval(args) => commands::eval(&args),
+        #[cfg(feature = "train")]
+        Command::Quantize(args) => commands::quantize(&args),
         Command::Convert(args) => commands::convert(&args),
         Command::Bench(args) => commands::bench(&args),
         Command::Kernels(args) => commands::kernels(&args),

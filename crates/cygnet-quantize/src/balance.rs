@@ -47,10 +47,8 @@ impl Readers {
 
     /// Takes a layer's weights in, and tells for each channel the sum of their squares.
     fn add(&mut self, node: &Node, channels: usize, weight: &[f32]) -> Vec<f64> {
-        let (outputs, groups) = match &node.op {
-            Op::Conv(conv) => (conv.out, conv.groups),
-            _ => (node.shape[0], 1),
-        };
+        let groups = if let Op::Conv(conv) = &node.op { conv.groups } else { 1 };
+        let outputs = node.shape[0];
         let in_group = channels / groups;
         let taps = (weight.len() / outputs / in_group).max(1);
         let (mut largest, mut squares) = (vec![0.0f64; outputs * in_group], vec![0.0f64; channels]);

@@ -84,29 +84,27 @@ pub(crate) fn grids(
 
 /// Limits beyond which a value does not go, or makes no difference to the one function that reads it.
 fn limits(graph: &Graph, id: NodeId) -> [f32; 2] {
-    match &graph.node(id).op {
-        Op::Activation { function: Activation::Clamp { low, high } } => [*low, *high],
-        _ => read_between(graph, id),
+    if let Op::Activation { function: Activation::Clamp { low, high } } = &graph.node(id).op {
+        return [*low, *high];
     }
-}
-
-fn read_between(graph: &Graph, id: NodeId) -> [f32; 2] {
     let mut readers = graph.iter().filter(|(_, node)| node.inputs.contains(&id));
     let all = [f32::NEG_INFINITY, f32::INFINITY];
     let (Some((_, reader)), None) = (readers.next(), readers.next()) else { return all };
-    match &reader.op {
-        Op::Activation { function: Activation::HardSwish } => [-3.0, f32::INFINITY],
-        Op::Activation { function: Activation::HardSigmoid { scale, shift, high, .. } } if *scale > 0.0 => {
+    let Op::Activation { function } = &reader.op else { return all };
+    match *function {
+        Activation::HardSwish => [-3.0, f32::INFINITY],
+        Activation::HardSigmoid { scale, shift, high, .. } if scale > 0.0 => {
             [-shift / scale, (high - shift) / scale]
         }
-        _ => all,
+        Activation::HardSigmoid { .. }
+        | Activation::Clamp { .. }
+        | Activation::Sigmoid
+        | Activation::Swish => all,
     }
 }
 
-/// An image on its way through the network.
-struct Passing {
-    values: Vec<Option<Stored>>,
-}
+/// The values of an image, by node, from when they are computed until nobody reads them any more.
+type Passing = Vec<Option<Stored>>;
 
 /// The pass over a network, for all images at once.
 struct Pass<'a> {
@@ -132,57 +130,32 @@ impl Quantized {
         let graph = network.graph.clone();
         let grids = record.grids(&graph);
         let quantized = Quantized { network, grids, weights: weights.clone(), record };
-        let count = graph.nodes().len();
-        let passing = images.iter().map(|_| Passing { values: vec![None; count] }).collect();
+        let passing = images.iter().map(|_| vec![None; graph.nodes().len()]).collect();
         let mut pass = Pass { graph: &graph, places, survey, threads, quantized, passing };
         let last_uses = pass.last_uses();
         for (id, node) in graph.iter() {
-            if node.op == Op::Input {
-                let grid = pass.quantized.grids[0].as_ref();
-                for (passing, image) in pass.passing.iter_mut().zip(images) {
-                    passing.values[0] = Some(Stored::new(image.clone(), grid, plane(node)));
-                }
-                continue;
-            }
             if places.is_layer[id.0] {
                 pass.round_layer(id, node)?;
             }
-            if pass.is_inside(id) {
+            if places.is_inside[id.0] {
                 continue;
             }
-            let (quantized, threads) = (&pass.quantized, pass.threads);
-            let inside = |id: NodeId| pass.is_inside(id);
-            let values = {
-                let passing = &pass.passing;
-                let mut items: Vec<usize> = (0..passing.len()).collect();
-                each(
-                    threads,
-                    &mut items,
-                    || quantized.network.worker(),
-                    |worker, index, _| {
-                        let numbers = quantized.value(worker, id, &passing[index], &inside)?;
-                        let grid = quantized.grids[id.0].as_ref();
-                        Ok::<_, RunError>(Stored::new(numbers, grid, plane(node)))
-                    },
-                )?
-            };
+            let values = pass.values(id, images)?;
             for (passing, value) in pass.passing.iter_mut().zip(values) {
-                passing.values[id.0] = Some(value);
-                for (value, _) in passing.values.iter_mut().zip(&last_uses).filter(|(_, last)| **last == id.0)
-                {
-                    *value = None;
-                }
+                passing[id.0] = Some(value);
+                let read = passing.iter_mut().zip(&last_uses).filter(|(_, last)| **last == id.0);
+                read.for_each(|(value, _)| *value = None);
             }
         }
-        let output = graph.output();
-        let numbers = |passing: &Passing| {
-            let value = passing.values[output.0].as_ref();
-            value
-                .map(|value| value.numbers(pass.quantized.grids[output.0].as_ref(), 1).into_owned())
-                .unwrap_or_default()
+        let (output, quantized) = (graph.output(), pass.quantized);
+        let grid = quantized.grids[output.0].as_ref();
+        let numbers = |passing: Passing| {
+            let value =
+                passing[output.0].as_ref().map(|value| value.numbers(grid, plane(graph.node(output))));
+            value.map(Cow::into_owned).unwrap_or_default()
         };
-        let outputs = pass.passing.iter().map(numbers).collect();
-        Ok((pass.quantized, outputs))
+        let outputs = pass.passing.into_iter().map(numbers).collect();
+        Ok((quantized, outputs))
     }
 
     /// The value of a node before it is rounded.
@@ -190,16 +163,15 @@ impl Quantized {
         &self,
         worker: &mut Worker,
         id: NodeId,
-        passing: &Passing,
-        inside: &impl Fn(NodeId) -> bool,
+        passing: &[Option<Stored>],
     ) -> Result<Vec<f32>, RunError> {
         let graph = &self.network.graph;
         let mut inputs: Vec<Cow<'_, [f32]>> = Vec::new();
         for &input in &graph.node(id).inputs {
-            inputs.push(match &passing.values[input.0] {
+            inputs.push(match &passing[input.0] {
                 Some(value) => value.numbers(self.grids[input.0].as_ref(), plane(graph.node(input))),
-                None if inside(input) => self.value(worker, input, passing, inside)?.into(),
-                None => Cow::Borrowed(&[]),
+                // It is inside a chain.
+                None => self.value(worker, input, passing)?.into(),
             });
         }
         let inputs: Vec<&[f32]> = inputs.iter().map(AsRef::as_ref).collect();
@@ -208,9 +180,19 @@ impl Quantized {
 }
 
 impl Pass<'_> {
-    /// Whether a node is computed with the one that reads it.
-    fn is_inside(&self, id: NodeId) -> bool {
-        self.places.is_inside[id.0]
+    /// The values of a node for all images.
+    fn values(&self, id: NodeId, images: &[Vec<f32>]) -> Result<Vec<Stored>, RunError> {
+        let (node, grid) = (self.graph.node(id), self.quantized.grids[id.0].as_ref());
+        let mut items: Vec<usize> = (0..images.len()).collect();
+        let own = || self.quantized.network.worker();
+        each(self.threads, &mut items, own, |worker, index, _| {
+            let numbers = if node.op == Op::Input {
+                images[index].clone()
+            } else {
+                self.quantized.value(worker, id, &self.passing[index])?
+            };
+            Ok(Stored::new(numbers, grid, plane(node)))
+        })
     }
 
     /// For each node, the last one that reads it, itself or through what is inside.
@@ -219,7 +201,7 @@ impl Pass<'_> {
         let mut last = vec![0; count];
         let mut ends: Vec<usize> = (0..count).collect();
         for (id, node) in self.graph.iter().collect::<Vec<_>>().into_iter().rev() {
-            if self.is_inside(id) {
+            if self.places.is_inside[id.0] {
                 ends[id.0] = last[id.0];
             }
             node.inputs.iter().for_each(|input| last[input.0] = last[input.0].max(ends[id.0]));
@@ -241,9 +223,10 @@ impl Pass<'_> {
         let (real, bias) = (self.numbers_of(id, Role::Weight), self.numbers_of(id, Role::Bias));
         let outputs = node.shape[0];
         let terms = real.len() / outputs;
-        let (groups, taps) = match &node.op {
-            Op::Conv(conv) => (conv.groups, conv.kernel[0] * conv.kernel[1]),
-            _ => (1, plane(input_node)),
+        let (groups, taps) = if let Op::Conv(conv) = &node.op {
+            (conv.groups, conv.kernel[0] * conv.kernel[1])
+        } else {
+            (1, plane(input_node))
         };
         let group_in = input_node.shape[0] / groups;
         let scale = |index: usize| -> f64 {
@@ -279,14 +262,13 @@ impl Pass<'_> {
         self.quantized.network.set_layer(id, &simulated, &bias)?;
         let params = self.graph.node_params(id);
         for param in params {
-            let tensor = match param.role {
-                Role::Weight => {
-                    let grid = WeightGrid { scales: scales.clone(), zeros: Vec::new() };
-                    self.quantized.record.weights.insert(param.name.clone(), grid);
-                    let bytes = integers.iter().map(|q| q.cast_unsigned()).collect();
-                    Tensor::new(param.shape, Dtype::I8, bytes).expect("of this size")
-                }
-                _ => Tensor::from_numbers(param.shape, bias.clone()).expect("of this size"),
+            let tensor = if param.role == Role::Weight {
+                let grid = WeightGrid { scales: scales.clone(), zeros: Vec::new() };
+                self.quantized.record.weights.insert(param.name.clone(), grid);
+                let bytes = integers.iter().map(|q| q.cast_unsigned()).collect();
+                Tensor::new(param.shape, Dtype::I8, bytes).expect("of this size")
+            } else {
+                Tensor::from_numbers(param.shape, bias.clone()).expect("of this size")
             };
             self.quantized.weights.insert(param.name, tensor);
         }
@@ -297,13 +279,12 @@ impl Pass<'_> {
     fn corrected(&self, id: NodeId, node: &Node, bias: Vec<f32>) -> Result<Vec<f32>, QuantizeError> {
         let plane = plane(node);
         let mut items: Vec<usize> = (0..self.passing.len()).collect();
-        let inside = |id: NodeId| self.is_inside(id);
         let sums = each(
             self.threads,
             &mut items,
             || self.quantized.network.worker(),
             |worker, index, _| {
-                let value = self.quantized.value(worker, id, &self.passing[index], &inside)?;
+                let value = self.quantized.value(worker, id, &self.passing[index])?;
                 let mean = |channel: &[f32]| f64::from(channel.iter().sum::<f32>()) / plane as f64;
                 Ok::<_, RunError>(value.chunks_exact(plane).map(mean).collect::<Vec<f64>>())
             },
@@ -328,7 +309,7 @@ impl Pass<'_> {
         let count = per_image * self.passing.len();
         let mut matrix = vec![0.0f32; columns * count];
         for (index, passing) in self.passing.iter().enumerate() {
-            let Some(Stored::Bytes(bytes)) = &passing.values[input.0] else { continue };
+            let Some(Stored::Bytes(bytes)) = &passing[input.0] else { continue };
             for i in 0..per_image {
                 let offset = index.wrapping_mul(0x9e37_79b1) % places;
                 let place = (i * places / per_image + offset) % places;

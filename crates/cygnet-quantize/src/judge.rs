@@ -35,7 +35,7 @@ pub fn compare(wanted: &[Vec<f32>], given: &[Vec<f32>]) -> Agreement {
 
 /// The class with the largest number, the first of several.
 #[must_use]
-pub(crate) fn guess(answer: &[f32]) -> usize {
+pub fn guess(answer: &[f32]) -> usize {
     let larger = |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
     answer.iter().enumerate().fold((0, f32::NEG_INFINITY), larger).0
 }

@@ -29,7 +29,7 @@ use cygnet_weights::{Misfit, Quantization, WeightSet};
 use thiserror::Error;
 
 pub use fold::folded;
-pub use judge::{Agreement, compare};
+pub use judge::{Agreement, compare, guess};
 pub use range::Method;
 pub use sensitivity::Sensitivity;
 
@@ -60,6 +60,18 @@ pub enum QuantizeError {
     NoImages {
         /// The graph's name.
         graph: String,
+    },
+    /// What is kept of all images would take too much memory.
+    #[error("{graph}: {images} images take {} MB, there are {} MB; give fewer", bytes >> 20, limit >> 20)]
+    Memory {
+        /// The graph's name.
+        graph: String,
+        /// Images given.
+        images: usize,
+        /// Bytes that are needed.
+        bytes: u64,
+        /// Bytes that this process may have.
+        limit: u64,
     },
     /// The network's answers are no numbers.
     #[error("{graph}: the answer for image {image} is not finite, already in floating point")]
@@ -147,6 +159,7 @@ pub fn quantize(
     }
     let threads = options.threads.max(1);
     let (graph, weights) = folded(graph, weights)?;
+    fits(&graph, images.len())?;
     let network = || Network::new(&graph, &weights, options.plan);
     let float = network()?;
     let mut real = vec![false; graph.nodes().len()];
@@ -182,6 +195,18 @@ pub fn quantize(
         let count = (sensitivity.len() / 16).max(1) << (round - 1);
         worst.iter().take(count).for_each(|layer| real[layer.node.0] = true);
         places = Places::of(&graph, &real);
+    }
+}
+
+/// Whether there is memory for what is kept of so many images: bytes of values, and numbers of a few at a time.
+fn fits(graph: &Graph, images: usize) -> Result<(), QuantizeError> {
+    let [channels, height, width] = graph.input_shape();
+    let image = 4 * (channels * height * width) as u64;
+    let each = image.saturating_add(graph.peak_activation_bytes() / 2);
+    let bytes = each.saturating_mul(images as u64);
+    match cygnet_runtime::cpu::memory_bytes().filter(|&limit| bytes > limit) {
+        Some(limit) => Err(QuantizeError::Memory { graph: graph.name().into(), images, bytes, limit }),
+        None => Ok(()),
     }
 }
 

@@ -66,9 +66,13 @@ impl Network {
     ) -> Result<(), QuantizeError> {
         let node = self.graph.node(id);
         let shape = layer_input(&self.graph, node);
-        let layer = Graph::build("layer", shape, |net, x| match &node.op {
-            Op::Conv(conv) => net.at("layer").conv(x, conv.clone()),
-            _ => net.at("layer").linear(x, node.shape[0]),
+        let layer = Graph::build("layer", shape, |net, x| {
+            let net = net.at("layer");
+            if let Op::Conv(conv) = &node.op {
+                net.conv(x, conv.clone())
+            } else {
+                net.linear(x, node.shape[0])
+            }
         })?;
         self.plans[id.0] = Some(Arc::new(Plan::new(layer, &[weight, bias], self.options)?));
         Ok(())
@@ -134,15 +138,11 @@ impl Network {
 /// What the reference computes too, for operators that are simple and frequent.
 fn simple(graph: &Graph, id: NodeId, inputs: &[&[f32]]) -> Option<Vec<f32>> {
     let node = graph.node(id);
-    match &node.op {
-        Op::Activation { function: Activation::Clamp { low, high } } => {
-            Some(inputs[0].iter().map(|x| x.max(*low).min(*high)).collect())
-        }
-        Op::Add if inputs[0].len() == inputs[1].len() => {
-            Some(inputs[0].iter().zip(inputs[1]).map(|(left, right)| left + right).collect())
-        }
-        _ => None,
+    if let Op::Activation { function: Activation::Clamp { low, high } } = &node.op {
+        return Some(inputs[0].iter().map(|x| x.max(*low).min(*high)).collect());
     }
+    let is_plain_sum = node.op == Op::Add && inputs[0].len() == inputs[1].len();
+    is_plain_sum.then(|| inputs[0].iter().zip(inputs[1]).map(|(left, right)| left + right).collect())
 }
 
 /// Numbers of a channel of a node's value.

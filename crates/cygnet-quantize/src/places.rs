@@ -68,12 +68,12 @@ impl Places {
                     && other.is_some_and(|&other| {
                         other < id && on_grid[other.0] && graph.node(other).shape == node.shape
                     });
-                match &node.op {
-                    Op::Add => is_clamp(&reader.op),
-                    Op::BatchNorm(_) | Op::Scale { .. } | Op::LocalResponseNorm(_) => {
-                        matches!(reader.op, Op::Activation { .. })
-                    }
-                    op => op.facts().is_weighted && (sums || is_clamp(&reader.op)),
+                if node.op == Op::Add {
+                    is_clamp(&reader.op)
+                } else if matches!(node.op, Op::BatchNorm(_) | Op::Scale { .. } | Op::LocalResponseNorm(_)) {
+                    matches!(reader.op, Op::Activation { .. })
+                } else {
+                    node.op.facts().is_weighted && (sums || is_clamp(&reader.op))
                 }
             };
             if sole(id).is_some_and(is_joined) {

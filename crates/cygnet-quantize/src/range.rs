@@ -118,7 +118,12 @@ pub(crate) fn grid(
 }
 
 fn best_rule(channels: &[Halves], importance: &[f64], limits: [f32; 2], one_scale: bool) -> Rule {
-    let mut best = (f64::INFINITY, Rule { method: Method::MinMax, margin: 1.0, floor: 1.0 });
+    let floor = if one_scale { 1.0 } else { FLOORS[1] };
+    let usual = Rule { method: Method::MinMax, margin: 1.0, floor };
+    if channels.iter().flatten().any(|half| half.sorted.is_empty()) {
+        return usual;
+    }
+    let mut best = (f64::INFINITY, usual);
     let tried: Vec<[Vec<Weighted>; 2]> = channels.iter().map(|[even, odd]| [thin(even), thin(odd)]).collect();
     for method in Method::ALL {
         let found = [0, 1].map(|half: usize| -> Vec<[f32; 2]> {

@@ -7,7 +7,7 @@ use crate::network::{Network, each, plane};
 use crate::range::{Halves, Samples};
 
 /// Numbers taken of a value, of all images and channels together.
-const TAKEN: usize = 1 << 20;
+const TAKEN: usize = 1 << 19;
 
 /// Most numbers taken of a channel.
 const TAKEN_OF_CHANNEL: usize = 1 << 15;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use cygnet_graph::{Graph, NodeId, Op, Param, PoolKind, Role};
-use half::bf16;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -441,11 +440,7 @@ fn check_zeros(param: &Param, grid: &WeightGrid, tensor: &Tensor) -> Result<(), 
 
 /// A tensor of scales, of half the size where that loses nothing.
 fn narrowest(scales: Vec<f32>) -> Tensor {
-    let narrow: Vec<bf16> = scales.iter().map(|&scale| bf16::from_f32(scale)).collect();
-    let count = scales.len();
-    if narrow.iter().zip(&scales).all(|(narrow, &scale)| narrow.to_f32() == scale) {
-        let bytes = narrow.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-        return Tensor::new([count], Dtype::BF16, bytes).expect("of this size");
-    }
-    Tensor::from_numbers([count], scales).expect("of this size")
+    let whole = Tensor::from_numbers([scales.len()], scales).expect("of this size");
+    let half = whole.as_bf16();
+    if half.to_f32() == whole.to_f32() { half } else { whole }
 }

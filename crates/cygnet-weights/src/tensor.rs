@@ -214,6 +214,14 @@ impl Tensor {
         }
     }
 
+    /// The values as the nearest `bf16`, ties to even, in half the bytes of `f32`.
+    #[must_use]
+    pub fn as_bf16(&self) -> Tensor {
+        let bytes = |&x: &f32| bf16::from_f32(x).to_le_bytes();
+        let data = self.to_f32().iter().flat_map(bytes).collect::<Vec<u8>>();
+        Tensor { shape: self.shape.clone(), dtype: Dtype::BF16, data: data.into() }
+    }
+
     /// The values as `f32`, rounded to nearest from wider types; borrowed if they already are `f32`, aligned
     /// and in the machine's byte order.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {

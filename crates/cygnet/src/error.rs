@@ -41,6 +41,10 @@ pub enum Error {
         /// Weights of the same network that other sources published.
         others: Vec<String>,
     },
+    /// The network could not be quantised.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Quantize(#[from] cygnet_quantize::QuantizeError),
     /// No known network has these tensors.
     #[error("{}: the tensors fit no known network; {}", path.display(), candidates(path, nearest))]
     Unrecognised {

@@ -202,6 +202,12 @@ fn normal(name: &str) -> String {
     name.trim().replace(['_', '-'], " ").to_lowercase()
 }
 
+/// The number of each class that a data set names, or the first name that a model does not know and why.
+pub(crate) fn class_numbers(classifier: &Classifier, names: &[String]) -> Result<Vec<usize>, String> {
+    let known = Classes::of(classifier);
+    names.iter().map(|name| known.number(name).map_err(|reason| format!("{name}: {reason}"))).collect()
+}
+
 /// A model's classes by name.
 struct Classes<'a> {
     classifier: &'a Classifier,

@@ -68,6 +68,8 @@ mod naming;
 mod nearest;
 mod optimised;
 mod parallel;
+#[cfg(feature = "train")]
+mod quantize;
 mod recognise;
 mod sessions;
 #[cfg(feature = "train")]
@@ -86,6 +88,8 @@ pub use load::{local, pull};
 pub use model::Model;
 pub use named::{network, preprocess};
 pub use nearest::family;
+#[cfg(feature = "train")]
+pub use quantize::{LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize};
 pub use {
     cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,
     cygnet_weights as weights, cygnet_zoo as zoo,

@@ -8,6 +8,7 @@ mod hints;
 mod models;
 mod networks;
 mod photos;
+mod quantization;
 mod scripts;
 #[cfg(unix)]
 mod terminal;

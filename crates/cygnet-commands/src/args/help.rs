@@ -97,6 +97,21 @@ Examples:
   cygnet eval -m mine.safetensors test/ --json
   cygnet eval -m mine.safetensors photos.zip";
 
+#[cfg(feature = "train")]
+pub(super) const QUANTIZE: &str = "\
+PHOTOS is anything that `cygnet train` reads, or a folder of pictures, which then have no labels. A handful will do, a hundred \
+are better; without --data ranges are found from generated images, which is for timing only. Nothing is trained: batch norms are \
+folded, ranges are found, weights rounded and biases corrected, and the most sensitive layers stay in floating point if more is \
+lost than --drop, by more than so few photos leave to chance.
+
+The new model is held against the old one on the same photos: agreement is the share with the same first guess, and KL how far \
+the probabilities are from those before, in nats. classify, eval and train take the file like any other.
+
+Examples:
+  cygnet quantize mobilenet_v2 --data photos/
+  cygnet quantize mine.safetensors --data val.zip --drop 0.3 -o small.safetensors
+  cygnet quantize mine.safetensors --data photos/ --precision bf16 --json";
+
 pub(super) const CONVERT: &str = "\
 Examples:
   cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors

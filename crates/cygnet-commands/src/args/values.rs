@@ -115,3 +115,10 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
     let bytes = bytes.filter(|bytes| (0.0..u64::MAX as f64).contains(bytes));
     bytes.map(|bytes| bytes as u64).ok_or("give a size such as 500MB or 2GB")
 }
+
+/// Points of a percentage.
+#[cfg(feature = "train")]
+pub(super) fn points(text: &str) -> Result<f64, &'static str> {
+    let points = text.parse().ok().filter(|points| (0.0..=100.0).contains(points));
+    points.ok_or("not a number from 0 to 100")
+}

@@ -9,6 +9,8 @@ mod eval;
 mod kernels;
 mod list;
 mod manual;
+#[cfg(feature = "train")]
+mod quantize;
 mod show;
 #[cfg(feature = "train")]
 mod train;
@@ -23,6 +25,8 @@ pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
 pub(crate) use list::list;
 pub(crate) use manual::man;
+#[cfg(feature = "train")]
+pub(crate) use quantize::quantize;
 pub(crate) use show::show;
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, train};

@@ -1,0 +1,80 @@
+//! What `quantize` writes and tells.
+
+use serde_json::json;
+
+use crate::{Bench, MODEL};
+
+/// Dark and bright pictures in class folders, and without.
+fn bench() -> Bench {
+    let bench = Bench::new().with_model();
+    for number in 0..4u8 {
+        bench.picture(&format!("val/dark/{number}.bmp"), 20 * number);
+        bench.picture(&format!("val/bright/{number}.bmp"), 255 - 20 * number);
+        bench.picture(&format!("flat/{number}.bmp"), 80 * number);
+    }
+    bench
+}
+
+#[test]
+fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
+    let bench = bench();
+    let run = bench.run(&["quantize", MODEL[1], "--data", "val", "--json", "-o", "small.safetensors"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let report = run.json().remove(0);
+    let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
+    let wanted = [
+        "file",
+        "precision",
+        "images",
+        "agreement",
+        "kl",
+        "top1_before",
+        "top1",
+        "ms_before",
+        "ms",
+        "bytes_before",
+        "bytes",
+        "layers",
+        "sensitivity",
+    ];
+    let mut sorted = wanted.to_vec();
+    sorted.sort_unstable();
+    let mut found = keys.clone();
+    found.sort_unstable();
+    assert_eq!(found, sorted);
+    assert_eq!(report["layers"], json!({"int8": 2, "bf16": 0, "f32": 0}));
+    assert_eq!((&report["precision"], &report["images"]), (&json!("int8"), &json!(8)));
+    assert_eq!((&report["agreement"], &report["top1"]), (&json!(100.0), &json!(100.0)));
+    let evaluation = bench.run(&["eval", "-m", "small.safetensors", "--json", "val"]).json().remove(0);
+    assert_eq!(evaluation["top1"], json!(100.0));
+
+    let again = bench.run(&["quantize", "small.safetensors", "--data", "val", "-o", "smaller.safetensors"]);
+    assert!(again.code != 0 && again.err.contains("computes with whole numbers already"), "{}", again.err);
+    let taken = bench.run(&["quantize", MODEL[1], "--data", "val", "-o", "small.safetensors"]);
+    assert!(taken.code != 0 && taken.err.contains("exists already"), "{}", taken.err);
+}
+
+#[test]
+fn pictures_without_labels_or_none_at_all_will_do() {
+    let bench = bench();
+    let flat = bench.run(&["quantize", MODEL[1], "--data", "flat", "-o", "flat.safetensors"]);
+    assert_eq!(flat.code, 0, "{}", flat.err);
+    assert!(flat.out.contains("agreement") && !flat.out.contains("top-1"), "{}", flat.out);
+    assert!(flat.out.contains("2 of 2"), "{}", flat.out);
+    let none = bench.run(&["quantize", MODEL[1], "--images", "3", "--json"]);
+    assert!(none.err.contains("generated images"), "{}", none.err);
+    assert_eq!(none.json()[0]["file"], json!("light-int8.safetensors"));
+    assert!(bench.path("light-int8.safetensors").is_file());
+    let missing = bench.run(&["quantize", MODEL[1], "--data", "nowhere"]);
+    assert!(missing.code != 0 && missing.err.contains("nowhere"), "{}", missing.err);
+}
+
+#[test]
+fn half_the_bits_of_floats_are_another_precision() {
+    let bench = bench();
+    let run = bench.run(&["quantize", MODEL[1], "--data", "val", "--precision", "bf16", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.json()[0]["layers"], json!({"int8": 0, "bf16": 2, "f32": 0}));
+    let guess = bench.run(&["classify", "-m", "light-bf16.safetensors", "--json", "val/dark/0.bmp"]).json();
+    assert_eq!(guess[0]["top"][0]["label"], json!("dark"));
+}
