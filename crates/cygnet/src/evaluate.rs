@@ -163,7 +163,7 @@ fn already_seen(classifier: &Classifier, folder: &Path, photos: usize, is_divide
         _ => String::new(),
     };
     Some(format!(
-        "the model was trained on {}, and {learnt} pictures of a data set of this name were learnt from, which flatters the \
+        "the model learnt from {learnt} pictures of a data set called {}: if they are among these, that flatters the \
          accuracy{apart}",
         training.dataset
     ))

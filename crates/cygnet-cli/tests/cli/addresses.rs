@@ -64,6 +64,30 @@ fn photos_and_models_at_addresses_are_taken_as_files_are() {
 }
 
 #[test]
+fn passwords_in_addresses_are_neither_shown_nor_stored() {
+    let bench = Bench::new().with_model();
+    for name in ["photos/dark/1.bmp", "photos/bright/1.bmp", "photos/dark/2.bmp", "photos/bright/2.bmp"] {
+        bench.picture(name, name.len() as u8);
+    }
+    let server = serve(bench.path("")).replace("http://", "http://me:secret@");
+    let (model, photo) = (format!("{server}/light.safetensors"), format!("{server}/photos/dark/1.bmp"));
+    let from = format!("--from={model}");
+    for args in [
+        &["classify", "--model", &model, &photo][..],
+        &["classify", "--json", "--model", &model, &photo],
+        &["eval", "--json", "--model", &model, "photos"],
+        &["bench", &model, "--seconds", "0", "--json"],
+        &["train", "photos", &from, "--epochs", "1", "--image", "8", "--batch", "2"],
+    ] {
+        let run = online(&bench, args);
+        assert_eq!(run.code, 0, "{args:?}: {}", run.err);
+        assert!(!run.out.contains("secret") && !run.err.contains("secret"), "{}{}", run.out, run.err);
+    }
+    let report = std::fs::read_to_string(bench.path("model.html")).unwrap();
+    assert!(report.contains("--from=http://127.0.0.1") && !report.contains("secret"));
+}
+
+#[test]
 fn an_address_that_is_not_encrypted_is_refused() {
     let bench = Bench::new().with_model();
     let run = online(&bench, &["classify", "--model", "http://example.org/x.safetensors", "a.jpg"]);

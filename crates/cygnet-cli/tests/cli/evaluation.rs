@@ -72,7 +72,10 @@ fn photos_that_the_model_learnt_from_are_told() {
     model.write(bench.path("mine.safetensors")).unwrap();
     let told = |folder: &str| bench.run(&["eval", "-m", "mine.safetensors", folder]).err;
     let whole = told("mine/");
-    assert!(whole.contains("10 pictures of a data set of this name were learnt from"), "{whole}");
+    assert!(
+        whole.contains("learnt from 10 pictures of a data set called mine: if they are among these"),
+        "{whole}"
+    );
     assert!(whole.contains("of the 2 that it did not learn from it knew 75.00 %"), "{whole}");
     assert!(!told("mine/dark/..").is_empty());
     std::fs::rename(bench.path("mine"), bench.path("others")).unwrap();

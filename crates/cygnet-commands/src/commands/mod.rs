@@ -36,7 +36,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use cygnet::graph::Graph;
-use cygnet::hub::Cache;
+use cygnet::hub::{Cache, is_url, shown_url};
 use cygnet::runtime::Level;
 use cygnet::{Classifier, Conversion, Converted, Model};
 
@@ -65,13 +65,14 @@ fn converted(model: &str, limits: GraphLimits) -> anyhow::Result<Converted> {
 }
 
 /// What results call the model that an argument names: a network by its id, perhaps with the tag that was asked for, and
-/// a file as it was typed.
+/// a file as it was typed, but for passwords in addresses.
 fn name_of(model: &str, id: &str) -> String {
     match cygnet::zoo::find(model) {
         Some(network) if network.id == id => match network.checkpoint {
             Some(checkpoint) => format!("{id}.{}", checkpoint.tag),
             None => id.to_owned(),
         },
+        _ if is_url(model) => shown_url(model),
         _ => model.to_owned(),
     }
 }
@@ -92,7 +93,7 @@ fn described(model: &str, id: &str) -> String {
     let network = cygnet::zoo::find(model).filter(|network| network.id == id);
     match network.as_ref().and_then(|network| Some((network, network.default_checkpoint()?))) {
         Some((network, weights)) => format!("{id}.{} ({})", weights.tag, network.source_of(weights)),
-        None => format!("{model}, {id}"),
+        None => format!("{}, {id}", name_of(model, id)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use cygnet::hub::{is_url, shown_url};
 use cygnet::train::{
     Ended, Metrics, Outcome, Recipe, RunFiles, RunOutcome, Start, Trained, Training, shell_word,
 };
@@ -88,9 +89,13 @@ pub(crate) struct Train {
     data_limits: DataLimits,
 }
 
-/// The command line of this process, as it can be typed again.
+/// The command line of this process, as it can be typed again, but for passwords in addresses.
 fn command_line() -> String {
-    let words = std::env::args_os().skip(1).map(|word| shell_word(&word.to_string_lossy()));
+    let shown = |word: &str| match word.find("http") {
+        Some(at) if is_url(&word[at..]) => format!("{}{}", &word[..at], shown_url(&word[at..])),
+        _ => word.to_owned(),
+    };
+    let words = std::env::args_os().skip(1).map(|word| shell_word(&shown(&word.to_string_lossy())));
     std::iter::once("cygnet".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
