@@ -168,8 +168,8 @@ impl Preprocess {
                 return record(field, format!("{value} is not a finite number"));
             }
         }
-        if self.std.contains(&0.0) {
-            return record("std", "zero would divide by zero".to_owned());
+        if let Some(value) = self.std.iter().find(|&&value| value <= 0.0) {
+            return record("std", format!("{value} is not above zero"));
         }
         if !self.scale.is_finite() {
             return record("scale", format!("{} is not a finite number", self.scale));

@@ -308,7 +308,8 @@ impl State {
         let wrong = |reason: String| TrainError::Run { path: path.into(), reason };
         if !path.exists() {
             return Err(wrong(
-                "is not there, so there is no run to resume; leave out --resume to begin one".into(),
+                "is not there, so there is no run to resume; leave out --resume to begin one, with --overwrite over what is left of \
+                 another".into(),
             ));
         }
         let (tensors, metadata) = safetensors::read(path)?;
