@@ -25,6 +25,9 @@ const WINDOWS: usize = 1 << 13;
 /// Most inputs of a covariance.
 const BLOCK: usize = 1024;
 
+/// Most steps of a bias before it is corrected.
+const BIAS_STEPS: f32 = (1 << 28) as f32;
+
 /// A network of whole numbers.
 pub(crate) struct Quantized {
     /// It, in floating point that is rounded where it is.
@@ -234,6 +237,8 @@ impl Pass<'_> {
             grid.scale(group * group_in + index % terms / taps).into()
         };
         let steps: Vec<f64> = real.iter().enumerate().map(|(i, &w)| f64::from(w) * scale(i)).collect();
+        // A filter of next to no weights would make its bias more steps than an integer has.
+        let least: Vec<f32> = bias.iter().map(|bias| bias.abs() / BIAS_STEPS).collect();
         let covariances = self.covariances(node, groups, taps, &grid);
         let per_group = outputs / groups;
         let mut items: Vec<usize> =
@@ -250,6 +255,7 @@ impl Pass<'_> {
                 Ok::<Rounded, QuantizeError>(round(
                     &steps[first * terms..][..count * terms],
                     &covariances[group],
+                    &least[first..first + count],
                 ))
             },
         )?;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use cygnet_graph::{Activation, Graph, Node, NodeId, Op};
+use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Role};
 use cygnet_weights::Quantization;
 
 /// What is to be quantised.
@@ -31,6 +31,7 @@ impl Places {
         let count = graph.nodes().len();
         let gates = gates(graph);
         let readers = readers(graph);
+        let fits: Vec<bool> = graph.iter().map(|(id, _)| fits(graph, id)).collect();
         let ends: Vec<bool> = (0..count).map(|i| is_end(graph, NodeId(i))).collect();
         let mut places = Places {
             is_layer: vec![false; count],
@@ -51,10 +52,12 @@ impl Places {
                 places.is_layer[i] = node.op.facts().is_weighted
                     && !gates[i]
                     && !real[i]
+                    && fits[i]
                     && node.inputs.iter().all(|input| on_grid[input.0]);
                 continue;
             }
-            places.is_layer[i] = node.op.facts().is_weighted && on_grid[node.inputs[0].0] && !real[i];
+            places.is_layer[i] =
+                node.op.facts().is_weighted && on_grid[node.inputs[0].0] && !real[i] && fits[i];
             let sole = |id: NodeId| match readers[id.0][..] {
                 [reader] if !ends[reader.0] && !gates[reader.0] => Some((reader, graph.node(reader))),
                 _ => None,
@@ -87,6 +90,15 @@ impl Places {
         places.is_inside = inside;
         places
     }
+}
+
+/// Most products of a sum, half of what 32 bits hold.
+const MOST_TERMS: usize = 1 << 15;
+
+/// Whether the sums of a layer fit their integers, whatever its weights.
+fn fits(graph: &Graph, id: NodeId) -> bool {
+    let weight = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight);
+    weight.is_some_and(|weight| weight.shape[1..].iter().product::<usize>() <= MOST_TERMS)
 }
 
 /// Whether a value is an output, or a number a class on the way to it that only functions of probabilities read.

@@ -29,13 +29,13 @@ pub(crate) struct Rounded {
 const LARGEST: f64 = 127.0;
 
 /// Rounds the rows of one group of outputs. Inputs are cut into blocks of covariances, one after the other in a row.
-/// Weights are those of inputs in steps of their grids.
-pub(crate) fn round(weights: &[f64], blocks: &[Covariance]) -> Rounded {
+/// Weights are those of inputs in steps of their grids; no scale is less than that of `least` for its row.
+pub(crate) fn round(weights: &[f64], blocks: &[Covariance], least: &[f32]) -> Rounded {
     let terms: usize = blocks.iter().map(|block| block.size).sum();
     let triangles: Vec<Option<Triangle>> = blocks.iter().map(Triangle::new).collect();
     let mut rounded = Rounded { integers: Vec::with_capacity(weights.len()), scales: Vec::new() };
-    for row in weights.chunks(terms) {
-        let scale = scale(row, blocks);
+    for (row, &least) in weights.chunks(terms).zip(least) {
+        let scale = scale(row, blocks).max(crate::range::tidy(least));
         let target: Vec<f64> = row.iter().map(|w| w / f64::from(scale)).collect();
         let mut first = 0;
         for (block, triangle) in blocks.iter().zip(&triangles) {

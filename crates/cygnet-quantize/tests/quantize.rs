@@ -171,3 +171,26 @@ fn a_run_without_images_is_an_error() {
     let error = quantize(&graph, &weights, &[], &[], QuantizeOptions::default(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, QuantizeError::NoImages { .. }), "{error}");
 }
+
+#[test]
+fn filters_without_weights_keep_their_bias() {
+    let graph = Graph::build("net", [3, 8, 8], |net, image| {
+        let x = net.at("a").conv(image, Conv::new(3, 3).bias()).relu();
+        net.at("fc").linear(x.global_avg_pool(), 2)
+    })
+    .unwrap();
+    let mut weights = weights(&graph);
+    let mut filters = weights.get("a.weight").unwrap().to_f32().into_owned();
+    filters[..27].fill(0.0);
+    filters[27..54].iter_mut().for_each(|w| *w *= 1e-20);
+    weights.insert("a.weight", cygnet_weights::Tensor::from_f32([3, 3, 3, 3], &filters).unwrap());
+    weights.insert("a.bias", cygnet_weights::Tensor::from_f32([3], &[1.0, 2.0, 0.5]).unwrap());
+    let images = images(&graph, 4);
+    let options = QuantizeOptions { drop: 100.0, ..QuantizeOptions::default() };
+    let quantized = quantize(&graph, &weights, &images, &[], options, &mut |_| {}).unwrap();
+    let record = &quantized.quantization;
+    let reference = QuantizedReference::new(quantized.graph.clone(), &quantized.weights, record).unwrap();
+    for (x, wanted) in reference.run(&images[0]).unwrap().iter().zip(&quantized.outputs[0][0]) {
+        assert!((x - wanted).abs() < 0.02 * wanted.abs().max(1.0), "{x} is not {wanted}");
+    }
+}
