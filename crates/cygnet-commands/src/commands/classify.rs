@@ -1,4 +1,6 @@
 use std::io::{self, IsTerminal};
+#[cfg(not(feature = "train"))]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -72,8 +74,8 @@ struct Collected {
 }
 
 #[cfg(not(feature = "train"))]
-fn collect_readable(path: &PathBuf, _: cygnet::image::DecodeLimits) -> Result<Collected, Error> {
-    Ok(Collected { images: vec![path.clone()], unreadable: Vec::new() })
+fn collect_readable(path: &Path, _: cygnet::image::DecodeLimits) -> Result<Collected, Error> {
+    Ok(Collected { images: vec![path.to_owned()], unreadable: Vec::new() })
 }
 
 /// Prints answers as they come.
