@@ -55,8 +55,21 @@ pub trait Bytes: Copy + 'static {
     /// `sum` and, in every word, the products of a part of inputs, unsigned bytes, and the same part of weights, signed
     /// ones, as [`ByteLevel::weight_words`] places them; wrapping.
     unsafe fn dot(sum: Self::V, x: Self::V, weights: Self::V) -> Self::V;
-    /// Word `i` of the result, four vectors one after another, is byte `i` of each row.
-    unsafe fn interleave(rows: [Self::V; 4]) -> [Self::V; 4];
+    /// Words of four bytes, one of each row: word `c` of vector `j` is of byte [`packed`] of the rows.
+    unsafe fn mix(rows: [Self::V; 4]) -> [Self::V; 4];
+    /// As [`Bytes::mix`], all words in line.
+    #[inline(always)]
+    unsafe fn interleave(rows: [Self::V; 4]) -> [Self::V; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::mix([
+                Self::apart(rows[0]),
+                Self::apart(rows[1]),
+                Self::apart(rows[2]),
+                Self::apart(rows[3]),
+            ])
+        }
+    }
 
     /// i32 to f32, ties to even.
     unsafe fn to_float(x: Self::V) -> Self::V;
@@ -69,11 +82,13 @@ pub trait Bytes: Copy + 'static {
     /// f32 within what [`Bytes::to_int`] leaves as large as it is; 0 for NaN.
     unsafe fn limit_float(x: Self::V) -> Self::V;
 
-    /// The i32 of `N` vectors (1, 2 or 4), each plus `zero` (the same in every pair of bytes), as bytes that saturate: the
-    /// first `N * LANES` bytes, in the order that [`packed`] says.
-    unsafe fn pack<const N: usize>(words: [Self::V; N], zero: Self::V) -> Self::V;
-    /// Puts four packed vectors in order.
+    /// The i32 of `N` vectors (1, 2 or 4), each plus `zero` (the same in every pair of bytes) if there is one, as bytes that
+    /// saturate: the first `N * LANES` bytes, in the order that [`packed`] says.
+    unsafe fn pack<const N: usize>(words: [Self::V; N], zero: Option<Self::V>) -> Self::V;
+    /// Puts four packed vectors in line.
     unsafe fn in_line(packed: Self::V) -> Self::V;
+    /// Puts bytes in line as four vectors are packed.
+    unsafe fn apart(bytes: Self::V) -> Self::V;
     /// The larger of unsigned bytes.
     unsafe fn max_bytes(a: Self::V, b: Self::V) -> Self::V;
     /// The smaller of unsigned bytes.

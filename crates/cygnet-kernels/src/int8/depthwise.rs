@@ -2,17 +2,17 @@
 //! column of four rows, so that a dot product takes a column of the window at once. Two output rows share them where windows
 //! move by one row.
 
-mod rows;
+mod band;
 
 use std::ops::Range;
 
-use cygnet_cpu::{ByteLevel, Store, Weights, product, tuning};
+use cygnet_cpu::{ByteLevel, Store, Weights, packed, product, tuning};
 
 use super::conv::ByteWeights;
 use super::ending::{Ending, Packed};
 use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};
-use rows::Band;
+use band::Band;
 
 /// A depthwise convolution of bytes with what follows it.
 #[derive(Clone, Debug)]
@@ -26,23 +26,17 @@ pub struct ByteDepthwise {
     together: usize,
     /// Groups of four rows that their windows see.
     groups: usize,
-    /// For each column of the window, group of rows, part and output row of those together: a word a channel, over and over.
+    /// Whether rows are computed as if they were one pixel; otherwise each block of channels by itself.
+    is_flat: bool,
+    /// For each column of the window, group of rows, part and output row of those together, a list of words, one a channel.
     weights: Weights<i32>,
-    /// Words of each of these lists.
+    /// Words of each of these lists: of a row, the channels over and over; or else those of each block.
     list: usize,
     bias: Weights<i32>,
     ending: Packed,
-    /// Channels that are computed together.
-    block: usize,
     /// Output columns that are computed together.
     columns: usize,
 }
-
-/// Channels from which on they are computed in blocks.
-const BLOCK: usize = 256;
-
-/// Channels of a block are a multiple of these, whole vectors of every set.
-const WHOLE: usize = 64;
 
 impl ByteDepthwise {
     /// Packs `weight`, `[channels, kernel rows, kernel columns]`, into a store.
@@ -60,88 +54,110 @@ impl ByteDepthwise {
         output: Map,
         ending: Ending<'_>,
     ) -> ByteDepthwise {
+        let channels = output.channels;
+        let maps = [&input, &output].into_iter().chain(ending.term());
+        let is_dense = window.stride[1] == 1 && maps.into_iter().all(|map| map.pixel == channels);
+        let is_flat = is_dense && pays_flat(channels, 4 * level.lanes());
+        ByteDepthwise::of_layout(store, level, window, input, data, output, ending, is_flat)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what `new` is given, and one thing more")]
+    fn of_layout(
+        store: &mut Store,
+        level: ByteLevel,
+        window: Window,
+        input: Map,
+        data: ByteWeights<'_>,
+        output: Map,
+        ending: Ending<'_>,
+        is_flat: bool,
+    ) -> ByteDepthwise {
         let [kh, kw] = window.kernel;
         assert_elements(Element::U8, [&input]);
         assert_eq!((data.inputs, input.channels), (1, output.channels));
         let (channels, taps) = (output.channels, product(&window.kernel));
         let sums = data.sums(channels, taps);
         check_reach(&window, &input, &output);
+        let taps = taps.unwrap_or(0);
         let together =
             if window.stride[0] == 1 && window.dilation[0] == 1 && output.height > 1 { 2 } else { 1 };
         let groups = (kh + together - 1).div_ceil(4);
         let (lanes, parts) = (level.lanes(), level.parts());
-        // Lists go on as long as four vectors that begin at any channel.
-        let order: Vec<Option<usize>> = (0..channels + 4 * lanes).map(|i| i.checked_rem(channels)).collect();
+        let order = if is_flat {
+            (0..channels + 4 * lanes).map(|i| i.checked_rem(channels)).collect()
+        } else {
+            of_blocks(lanes, channels, ending.is_plain(&sums))
+        };
         let list = order.len();
         let lists = product(&[kw, groups, parts, together]).and_then(|lists| lists.checked_mul(list));
         let weights = store.keep(lists.expect("weights can be counted"), |words: &mut [i32]| {
-            let mut lists = words.chunks_exact_mut(list);
             let places = (0..kw).flat_map(|kx| (0..groups).map(move |group| (kx, group)));
-            for (kx, group) in places {
-                for part in 0..parts {
-                    for row in 0..together {
-                        let Some(list) = lists.next() else { return };
-                        for (word, c) in list.iter_mut().zip(&order) {
-                            let Some(c) = c else { continue };
-                            let weight = |i: usize| {
-                                let ky = (4 * group + i).checked_sub(row).filter(|&ky| ky < kh);
-                                ky.map_or(0, |ky| data.weight[(c * kh + ky) * kw + kx])
-                            };
-                            *word =
-                                level.weight_words([weight(0), weight(1), weight(2), weight(3)])[part] as i32;
-                        }
-                    }
+            let places = places.flat_map(|place| (0..parts).map(move |part| (place, part)));
+            let places = places.flat_map(|place| (0..together).map(move |row| (place, row)));
+            for (list, (((kx, group), part), row)) in words.chunks_exact_mut(list.max(1)).zip(places) {
+                for (word, c) in list.iter_mut().zip(&order) {
+                    let Some(c) = c else { continue };
+                    let weight = |i: usize| {
+                        let ky = (4 * group + i).checked_sub(row).filter(|&ky| ky < kh);
+                        ky.map_or(0, |ky| data.weight[c * taps + ky * kw + kx])
+                    };
+                    *word = level.weight_words([weight(0), weight(1), weight(2), weight(3)])[part] as i32;
                 }
             }
         });
         let bias = store.keep(list, |bias: &mut [i32]| {
             for (bias, c) in bias.iter_mut().zip(&order) {
                 let Some(c) = *c else { continue };
-                let taps = taps.unwrap_or(0);
                 let sum: i64 = data.weight[c * taps..][..taps].iter().map(|&weight| i64::from(weight)).sum();
                 *bias = (i64::from(data.bias[c]) - i64::from(data.zero) * sum) as i32;
             }
         });
         let ending = Packed::new(store, level, &ending, &output, &order, &sums);
+        let zero = data.zero;
         let mut call = ByteDepthwise {
             level,
             window,
             input,
             output,
-            zero: data.zero,
+            zero,
             together,
             groups,
+            is_flat,
             weights,
             list,
             bias,
             ending,
-            block: channels,
             columns: 1,
         };
-        if channels > BLOCK {
-            call.block = channels.div_ceil(channels.div_ceil(BLOCK)).next_multiple_of(WHOLE);
-        }
         call.columns = call.columns_within(tuning::STRIP);
         call
     }
 
     /// Input columns that so many output columns see.
     fn seen(&self, columns: usize) -> usize {
-        (columns.max(1) - 1) * self.window.stride[1]
-            + (self.window.kernel[1] - 1) * self.window.dilation[1]
-            + 1
+        (columns.max(1) - 1) * self.window.stride[1] + self.reach()
+    }
+
+    /// Columns that a window spans.
+    fn reach(&self) -> usize {
+        (self.window.kernel[1] - 1) * self.window.dilation[1] + 1
+    }
+
+    /// Channels of a column that is interleaved at once.
+    fn pitch(&self) -> usize {
+        if self.is_flat { self.output.channels } else { 4 * self.level.lanes() }
     }
 
     /// Bytes of interleaved rows of some columns.
     fn bytes(&self, columns: usize) -> Option<usize> {
-        product(&[columns, self.block, self.groups, self.level.parts(), size_of::<u32>()])
+        product(&[columns, self.pitch(), self.groups, self.level.parts(), size_of::<u32>()])
     }
 
     /// Output columns, of a row in equal parts, whose interleaved rows take about so many bytes.
     fn columns_within(&self, bytes: usize) -> usize {
         let width = self.output.width.max(1);
         let column = self.bytes(1).unwrap_or(usize::MAX).max(1);
-        let fit = (bytes / column).saturating_sub(self.seen(1)) / self.window.stride[1] + 1;
+        let fit = (bytes / column).saturating_sub(self.reach()) / self.window.stride[1] + 1;
         width.div_ceil(width.div_ceil(fit.clamp(1, width)))
     }
 
@@ -177,9 +193,9 @@ impl ByteDepthwise {
         16 * self.level.lanes() * self.groups * self.level.parts()
     }
 
-    /// For each block of channels, the output rows that are computed together.
+    /// The output rows that are computed together.
     pub(super) fn units(&self) -> usize {
-        self.output.channels.div_ceil(self.block.max(1)) * self.output.height.div_ceil(self.together)
+        self.output.height.div_ceil(self.together)
     }
 
     /// Computes some units.
@@ -187,47 +203,43 @@ impl ByteDepthwise {
     /// # Safety
     /// As [`super::ByteConv::run`]; `scratch` must be the caller's alone and hold [`ByteDepthwise::scratch`] bytes.
     pub(super) unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
-        let bands = self.output.height.div_ceil(self.together);
         for unit in units {
-            let start = unit / bands * self.block;
-            let channels = start..self.output.channels.min(start + self.block);
-            // SAFETY: the caller's promise.
-            unsafe { self.band(arena, arena, scratch, unit % bands * self.together, channels) };
+            let y = unit * self.together;
+            let rows = y..self.output.height.min(y + self.together);
+            for y in rows.clone() {
+                // SAFETY: the caller's promise.
+                unsafe { self.ending.fill_halo(&self.output, arena, y, 0..self.output.channels) };
+            }
+            for x in (0..self.output.width).step_by(self.columns) {
+                let columns = x..self.output.width.min(x + self.columns);
+                // SAFETY: the caller's promise.
+                unsafe { Band { op: self, input: arena, arena, scratch, rows: rows.clone(), columns }.run() };
+            }
         }
     }
+}
 
-    /// Computes the output rows from `y` on that are computed together, some channels, a whole block at most; the input lies in
-    /// memory of its own.
-    ///
-    /// # Safety
-    /// As [`ByteDepthwise::run`].
-    pub(super) unsafe fn band(
-        &self,
-        input: *const u8,
-        arena: *mut u8,
-        scratch: *mut u8,
-        y: usize,
-        channels: Range<usize>,
-    ) {
-        let rows = y..self.output.height.min(y + self.together);
-        for y in rows.clone() {
-            // SAFETY: the caller's promise.
-            unsafe { self.ending.fill_halo(&self.output, arena, y, channels.clone()) };
-        }
-        let width = self.output.width;
-        for x in (0..width).step_by(self.columns) {
-            let columns = x..width.min(x + self.columns);
-            let band = Band {
-                op: self,
-                input,
-                arena,
-                scratch,
-                rows: rows.clone(),
-                columns,
-                channels: channels.clone(),
-            };
-            // SAFETY: the caller's promise.
-            unsafe { band.run() };
-        }
-    }
+/// Whether rows without gaps are computed in less time as if they were one pixel than by blocks of `block` channels, of which
+/// the last overlaps the one before: what blocks compute twice against what they keep in registers.
+fn pays_flat(channels: usize, block: usize) -> bool {
+    let blocks = channels.div_ceil(block.max(1)) * block;
+    channels > 0 && blocks * 3 > channels * 4
+}
+
+/// The channel at each place of the lists of blocks of four vectors, whose last begins earlier than it could where that makes it
+/// whole: as four vectors are packed, or in line.
+fn of_blocks(lanes: usize, channels: usize, is_packed: bool) -> Vec<Option<usize>> {
+    let block = 4 * lanes;
+    let channel = |i: usize| {
+        let start = block_start(i / block, block, channels);
+        let i = i % block;
+        let c = start + if is_packed { packed(lanes, 4, i / lanes, i % lanes) } else { i };
+        (c < channels).then_some(c)
+    };
+    (0..channels.next_multiple_of(block)).map(channel).collect()
+}
+
+/// The first channel of a block.
+fn block_start(i: usize, block: usize, channels: usize) -> usize {
+    (i * block).min(channels.saturating_sub(block))
 }

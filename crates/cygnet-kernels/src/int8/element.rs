@@ -356,7 +356,7 @@ impl ByteKernel for GateRow<'_> {
         // SAFETY: the caller's promise: the row lies in both maps; blocks lie in the channels.
         unsafe {
             let zero = I::splat((-i32::from(op.zeros[0])) as u32);
-            let to = I::splat(u32::from(op.zeros[1]) * 0x1_0001);
+            let to = Some(I::splat(u32::from(op.zeros[1]) * 0x1_0001));
             let gate = at(arena, &op.gate, 0, 0).cast_const();
             let mut next = 0;
             while next < channels {
@@ -480,7 +480,7 @@ impl QuantiseRow<'_> {
                 }
                 t[V] = I::to_int(I::limit_float(I::mul_float(t[V], inverse[V])));
             });
-            I::in_line(I::pack(t, I::splat(u32::from(self.op.zero) * 0x1_0001)))
+            I::in_line(I::pack(t, Some(I::splat(u32::from(self.op.zero) * 0x1_0001))))
         }
     }
 }

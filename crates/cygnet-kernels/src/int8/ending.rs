@@ -221,6 +221,21 @@ impl Packed {
         }
     }
 
+    /// The zero point as [`Bytes::pack`] takes it.
+    ///
+    /// # Safety
+    /// As [`Bytes`].
+    #[inline(always)]
+    pub(super) unsafe fn zero<I: Bytes>(&self) -> Option<I::V> {
+        // SAFETY: the caller's promise.
+        if self.zero == 0 { None } else { Some(unsafe { I::splat(self.zero) }) }
+    }
+
+    /// Factors of the channel at each place.
+    pub(super) fn scale(&self) -> *const f32 {
+        self.scale.as_ptr()
+    }
+
     /// The sums of [plain](Packed::is_plain) endings as bytes, as [`Bytes::pack`] places them.
     ///
     /// # Safety
@@ -228,15 +243,7 @@ impl Packed {
     #[inline(always)]
     pub(super) unsafe fn plain<I: Bytes, const N: usize>(&self, sums: [I::V; N], at: usize) -> I::V {
         // SAFETY: the caller's promise.
-        unsafe {
-            let scale = self.scale.as_ptr().add(at).cast::<u8>();
-            let mut words = sums;
-            unroll!(V < N, at most 4, {
-                let t = I::mul_float(I::to_float(sums[V]), I::load(scale.add(V * 4 * I::LANES)));
-                words[V] = I::to_int(t);
-            });
-            I::pack(words, I::splat(self.zero))
-        }
+        unsafe { plain::<I, N>(sums, self.scale.as_ptr().add(at).cast(), self.zero::<I>()) }
     }
 
     /// Writes what the sums of the first `channels` channels of `N` vectors become.
@@ -285,7 +292,7 @@ impl Packed {
             unroll!(V < N, at most 4, {
                 words[V] = I::to_int(if self.is_wide { I::limit_float(words[V]) } else { words[V] });
             });
-            let mut bytes = I::pack(words, I::splat(self.zero));
+            let mut bytes = I::pack(words, self.zero::<I>());
             if N == 4 {
                 bytes = I::in_line(bytes);
             }
@@ -344,5 +351,26 @@ impl<const N: usize> ByteKernel for Finish<'_, N> {
             out = out.wrapping_add(out_step);
             term = term.wrapping_add(term_step);
         }
+    }
+}
+
+/// Sums times factors, rounded, as bytes: [`Bytes::pack`] places them.
+///
+/// # Safety
+/// As [`Bytes`].
+#[inline(always)]
+pub(super) unsafe fn plain<I: Bytes, const N: usize>(
+    sums: [I::V; N],
+    scale: *const u8,
+    zero: Option<I::V>,
+) -> I::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut words = sums;
+        unroll!(V < N, at most 4, {
+            let t = I::mul_float(I::to_float(sums[V]), I::load(scale.add(V * 4 * I::LANES)));
+            words[V] = I::to_int(t);
+        });
+        I::pack(words, zero)
     }
 }

@@ -100,10 +100,8 @@ impl<const VNNI: bool> Bytes for Words<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn interleave(rows: [__m256i; 4]) -> [__m256i; 4] {
+    unsafe fn mix([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
         unsafe {
-            let (a, b) = (Self::across(rows[0], &APART), Self::across(rows[1], &APART));
-            let (c, d) = (Self::across(rows[2], &APART), Self::across(rows[3], &APART));
             let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
             let (low2, high2) = (_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d));
             [
@@ -142,20 +140,30 @@ impl<const VNNI: bool> Bytes for Words<VNNI> {
     }
 
     #[inline(always)]
-    unsafe fn pack<const N: usize>(words: [__m256i; N], zero: __m256i) -> __m256i {
+    unsafe fn pack<const N: usize>(words: [__m256i; N], zero: Option<__m256i>) -> __m256i {
         const { assert!(N == 1 || N == 2 || N == 4) };
         unsafe {
-            let low = _mm256_adds_epi16(_mm256_packs_epi32(words[0], words[1 % N]), zero);
+            let mut low = _mm256_packs_epi32(words[0], words[1 % N]);
+            if let Some(zero) = zero {
+                low = _mm256_adds_epi16(low, zero);
+            }
             if N < 4 {
                 return Self::across(_mm256_packus_epi16(low, low), &TOGETHER);
             }
-            let high = _mm256_adds_epi16(_mm256_packs_epi32(words[2 % N], words[3 % N]), zero);
+            let mut high = _mm256_packs_epi32(words[2 % N], words[3 % N]);
+            if let Some(zero) = zero {
+                high = _mm256_adds_epi16(high, zero);
+            }
             _mm256_packus_epi16(low, high)
         }
     }
     #[inline(always)]
     unsafe fn in_line(packed: __m256i) -> __m256i {
         unsafe { Self::across(packed, &TOGETHER) }
+    }
+    #[inline(always)]
+    unsafe fn apart(bytes: __m256i) -> __m256i {
+        unsafe { Self::across(bytes, &APART) }
     }
     #[inline(always)]
     unsafe fn max_bytes(a: __m256i, b: __m256i) -> __m256i {

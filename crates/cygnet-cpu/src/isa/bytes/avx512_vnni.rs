@@ -13,6 +13,22 @@ fn first(n: usize) -> __mmask64 {
     if n >= 64 { !0 } else { (1 << n) - 1 }
 }
 
+/// [`Bytes::table`] by shuffles of 16 bytes, for CPUs without AVX512-VBMI.
+#[inline(never)]
+#[target_feature(enable = "avx512bw")]
+unsafe fn table_of_16s(x: __m512i, table: *const u8) -> __m512i {
+    let mut found = _mm512_setzero_si512();
+    for i in 0..16 {
+        // Only places of these 16 bytes keep their highest bit clear.
+        let place = _mm512_xor_si512(x, _mm512_set1_epi8((i << 4) as i8));
+        let place = _mm512_adds_epu8(place, _mm512_set1_epi8(0x70));
+        // SAFETY: the caller's promise: 256 readable bytes.
+        let bytes = unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.add(16 * i).cast())) };
+        found = _mm512_or_si512(found, _mm512_shuffle_epi8(bytes, place));
+    }
+    found
+}
+
 /// Each byte's place, without its highest bit, in 128 bytes. Written as an instruction, because a CPU has the set without
 /// it: only to be used where it has AVX512-VBMI.
 #[inline]
@@ -39,22 +55,6 @@ impl Avx512Vnni {
     #[inline(always)]
     unsafe fn across(v: __m512i, places: &'static [i32; 16]) -> __m512i {
         unsafe { _mm512_permutexvar_epi32(_mm512_loadu_si512(places.as_ptr().cast()), v) }
-    }
-
-    /// [`Bytes::table`] by shuffles of 16 bytes.
-    #[inline(always)]
-    unsafe fn table_of_16s(x: __m512i, table: *const u8) -> __m512i {
-        unsafe {
-            let mut found = _mm512_setzero_si512();
-            for i in 0..16 {
-                // Only places of these 16 bytes keep their highest bit clear.
-                let place = _mm512_xor_si512(x, _mm512_set1_epi8((i << 4) as i8));
-                let place = _mm512_adds_epu8(place, _mm512_set1_epi8(0x70));
-                let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(table.add(16 * i).cast()));
-                found = _mm512_or_si512(found, _mm512_shuffle_epi8(bytes, place));
-            }
-            found
-        }
     }
 }
 
@@ -113,14 +113,8 @@ impl Bytes for Avx512Vnni {
         unsafe { _mm512_dpbusd_epi32(sum, x, weights) }
     }
     #[inline(always)]
-    unsafe fn interleave(rows: [__m512i; 4]) -> [__m512i; 4] {
+    unsafe fn mix([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
         unsafe {
-            let [a, b, c, d] = [
-                Self::across(rows[0], &ACROSS),
-                Self::across(rows[1], &ACROSS),
-                Self::across(rows[2], &ACROSS),
-                Self::across(rows[3], &ACROSS),
-            ];
             let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
             let (low2, high2) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
             [
@@ -158,20 +152,30 @@ impl Bytes for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn pack<const N: usize>(words: [__m512i; N], zero: __m512i) -> __m512i {
+    unsafe fn pack<const N: usize>(words: [__m512i; N], zero: Option<__m512i>) -> __m512i {
         const { assert!(N == 1 || N == 2 || N == 4) };
         unsafe {
-            let low = _mm512_adds_epi16(_mm512_packs_epi32(words[0], words[1 % N]), zero);
+            let mut low = _mm512_packs_epi32(words[0], words[1 % N]);
+            if let Some(zero) = zero {
+                low = _mm512_adds_epi16(low, zero);
+            }
             if N < 4 {
                 return Self::across(_mm512_packus_epi16(low, low), &TOGETHER);
             }
-            let high = _mm512_adds_epi16(_mm512_packs_epi32(words[2 % N], words[3 % N]), zero);
+            let mut high = _mm512_packs_epi32(words[2 % N], words[3 % N]);
+            if let Some(zero) = zero {
+                high = _mm512_adds_epi16(high, zero);
+            }
             _mm512_packus_epi16(low, high)
         }
     }
     #[inline(always)]
     unsafe fn in_line(packed: __m512i) -> __m512i {
         unsafe { Self::across(packed, &ACROSS) }
+    }
+    #[inline(always)]
+    unsafe fn apart(bytes: __m512i) -> __m512i {
+        unsafe { Self::across(bytes, &ACROSS) }
     }
     #[inline(always)]
     unsafe fn max_bytes(a: __m512i, b: __m512i) -> __m512i {
@@ -185,7 +189,7 @@ impl Bytes for Avx512Vnni {
     unsafe fn table(x: __m512i, table: *const u8) -> __m512i {
         unsafe {
             if !is_x86_feature_detected!("avx512vbmi") {
-                return Self::table_of_16s(x, table);
+                return table_of_16s(x, table);
             }
             let (a, b) = (Self::load(table), Self::load(table.add(64)));
             let (c, d) = (Self::load(table.add(128)), Self::load(table.add(192)));

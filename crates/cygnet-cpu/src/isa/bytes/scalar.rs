@@ -91,7 +91,7 @@ impl Bytes for Scalar {
         each(sum, products, u32::wrapping_add)
     }
     #[inline(never)]
-    unsafe fn interleave(rows: [V; 4]) -> [V; 4] {
+    unsafe fn mix(rows: [V; 4]) -> [V; 4] {
         let [a, b, c, d] = rows.map(|row| row.map(u32::to_le_bytes));
         let of = |q: usize| {
             let word = |i: usize| u32::from_le_bytes([a[q][i], b[q][i], c[q][i], d[q][i]]);
@@ -125,8 +125,8 @@ impl Bytes for Scalar {
     }
 
     #[inline(never)]
-    unsafe fn pack<const N: usize>(words: [V; N], zero: V) -> V {
-        let zero = zero[0] as u16 as i16;
+    unsafe fn pack<const N: usize>(words: [V; N], zero: Option<V>) -> V {
+        let zero = zero.map_or(0, |zero| zero[0] as u16 as i16);
         let byte = |word: u32| {
             let small = (word as i32).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
             small.saturating_add(zero).clamp(0, 255) as u8
@@ -140,6 +140,10 @@ impl Bytes for Scalar {
     #[inline(always)]
     unsafe fn in_line(packed: V) -> V {
         packed
+    }
+    #[inline(always)]
+    unsafe fn apart(bytes: V) -> V {
+        bytes
     }
     #[inline(always)]
     unsafe fn max_bytes(a: V, b: V) -> V {

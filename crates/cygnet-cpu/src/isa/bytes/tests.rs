@@ -78,6 +78,15 @@ impl ByteKernel for Vectors {
                 }
             }
 
+            let mixed = I::mix([0, 1, 2, 3].map(|row| I::load(rows[row].as_ptr())));
+            for (v, mixed) in mixed.into_iter().enumerate() {
+                for (i, byte) in bytes::<I>(mixed).into_iter().enumerate() {
+                    assert_eq!(byte, rows[i % 4][packed(I::LANES, 4, v, i / 4)]);
+                }
+            }
+            let line = I::load(rows[0].as_ptr());
+            assert_eq!(bytes::<I>(I::in_line(I::apart(line))), rows[0]);
+
             // The largest products there are must not saturate.
             for (x, weight) in [(255, 127), (255, -127), (128, 127), (0, -127), (3, 77)] {
                 let inputs = I::splat(u32::from_le_bytes([x; 4]));

@@ -1,0 +1,535 @@
+//! Some columns of the output rows that are computed together.
+
+use std::ops::Range;
+
+use cygnet_cpu::{ByteKernel, Bytes};
+
+use super::super::ending::{Finish, plain};
+use super::{ByteDepthwise, block_start};
+use crate::map::Map;
+use crate::unroll;
+
+/// What is computed at once.
+pub(super) struct Band<'a> {
+    pub(super) op: &'a ByteDepthwise,
+    /// Where the input map lies.
+    pub(super) input: *const u8,
+    pub(super) arena: *mut u8,
+    pub(super) scratch: *mut u8,
+    /// One or two output rows.
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+impl Band<'_> {
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    pub(super) unsafe fn run(self) {
+        let op = self.op;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (op.together, op.groups, op.window.kernel[1]) {
+                (2, 1, 3) => op.level.run(Sized::<2, 1, 3>(self)),
+                (1, 1, 3) => op.level.run(Sized::<1, 1, 3>(self)),
+                (2, 2, 5) => op.level.run(Sized::<2, 2, 5>(self)),
+                (1, 2, 5) => op.level.run(Sized::<1, 2, 5>(self)),
+                (2, ..) => op.level.run(Sized::<2, 0, 0>(self)),
+                _ => op.level.run(Sized::<1, 0, 0>(self)),
+            }
+        }
+    }
+}
+
+/// `ROWS` output rows together, `GROUPS` groups of input rows and `WIDTH` columns of the window, or as many as there are
+/// if that is 0.
+struct Sized<'a, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>(Band<'a>);
+
+/// Where the four rows of a group are, and whether a row moves: rows of padding are the same bytes at all places.
+#[derive(Clone, Copy)]
+struct Source {
+    from: [*const u8; 4],
+    moves: [usize; 4],
+}
+
+/// What all blocks have in common, by value: stores cannot change it.
+#[derive(Clone, Copy)]
+struct Blocks<'a, I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize> {
+    op: &'a ByteDepthwise,
+    bias: *const u8,
+    weights: *const u8,
+    scale: *const u8,
+    /// Place of the first channel in lists.
+    at: usize,
+    /// Bytes of a list of weights.
+    list: usize,
+    /// Interleaved rows.
+    rows: *mut u8,
+    /// Bytes from an interleaved group of rows, or part of it, to the next.
+    plane: usize,
+    /// Bytes from a column of the window to the next.
+    column: usize,
+    zero: Option<I::V>,
+    is_plain: bool,
+    /// Whether both rows are there.
+    both: bool,
+    /// Where output and term begin in each row.
+    out: [*mut u8; ROWS],
+    term: [*const u8; ROWS],
+}
+
+impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
+    for Sized<'_, ROWS, GROUPS, WIDTH>
+{
+    #[inline(always)]
+    unsafe fn run<I: Bytes>(self) {
+        let Band { op, arena, scratch, rows, columns, .. } = &self.0;
+        let (seen, pitch) = (op.seen(columns.len()), op.pitch() * size_of::<u32>());
+        let padding = [op.zero; 64];
+        // SAFETY: the caller's promise: rows of windows are clipped to the image, columns lie within it and its halo.
+        unsafe {
+            let place =
+                |map: &Map, y: usize| (map.row_start(y) + columns.start * map.pixel) * map.element.bytes();
+            let mut blocks = Blocks::<I, ROWS, GROUPS, WIDTH> {
+                op,
+                bias: op.bias.as_ptr().cast(),
+                weights: op.weights.as_ptr().cast(),
+                scale: op.ending.scale().cast(),
+                at: 0,
+                list: op.list * size_of::<u32>(),
+                rows: *scratch,
+                plane: seen * pitch + if op.is_flat { 16 * I::LANES } else { 0 },
+                column: op.window.dilation[1] * pitch,
+                zero: op.ending.zero::<I>(),
+                is_plain: op.ending.is_plain,
+                both: rows.len() == ROWS,
+                out: [*arena; ROWS],
+                term: [*arena; ROWS],
+            };
+            for (row, y) in rows.clone().enumerate().take(ROWS) {
+                blocks.out[row] = arena.add(place(&op.output, y));
+                if let Some(term) = op.ending.term() {
+                    blocks.term[row] = arena.add(place(term, y));
+                }
+            }
+            if op.is_flat {
+                return self.0.flat(blocks, &padding);
+            }
+            let (block, channels) = (4 * I::LANES, op.output.channels);
+            for i in 0..channels.div_ceil(block) {
+                let start = block_start(i, block, channels);
+                let mut of_block = blocks;
+                let words = i * block * size_of::<u32>();
+                of_block.at = i * block;
+                of_block.bias = blocks.bias.add(words);
+                of_block.weights = blocks.weights.add(words);
+                of_block.scale = blocks.scale.add(words);
+                unroll!(R < ROWS, at most 4, {
+                    of_block.out[R] = blocks.out[R].wrapping_add(start * op.output.element.bytes());
+                    of_block.term[R] = blocks.term[R].wrapping_add(start);
+                });
+                if channels < block {
+                    self.0.block::<I, false, ROWS, GROUPS, WIDTH>(of_block, &padding, start);
+                } else {
+                    self.0.block::<I, true, ROWS, GROUPS, WIDTH>(of_block, &padding, start);
+                }
+            }
+        }
+    }
+}
+
+impl Band<'_> {
+    /// The rows of a group, from a channel of the first column on that the window sees.
+    #[inline(always)]
+    fn source(&self, group: usize, channel: usize, padding: &[u8; 64]) -> Source {
+        let (window, map) = (&self.op.window, &self.op.input);
+        let top = window.top(self.rows.start);
+        let first = self.columns.start * window.stride[1] * map.pixel;
+        let (mut from, mut moves) = ([padding.as_ptr(); 4], [0; 4]);
+        for i in 0..4 {
+            let tap = 4 * group + i;
+            let y = top.wrapping_add(tap * window.dilation[0]);
+            // The last rows of a group may be no one's.
+            if y < map.height && tap < window.kernel[0] + self.op.together - 1 {
+                let row = self.input.wrapping_add(map.row_start(y) + channel);
+                from[i] = row.wrapping_add(first).wrapping_sub(window.pad[1] * map.pixel);
+                moves[i] = usize::MAX;
+            }
+        }
+        Source { from, moves }
+    }
+
+    /// A block of four vectors of channels, `start` the first; fewer if it is not `WHOLE`.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn block<
+        I: Bytes,
+        const WHOLE: bool,
+        const ROWS: usize,
+        const GROUPS: usize,
+        const WIDTH: usize,
+    >(
+        &self,
+        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        padding: &[u8; 64],
+        start: usize,
+    ) {
+        let (op, columns) = (self.op, self.columns.len());
+        let (stride, reach, pixel) = (op.window.stride[1], op.reach(), op.input.pixel);
+        let left = if WHOLE { 4 * I::LANES } else { op.output.channels };
+        let pitch = 16 * I::LANES;
+        let out_step = op.output.pixel * op.output.element.bytes();
+        let term_step = op.ending.term().map_or(0, |map| map.pixel);
+        let rows = blocks.rows;
+        // SAFETY: the caller's promise; a vector that is not whole is loaded by its first bytes.
+        unsafe {
+            macro_rules! interleave {
+                ($source:expr, $group:expr, $column:expr) => {
+                    let place = $column * pixel;
+                    let mut four = [I::splat(0); 4];
+                    unroll!(R < 4, at most 4, {
+                        let from = $source.from[R].wrapping_add(place & $source.moves[R]);
+                        four[R] = if WHOLE { I::load(from) } else { I::load_first(from, left) };
+                    });
+                    let mixed = if blocks.is_plain { I::mix(four) } else { I::interleave(four) };
+                    let out = rows.wrapping_add($group * I::PARTS * blocks.plane + $column * pitch);
+                    blocks.keep(mixed, out);
+                };
+            }
+            if const { WIDTH == 3 && GROUPS == 1 && I::PARTS == 1 && I::TILE[2] >= 6 }
+                && stride <= 2
+                && op.window.dilation[1] == 1
+            {
+                return self.slide::<I, WHOLE, ROWS, GROUPS, WIDTH>(blocks, padding, start);
+            }
+            // Dot products of one column are computed while the next is interleaved, in other units of the CPU.
+            let mut made = 0;
+            let sources = [self.source(0, start, padding), self.source(1, start, padding)];
+            if GROUPS == 0 {
+                for group in 0..op.groups {
+                    let source = self.source(group, start, padding);
+                    for column in 0..op.seen(columns) {
+                        interleave!(source, group, column);
+                    }
+                }
+                made = usize::MAX;
+            }
+            for x in 0..columns {
+                while made < x * stride + reach {
+                    unroll!(G < GROUPS, at most 4, {
+                        interleave!(sources[G], G, made);
+                    });
+                    made += 1;
+                }
+                blocks.store(0, 0, left, blocks.is_plain);
+                blocks.rows = blocks.rows.wrapping_add(stride * pitch);
+                unroll!(R < ROWS, at most 4, {
+                    blocks.out[R] = blocks.out[R].wrapping_add(out_step);
+                    blocks.term[R] = blocks.term[R].wrapping_add(term_step);
+                });
+            }
+        }
+    }
+
+    /// As [`Band::block`] for windows of three columns that move by one or two, where the columns that a window sees fit the
+    /// registers.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn slide<
+        I: Bytes,
+        const WHOLE: bool,
+        const ROWS: usize,
+        const GROUPS: usize,
+        const WIDTH: usize,
+    >(
+        &self,
+        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        padding: &[u8; 64],
+        start: usize,
+    ) {
+        let op = self.op;
+        let left = if WHOLE { 4 * I::LANES } else { op.output.channels };
+        let out_step = op.output.pixel * op.output.element.bytes();
+        let term_step = op.ending.term().map_or(0, |map| map.pixel);
+        let Source { mut from, moves } = self.source(0, start, padding);
+        // SAFETY: the caller's promise; a vector that is not whole is loaded by its first bytes.
+        unsafe {
+            let mut step = [0; 4];
+            unroll!(R < 4, at most 4, {
+                step[R] = op.input.pixel & moves[R];
+            });
+            macro_rules! next {
+                () => {{
+                    let mut four = [I::splat(0); 4];
+                    unroll!(R < 4, at most 4, {
+                        four[R] = if WHOLE { I::load(from[R]) } else { I::load_first(from[R], left) };
+                        from[R] = from[R].wrapping_add(step[R]);
+                    });
+                    if blocks.is_plain { I::mix(four) } else { I::interleave(four) }
+                }};
+            }
+            macro_rules! outputs {
+                ($columns:expr) => {
+                    blocks.finish(blocks.sums_of($columns), 0, 0, left, blocks.is_plain);
+                    unroll!(R < ROWS, at most 4, {
+                        blocks.out[R] = blocks.out[R].wrapping_add(out_step);
+                        blocks.term[R] = blocks.term[R].wrapping_add(term_step);
+                    });
+                };
+            }
+            let mut first = next!();
+            if op.window.stride[1] == 2 {
+                for _ in self.columns.clone() {
+                    let second = next!();
+                    let third = next!();
+                    outputs!([first, second, third]);
+                    first = third;
+                }
+                return;
+            }
+            let mut second = next!();
+            for _ in self.columns.clone() {
+                let third = next!();
+                outputs!([first, second, third]);
+                (first, second) = (second, third);
+            }
+        }
+    }
+
+    /// All channels of the columns, as if they were one pixel.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn flat<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>(
+        &self,
+        blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        padding: &[u8; 64],
+    ) {
+        let (op, width) = (self.op, 4 * I::LANES);
+        let period = op.output.channels;
+        let (len, all) = (self.columns.len() * period, op.seen(self.columns.len()) * period);
+        let ahead = width + (op.reach() - 1) * period;
+        // SAFETY: the caller's promise; a vector that is not whole is loaded by its first bytes, and there is room for whole
+        // ones in the scratch memory.
+        unsafe {
+            macro_rules! interleave {
+                ($source:expr, $group:expr, $place:expr) => {
+                    let mut four = [I::splat(0); 4];
+                    unroll!(R < 4, at most 4, {
+                        let from = $source.from[R].wrapping_add($place & $source.moves[R]);
+                        four[R] = if all >= width { I::load(from) } else { I::load_first(from, all) };
+                    });
+                    let out = blocks.rows.wrapping_add($group * I::PARTS * blocks.plane + $place * size_of::<u32>());
+                    blocks.keep(I::interleave(four), out);
+                };
+            }
+            // The last vector begins earlier than it could where that makes it whole.
+            let last = all.saturating_sub(width);
+            let mut made = 0;
+            let sources = [self.source(0, 0, padding), self.source(1, 0, padding)];
+            if GROUPS == 0 {
+                for group in 0..op.groups {
+                    let source = self.source(group, 0, padding);
+                    for place in (0..all).step_by(width) {
+                        let place = place.min(last);
+                        interleave!(source, group, place);
+                    }
+                }
+                made = all;
+            }
+            let (mut i, mut channel) = (0, 0);
+            let step = width % period;
+            while i < len {
+                let need = all.min(i + ahead);
+                while made < need {
+                    let place = made.min(last);
+                    unroll!(G < GROUPS, at most 4, {
+                        interleave!(sources[G], G, place);
+                    });
+                    made += width;
+                }
+                if len - i < width && len >= width {
+                    let back = width - (len - i);
+                    i -= back;
+                    channel = (channel + period * back.div_ceil(period) - back) % period;
+                }
+                blocks.store(i, channel, (len - i).min(width), false);
+                i += width;
+                channel += step;
+                if channel >= period {
+                    channel -= period;
+                }
+            }
+        }
+    }
+}
+
+impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
+    Blocks<'_, I, ROWS, GROUPS, WIDTH>
+{
+    /// Keeps interleaved words, in parts.
+    ///
+    /// # Safety
+    /// There must be room for them.
+    #[inline(always)]
+    unsafe fn keep(&self, words: [I::V; 4], out: *mut u8) {
+        unroll!(V < 4, at most 4, {
+            unroll!(H < I::PARTS, at most 4, {
+                // SAFETY: the caller's promise.
+                unsafe { I::store(out.add(V * 4 * I::LANES + H * self.plane), I::part(words[V], H)) };
+            });
+        });
+    }
+
+    /// The sums of four vectors of outputs from place `i` on, the first of which is of a channel.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn sums(&self, i: usize, channel: usize) -> [[I::V; 4]; ROWS] {
+        let vector = 4 * I::LANES;
+        // SAFETY: the caller's promise; lists go on for four vectors after every channel.
+        unsafe {
+            let bias = self.bias.add(channel * size_of::<u32>());
+            let mut sums = [[I::splat(0); 4]; ROWS];
+            unroll!(V < 4, at most 4, {
+                let bias = I::load(bias.add(V * vector));
+                unroll!(R < ROWS, at most 4, {
+                    sums[R][V] = bias;
+                });
+            });
+            let mut weights = self.weights.add(channel * size_of::<u32>());
+            let mut column = self.rows.add(i * size_of::<u32>()).cast_const();
+            macro_rules! group {
+                ($place:ident) => {
+                    unroll!(H < I::PARTS, at most 4, {
+                        let mut inputs = [I::splat(0); 4];
+                        unroll!(V < 4, at most 4, {
+                            inputs[V] = I::load($place.add(V * vector));
+                        });
+                        unroll!(R < ROWS, at most 4, {
+                            unroll!(V < 4, at most 4, {
+                                sums[R][V] = I::dot(sums[R][V], inputs[V], I::load(weights.add(V * vector)));
+                            });
+                            weights = weights.wrapping_add(self.list);
+                        });
+                        $place = $place.wrapping_add(self.plane);
+                    });
+                };
+            }
+            if WIDTH > 0 {
+                unroll!(_C < WIDTH, at most 7, {
+                    let mut place = column;
+                    unroll!(_G < GROUPS, at most 4, {
+                        group!(place);
+                    });
+                    column = column.wrapping_add(self.column);
+                });
+            } else {
+                for _ in 0..self.op.window.kernel[1] {
+                    let mut place = column;
+                    for _ in 0..self.op.groups {
+                        group!(place);
+                    }
+                    column = column.wrapping_add(self.column);
+                }
+            }
+            sums
+        }
+    }
+
+    /// The sums of four vectors of outputs whose window sees three interleaved columns.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn sums_of(&self, columns: [[I::V; 4]; 3]) -> [[I::V; 4]; ROWS] {
+        let vector = 4 * I::LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [[I::splat(0); 4]; ROWS];
+            unroll!(V < 4, at most 4, {
+                let bias = I::load(self.bias.add(V * vector));
+                unroll!(R < ROWS, at most 4, {
+                    sums[R][V] = bias;
+                });
+            });
+            let mut weights = self.weights;
+            unroll!(C < 3, at most 4, {
+                unroll!(R < ROWS, at most 4, {
+                    unroll!(V < 4, at most 4, {
+                        sums[R][V] = I::dot(sums[R][V], columns[C][V], I::load(weights.add(V * vector)));
+                    });
+                    weights = weights.wrapping_add(self.list);
+                });
+            });
+            sums
+        }
+    }
+
+    /// Four vectors of outputs from place `i` on, of which `left` are there, whose words are in line or as they are packed.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn store(&self, i: usize, channel: usize, left: usize, is_packed: bool) {
+        // SAFETY: the caller's promise.
+        unsafe { self.finish(self.sums(i, channel), i, channel, left, is_packed) };
+    }
+
+    /// Writes what sums become, as [`Blocks::store`] says.
+    ///
+    /// # Safety
+    /// As [`ByteDepthwise::run`].
+    #[inline(always)]
+    unsafe fn finish(&self, sums: [[I::V; 4]; ROWS], i: usize, channel: usize, left: usize, is_packed: bool) {
+        let vector = 4 * I::LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.is_plain {
+                let scale = self.scale.add(channel * size_of::<f32>());
+                unroll!(R < ROWS, at most 4, {
+                    if R == 0 || self.both {
+                        let mut bytes = plain::<I, 4>(sums[R], scale, self.zero);
+                        if !is_packed {
+                            bytes = I::in_line(bytes);
+                        }
+                        if left == vector {
+                            I::store(self.out[R].add(i), bytes);
+                        } else {
+                            I::store_first(self.out[R].add(i), bytes, left);
+                        }
+                    }
+                });
+                return;
+            }
+            unroll!(R < ROWS, at most 4, {
+                if R == 0 || self.both {
+                    let mut kept = Sums([0; 4 * 64]);
+                    unroll!(V < 4, at most 4, {
+                        I::store(kept.0.as_mut_ptr().add(V * vector), sums[R][V]);
+                    });
+                    self.op.ending.finish_all(Finish::<4> {
+                        ending: &self.op.ending,
+                        sums: kept.0.as_ptr(),
+                        pixels: 1,
+                        at: self.at + channel,
+                        out: self.out[R].add(i * self.op.output.element.bytes()),
+                        out_step: 0,
+                        term: self.term[R].wrapping_add(i),
+                        term_step: 0,
+                        channels: left,
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// The sums of four vectors.
+#[repr(C, align(64))]
+struct Sums([u8; 4 * 64]);
