@@ -10,10 +10,12 @@ mod depthwise;
 mod element;
 mod ending;
 mod pool;
+mod quantise;
 
 pub use call::ByteCall;
 pub use conv::{ByteConv, ByteWeights};
 pub use depthwise::ByteDepthwise;
-pub use element::{ByteGate, ByteScale, ByteTable, Quantise};
+pub use element::{ByteGate, ByteScale, ByteTable};
 pub use ending::{Ending, Table, Term, ToBytes};
 pub use pool::{ByteMax, ByteMean, Mean, Pixels};
+pub use quantise::Quantise;

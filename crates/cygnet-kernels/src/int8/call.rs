@@ -6,8 +6,9 @@ use cygnet_cpu::ByteLevel;
 
 use super::conv::ByteConv;
 use super::depthwise::ByteDepthwise;
-use super::element::{ByteGate, ByteScale, ByteTable, Quantise};
+use super::element::{ByteGate, ByteScale, ByteTable};
 use super::pool::{ByteMax, ByteMean};
+use super::quantise::Quantise;
 use crate::map::Map;
 
 /// A call that reads or writes maps of bytes.

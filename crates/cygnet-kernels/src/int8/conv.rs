@@ -77,10 +77,9 @@ pub struct ByteConv {
     rows: Vec<usize>,
     panels: Vec<Panel>,
     weights: Weights<i32>,
-    /// A list for each set of rows that windows see.
     bias: Weights<i32>,
-    /// Where the list of each output row begins.
-    lists: Vec<usize>,
+    /// What rows of padding add to the bias: a list of what the window's first rows do, for none, one, … all of them.
+    missing: Weights<i32>,
     output: Map,
     ending: Packed,
     /// Columns that are computed together, a strip.
@@ -93,8 +92,8 @@ pub struct ByteConv {
 const COLUMNS: usize = 12;
 
 impl ByteConv {
-    /// Packs the weights into a store. A part's map may have more channels than the part: these are read and are of no
-    /// account, as the fourth byte of an image's pixels. Whole groups of four channels are fastest.
+    /// Packs the weights into a store. A part's map may have up to three channels more than the part: these are read and
+    /// are of no account, as the fourth byte of an image's pixels. Whole groups of four channels are fastest.
     ///
     /// # Panics
     /// If maps are of other elements than they should be, lengths contradict each other, an input's halo is narrower than the
@@ -128,7 +127,7 @@ impl ByteConv {
         let channel_of = places(level, &panels, !ending.is_plain(&sums));
         let packed = Packed::new(store, level, &ending, &output, &channel_of, &sums);
         let weights = pack(store, level, &panels, &channel_of, &order, &data, kh, kw);
-        let (bias, lists) = biases(store, &window, height, &output, &channel_of, &data);
+        let (bias, missing) = biases(store, kh, kw, &channel_of, &data);
 
         let reads = product(&[order.len(), 4, output.width]).unwrap_or(usize::MAX);
         let strips = reads.div_ceil(tuning::STRIP).clamp(1, output.width.max(1));
@@ -144,7 +143,7 @@ impl ByteConv {
             panels,
             weights,
             bias,
-            lists,
+            missing,
             output,
             ending: packed,
             columns,
@@ -175,7 +174,7 @@ impl ByteConv {
     }
 
     pub(super) fn weight_bytes(&self) -> usize {
-        (self.weights.len() + self.bias.len()) * size_of::<i32>() + self.ending.bytes()
+        (self.weights.len() + self.bias.len() + self.missing.len()) * size_of::<i32>() + self.ending.bytes()
     }
 
     /// Computes some units.
@@ -220,7 +219,13 @@ impl ByteConv {
         let largest = self.level.tile()[panel.vectors / 2];
         let tiles = columns.len().div_ceil(largest);
         let (pixels, larger) = (columns.len() / tiles.max(1), columns.len() % tiles.max(1));
-        let bias = self.lists[y] + panel.at;
+        let rows = self.window.rows(y, self.height);
+        let mut clipped = [0; 64];
+        let mut bias = self.bias[panel.at..].as_ptr();
+        if rows != (0..self.window.kernel[0]) && !self.missing.is_empty() {
+            self.clip(panel, rows, &mut clipped);
+            bias = clipped.as_ptr();
+        }
         let all = Strip { conv: self, panel, arena, output, bias, y, x: columns.start, tiles: larger };
         // SAFETY: rows of the window lie on the image and columns within it and its halo, as `check_reach` made sure; the
         // output row and the panel's channels lie in the output map.
@@ -231,6 +236,18 @@ impl ByteConv {
             if tiles > larger {
                 Strip { x: all.x + larger * (pixels + 1), tiles: tiles - larger, ..all }.run(pixels);
             }
+        }
+    }
+}
+
+impl ByteConv {
+    /// The bias of a panel's channels where the window sees some of its rows only.
+    fn clip(&self, panel: &Panel, rows: Range<usize>, bias: &mut [i32; 64]) {
+        let list = |row: usize| &self.missing[row * self.bias.len() + panel.at..];
+        let (above, seen, all) = (list(rows.start), list(rows.end), list(self.window.kernel[0]));
+        let full = &self.bias[panel.at..];
+        for (i, bias) in bias.iter_mut().enumerate().take(full.len()) {
+            *bias = full[i].wrapping_add(above[i]).wrapping_add(all[i].wrapping_sub(seen[i]));
         }
     }
 }
@@ -316,38 +333,40 @@ fn pack(
     })
 }
 
-/// For each set of rows of the window that some output row sees, `bias - zero * (sum of their weights)` of the channel at
-/// each place; and where the list of each output row begins.
+/// `bias - zero * (sum of its weights)` of the channel at each place; and `zero * (sum of the weights of the window's first
+/// rows)`, of none, one, … all of them.
 fn biases(
     store: &mut Store,
-    window: &Window,
-    height: usize,
-    output: &Map,
+    kh: usize,
+    kw: usize,
     channel_of: &[Option<usize>],
     data: &ByteWeights<'_>,
-) -> (Weights<i32>, Vec<usize>) {
-    let mut seen: Vec<Range<usize>> = Vec::new();
-    let mut list_of = |y: usize| {
-        // All rows are alike where padding is nothing.
-        let rows = if data.zero == 0 { 0..0 } else { window.rows(y, height) };
-        // Rows that see the same follow each other.
-        if seen.last() != Some(&rows) {
-            seen.push(rows);
+) -> (Weights<i32>, Weights<i32>) {
+    let of_input = |c: usize, i: usize| &data.weight[(c * data.inputs + i) * kh * kw..][..kh * kw];
+    // Sums of fewer weights than all fit as those do.
+    let zero_times =
+        |weights: &[i8]| i64::from(data.zero) * weights.iter().map(|&weight| i64::from(weight)).sum::<i64>();
+    let bias = store.keep(channel_of.len(), |bias: &mut [i32]| {
+        for (bias, c) in bias.iter_mut().zip(channel_of) {
+            let Some(c) = *c else { continue };
+            let sum: i64 = (0..data.inputs).map(|i| zero_times(of_input(c, i))).sum();
+            *bias = (i64::from(data.bias[c]) - sum) as i32;
         }
-        (seen.len() - 1) * channel_of.len()
-    };
-    let lists: Vec<usize> = (0..output.height).map(&mut list_of).collect();
-    let [kh, kw] = window.kernel;
-    let bias = store.keep(seen.len() * channel_of.len(), |all: &mut [i32]| {
-        for (bias, rows) in all.chunks_exact_mut(channel_of.len().max(1)).zip(&seen) {
-            for (bias, c) in bias.iter_mut().zip(channel_of) {
-                let Some(c) = *c else { continue };
-                let of_input = |i: usize| &data.weight[(c * data.inputs + i) * kh * kw..][..kh * kw];
-                let weights = (0..data.inputs).flat_map(|i| &of_input(i)[rows.start * kw..rows.end * kw]);
-                let sum: i64 = weights.map(|&weight| i64::from(weight)).sum();
-                *bias = (i64::from(data.bias[c]) - i64::from(data.zero) * sum) as i32;
+    });
+    let lists = if data.zero == 0 { 0 } else { kh + 1 };
+    let len = product(&[lists, channel_of.len()]).expect("sums can be counted");
+    let missing = store.keep(len, |all: &mut [i32]| {
+        for (place, c) in channel_of.iter().enumerate() {
+            let Some(c) = *c else { continue };
+            let mut sum = 0;
+            for (ky, list) in all.chunks_exact_mut(channel_of.len()).enumerate() {
+                list[place] = sum as i32;
+                if ky < kh {
+                    sum +=
+                        (0..data.inputs).map(|i| zero_times(&of_input(c, i)[ky * kw..][..kw])).sum::<i64>();
+                }
             }
         }
     });
-    (bias, lists)
+    (bias, missing)
 }

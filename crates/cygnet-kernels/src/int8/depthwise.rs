@@ -3,6 +3,7 @@
 //! move by one row.
 
 mod band;
+mod blocks;
 
 use std::ops::Range;
 

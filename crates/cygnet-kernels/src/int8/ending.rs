@@ -57,6 +57,23 @@ pub struct Table<'a> {
 }
 
 impl Ending<'_> {
+    /// # Panics
+    /// If lists have not one entry for each of `channels`, or a factor is not finite.
+    pub(super) fn assert(&self, channels: usize) {
+        let factors = |list: &[f32]| {
+            assert_eq!(list.len(), channels);
+            assert!(list.iter().all(|factor| factor.is_finite()), "factors are finite");
+        };
+        match self {
+            Ending::Floats { scale } => factors(scale),
+            Ending::Bytes(to) => {
+                factors(to.scale);
+                to.term.iter().for_each(|term| factors(term.scale));
+                assert!(to.limits.iter().flatten().all(|list| list.len() == channels));
+            }
+        }
+    }
+
     /// The map that is added.
     pub(super) fn term(&self) -> Option<&Map> {
         match self {
@@ -131,14 +148,9 @@ impl Packed {
         order: &[Option<usize>],
         sums: &[i64],
     ) -> Packed {
-        let channels = output.channels;
-        let factors = |list: &[f32]| {
-            assert_eq!(list.len(), channels);
-            assert!(list.iter().all(|factor| factor.is_finite()), "factors are finite");
-        };
+        ending.assert(output.channels);
         let len = order.len() + 4 * level.lanes();
         let mut floats = |list: &[f32]| {
-            factors(list);
             store.keep(len, |slot: &mut [f32]| {
                 slot.iter_mut().zip(order).for_each(|(slot, c)| *slot = c.map_or(0.0, |c| list[c]));
             })
@@ -170,9 +182,6 @@ impl Packed {
             (term.map, -i32::from(term.zero), floats(term.scale))
         });
         let is_wide = to.is_wide(sums);
-        if let Some(limits) = &to.limits {
-            assert!(limits.iter().all(|list| list.len() == channels));
-        }
         let limits = to.limits();
         let limits = limits.map(|limits| {
             store.keep(2 * len, |slot: &mut [u8]| {

@@ -1,5 +1,6 @@
 //! Windows of bytes that become one: the largest, or their mean.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, adaptive_window};
@@ -194,6 +195,12 @@ impl ByteKernel for MaxRow<'_> {
     }
 }
 
+/// Rows and columns of means at most.
+const MOST: usize = 1 << 16;
+
+/// Factors of means at most.
+const FACTORS: usize = 1 << 26;
+
 /// Channels of a unit where all pixels become one.
 const BLOCK: usize = 64;
 
@@ -202,7 +209,7 @@ impl ByteMean {
     ///
     /// # Panics
     /// If maps are of other elements than they should be, sizes do not fit or wrap, there is no pixel, lists have not one entry
-    /// a channel, a factor is not finite, or a sum may leave i32.
+    /// a channel, a factor is not finite, a sum may leave i32, or windows on the map have too many sizes.
     #[must_use]
     pub fn new(
         store: &mut Store,
@@ -218,6 +225,7 @@ impl ByteMean {
         assert_eq!(mean.scale.len(), channels);
         let largest = input.height.checked_mul(input.width).filter(|&n| n <= i32::MAX as usize / 255);
         let largest = largest.expect("sums do not fit 32 bits");
+        assert!(output.height.max(output.width) <= MOST, "outputs have at most {MOST} rows and columns");
 
         let mut numbers: Vec<usize> = Vec::new();
         for rows in counts(&pixels, 0, &input, &output, mean.count_pad) {
@@ -227,6 +235,8 @@ impl ByteMean {
         numbers.sort_unstable();
         numbers.dedup();
         let len = channels + 4 * level.lanes();
+        let factors = numbers.len().checked_mul(len).filter(|&factors| factors <= FACTORS);
+        assert!(factors.is_some(), "means are of windows of too many sizes");
         let factor = |n: usize, c: usize| {
             let to = mean.to.map_or(1.0, |(_, to)| f64::from(to[c]));
             (f64::from(mean.scale[c]) / (n as f64 * to)) as f32
@@ -301,10 +311,8 @@ fn counts(pixels: &Pixels, axis: usize, input: &Map, output: &Map, count_pad: bo
         let (seen, all) = pixels.extent(axis, input, output, i);
         if count_pad { all } else { seen.len() }
     };
-    let mut counts: Vec<usize> = (0..[output.height, output.width][axis]).map(count).collect();
-    counts.sort_unstable();
-    counts.dedup();
-    counts
+    let counts: BTreeSet<usize> = (0..[output.height, output.width][axis]).map(count).collect();
+    counts.into_iter().collect()
 }
 
 struct MeanRow<'a> {

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::memory::{Memory, levels, team, values};
 
 /// Numbers of the arenas here: whole lines, so that what follows is no longer theirs.
-const ARENA: usize = 2048;
+pub(crate) const ARENA: usize = 2048;
 
 const ARENA_BYTES: usize = ARENA * size_of::<f32>();
 
@@ -26,7 +26,7 @@ thread_local! {
 }
 
 /// What a constructor makes, or nothing if it refuses.
-fn made<T>(make: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn made<T>(make: impl FnOnce() -> T) -> Option<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let loud = std::panic::take_hook();
@@ -177,12 +177,12 @@ fn a_pair_of_two_instruction_sets_is_refused() {
     }
 }
 
-fn number() -> impl Strategy<Value = usize> {
+pub(crate) fn number() -> impl Strategy<Value = usize> {
     cygnet_testing::arithmetic::number(ARENA)
 }
 
 /// A map of the arena's `place`-th part, some of whose numbers may be any.
-fn map(place: usize) -> impl Strategy<Value = Map> {
+pub(crate) fn map(place: usize) -> impl Strategy<Value = Map> {
     let wrong = prop::collection::vec((0..9usize, number()), 0..2);
     let ends = any::<bool>();
     ([0..6usize, 0..8], 0..20usize, 0..4usize, 0..4usize, [0..3usize, 0..3], wrong, ends).prop_map(
@@ -223,7 +223,7 @@ fn map(place: usize) -> impl Strategy<Value = Map> {
     )
 }
 
-fn window() -> impl Strategy<Value = Window> {
+pub(crate) fn window() -> impl Strategy<Value = Window> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
     let wrong = prop::collection::vec((0..4usize, 0..2usize, number()), 0..2);
     (pair(1..6), pair(1..4), pair(1..3), pair(0..3), wrong).prop_map(
@@ -278,7 +278,7 @@ fn numbers(sizes: &[usize]) -> Vec<f32> {
 }
 
 /// Makes a window stay within a map's halo on the left, and counts the columns for which it does so on the right.
-fn columns(window: &mut Window, input: &Map) -> usize {
+pub(crate) fn columns(window: &mut Window, input: &Map) -> usize {
     let pad = &mut window.pad[1];
     *pad = (*pad).min(input.halo[0]);
     let end = input.width.saturating_add(*pad).saturating_add(input.halo[1]);

@@ -146,8 +146,8 @@ impl ByteKernel for Vectors {
                             (0..I::LANES).flat_map(|lane| word(vector, lane).to_le_bytes()).collect();
                         I::load(words.as_ptr())
                     };
-                    let (all, z) =
-                        ([vector(0), vector(1), vector(2), vector(3)], I::splat(zero | zero << 16));
+                    let all = [vector(0), vector(1), vector(2), vector(3)];
+                    let z = (zero > 0).then_some(I::splat(zero | zero << 16));
                     let check = |packed: Vec<u8>, vectors: usize, place: &dyn Fn(usize, usize) -> usize| {
                         for v in 0..vectors {
                             for lane in 0..I::LANES {

@@ -14,8 +14,8 @@ pub(super) struct Strip<'a> {
     pub(super) arena: *const u8,
     /// Where the output map lies.
     pub(super) output: *mut u8,
-    /// Place of the panel's first bias.
-    pub(super) bias: usize,
+    /// The biases of the panel's channels.
+    pub(super) bias: *const i32,
     /// Output row.
     pub(super) y: usize,
     /// First output column.
@@ -75,7 +75,7 @@ impl<const PIXELS: usize, const VECTORS: usize> ByteKernel for Sized<'_, PIXELS,
         // have the panel's vectors.
         unsafe {
             let weights = conv.weights.as_ptr().add(panel.weights).cast::<u8>();
-            let bias = conv.bias.as_ptr().add(bias).cast::<u8>();
+            let bias = bias.cast::<u8>();
             let taps = conv.taps.as_ptr();
             let first = taps.add(*conv.rows.get_unchecked(kys.start));
             let end = taps.add(*conv.rows.get_unchecked(kys.end));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteKernel, Bytes};
 
-use super::super::ending::{Finish, plain};
+use super::blocks::Blocks;
 use super::{ByteDepthwise, block_start};
 use crate::map::Map;
 use crate::unroll;
@@ -49,32 +49,6 @@ struct Sized<'a, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>(Ban
 struct Source {
     from: [*const u8; 4],
     moves: [usize; 4],
-}
-
-/// What all blocks have in common, by value: stores cannot change it.
-#[derive(Clone, Copy)]
-struct Blocks<'a, I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize> {
-    op: &'a ByteDepthwise,
-    bias: *const u8,
-    weights: *const u8,
-    scale: *const u8,
-    /// Place of the first channel in lists.
-    at: usize,
-    /// Bytes of a list of weights.
-    list: usize,
-    /// Interleaved rows.
-    rows: *mut u8,
-    /// Bytes from an interleaved group of rows, or part of it, to the next.
-    plane: usize,
-    /// Bytes from a column of the window to the next.
-    column: usize,
-    zero: Option<I::V>,
-    is_plain: bool,
-    /// Whether both rows are there.
-    both: bool,
-    /// Where output and term begin in each row.
-    out: [*mut u8; ROWS],
-    term: [*const u8; ROWS],
 }
 
 impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
@@ -205,7 +179,7 @@ impl Band<'_> {
             }
             // Dot products of one column are computed while the next is interleaved, in other units of the CPU.
             let mut made = 0;
-            let sources = [self.source(0, start, padding), self.source(1, start, padding)];
+            let [first, second] = [self.source(0, start, padding), self.source(1, start, padding)];
             if GROUPS == 0 {
                 for group in 0..op.groups {
                     let source = self.source(group, start, padding);
@@ -217,9 +191,10 @@ impl Band<'_> {
             }
             for x in 0..columns {
                 while made < x * stride + reach {
-                    unroll!(G < GROUPS, at most 4, {
-                        interleave!(sources[G], G, made);
-                    });
+                    interleave!(first, 0, made);
+                    if GROUPS > 1 {
+                        interleave!(second, 1, made);
+                    }
                     made += 1;
                 }
                 blocks.store(0, 0, left, blocks.is_plain);
@@ -330,7 +305,7 @@ impl Band<'_> {
             // The last vector begins earlier than it could where that makes it whole.
             let last = all.saturating_sub(width);
             let mut made = 0;
-            let sources = [self.source(0, 0, padding), self.source(1, 0, padding)];
+            let [first, second] = [self.source(0, 0, padding), self.source(1, 0, padding)];
             if GROUPS == 0 {
                 for group in 0..op.groups {
                     let source = self.source(group, 0, padding);
@@ -347,9 +322,10 @@ impl Band<'_> {
                 let need = all.min(i + ahead);
                 while made < need {
                     let place = made.min(last);
-                    unroll!(G < GROUPS, at most 4, {
-                        interleave!(sources[G], G, place);
-                    });
+                    interleave!(first, 0, place);
+                    if GROUPS > 1 {
+                        interleave!(second, 1, place);
+                    }
                     made += width;
                 }
                 if len - i < width && len >= width {
@@ -367,169 +343,3 @@ impl Band<'_> {
         }
     }
 }
-
-impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
-    Blocks<'_, I, ROWS, GROUPS, WIDTH>
-{
-    /// Keeps interleaved words, in parts.
-    ///
-    /// # Safety
-    /// There must be room for them.
-    #[inline(always)]
-    unsafe fn keep(&self, words: [I::V; 4], out: *mut u8) {
-        unroll!(V < 4, at most 4, {
-            unroll!(H < I::PARTS, at most 4, {
-                // SAFETY: the caller's promise.
-                unsafe { I::store(out.add(V * 4 * I::LANES + H * self.plane), I::part(words[V], H)) };
-            });
-        });
-    }
-
-    /// The sums of four vectors of outputs from place `i` on, the first of which is of a channel.
-    ///
-    /// # Safety
-    /// As [`ByteDepthwise::run`].
-    #[inline(always)]
-    unsafe fn sums(&self, i: usize, channel: usize) -> [[I::V; 4]; ROWS] {
-        let vector = 4 * I::LANES;
-        // SAFETY: the caller's promise; lists go on for four vectors after every channel.
-        unsafe {
-            let bias = self.bias.add(channel * size_of::<u32>());
-            let mut sums = [[I::splat(0); 4]; ROWS];
-            unroll!(V < 4, at most 4, {
-                let bias = I::load(bias.add(V * vector));
-                unroll!(R < ROWS, at most 4, {
-                    sums[R][V] = bias;
-                });
-            });
-            let mut weights = self.weights.add(channel * size_of::<u32>());
-            let mut column = self.rows.add(i * size_of::<u32>()).cast_const();
-            macro_rules! group {
-                ($place:ident) => {
-                    unroll!(H < I::PARTS, at most 4, {
-                        let mut inputs = [I::splat(0); 4];
-                        unroll!(V < 4, at most 4, {
-                            inputs[V] = I::load($place.add(V * vector));
-                        });
-                        unroll!(R < ROWS, at most 4, {
-                            unroll!(V < 4, at most 4, {
-                                sums[R][V] = I::dot(sums[R][V], inputs[V], I::load(weights.add(V * vector)));
-                            });
-                            weights = weights.wrapping_add(self.list);
-                        });
-                        $place = $place.wrapping_add(self.plane);
-                    });
-                };
-            }
-            if WIDTH > 0 {
-                unroll!(_C < WIDTH, at most 7, {
-                    let mut place = column;
-                    unroll!(_G < GROUPS, at most 4, {
-                        group!(place);
-                    });
-                    column = column.wrapping_add(self.column);
-                });
-            } else {
-                for _ in 0..self.op.window.kernel[1] {
-                    let mut place = column;
-                    for _ in 0..self.op.groups {
-                        group!(place);
-                    }
-                    column = column.wrapping_add(self.column);
-                }
-            }
-            sums
-        }
-    }
-
-    /// The sums of four vectors of outputs whose window sees three interleaved columns.
-    ///
-    /// # Safety
-    /// As [`ByteDepthwise::run`].
-    #[inline(always)]
-    unsafe fn sums_of(&self, columns: [[I::V; 4]; 3]) -> [[I::V; 4]; ROWS] {
-        let vector = 4 * I::LANES;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [[I::splat(0); 4]; ROWS];
-            unroll!(V < 4, at most 4, {
-                let bias = I::load(self.bias.add(V * vector));
-                unroll!(R < ROWS, at most 4, {
-                    sums[R][V] = bias;
-                });
-            });
-            let mut weights = self.weights;
-            unroll!(C < 3, at most 4, {
-                unroll!(R < ROWS, at most 4, {
-                    unroll!(V < 4, at most 4, {
-                        sums[R][V] = I::dot(sums[R][V], columns[C][V], I::load(weights.add(V * vector)));
-                    });
-                    weights = weights.wrapping_add(self.list);
-                });
-            });
-            sums
-        }
-    }
-
-    /// Four vectors of outputs from place `i` on, of which `left` are there, whose words are in line or as they are packed.
-    ///
-    /// # Safety
-    /// As [`ByteDepthwise::run`].
-    #[inline(always)]
-    unsafe fn store(&self, i: usize, channel: usize, left: usize, is_packed: bool) {
-        // SAFETY: the caller's promise.
-        unsafe { self.finish(self.sums(i, channel), i, channel, left, is_packed) };
-    }
-
-    /// Writes what sums become, as [`Blocks::store`] says.
-    ///
-    /// # Safety
-    /// As [`ByteDepthwise::run`].
-    #[inline(always)]
-    unsafe fn finish(&self, sums: [[I::V; 4]; ROWS], i: usize, channel: usize, left: usize, is_packed: bool) {
-        let vector = 4 * I::LANES;
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.is_plain {
-                let scale = self.scale.add(channel * size_of::<f32>());
-                unroll!(R < ROWS, at most 4, {
-                    if R == 0 || self.both {
-                        let mut bytes = plain::<I, 4>(sums[R], scale, self.zero);
-                        if !is_packed {
-                            bytes = I::in_line(bytes);
-                        }
-                        if left == vector {
-                            I::store(self.out[R].add(i), bytes);
-                        } else {
-                            I::store_first(self.out[R].add(i), bytes, left);
-                        }
-                    }
-                });
-                return;
-            }
-            unroll!(R < ROWS, at most 4, {
-                if R == 0 || self.both {
-                    let mut kept = Sums([0; 4 * 64]);
-                    unroll!(V < 4, at most 4, {
-                        I::store(kept.0.as_mut_ptr().add(V * vector), sums[R][V]);
-                    });
-                    self.op.ending.finish_all(Finish::<4> {
-                        ending: &self.op.ending,
-                        sums: kept.0.as_ptr(),
-                        pixels: 1,
-                        at: self.at + channel,
-                        out: self.out[R].add(i * self.op.output.element.bytes()),
-                        out_step: 0,
-                        term: self.term[R].wrapping_add(i),
-                        term_step: 0,
-                        channels: left,
-                    });
-                }
-            });
-        }
-    }
-}
-
-/// The sums of four vectors.
-#[repr(C, align(64))]
-struct Sums([u8; 4 * 64]);

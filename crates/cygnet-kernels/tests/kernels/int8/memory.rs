@@ -49,7 +49,8 @@ impl Memory {
         self.grow(self.bytes.len() + GUARD);
     }
 
-    fn grow(&mut self, len: usize) {
+    /// Canaries up to so many bytes.
+    pub(crate) fn grow(&mut self, len: usize) {
         let from = self.bytes.len();
         self.bytes.extend((from..len).map(|i| byte(i, 99)));
     }
@@ -90,11 +91,20 @@ impl Memory {
     /// Runs calls that write `output`, whose halo is `zero` then, and checks everything else; the output's bytes, or the bits of
     /// its f32s, in channel-major order.
     pub(crate) fn run(&self, pool: &mut Pool, calls: Vec<ByteCall>, output: &Map, zero: u8) -> Vec<u32> {
+        self.check(pool, &self.program(calls).unwrap(), output, zero)
+    }
+
+    /// A program that runs calls on these bytes: its image is the whole arena.
+    pub(crate) fn program(&self, calls: Vec<ByteCall>) -> Result<Program, String> {
         let calls = calls.into_iter().map(|call| Call::Bytes(Box::new(call))).collect();
+        let len = self.bytes.len().next_multiple_of(4);
+        Program::new(Level::Scalar, vec![Map::dense(0, [1, 1, len / 4])], calls, len)
+    }
+
+    /// Runs a program of these bytes, as [`Memory::run`] says.
+    pub(crate) fn check(&self, pool: &mut Pool, program: &Program, output: &Map, zero: u8) -> Vec<u32> {
         let mut before = self.bytes.clone();
         before.resize(before.len().next_multiple_of(4), 0);
-        let whole = Map::dense(0, [1, 1, before.len() / 4]);
-        let program = Program::new(Level::Scalar, vec![whole], calls, before.len()).unwrap();
         let mut arena = program.arena();
         let image: Vec<f32> =
             before.chunks_exact(4).map(|four| f32::from_ne_bytes(four.try_into().unwrap())).collect();

@@ -7,3 +7,4 @@ mod depthwise;
 mod element;
 mod memory;
 mod pool;
+mod soundness;
