@@ -43,9 +43,9 @@ fn only_model_files_are_written_and_none_is_replaced_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     checkpoint(&folder.join("in.safetensors"), &[""]);
-    for out in ["out.onnx", "out.pth", "out", "out.safetensors.gz"] {
+    for out in ["out.tflite", "out.pth", "out", "out.safetensors.gz"] {
         let (code, err) = convert(folder, &["in.safetensors", out]);
-        assert!(code == 1 && err.contains("writes .safetensors files only; give out"), "{err}");
+        assert!(code == 1 && err.contains("writes .safetensors and .onnx files only; give out"), "{err}");
         assert!(!folder.join(out).exists());
     }
     let args = ["in.safetensors", "out.safetensors"];

@@ -15,10 +15,10 @@ use cygnet::runtime::Level;
 pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{command, parse};
-use values::bench_threads;
 #[cfg(feature = "train")]
 use values::points;
-pub(crate) use values::{BenchThreads, seconds, side, threads};
+pub(crate) use values::{Batch, BenchThreads, seconds, side, threads};
+use values::{batch, bench_threads};
 #[cfg(feature = "train")]
 pub(crate) use values::{bytes, duration};
 
@@ -59,7 +59,7 @@ pub(crate) enum Command {
     /// Make a model of fewer bits, smaller and faster, by looking at some photos
     #[command(after_help = help::QUANTIZE)]
     Quantize(Quantize),
-    /// Make a Cygnet model file of a checkpoint (.safetensors, .pth, .pt, .pkl)
+    /// Make a Cygnet model file, or an ONNX file, of a checkpoint (.safetensors, .pth, .pt, .pkl, .onnx)
     #[command(after_help = help::CONVERT)]
     Convert(Convert),
     /// Time networks on this machine
@@ -233,7 +233,7 @@ pub(crate) struct Convert {
     /// The checkpoint, or its https address
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// The model file to write
+    /// The model file to write: .safetensors, or .onnx
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
     /// The checkpoint's network, if its tensors do not tell, perhaps with the .TAG of published weights
@@ -251,11 +251,33 @@ pub(crate) struct Convert {
     /// Leave out a tensor, or with a dot at the end of NAME all whose names begin so; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
+    #[command(flatten)]
+    pub(crate) onnx: OnnxArgs,
     /// Replace OUT if it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) graph_limits: GraphLimits,
+}
+
+/// How OUT is written that ends in .onnx.
+#[derive(Args)]
+pub(crate) struct OnnxArgs {
+    /// For OUT.onnx: version of the operator set
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u32).range(13..=22))]
+    pub(crate) opset: u32,
+    /// For OUT.onnx: images of a batch, or dynamic: any number
+    #[arg(long, value_name = "N|dynamic", default_value = "dynamic", value_parser = batch)]
+    pub(crate) batch: Batch,
+    /// For OUT.onnx: pixels from 0 to 255 go in, in rows of columns of red, green and blue, and are prepared by the file
+    #[arg(long)]
+    pub(crate) preprocess: bool,
+    /// For OUT.onnx: a network that gives logits ends in a softmax
+    #[arg(long)]
+    pub(crate) softmax: bool,
+    /// For OUT.onnx: numbers are of half precision, but for those that go in and come out
+    #[arg(long)]
+    pub(crate) fp16: bool,
 }
 
 #[derive(Args)]

@@ -22,3 +22,15 @@ pub fn graph_json(bytes: &[u8]) -> bool {
     let _ = cygnet_runtime::Plan::outline_of(&graph, cygnet_runtime::Level::Scalar);
     others.len() == 6
 }
+
+/// ONNX files: the graph that one becomes has all its weights, and is written and read again.
+pub fn onnx(bytes: &[u8]) -> bool {
+    let Ok(imported) = cygnet_onnx::import(bytes.to_vec(), &cygnet_onnx::Options::default()) else {
+        return false;
+    };
+    imported.weights.select(&imported.graph).unwrap();
+    if let Ok(again) = cygnet_onnx::export(&imported.graph, &imported.weights, &Default::default()) {
+        assert!(cygnet_onnx::is_onnx(&again));
+    }
+    true
+}

@@ -12,7 +12,7 @@ mod graphs;
 mod networks;
 
 pub use files::{archive, checkpoint, idx, picture, safetensors, table};
-pub use graphs::graph_json;
+pub use graphs::{graph_json, onnx};
 #[cfg(feature = "networks")]
 pub use networks::{golden, model_file, network, recipe, state};
 
@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "table", run: table },
     Target { name: "archive", run: archive },
     Target { name: "graph_json", run: graph_json },
+    Target { name: "onnx", run: onnx },
     #[cfg(feature = "networks")]
     Target { name: "model_file", run: networks::whole_model_file },
     #[cfg(feature = "networks")]

@@ -344,6 +344,27 @@ impl Graph {
         Err(self.error("the output".into(), problem))
     }
 
+    /// A graph of operators in order of execution, each with the nodes that it reads, the image being the first node, and
+    /// its path: for readers of other forms. Outputs are not all the same node, and the first is the network's.
+    ///
+    /// # Errors
+    /// The first thing that does not fit or is over a limit, with its place.
+    pub fn of_parts(
+        name: impl Into<String>,
+        image: [usize; 3],
+        parts: impl IntoIterator<Item = (Op, Vec<NodeId>, String)>,
+        outputs: Vec<Output>,
+        limits: &Limits,
+    ) -> Result<Graph, BuildError> {
+        let name = name.into();
+        if outputs.is_empty() {
+            let problem = Problem::Json("there is no output".into());
+            return Err(BuildError { graph: name, place: "the output".into(), problem });
+        }
+        let ends = Ends { outputs, features: Vec::new(), auxiliary: Vec::new() };
+        Graph::checked_within(name, image, parts, ends, Some(limits))
+    }
+
     /// Builds a graph from parts, checking everything a graph promises.
     pub(crate) fn checked(
         name: String,

@@ -17,6 +17,7 @@ use crate::endings::unread;
 use crate::model::check_prepared;
 use crate::named::{exact, network, preprocess};
 use crate::naming::{graph_for, namings};
+use crate::onnx::is_onnx;
 use crate::recognise::recognise;
 use crate::{Error, Model};
 
@@ -89,7 +90,11 @@ impl Conversion {
     /// If they are damaged, fit no network or several, or not the one that was named, or if there are not as many names as
     /// classes.
     pub fn run_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Converted, Error> {
-        let (path, bytes) = (Path::new(name), Arc::new(bytes));
+        let path = Path::new(name);
+        if cygnet_onnx::is_onnx(&bytes) {
+            return self.labelled(self.convert_onnx(path, |options| cygnet_onnx::import(bytes, options))?);
+        }
+        let bytes = Arc::new(bytes);
         let parse = || {
             let parsed = cygnet_weights::parse_key(Arc::clone(&bytes), self.weights_key.as_deref());
             parsed.map_err(|error| Error::from(error).in_file(path))
@@ -99,6 +104,9 @@ impl Conversion {
 
     /// As [`Conversion::run`], perhaps with auxiliary heads.
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
+        if is_onnx(path) {
+            return self.labelled(self.convert_onnx(path, |options| cygnet_onnx::open(path, options))?);
+        }
         let open = || {
             let opened = match &self.weights_key {
                 Some(key) => cygnet_weights::open_key(path, key),
@@ -120,7 +128,7 @@ impl Conversion {
         let named = self.network.as_deref().map(network).transpose()?;
         let mut checkpoint = read()?;
         self.leave_out(path, &mut checkpoint)?;
-        let mut converted = if is_model_file(&checkpoint.metadata) {
+        let converted = if is_model_file(&checkpoint.metadata) {
             let model = from_file(path, &checkpoint, self.classes, &self.limits)?;
             if let Some(named) = named.filter(|named| named.id != model.id) {
                 let reason = format!("is a model of {}, not of {}; leave out --network", model.id, named.id);
@@ -134,6 +142,11 @@ impl Conversion {
         } else {
             self.convert_bare(path, &checkpoint, hash().as_deref(), named, heads)?
         };
+        self.labelled(converted)
+    }
+
+    /// The model with the names of classes that were asked for.
+    fn labelled(&self, mut converted: Converted) -> Result<Converted, Error> {
         if let Some(labels) = &self.labels {
             let names = read_class_names(labels)?;
             let classes = converted.model.graph.classes();
@@ -360,7 +373,7 @@ pub(crate) fn from_checkpoint(
 }
 
 /// That a checkpoint's classifier was not taken, if it was not.
-fn new_classifier(stored: usize, classes: usize) -> Option<String> {
+pub(crate) fn new_classifier(stored: usize, classes: usize) -> Option<String> {
     (stored != classes).then(|| {
         format!(
             "the classifier for {classes} classes is random and must be trained; the checkpoint's, for {stored}, is left out"

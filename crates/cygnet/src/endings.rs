@@ -5,11 +5,10 @@ use std::path::Path;
 use crate::Error;
 
 /// Of files with weights that are read.
-const READ: [&str; 7] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar"];
+const READ: [&str; 8] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "onnx"];
 
 /// Of files of other programs, and what these hold.
-const FOREIGN: [(&str, &str); 11] = [
-    ("onnx", "an ONNX graph"),
+const FOREIGN: [(&str, &str); 10] = [
     ("tflite", "a TensorFlow Lite model"),
     ("pt2", "a program of torch.export"),
     ("h5", "a Keras model"),

@@ -69,6 +69,14 @@ pub enum Error {
         /// What does not fit.
         source: Box<Mismatch>,
     },
+    /// The ONNX file does not become a model.
+    #[error("{}: {source}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<cygnet_onnx::ImportError>,
+    },
     /// The model file's parts do not belong together.
     #[error("{}: {reason}", path.display())]
     Record {

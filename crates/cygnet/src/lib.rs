@@ -66,6 +66,7 @@ mod model;
 mod named;
 mod naming;
 mod nearest;
+mod onnx;
 mod optimised;
 mod parallel;
 #[cfg(feature = "train")]
@@ -74,6 +75,7 @@ mod recognise;
 mod sessions;
 #[cfg(feature = "train")]
 pub mod train;
+mod twin;
 pub mod verify;
 
 #[doc(hidden)]
@@ -88,6 +90,7 @@ pub use load::{local, pull};
 pub use model::Model;
 pub use named::{network, preprocess};
 pub use nearest::family;
+pub use onnx::OnnxSettings;
 #[cfg(feature = "train")]
 pub use quantize::{LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize};
 pub use {

@@ -1,8 +1,10 @@
 //! Golden files: what a reference implementation computes with weights made by a formula from their names, against
-//! what Cygnet computes with the same weights.
+//! what Cygnet computes with the same weights. Those of ONNX files hold what another runtime computes of numbers made by a
+//! formula.
 
 #[cfg(feature = "train")]
 mod gradients;
+mod onnx;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -76,6 +78,9 @@ pub enum VerifyError {
     /// The network cannot be run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The ONNX file does not become a graph.
+    #[error(transparent)]
+    Onnx(#[from] cygnet_onnx::ImportError),
     /// The file is of training steps, without which this program is built.
     #[cfg(not(feature = "train"))]
     #[error("{}: is of training steps, without which this program is built (the feature train)", path.display())]
@@ -124,10 +129,11 @@ struct Golden {
     trace: Vec<TraceRow>,
 }
 
-/// Tells files of training steps from files of inference.
+/// Tells files of training steps and of ONNX files from files of inference.
 #[derive(Deserialize)]
 struct Kind {
     gradients: Option<serde::de::IgnoredAny>,
+    cases: Option<serde::de::IgnoredAny>,
 }
 
 /// How one golden file came out.
@@ -138,10 +144,11 @@ pub struct Outcome {
     /// Whether every number is within the tolerance.
     pub pass: bool,
     /// Largest difference of a logit, relative to the logits' standard deviation; for training steps the largest
-    /// difference of any number, relative to what is allowed. None if nothing could be compared.
+    /// difference of any number, relative to what is allowed; for ONNX files that of a number, relative to the spread of
+    /// the output. None if nothing could be compared.
     pub max_rel_diff: Option<f64>,
-    /// The first layer in the reference's trace that diverges, or the first number of a training step, for a file that
-    /// fails.
+    /// The first layer in the reference's trace that diverges, or the first number of a training step, or the first output
+    /// of an ONNX file, for a file that fails.
     pub first_bad_layer: Option<String>,
     /// Why nothing could be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +229,9 @@ fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, V
     let kind: Kind = serde_json::from_slice(text).map_err(format)?;
     if kind.gradients.is_some() {
         return training_steps(path, text, executor);
+    }
+    if kind.cases.is_some() {
+        return onnx::compare(path, text, executor);
     }
     let golden: Golden = serde_json::from_slice(text).map_err(format)?;
     let [batch, channels, height, width] = golden.input_shape;

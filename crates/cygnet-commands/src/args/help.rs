@@ -118,7 +118,9 @@ Examples:
   cygnet convert mine.pth mine.safetensors -n shufflenet_v2_x1_0
   cygnet convert mobilenet_v2-b0353104.pth start.safetensors --classes 10
   cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt
-  cygnet convert mine.pth mine.safetensors --ignore loss. --ignore temperature";
+  cygnet convert mine.pth mine.safetensors --ignore loss. --ignore temperature
+  cygnet convert theirs.onnx mine.safetensors --network mobilenet_v2
+  cygnet convert mine.safetensors mine.onnx --preprocess --softmax";
 
 pub(super) const BENCH: &str = "\
 Examples:

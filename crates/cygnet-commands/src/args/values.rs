@@ -122,3 +122,18 @@ pub(super) fn points(text: &str) -> Result<f64, &'static str> {
     let points = text.parse().ok().filter(|points| (0.0..=100.0).contains(points));
     points.ok_or("not a number from 0 to 100")
 }
+
+/// Images of a batch: a number, or any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    Dynamic,
+    Fixed(usize),
+}
+
+pub(super) fn batch(text: &str) -> Result<Batch, String> {
+    if text == "dynamic" {
+        return Ok(Batch::Dynamic);
+    }
+    let count = text.parse().ok().filter(|count| (1..=1 << 16).contains(count));
+    count.map(Batch::Fixed).ok_or_else(|| "a number from 1 to 65536, or dynamic".into())
+}

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use cygnet::hub::{Cache, is_url};
-use cygnet::{Conversion, Converted};
+use cygnet::{Conversion, Converted, OnnxSettings};
 
-use crate::args::{Convert, Pull};
+use crate::args::{Batch, Convert, OnnxArgs, Pull};
 use crate::output;
 use crate::progress::Download;
 
@@ -15,9 +15,18 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         bail!("{}: exists and is not a file", out.display());
     }
-    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
+    let ends_in = |wanted: &str| out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted));
+    if !ends_in("safetensors") && !ends_in("onnx") {
         let better = out.with_extension("safetensors");
-        bail!("{}: cygnet writes .safetensors files only; give {}", out.display(), better.display());
+        bail!(
+            "{}: cygnet writes .safetensors and .onnx files only; give {}",
+            out.display(),
+            better.display()
+        );
+    }
+    let OnnxArgs { preprocess, softmax, fp16, .. } = args.onnx;
+    if !ends_in("onnx") && (preprocess || softmax || fp16) {
+        bail!("{}: --preprocess, --softmax and --fp16 are for OUT.onnx", out.display());
     }
     if let (Ok(input), Ok(output)) = (args.input.canonicalize(), out.canonicalize())
         && input == output
@@ -43,7 +52,9 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {
         model = model.fetched_from(url, &input);
     }
-    if args.overwrite {
+    if ends_in("onnx") {
+        model.write_onnx(out, &settings(&args.onnx))?;
+    } else if args.overwrite {
         model.write(out)?;
     } else {
         model.write_new(out).map_err(|error| if is_taken(&error) { taken(args) } else { error.into() })?;
@@ -69,6 +80,15 @@ fn is_taken(error: &cygnet::Error) -> bool {
     let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
     let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
+}
+
+fn settings(args: &OnnxArgs) -> OnnxSettings {
+    let batch = match args.batch {
+        Batch::Dynamic => None,
+        Batch::Fixed(count) => Some(count),
+    };
+    let &OnnxArgs { opset, preprocess, softmax, fp16: half, .. } = args;
+    OnnxSettings { opset, batch, preprocess, softmax, half }
 }
 
 pub(crate) fn pull(args: &Pull) -> anyhow::Result<bool> {

@@ -1,0 +1,114 @@
+//! From a graph with weights to the bytes of a file, of standard operators alone.
+
+mod lower;
+mod writer;
+
+use cygnet_graph::{BuildError, Graph};
+use cygnet_weights::{Misfit, WeightSet};
+use prost::Message;
+use thiserror::Error;
+
+use self::writer::Writer;
+
+/// Oldest and newest operator set that is written.
+const OPSETS: std::ops::RangeInclusive<i64> = 13..=22;
+/// Version of the file's form, which readers of all those sets know.
+const IR: i64 = 8;
+/// Largest file that the form can be.
+const MAX_BYTES: u64 = (1 << 31) - 1;
+
+/// How pixels become the network's input: `(pixel * scale - mean) / std`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preparation {
+    /// Factor on a pixel of 0 to 255.
+    pub scale: f32,
+    /// Subtracted after that, one a channel.
+    pub mean: Vec<f32>,
+    /// Divisor after that, one a channel.
+    pub std: Vec<f32>,
+    /// Whether the network's first channel is the last of the pixels': blue first.
+    pub is_reversed: bool,
+}
+
+/// How a file is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportOptions {
+    /// Version of the operator set, 13 to 22.
+    pub opset: i64,
+    /// Images of a batch; none: any number.
+    pub batch: Option<usize>,
+    /// With it pixels, whole numbers in rows of columns of channels, go in and the file prepares them.
+    pub preparation: Option<Preparation>,
+    /// Whether a network that gives logits ends in a softmax.
+    pub softmax: bool,
+    /// Whether numbers are of half precision, but for those that go in and come out.
+    pub half: bool,
+    /// Names and texts that go with it.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Default for ExportOptions {
+    fn default() -> ExportOptions {
+        ExportOptions {
+            opset: 17,
+            batch: None,
+            preparation: None,
+            softmax: false,
+            half: false,
+            metadata: Vec::new(),
+        }
+    }
+}
+
+/// Why a graph is not written.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// No such operator set is written.
+    #[error("operator set {opset}: {} to {} are written", OPSETS.start(), OPSETS.end())]
+    Opset {
+        /// Its version.
+        opset: i64,
+    },
+    /// What standard operators cannot say.
+    #[error("{place}: {reason}")]
+    Unsayable {
+        /// The layer, or the one before it.
+        place: String,
+        /// What it is.
+        reason: String,
+    },
+    /// The graph has outputs that only training reads.
+    #[error("the graph is for training: leave out its auxiliary outputs")]
+    Training,
+    /// The weights are not the graph's.
+    #[error(transparent)]
+    Weights(#[from] Misfit),
+    /// The graph cannot be what is asked for.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The file would be larger than the form allows.
+    #[error("the file would be larger than 2 GB, which this form cannot be")]
+    TooLarge,
+}
+
+/// The bytes of an ONNX file of a graph: in use, dropout and what only training reads left out. Weights have their names in
+/// the graph, nodes with weights their paths.
+///
+/// # Errors
+/// What standard operators cannot say, with its place; weights that are not the graph's.
+pub fn export(graph: &Graph, weights: &WeightSet, options: &ExportOptions) -> Result<Vec<u8>, ExportError> {
+    if !OPSETS.contains(&options.opset) {
+        return Err(ExportError::Opset { opset: options.opset });
+    }
+    if !graph.auxiliary().is_empty() {
+        return Err(ExportError::Training);
+    }
+    let numbers = weights.select(graph)?;
+    let bytes = numbers.iter().map(|list| list.len() as u64 * if options.half { 2 } else { 4 }).sum::<u64>();
+    if bytes > MAX_BYTES / 2 {
+        return Err(ExportError::TooLarge);
+    }
+    let mut writer = Writer::new(graph.name(), options);
+    lower::lower(&mut writer, graph, &numbers, options)?;
+    Ok(writer.model(options, IR).encode_to_vec())
+}

@@ -1,0 +1,195 @@
+//! Nodes, initialisers and values of a file as it grows.
+
+use half::f16;
+use prost::bytes::Bytes;
+
+use super::ExportOptions;
+use crate::schema::attribute_proto::AttributeType;
+use crate::schema::tensor_proto::DataType;
+use crate::schema::tensor_shape_proto::{Dimension, dimension};
+use crate::schema::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
+
+/// What the dimension of the batch is called where it may be any number.
+const BATCH: &str = "batch";
+
+/// A setting of a node.
+pub(super) enum Setting<'s> {
+    Int(i64),
+    Ints(Vec<i64>),
+    Float(f32),
+    Text(&'s str),
+}
+
+/// A file as it grows.
+pub(super) struct Writer {
+    graph: GraphProto,
+    half: bool,
+    batch: Option<usize>,
+    made: usize,
+}
+
+impl Writer {
+    pub(super) fn new(name: &str, options: &ExportOptions) -> Writer {
+        let graph = GraphProto { name: Some(name.into()), ..GraphProto::default() };
+        Writer { graph, half: options.half, batch: options.batch, made: 0 }
+    }
+
+    /// The type of the network's numbers.
+    pub(super) fn float(&self) -> DataType {
+        if self.half { DataType::Float16 } else { DataType::Float }
+    }
+
+    /// A name that nothing has yet.
+    pub(super) fn fresh(&mut self, what: &str) -> String {
+        self.made += 1;
+        format!("{what}_{}", self.made)
+    }
+
+    /// Adds a node of one output and returns its name.
+    pub(super) fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        name: &str,
+        settings: Vec<(&str, Setting)>,
+    ) -> String {
+        let output = self.fresh(&operator.to_lowercase());
+        let name = if name.is_empty() { output.clone() } else { name.to_owned() };
+        let attribute = |(name, setting): (&str, Setting)| {
+            let mut attribute = AttributeProto { name: Some(name.into()), ..AttributeProto::default() };
+            let kind = match setting {
+                Setting::Int(n) => {
+                    attribute.i = Some(n);
+                    AttributeType::Int
+                }
+                Setting::Ints(list) => {
+                    attribute.ints = list;
+                    AttributeType::Ints
+                }
+                Setting::Float(x) => {
+                    attribute.f = Some(x);
+                    AttributeType::Float
+                }
+                Setting::Text(text) => {
+                    attribute.s = Some(Bytes::copy_from_slice(text.as_bytes()));
+                    AttributeType::String
+                }
+            };
+            attribute.set_type(kind);
+            attribute
+        };
+        self.graph.node.push(NodeProto {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.clone()],
+            name: Some(name),
+            op_type: Some(operator.into()),
+            attribute: settings.into_iter().map(attribute).collect(),
+            ..NodeProto::default()
+        });
+        output
+    }
+
+    /// Gives the value of the last node that name, if one made it and nothing else reads it.
+    pub(super) fn rename(&mut self, value: &str, name: &str) {
+        let made = self.graph.node.iter_mut().rev().find(|node| node.output[0] == value);
+        let Some(node) = made else {
+            // The image itself is the output.
+            self.node("Identity", &[value], "", vec![]);
+            return self.rename_last(name);
+        };
+        node.output[0] = name.to_owned();
+        for input in
+            self.graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|input| *input == value)
+        {
+            *input = name.to_owned();
+        }
+    }
+
+    fn rename_last(&mut self, name: &str) {
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output[0] = name.to_owned();
+        }
+    }
+
+    /// Numbers of the network, in its precision.
+    pub(super) fn floats(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> String {
+        let bytes: Vec<u8> = if self.half {
+            numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect()
+        } else {
+            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+        };
+        self.tensor(name, shape, self.float(), bytes)
+    }
+
+    /// Numbers of single precision, whatever the network's.
+    pub(super) fn singles(&mut self, name: &str, numbers: &[f32]) -> String {
+        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.tensor(name, &[numbers.len()], DataType::Float, bytes)
+    }
+
+    /// A list of whole numbers.
+    pub(super) fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
+        let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.tensor(name, &[numbers.len()], DataType::Int64, bytes)
+    }
+
+    fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
+        let dims = shape.iter().map(|&n| n as i64).collect();
+        self.graph.initializer.push(TensorProto {
+            dims,
+            data_type: Some(kind as i32),
+            name: Some(name.into()),
+            raw_data: Some(bytes.into()),
+            ..TensorProto::default()
+        });
+        name.into()
+    }
+
+    /// Declares the input, whose further dimensions are `shape`.
+    pub(super) fn input(&mut self, name: &str, shape: &[usize], kind: DataType) {
+        let value = self.value(name, shape, kind);
+        self.graph.input.push(value);
+    }
+
+    /// Declares an output, whose further dimensions are `shape`.
+    pub(super) fn output(&mut self, name: &str, shape: &[usize], kind: DataType) {
+        let value = self.value(name, shape, kind);
+        self.graph.output.push(value);
+    }
+
+    fn value(&self, name: &str, shape: &[usize], kind: DataType) -> ValueInfoProto {
+        let dim = |value| Dimension { value: Some(value), ..Dimension::default() };
+        let batch = match self.batch {
+            Some(batch) => dimension::Value::DimValue(batch as i64),
+            None => dimension::Value::DimParam(BATCH.into()),
+        };
+        let sizes = shape.iter().map(|&n| dimension::Value::DimValue(n as i64));
+        let shape = TensorShapeProto { dim: std::iter::once(batch).chain(sizes).map(dim).collect() };
+        let tensor = type_proto::Tensor { elem_type: Some(kind as i32), shape: Some(shape) };
+        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
+        ValueInfoProto { name: Some(name.into()), r#type: Some(kind), ..ValueInfoProto::default() }
+    }
+
+    /// The whole file.
+    pub(super) fn model(self, options: &ExportOptions, ir: i64) -> ModelProto {
+        let entry = |(key, value): &(String, String)| StringStringEntryProto {
+            key: Some(key.clone()),
+            value: Some(value.clone()),
+        };
+        ModelProto {
+            ir_version: Some(ir),
+            opset_import: vec![OperatorSetIdProto {
+                domain: Some(String::new()),
+                version: Some(options.opset),
+            }],
+            producer_name: Some("cygnet".into()),
+            producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+            graph: Some(self.graph),
+            metadata_props: options.metadata.iter().map(entry).collect(),
+            ..ModelProto::default()
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Goes through the operators of a file in order; rules turn each into nodes of the draft.
+
+use std::collections::{HashMap, HashSet};
+
+use cygnet_graph::{Graph, NodeId, Output};
+use cygnet_weights::{Tensor, WeightSet};
+
+use super::arrange::{Choice, ImportedOutput};
+use super::call::{Call, Entry};
+use super::draft::{Draft, DraftNode};
+use super::{ImportError, Imported, Options, inputs};
+use crate::array::Array;
+use crate::external::External;
+use crate::schema::{GraphProto, NodeProto, TensorProto};
+use crate::{Reason, Refusal, rewrite, rules};
+
+/// Most numbers that constants may take which the file computes.
+const ROOM: usize = 1 << 26;
+
+pub(super) fn walk(
+    graph: &GraphProto,
+    opset: i64,
+    external: &External,
+    options: &Options,
+) -> Result<Imported, ImportError> {
+    let mut refusals = Vec::new();
+    let mut values: HashMap<&str, Entry> = HashMap::new();
+    if !graph.sparse_initializer.is_empty() {
+        return Err(ImportError::Unfit("the file has sparse weights, which are not read".into()));
+    }
+    let decoded: Vec<(&str, TensorProto)> = options
+        .constants
+        .iter()
+        .map(|(name, bytes)| {
+            let tensor = <TensorProto as prost::Message>::decode(&bytes[..]);
+            tensor
+                .map(|tensor| (name.as_str(), tensor))
+                .map_err(|error| ImportError::Damaged(error.to_string()))
+        })
+        .collect::<Result<_, _>>()?;
+    let given = decoded.iter().map(|(name, tensor)| (*name, tensor));
+    for (name, tensor) in graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).chain(given) {
+        let entry = Array::of(tensor, external).map(Entry::Constant).unwrap_or_else(|reason| {
+            refusals.push(Refusal::new(name, "initializer", reason));
+            Entry::Refused
+        });
+        values.insert(name, entry);
+    }
+    let known: HashSet<&str> = values.keys().copied().collect();
+    let (input, image, mut notes) = inputs::image(graph, &known, options)?;
+    let name = graph.input.iter().find(|value| value.name() == input.name).map_or("", |value| value.name());
+    values.insert(name, input.view.clone().into());
+    let mut draft = Draft::of(image);
+    let mut room = ROOM;
+    let mut is_quantised = false;
+    for node in &graph.node {
+        is_quantised |= rules::quantises(node.op_type());
+        let settings = [opset as usize, input.batch];
+        let made = apply(node, &values, settings, &mut draft, external, &mut room);
+        let outputs = match made {
+            Ok(outputs) => outputs,
+            Err(reason) => {
+                refusals.extend(reason.map(|reason| Refusal::new(name_of(node), node.op_type(), reason)));
+                vec![Entry::Refused; node.output.len()]
+            }
+        };
+        for (name, entry) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
+            if values.insert(name, entry).is_some() {
+                let reason = Reason::new(format!("{name} is made a second time"));
+                refusals.push(Refusal::new(name_of(node), node.op_type(), reason));
+            }
+        }
+    }
+    let mut ends = Vec::new();
+    for output in &graph.output {
+        let refuse = |reason: &str| Refusal::new(output.name(), "output", Reason::new(reason));
+        match values.get(output.name()) {
+            Some(Entry::Tracked(tracked)) if tracked.pads == [0; 4] => {
+                ends.push((output.name(), tracked.view.clone(), None));
+            }
+            Some(Entry::Tracked(tracked)) => match rules::padded(&mut draft, tracked) {
+                Ok(view) => ends.push((output.name(), view, None)),
+                Err(reason) => refusals.push(Refusal::new(output.name(), "output", reason)),
+            },
+            Some(Entry::Chosen(view, choice)) => ends.push((output.name(), view.clone(), Some(*choice))),
+            Some(Entry::Constant(_)) => refusals.push(refuse("is a constant")),
+            Some(Entry::Nothing(what)) => refusals.push(refuse(what)),
+            Some(Entry::Refused) => {}
+            None => refusals.push(refuse("no operator makes it")),
+        }
+    }
+    if ends.is_empty() && refusals.is_empty() {
+        return Err(ImportError::Unfit("the graph returns nothing".into()));
+    }
+    if !refusals.is_empty() {
+        return Err(ImportError::Refused(refusals));
+    }
+    for (_, view, _) in &mut ends {
+        // What cannot be packed is put in order when it is returned.
+        let nodes = draft.nodes.len();
+        match draft.packed(view) {
+            Ok(packed) => *view = packed,
+            Err(_) => draft.nodes.truncate(nodes),
+        }
+    }
+    let roots: Vec<usize> = ends.iter().map(|(_, view, _)| view.base).collect();
+    let places = rewrite::rewrite(&mut draft, &roots);
+    ends.iter_mut().for_each(|(_, view, _)| view.base = places[view.base]);
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut arranged = Vec::new();
+    for (name, view, choice) in ends {
+        if !view.batch_leads() {
+            let reason = Reason::new("mixes the images of a batch");
+            return Err(ImportError::Refused(vec![Refusal::new(name, "output", reason)]));
+        }
+        let node = NodeId(view.base);
+        let output = outputs.iter().position(|output| output.node == node).unwrap_or(outputs.len());
+        if output == outputs.len() {
+            outputs.push(Output { name: name.into(), node });
+        }
+        let value = draft.shape(view.base).iter().product();
+        let shape = choice.map_or_else(|| view.shape(), |choice: Choice| choice.shape(&view.shape()));
+        arranged.push(ImportedOutput { name: name.into(), shape, output, view, choice, value });
+    }
+    let title = Some(graph.name()).filter(|name| !name.is_empty()).unwrap_or("onnx");
+    let (graph, weights) = built(draft, title, image, outputs, options)?;
+    if is_quantised {
+        notes.push("the file is quantised; the network computes with the numbers that it stands for".into());
+    }
+    let (producer, metadata) = (String::new(), Default::default());
+    Ok(Imported { graph, weights, input, outputs: arranged, is_quantised, producer, metadata, notes })
+}
+
+/// A node's name, or that of its first output.
+fn name_of(node: &NodeProto) -> &str {
+    let output = node.output.first().map_or("", String::as_str);
+    if node.name().is_empty() { output } else { node.name() }
+}
+
+/// What an operator makes; no reason if what it reads was refused already.
+fn apply<'w>(
+    node: &'w NodeProto,
+    values: &HashMap<&'w str, Entry>,
+    settings: [usize; 2],
+    draft: &'w mut Draft,
+    external: &'w External,
+    room: &'w mut usize,
+) -> Result<Vec<Entry>, Option<Reason>> {
+    let mut inputs = Vec::new();
+    let mut is_refused = false;
+    for name in &node.input {
+        let entry = match values.get(name.as_str()) {
+            _ if name.is_empty() => None,
+            Some(Entry::Refused) => {
+                is_refused = true;
+                None
+            }
+            Some(Entry::Nothing(what)) => {
+                return Err(Some(Reason::new(format!("it reads {name}, which {what}"))));
+            }
+            Some(entry) => Some((name.as_str(), entry.clone())),
+            None => {
+                let reason = format!(
+                    "it reads {name}, which nothing before it makes; the graph has a circle or is cut"
+                );
+                return Err(Some(Reason::new(reason)));
+            }
+        };
+        inputs.push(entry);
+    }
+    let rule = rules::find(node.domain(), node.op_type()).map_err(Some)?;
+    if is_refused {
+        return Err(None);
+    }
+    let mut call = Call::new(node, inputs, settings, draft, external, room);
+    let outputs = rule(&mut call).map_err(Some)?;
+    if let Some(name) = call.unknown_attribute() {
+        return Err(Some(Reason::new(format!("the attribute {name} is not known here"))));
+    }
+    for entry in &outputs {
+        if let Entry::Constant(array) = entry
+            && array.is_own()
+        {
+            call.take(array.count()).map_err(Some)?;
+        }
+    }
+    Ok(outputs)
+}
+
+/// The graph of a draft, and its weights.
+fn built(
+    draft: Draft,
+    title: &str,
+    image: [usize; 3],
+    outputs: Vec<Output>,
+    options: &Options,
+) -> Result<(Graph, WeightSet), ImportError> {
+    let mut paths = HashMap::new();
+    let mut nodes = Vec::new();
+    let mut params = Vec::new();
+    for DraftNode { op, inputs, name, params: numbers, .. } in draft.nodes.into_iter().skip(1) {
+        let path = if op.facts().has_params { settled(&name, &mut paths) } else { String::new() };
+        nodes.push((op, inputs.into_iter().map(NodeId).collect(), path));
+        params.extend(numbers);
+    }
+    let graph = Graph::of_parts(title, image, nodes, outputs, &options.limits)?;
+    let mut weights = WeightSet::default();
+    for (param, numbers) in graph.params().into_iter().zip(params) {
+        let (name, count) = (param.name.clone(), numbers.len());
+        let tensor = Tensor::from_numbers(param.shape.clone(), numbers).map_err(|_| {
+            let reason = Reason::new(format!("{count} numbers are given, {:?} are needed", param.shape));
+            ImportError::Refused(vec![Refusal::new(&name, "weights", reason)])
+        })?;
+        weights.insert(param.name, tensor);
+    }
+    Ok((graph, weights))
+}
+
+/// A path that no other layer has: of letters, digits, dots and underscores, as those of the zoo.
+fn settled(name: &str, paths: &mut HashMap<String, usize>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let parts = name.split(|c: char| !is_plain(c) && c != '_').filter(|part| !part.is_empty());
+    let plain = parts.collect::<Vec<_>>().join(".");
+    let plain = if plain.is_empty() { "layer".into() } else { plain };
+    let mut path = plain.clone();
+    while paths.contains_key(&path) {
+        let number = paths.entry(plain.clone()).or_insert(1);
+        *number += 1;
+        path = format!("{plain}_{number}");
+    }
+    paths.insert(path.clone(), 1);
+    path
+}

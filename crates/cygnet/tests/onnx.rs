@@ -1,0 +1,111 @@
+//! One network of every family goes out as an ONNX file and comes back: the same weights to the bit under the same names,
+//! the same answers, and the zoo's network again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use cygnet::bench::random_weights;
+use cygnet::graph::{Conv, Graph};
+use cygnet::image::{Interpolation, Preprocess};
+use cygnet::runtime::Session;
+use cygnet::weights::WeightSet;
+use cygnet::zoo::{Network, networks};
+use cygnet::{Conversion, Model, OnnxSettings};
+
+/// What answers may differ by, of their spread: batch norms are merged in another order.
+const TOLERANCE: f32 = 1e-5;
+
+fn model(network: &Network) -> Model {
+    let graph = network.build().unwrap();
+    let weights = WeightSet::of(&graph, random_weights(&graph)).unwrap();
+    let preprocess = cygnet::preprocess(&network.preset(), graph.input_shape());
+    Model { id: network.id.clone(), ..Model::new(graph, weights, preprocess).unwrap() }
+}
+
+fn answer(model: &Model) -> Vec<f32> {
+    let count = model.graph.input_shape().iter().product::<usize>();
+    let image: Vec<f32> = (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    let mut session = Session::new(model.plan().unwrap());
+    let mut output = vec![0.0; session.outputs()];
+    session.run(&image, &mut output).unwrap();
+    output
+}
+
+fn back(model: &Model, settings: &OnnxSettings, folder: &Path) -> Model {
+    let path = folder.join("out.onnx");
+    model.write_onnx(&path, settings).unwrap();
+    Conversion::default().run(&path).unwrap().model
+}
+
+fn assert_near(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
+    let spread =
+        ours.iter().copied().fold(f32::MIN, f32::max) - ours.iter().copied().fold(f32::MAX, f32::min);
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(ours.len() == theirs.len() && worst <= tolerance * spread, "{what}: {worst} of {spread}");
+}
+
+#[test]
+fn a_network_of_every_family_comes_back_as_it_went_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut families = HashSet::new();
+    for network in networks().filter(|network| families.insert(network.row.family)) {
+        let model = model(&network);
+        let returned = back(&model, &OnnxSettings::default(), folder.path());
+        for (name, tensor) in model.weights.iter() {
+            let other =
+                returned.weights.get(name).unwrap_or_else(|| panic!("{}: {name} is lost", network.id));
+            assert!(tensor.to_f32() == other.to_f32(), "{}: {name} differs", network.id);
+        }
+        assert_eq!((&returned.id, returned.weights.len()), (&model.id, model.weights.len()));
+        assert_eq!(returned.preprocess, model.preprocess, "{}", network.id);
+        assert_near(&answer(&model), &answer(&returned), TOLERANCE, &network.id);
+    }
+}
+
+fn small() -> Model {
+    let graph = Graph::build("small", [3, 16, 16], |net, image| {
+        let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).hard_swish();
+        net.at("fc").linear(x.global_avg_pool(), 4)
+    });
+    let graph = graph.unwrap();
+    let weights = WeightSet::of(&graph, random_weights(&graph)).unwrap();
+    let mut model =
+        Model::new(graph, weights, Preprocess::imagenet(16, 0.875, Interpolation::Bicubic)).unwrap();
+    model.labels = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    model.licence = Some("CC0".into());
+    model
+}
+
+#[test]
+fn what_a_model_is_besides_its_graph_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = small();
+    let returned = back(&model, &OnnxSettings::default(), folder.path());
+    assert_eq!((&returned.labels, &returned.licence), (&model.labels, &model.licence));
+    assert_eq!((&returned.id, &returned.preprocess), (&model.id, &model.preprocess));
+}
+
+#[test]
+fn settings_of_a_file_change_what_goes_in_and_comes_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = small();
+    let half = back(&model, &OnnxSettings { half: true, ..OnnxSettings::default() }, folder.path());
+    assert_near(&answer(&model), &answer(&half), 1e-2, "half");
+    let ended = back(&model, &OnnxSettings { softmax: true, ..OnnxSettings::default() }, folder.path());
+    assert!(ended.graph.gives_probabilities());
+    let settings = OnnxSettings { preprocess: true, batch: Some(2), opset: 13, ..OnnxSettings::default() };
+    let pixels = back(&model, &settings, folder.path());
+    assert_eq!((pixels.preprocess.scale, &pixels.preprocess.mean), (1.0, &vec![0.0; 3]));
+    let image =
+        cygnet::image::Image { width: 16, height: 16, pixels: (0..768).map(|i| (i % 251) as u8).collect() };
+    let run = |model: &Model| {
+        let mut input = vec![0.0; 768];
+        model.preprocess.normalize_into(&image, &mut input).unwrap();
+        let mut session = Session::new(model.plan().unwrap());
+        let mut output = vec![0.0; 4];
+        session.run(&input, &mut output).unwrap();
+        output
+    };
+    assert_near(&run(&model), &run(&pixels), TOLERANCE, "pixels");
+}
