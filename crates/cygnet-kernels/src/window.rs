@@ -53,6 +53,16 @@ impl Window {
         }
     }
 
+    /// The same window, with a distance of 1 between the taps of an axis that has a single one.
+    pub(crate) fn settled(mut self) -> Window {
+        for axis in 0..2 {
+            if self.kernel[axis] == 1 {
+                self.dilation[axis] = 1;
+            }
+        }
+        self
+    }
+
     /// The image's row where the window of output row `y` begins, wrapping below 0.
     #[inline(always)]
     pub(crate) fn top(&self, y: usize) -> usize {

@@ -73,6 +73,8 @@ impl ByteDepthwise {
         ending: Ending<'_>,
         is_flat: bool,
     ) -> ByteDepthwise {
+        // Distances count rows of a group that no window has.
+        let window = window.settled();
         let [kh, kw] = window.kernel;
         assert_elements(Element::U8, [&input]);
         assert_eq!((data.inputs, input.channels), (1, output.channels));

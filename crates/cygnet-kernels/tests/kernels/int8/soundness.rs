@@ -173,6 +173,22 @@ fn maps_of_other_elements_are_refused() {
     }
 }
 
+#[test]
+fn distances_between_the_taps_of_a_single_one_do_not_count() {
+    let channels = |channels| [Map::dense(0, [channels, 2, 2]), Map::dense(1024, [channels, 2, 2])];
+    for (far, [input, output]) in
+        [2, 1 << 61, usize::MAX].into_iter().flat_map(|far| [0, 3].map(|c| (far, channels(c))))
+    {
+        let [input, output] = [input.of(Element::U8), output.of(Element::U8)];
+        let window = Window { dilation: [far, far], ..Window::POINT };
+        for kind in [1, 3] {
+            let hostile =
+                Hostile { kind, input, other: output, output, window, end_pad: [0, 0], fits: false };
+            assert!(run(&hostile, &mut team(3)) || far > 2, "{kind} {far}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
