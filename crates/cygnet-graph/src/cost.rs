@@ -63,20 +63,6 @@ impl Graph {
         })
     }
 
-    /// The index of the last node that reads each value: the number of nodes for outputs, which live to the end,
-    /// and its own index for a value that nobody reads.
-    #[must_use]
-    pub fn last_uses(&self) -> Vec<usize> {
-        let mut last: Vec<usize> = (0..self.nodes.len()).collect();
-        for (id, node) in self.iter() {
-            for input in &node.inputs {
-                last[input.0] = id.0;
-            }
-        }
-        self.outputs().iter().for_each(|output| last[output.node.0] = self.nodes.len());
-        last
-    }
-
     /// Largest number of bytes of values alive at once, executed in order, with nothing fused or done in place.
     #[must_use]
     pub fn peak_activation_bytes(&self) -> u64 {

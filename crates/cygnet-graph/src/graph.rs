@@ -267,34 +267,6 @@ impl Graph {
         node.inputs.iter().map(|id| self.node(*id).shape.as_slice()).collect()
     }
 
-    /// Parameters of one node, in PyTorch's order.
-    #[must_use]
-    pub fn node_params(&self, id: NodeId) -> Vec<Param> {
-        let node = self.node(id);
-        shape::params(&node.op, &self.input_shapes(node))
-            .into_iter()
-            .map(|param| Param {
-                name: format!("{}.{}", node.path, param.name),
-                shape: param.shape,
-                role: param.role,
-                node: id,
-            })
-            .collect()
-    }
-
-    /// Numbers of a node's parameters, running statistics too.
-    pub(crate) fn node_numbers(&self, id: NodeId) -> u64 {
-        let node = self.node(id);
-        let params = shape::params(&node.op, &self.input_shapes(node));
-        params.iter().map(|param| param.shape.iter().map(|&n| n as u64).product::<u64>()).sum()
-    }
-
-    /// Every tensor the graph needs, in order of execution.
-    #[must_use]
-    pub fn params(&self) -> Vec<Param> {
-        (0..self.nodes.len()).flat_map(|i| self.node_params(NodeId(i))).collect()
-    }
-
     /// The same network for images of another size, with those of the features that still lie at strides of their own.
     ///
     /// # Errors

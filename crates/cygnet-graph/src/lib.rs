@@ -29,6 +29,8 @@ mod graph;
 mod json;
 mod limits;
 mod op;
+mod params;
+mod readers;
 mod rebuild;
 pub mod shape;
 mod text;

@@ -34,8 +34,9 @@ impl Readers {
         let mut readers = Readers { dense: Vec::new(), importance: vec![0.0; channels] };
         let reads = |(_, node): &(NodeId, &Node)| node.inputs.contains(&value);
         for (id, node) in graph.iter().filter(reads) {
-            let squares = match weight(graph, weights, id).filter(|_| places.is_layer[id.0]) {
-                Some(weight) => readers.add(node, channels, &weight),
+            let weight = weights.of_role(graph, id, Role::Weight).filter(|_| places.is_layer[id.0]);
+            let squares = match weight {
+                Some(weight) => readers.add(node, channels, &weight.to_f32()),
                 None => vec![1.0; channels],
             };
             let mean = squares.iter().sum::<f64>() / channels as f64;
@@ -106,9 +107,4 @@ impl Readers {
         };
         self.dense.iter().map(of).sum()
     }
-}
-
-fn weight(graph: &Graph, weights: &WeightSet, id: NodeId) -> Option<Vec<f32>> {
-    let weight = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight)?;
-    Some(weights.get(&weight.name)?.to_f32().into_owned())
 }

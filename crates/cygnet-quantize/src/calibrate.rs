@@ -10,7 +10,7 @@ use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
 use crate::QuantizeError;
 use crate::balance::Readers;
-use crate::network::{Network, Stored, Worker, each, plane};
+use crate::network::{Network, Stored, Worker, each, numbers_of, plane};
 use crate::places::Places;
 use crate::range::{Halves, Method, Samples, grid};
 use crate::rounding::{Covariance, Rounded, round};
@@ -46,6 +46,7 @@ pub(crate) fn grids(
     method: Option<Method>,
     threads: usize,
 ) -> Result<Quantization, QuantizeError> {
+    let readers = graph.readers();
     let mut items: Vec<usize> = (0..places.groups.len()).collect();
     let found = each(
         threads,
@@ -53,7 +54,7 @@ pub(crate) fn grids(
         || (),
         |(), index, _| {
             let group = &places.groups[index];
-            let limits = limits(graph, group.values[0]);
+            let limits = limits(graph, &readers, group.values[0]);
             let limited = |half: &Samples| half.clone().limited(limits);
             let all: Vec<Halves> = group
                 .values
@@ -86,14 +87,13 @@ pub(crate) fn grids(
 }
 
 /// Limits beyond which a value does not go, or makes no difference to the one function that reads it.
-fn limits(graph: &Graph, id: NodeId) -> [f32; 2] {
+fn limits(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> [f32; 2] {
     if let Op::Activation { function: Activation::Clamp { low, high } } = &graph.node(id).op {
         return [*low, *high];
     }
-    let mut readers = graph.iter().filter(|(_, node)| node.inputs.contains(&id));
     let all = [f32::NEG_INFINITY, f32::INFINITY];
-    let (Some((_, reader)), None) = (readers.next(), readers.next()) else { return all };
-    let Op::Activation { function } = &reader.op else { return all };
+    let [reader] = readers[id.0][..] else { return all };
+    let Op::Activation { function } = &graph.node(reader).op else { return all };
     match *function {
         Activation::HardSwish => [-3.0, f32::INFINITY],
         Activation::HardSigmoid { scale, shift, high, .. } if scale > 0.0 => {
@@ -213,17 +213,12 @@ impl Pass<'_> {
         last
     }
 
-    fn numbers_of(&self, id: NodeId, role: Role) -> Vec<f32> {
-        let param = self.graph.node_params(id).into_iter().find(|param| param.role == role);
-        let tensor = param.and_then(|param| self.quantized.weights.get(&param.name).cloned());
-        tensor.map(|tensor| tensor.to_f32().into_owned()).unwrap_or_default()
-    }
-
     fn round_layer(&mut self, id: NodeId, node: &Node) -> Result<(), QuantizeError> {
         let input = node.inputs[0];
         let input_node = self.graph.node(input);
         let Some(grid) = self.quantized.grids[input.0].clone() else { return Ok(()) };
-        let (real, bias) = (self.numbers_of(id, Role::Weight), self.numbers_of(id, Role::Bias));
+        let [real, bias] =
+            [Role::Weight, Role::Bias].map(|role| numbers_of(self.graph, &self.quantized.weights, id, role));
         let outputs = node.shape[0];
         let terms = real.len() / outputs;
         let (groups, taps) = if let Op::Conv(conv) = &node.op {

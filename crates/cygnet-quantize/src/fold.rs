@@ -19,8 +19,7 @@ pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), 
     let mut new = weights.part(graph).map_err(misfit)?;
     for (id, node) in graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
         let numbers = |id: NodeId, role: Role| {
-            let param = graph.node_params(id).into_iter().find(|param| param.role == role)?;
-            weights.get(&param.name).map(|tensor| tensor.to_f32().into_owned())
+            weights.of_role(graph, id, role).map(|tensor| tensor.to_f32().into_owned())
         };
         let outputs = node.shape[0];
         let list = |id, role, constant| numbers(id, role).unwrap_or_else(|| vec![constant; outputs]);
@@ -49,42 +48,23 @@ pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), 
 
 /// For each layer, the batch norm that alone reads it.
 fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
-    let mut readers = vec![Vec::new(); graph.nodes().len()];
-    for (id, node) in graph.iter() {
-        node.inputs.iter().for_each(|input| readers[input.0].push(id));
-    }
-    let is_seen = |id: NodeId| {
-        graph.outputs().iter().any(|output| output.node == id)
-            || graph.features().iter().any(|feature| feature.node == id)
-    };
+    let readers = graph.sole_readers();
     let norm = |(id, node): (NodeId, &Node)| {
-        let [reader] = readers[id.0][..] else { return None };
-        let takes = node.op.facts().is_weighted && !is_seen(id);
-        (takes && matches!(graph.node(reader).op, Op::BatchNorm(_))).then_some(reader)
+        let reader = readers[id.0].filter(|_| node.op.facts().is_weighted)?;
+        matches!(graph.node(reader).op, Op::BatchNorm(_)).then_some(reader)
     };
     graph.iter().map(norm).collect()
 }
 
 fn rebuilt(graph: &Graph, taken: &[bool]) -> Result<(Graph, cygnet_graph::IdMap), BuildError> {
-    graph.rebuilt(|id, node| match &node.op {
-        Op::BatchNorm(_) if taken[id.0] => Change::Skip,
-        Op::Conv(conv) => Change::Replace(Op::Conv(Conv { bias: true, ..conv.clone() })),
-        Op::Linear { out, .. } => Change::Replace(Op::Linear { out: *out, bias: true }),
-        Op::Input
-        | Op::BatchNorm(_)
-        | Op::Activation { .. }
-        | Op::Pool(_)
-        | Op::GlobalAvgPool
-        | Op::AdaptiveAvgPool { .. }
-        | Op::LocalResponseNorm(_)
-        | Op::Add
-        | Op::Mul
-        | Op::Scale { .. }
-        | Op::Concat
-        | Op::Slice { .. }
-        | Op::ChannelShuffle { .. }
-        | Op::UpsampleLike
-        | Op::Dropout { .. }
-        | Op::Softmax => Change::Keep,
+    graph.rebuilt(|id, node| {
+        if taken[id.0] {
+            return Change::Skip;
+        }
+        let mut op = node.op.clone();
+        if let Op::Conv(Conv { bias, .. }) | Op::Linear { bias, .. } = &mut op {
+            *bias = true;
+        }
+        Change::Replace(op)
     })
 }

@@ -46,11 +46,7 @@ impl Network {
         let plans = vec![None; graph.nodes().len()];
         let mut network = Network { graph: graph.clone(), plans, rest, options };
         for (id, node) in graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
-            let [weight, bias] = [Role::Weight, Role::Bias].map(|role| {
-                let param = graph.node_params(id).into_iter().find(|param| param.role == role);
-                param.and_then(|param| weights.get(&param.name)).map(|tensor| tensor.to_f32().into_owned())
-            });
-            let (weight, bias) = (weight.unwrap_or_default(), bias.unwrap_or_default());
+            let [weight, bias] = [Role::Weight, Role::Bias].map(|role| numbers_of(graph, weights, id, role));
             debug_assert_eq!(bias.len(), node.shape[0]);
             network.set_layer(id, &weight, &bias)?;
         }
@@ -143,6 +139,11 @@ fn simple(graph: &Graph, id: NodeId, inputs: &[&[f32]]) -> Option<Vec<f32>> {
     }
     let is_plain_sum = node.op == Op::Add && inputs[0].len() == inputs[1].len();
     is_plain_sum.then(|| inputs[0].iter().zip(inputs[1]).map(|(left, right)| left + right).collect())
+}
+
+/// The numbers of the parameter that plays a role in a node; none if it has no such.
+pub(crate) fn numbers_of(graph: &Graph, weights: &WeightSet, id: NodeId, role: Role) -> Vec<f32> {
+    weights.of_role(graph, id, role).map(|tensor| tensor.to_f32().into_owned()).unwrap_or_default()
 }
 
 /// Numbers of a channel of a node's value.

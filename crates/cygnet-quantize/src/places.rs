@@ -30,7 +30,7 @@ impl Places {
     pub(crate) fn of(graph: &Graph, real: &[bool]) -> Places {
         let count = graph.nodes().len();
         let gates = gates(graph);
-        let readers = readers(graph);
+        let readers = graph.readers();
         let fits: Vec<bool> = graph.iter().map(|(id, _)| fits(graph, id)).collect();
         let ends: Vec<bool> = (0..count).map(|i| is_end(graph, NodeId(i))).collect();
         let mut places = Places {
@@ -97,7 +97,7 @@ const MOST_TERMS: usize = 1 << 15;
 
 /// Whether the sums of a layer fit their integers, whatever its weights.
 fn fits(graph: &Graph, id: NodeId) -> bool {
-    let weight = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight);
+    let weight = graph.node_param(id, Role::Weight);
     weight.is_some_and(|weight| weight.shape[1..].iter().product::<usize>() <= MOST_TERMS)
 }
 
@@ -121,18 +121,10 @@ fn is_end(graph: &Graph, id: NodeId) -> bool {
     })
 }
 
-fn readers(graph: &Graph) -> Vec<Vec<NodeId>> {
-    let mut readers = vec![Vec::new(); graph.nodes().len()];
-    for (id, node) in graph.iter() {
-        node.inputs.iter().for_each(|input| readers[input.0].push(id));
-    }
-    readers
-}
-
 /// For each node, whether it is part of what computes a gate: a number a channel, which only multiplies.
 fn gates(graph: &Graph) -> Vec<bool> {
     let count = graph.nodes().len();
-    let readers = readers(graph);
+    let readers = graph.readers();
     let plane = |id: NodeId| graph.node(id).shape[1..].iter().product::<usize>();
     let mut is_gate = vec![false; count];
     for i in (1..count).rev() {

@@ -85,7 +85,8 @@ const FLOORS: [f32; 5] = [0.0, 0.05, 0.15, 0.4, 1.0];
 const TRIED: usize = 96;
 
 /// The grid of values that share a zero, with one scale for each channel or one for all, within limits that no number goes
-/// beyond; what a channel loses counts by its importance. Without a method the rule is taken by which what is found on half of the images loses least on the other half.
+/// beyond; what a channel loses counts by its importance. Without a method the rule is taken by which what is found on half
+/// of the images loses least on the other half.
 pub(crate) fn grid(
     channels: &[Halves],
     importance: &[f64],

@@ -39,7 +39,7 @@ pub struct Joined {
 /// integers and its input is on a grid.
 #[must_use]
 pub fn chains(graph: &Graph, grids: &[Option<Grid>], weights: &WeightSet) -> Vec<Chain> {
-    let readers = sole_readers(graph);
+    let readers = graph.sole_readers();
     let next = |id: NodeId| readers[id.0].map(|reader| (reader, graph.node(reader)));
     let is_on_grid = |id: NodeId| grids[id.0].is_some();
     let clamp_after = |id: NodeId| {
@@ -84,8 +84,7 @@ fn computes_with_integers(graph: &Graph, grids: &[Option<Grid>], weights: &Weigh
     if !node.op.facts().is_weighted || grids[node.inputs[0].0].is_none() {
         return false;
     }
-    let weight = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight);
-    weight.and_then(|weight| weights.get(&weight.name)).is_some_and(|weight| weight.dtype() == Dtype::I8)
+    weights.of_role(graph, id, Role::Weight).is_some_and(|weight| weight.dtype() == Dtype::I8)
 }
 
 fn is_sum_of_bytes(graph: &Graph, grids: &[Option<Grid>], id: NodeId) -> bool {
@@ -94,15 +93,4 @@ fn is_sum_of_bytes(graph: &Graph, grids: &[Option<Grid>], id: NodeId) -> bool {
     node.op == Op::Add
         && [left, right].iter().all(|input| grids[input.0].is_some())
         && graph.node(left).shape == graph.node(right).shape
-}
-
-/// For each node, the one that alone reads its value, once; none for outputs and features, which are read from outside.
-fn sole_readers(graph: &Graph) -> Vec<Option<NodeId>> {
-    let mut readers = vec![Vec::new(); graph.nodes().len()];
-    for (id, node) in graph.iter() {
-        node.inputs.iter().for_each(|input| readers[input.0].push(Some(id)));
-    }
-    graph.outputs().iter().for_each(|output| readers[output.node.0].push(None));
-    graph.features().iter().for_each(|feature| readers[feature.node.0].push(None));
-    readers.into_iter().map(|readers| if let [reader] = readers[..] { reader } else { None }).collect()
 }

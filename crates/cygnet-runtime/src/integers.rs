@@ -1,7 +1,7 @@
 //! What whole numbers mean: how numbers become bytes, and the constants of layers that compute with bytes. The reference
 //! computes with these, and plans pack them.
 
-use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
+use cygnet_graph::{Activation, Graph, Op, Param, Role};
 use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
 use crate::reference::activate;
@@ -127,9 +127,4 @@ pub(crate) fn integers(tensor: &Tensor) -> Vec<i32> {
     let signed = tensor.dtype() == Dtype::I8;
     let widen = |&byte: &u8| if signed { i32::from(byte.cast_signed()) } else { i32::from(byte) };
     tensor.bytes().iter().map(widen).collect()
-}
-
-/// The parameter of a layer that plays a role, if it has one.
-pub(crate) fn param_of(graph: &Graph, id: NodeId, role: Role) -> Option<Param> {
-    graph.node_params(id).into_iter().find(|param| param.role == role)
 }

@@ -286,9 +286,7 @@ impl Quantization {
     ) -> Result<(), BadQuantization> {
         let terms: usize = param.shape[1..].iter().product();
         let largest = terms as f64 * 255.0 * 127.0;
-        let params = graph.node_params(param.node);
-        let bias = params.iter().find(|param| param.role == Role::Bias);
-        let bias = bias.and_then(|bias| weights.get(&bias.name)).map(Tensor::to_f32);
+        let bias = weights.of_role(graph, param.node, Role::Bias).map(Tensor::to_f32);
         let bias = bias.as_deref().unwrap_or_default();
         let is_small = |(output, &scale): (usize, &f32)| {
             let bias = f64::from(bias.get(output).copied().unwrap_or_default());

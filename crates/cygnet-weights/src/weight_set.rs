@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cygnet_graph::{Graph, Param};
+use cygnet_graph::{Graph, NodeId, Param, Role};
 use thiserror::Error;
 
 use crate::{Tensor, Tensors, Weights};
@@ -83,6 +83,12 @@ impl WeightSet {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.0.get(name)
+    }
+
+    /// The tensor of the parameter that plays a role in a node of a graph.
+    #[must_use]
+    pub fn of_role(&self, graph: &Graph, id: NodeId, role: Role) -> Option<&Tensor> {
+        self.get(&graph.node_param(id, role)?.name)
     }
 
     /// Puts a tensor in the place of the one of its name, or after all others.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
 use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
-use crate::integers::{integer_bias, param_of, real_weight, table};
+use crate::integers::{integer_bias, real_weight, table};
 use crate::{Chain, RunError, chains};
 
 /// A graph with integer weights and the record of what is quantised.
@@ -130,7 +130,7 @@ impl<'q> Quantized<'q> {
     }
 
     fn tensor(&self, layer: NodeId, role: Role) -> Option<(Param, &'q Tensor)> {
-        let param = param_of(self.graph, layer, role)?;
+        let param = self.graph.node_param(layer, role)?;
         let tensor = self.weights.get(&param.name)?;
         Some((param, tensor))
     }

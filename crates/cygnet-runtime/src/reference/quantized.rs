@@ -8,8 +8,8 @@ use cygnet_weights::{Grid, Quantization, WeightSet};
 use super::{Reference, RunError, conv_shape, map, pool_shape};
 use crate::chains::{Chain, chains};
 use crate::integers::{
-    clamp_bytes, dequantize, integer_bias, integers, mean_factor, param_of, quantize, ratio, real_weights,
-    steps, table, to_byte,
+    clamp_bytes, dequantize, integer_bias, integers, mean_factor, quantize, ratio, real_weights, steps,
+    table, to_byte,
 };
 
 /// A graph with integer weights and the record of what is quantised, ready to run on one image at a time.
@@ -307,9 +307,9 @@ impl QuantizedReference {
 
 impl Layer {
     fn new(graph: &Graph, id: NodeId, weights: &WeightSet, quantization: &Quantization) -> Option<Layer> {
-        let weight = param_of(graph, id, Role::Weight)?;
+        let weight = graph.node_param(id, Role::Weight)?;
         let scales = quantization.weights.get(&weight.name)?.scales.clone();
-        let bias = param_of(graph, id, Role::Bias).and_then(|bias| weights.get(&bias.name));
+        let bias = weights.of_role(graph, id, Role::Bias);
         let bias = match bias {
             Some(bias) => bias.to_f32().into_owned(),
             None => vec![0.0; scales.len()],
