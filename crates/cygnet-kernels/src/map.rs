@@ -120,7 +120,7 @@ impl Map {
         self.width.checked_add(self.halo[0])?.checked_add(self.halo[1])
     }
 
-    /// Checks that every place of it and its halo lies in an arena of so many bytes, and that it has no more pixels than
+    /// Checks that every place of it and its halo lies in an arena of so many bytes, and that they have no more pixels than
     /// elements fit there. Then neither its number of elements nor a place wraps, nor does a small multiple of a stride.
     pub(crate) fn check(&self, arena: usize) -> Result<(), String> {
         let room = arena / self.element.bytes();
@@ -130,7 +130,7 @@ impl Map {
         if self.ring == 0 && self.height > 0 {
             return Err(format!("keeps none of its rows: {self:?}"));
         }
-        let pixels = product(&[self.height.max(1), self.width.max(1)]);
+        let pixels = self.columns().and_then(|columns| product(&[self.height.max(1), columns.max(1)]));
         let elements = pixels.and_then(|pixels| pixels.checked_mul(self.channels));
         let is_large = pixels.is_none_or(|n| n > room.max(PIXELS)) || elements.is_none_or(|n| n > FAR);
         if is_large || self.pixel.max(self.row) > FAR {

@@ -183,9 +183,21 @@ fn distances_between_the_taps_of_a_single_one_do_not_count() {
         let window = Window { dilation: [far, far], ..Window::POINT };
         for kind in [1, 3] {
             let hostile =
-                Hostile { kind, input, other: output, output, window, end_pad: [0, 0], fits: false };
+                Hostile { kind, input, other: input, output, window, end_pad: [0, 0], fits: false };
             assert!(run(&hostile, &mut team(3)) || far > 2, "{kind} {far}");
         }
+    }
+}
+
+#[test]
+fn halos_of_nothing_are_no_longer_than_others() {
+    let map = Map::dense(0, [0, 2, 2]);
+    let [input, other, output] =
+        [map, map, Map { halo: [1 << 40, 1 << 40], ..map }].map(|map| map.of(Element::U8));
+    for kind in 0..16 {
+        let hostile =
+            Hostile { kind, input, other, output, window: Window::POINT, end_pad: [0, 0], fits: false };
+        assert!(!run(&hostile, &mut team(3)), "{kind}");
     }
 }
 
