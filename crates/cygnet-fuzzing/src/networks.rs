@@ -112,7 +112,7 @@ pub fn network(bytes: &[u8]) -> bool {
     let allowed = 1e-4 * peak + 100.0 * off;
     for &level in Level::ALL.iter().filter(|level| level.is_supported()) {
         for strict in [true, false] {
-            let options = PlanOptions { level, strict, features: strict };
+            let options = PlanOptions { strict, features: strict, ..level.into() };
             let plan = std::sync::Arc::new(Plan::new(graph.clone(), &weights, options).unwrap());
             let mut session = Session::new(std::sync::Arc::clone(&plan));
             let mut output = vec![f32::NAN; session.outputs()];

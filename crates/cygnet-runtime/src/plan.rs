@@ -25,7 +25,7 @@ mod steps;
 use std::ops::Range;
 
 use cygnet_graph::{Feature, Graph, Output};
-use cygnet_kernels::{Level, Map, Program, Store};
+use cygnet_kernels::{ByteLevel, Level, Map, Program, Store};
 use cygnet_weights::{Quantization, WeightSet};
 
 use crate::RunError;
@@ -47,6 +47,8 @@ const MEMORY_LIMIT: u64 = 4 << 30;
 pub struct PlanOptions {
     /// The instruction set.
     pub level: Level,
+    /// The instruction set of what is computed with whole numbers.
+    pub bytes: ByteLevel,
     /// Whether only kernels may be used that sum products as the definition does, none that trade rounding for speed.
     pub strict: bool,
     /// Whether the values of the graph's features stay to be read
@@ -65,13 +67,13 @@ impl PlanOptions {
     /// Only strict kernels of an instruction set.
     #[must_use]
     pub fn strict(level: Level) -> PlanOptions {
-        PlanOptions { level, strict: true, features: false }
+        PlanOptions { strict: true, ..level.into() }
     }
 }
 
 impl From<Level> for PlanOptions {
     fn from(level: Level) -> PlanOptions {
-        PlanOptions { level, strict: false, features: false }
+        PlanOptions { level, bytes: ByteLevel::within(level), strict: false, features: false }
     }
 }
 
@@ -147,10 +149,11 @@ impl Plan {
         quantization: &Quantization,
         options: impl Into<PlanOptions>,
     ) -> Result<Plan, RunError> {
-        let quantized = Quantized::new(&graph, weights, quantization)?;
+        let options = options.into();
+        let quantized = Quantized::new(&graph, weights, quantization, options.bytes)?;
         let reals = quantized.real_params()?;
         let params = crate::reference::split_by_node(&graph, &reals);
-        let made = made(&graph, &params, Some(&quantized), options.into())?;
+        let made = made(&graph, &params, Some(&quantized), options)?;
         Ok(Plan { graph, made })
     }
 
@@ -172,8 +175,9 @@ impl Plan {
         quantization: &Quantization,
         options: impl Into<PlanOptions>,
     ) -> Result<Outline, RunError> {
-        let quantized = Quantized::new(graph, weights, quantization)?;
-        Ok(draft(graph, Some(&quantized), options.into())?.outline)
+        let options = options.into();
+        let quantized = Quantized::new(graph, weights, quantization, options.bytes)?;
+        Ok(draft(graph, Some(&quantized), options)?.outline)
     }
 
     /// The graph it runs.

@@ -73,11 +73,8 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
 
 fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
     let chosen = super::level()?;
-    Ok(PlanOptions {
-        level: args.isa.map_or(chosen, |cap| chosen.capped(cap)),
-        strict: args.strict,
-        features: false,
-    })
+    let level = args.isa.map_or(chosen, |cap| chosen.capped(cap));
+    Ok(PlanOptions { strict: args.strict, ..level.into() })
 }
 
 /// What a name stands for: what results call it, a graph and weights.

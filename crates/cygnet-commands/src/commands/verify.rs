@@ -10,7 +10,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
         Executor::Reference => verify::Executor::Reference,
         Executor::Runtime => {
             let level = super::level()?;
-            verify::Executor::Runtime(PlanOptions { level, strict: !args.fast, features: false })
+            verify::Executor::Runtime(PlanOptions { strict: !args.fast, ..level.into() })
         }
     };
     let bar = progress::things(args.files.len() as u64, "verifying", "files");

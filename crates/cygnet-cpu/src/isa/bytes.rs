@@ -143,10 +143,13 @@ impl Numbers {
 }
 
 impl ByteLevel {
-    /// The best set that this CPU has and whose features a set for f32 has too.
+    /// The best set that this CPU has, `CYGNET_ISA` allows and a CPU may have whose f32 are computed by `level`: where it has dot
+    /// products of bytes is known of no set for f32.
     #[must_use]
     pub fn within(level: Level) -> ByteLevel {
-        ByteLevel::best_of(level.features())
+        let allowed = ByteLevel::allowed().unwrap_or_default();
+        let is_within = |bytes: &ByteLevel| Level::best_of(bytes.features()).is_within(level);
+        allowed.into_iter().find(is_within).unwrap_or(ByteLevel::Scalar)
     }
 
     /// Words of 32 bits in a vector.

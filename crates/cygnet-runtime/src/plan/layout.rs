@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cygnet_kernels::{Map, tuning};
+use cygnet_kernels::{Element, Map, tuning};
 
 use super::outline::PlanBuffer;
 use super::places::{Buffer, Buffers, Place, runs};
@@ -118,6 +118,16 @@ impl Layout {
             halo: buffer.halo,
             ring: height,
         }
+    }
+
+    /// As [`Layout::map`], with what rounds a pixel up to whole words if the value is its end: nobody's, and of no account.
+    pub(super) fn rounded(&self, value: &[Place]) -> Map {
+        let (mut map, buffer) = (self.map(value), &self.buffers.all()[value[0].buffer]);
+        let is_end = value[0].slot + value.len() == buffer.shape[0];
+        if is_end && buffer.element == Element::U8 {
+            map.channels += buffer.shape[0].next_multiple_of(WORD) - buffer.shape[0];
+        }
+        map
     }
 }
 

@@ -93,8 +93,8 @@ fn all(channels: usize) -> Vec<usize> {
     (0..channels).collect()
 }
 
-/// A convolution's input: the pieces of a value.
+/// A convolution's input: the pieces of a value, of bytes in whole words where they are the last of a pixel.
 fn parts(layout: &Layout, value: &[Place]) -> Vec<Part> {
-    let part = |channels: Vec<usize>| Part { map: layout.map(&picked(value, &channels)), channels };
+    let part = |channels: Vec<usize>| Part { map: layout.rounded(&picked(value, &channels)), channels };
     pieces(value).into_iter().map(part).collect()
 }

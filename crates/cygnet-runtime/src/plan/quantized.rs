@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
+use cygnet_kernels::ByteLevel;
 use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
 use crate::integers::{integer_bias, real_weight, table};
@@ -13,6 +14,7 @@ pub(super) struct Quantized<'q> {
     graph: &'q Graph,
     weights: &'q WeightSet,
     record: &'q Quantization,
+    level: ByteLevel,
     grids: Vec<Option<Grid>>,
     /// For each node, the chain that ends with it.
     ends: Vec<Option<Chain>>,
@@ -39,6 +41,7 @@ impl<'q> Quantized<'q> {
         graph: &'q Graph,
         weights: &'q WeightSet,
         record: &'q Quantization,
+        level: ByteLevel,
     ) -> Result<Quantized<'q>, RunError> {
         record.check(graph, weights).map_err(|bad| RunError::Plan(bad.to_string()))?;
         let count = graph.nodes().len();
@@ -51,7 +54,12 @@ impl<'q> Quantized<'q> {
             let end = chain.end.0;
             ends[end] = Some(chain);
         }
-        Ok(Quantized { graph, weights, record, grids, ends, is_inside, is_integer })
+        Ok(Quantized { graph, weights, record, level, grids, ends, is_inside, is_integer })
+    }
+
+    /// The instruction set.
+    pub(super) fn level(&self) -> ByteLevel {
+        self.level
     }
 
     pub(super) fn grid(&self, id: NodeId) -> Option<&Grid> {

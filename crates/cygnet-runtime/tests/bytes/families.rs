@@ -7,7 +7,7 @@ use cygnet_runtime::{Element, Plan, QuantizedReference};
 use cygnet_zoo::{Family, Spec, networks};
 
 use crate::made_up::{Scales, image, made_up};
-use crate::{check, levels, outputs};
+use crate::{check, outputs, sets};
 
 /// The smallest network of a family, narrow where that is possible, for small images and six classes, without batch norms.
 fn small(family: Family) -> Graph {
@@ -62,16 +62,12 @@ fn a_network_of_every_family_computes_what_the_reference_does() {
         let reference = QuantizedReference::new(graph.clone(), &weights, &record).unwrap();
         let wanted = reference.run(&image(&graph)).unwrap();
         let largest = wanted.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
-        for level in levels() {
-            let plan = Arc::new(Plan::quantized(graph.clone(), &weights, &record, level).unwrap());
+        for options in sets() {
+            let plan = Arc::new(Plan::quantized(graph.clone(), &weights, &record, options).unwrap());
             let bytes = plan.steps().iter().filter(|step| step.key.output.element == Element::U8).count();
             assert!(bytes * 2 > plan.steps().len(), "{family:?}:\n{}", plan.outline());
             for (x, wanted) in outputs(&plan, &image(&graph), 1).iter().zip(&wanted) {
-                assert!(
-                    (x - wanted).abs() <= 0.02 * largest,
-                    "{family:?}, {}: {x} is not {wanted}",
-                    level.name()
-                );
+                assert!((x - wanted).abs() <= 0.02 * largest, "{family:?}, {options:?}: {x} is not {wanted}");
             }
         }
     }

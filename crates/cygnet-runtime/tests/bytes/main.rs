@@ -7,7 +7,7 @@ mod made_up;
 use std::sync::Arc;
 
 use cygnet_graph::{Activation, Conv, Graph, NodeId, Pool, Scope, Value};
-use cygnet_runtime::{Level, Plan, PlanOptions, QuantizedReference, Session};
+use cygnet_runtime::{ByteLevel, Level, Plan, PlanOptions, QuantizedReference, Session};
 use cygnet_weights::{Grid, Quantization, WeightSet};
 use made_up::{Scales, image, made_up};
 
@@ -15,9 +15,11 @@ fn build(network: impl for<'g> FnOnce(&Scope<'g>, Value<'g>) -> Value<'g>) -> Gr
     Graph::build("net", [5, 9, 11], network).unwrap()
 }
 
-/// All instruction sets that this CPU has.
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.iter().copied().filter(|level| level.is_supported())
+/// All instruction sets that this CPU has, those for bytes with the best for f32.
+fn sets() -> impl Iterator<Item = PlanOptions> {
+    let floats = Level::ALL.iter().filter(|level| level.is_supported()).map(|&level| level.into());
+    let bytes = ByteLevel::ALL.iter().filter(|level| level.is_supported());
+    floats.chain(bytes.map(|&bytes| PlanOptions { bytes, ..PlanOptions::default() }))
 }
 
 /// The outputs of a plan, on some threads.
@@ -40,16 +42,16 @@ fn check(graph: &Graph, (weights, record): &(WeightSet, Quantization)) -> String
     let wanted: Vec<f32> = graph.outputs().iter().flat_map(|output| wanted[output.node.0].clone()).collect();
     assert!(wanted.iter().any(|&x| x != wanted[0]), "no trivial case: {wanted:?}");
     let mut text = String::new();
-    for level in levels() {
-        let plan = Arc::new(Plan::quantized(graph.clone(), weights, record, level).unwrap());
-        assert_eq!(plan.outline(), &Plan::quantized_outline_of(graph, weights, record, level).unwrap());
+    for options in sets() {
+        let plan = Arc::new(Plan::quantized(graph.clone(), weights, record, options).unwrap());
+        assert_eq!(plan.outline(), &Plan::quantized_outline_of(graph, weights, record, options).unwrap());
         text = plan.outline().to_string();
         for threads in [1, 3] {
             let given = outputs(&plan, &image, threads);
             assert_eq!(given.len(), wanted.len());
             let differs = given.iter().zip(&wanted).position(|(x, wanted)| x.to_bits() != wanted.to_bits());
             let place = differs.map(|i| (i, given[i], wanted[i]));
-            assert_eq!(place, None, "{}, {threads} threads:\n{text}", level.name());
+            assert_eq!(place, None, "{options:?}, {threads} threads:\n{text}");
         }
     }
     text
@@ -157,13 +159,13 @@ fn outputs_and_features_on_grids_are_read_as_floats() {
         }
     };
     let output = reference.run_with(&image(&graph), watch).unwrap();
-    for level in levels() {
-        let options = PlanOptions { features: true, ..level.into() };
+    for options in sets() {
+        let options = PlanOptions { features: true, ..options };
         let plan = Plan::quantized(graph.clone(), &weights, &record, options).unwrap();
         let mut session = Session::new(plan.into());
         let (mut logits, mut features) = (vec![0.0; session.outputs()], vec![0.0; session.features()]);
         session.run_with_features(&image(&graph), &mut logits, &mut features).unwrap();
-        assert_eq!((&logits, &features), (&output, &wanted), "{}", level.name());
+        assert_eq!((&logits, &features), (&output, &wanted), "{options:?}");
     }
 }
 
@@ -191,8 +193,8 @@ fn values_of_other_networks_are_floats_in_between() {
     });
     for is_real in [(|id| id.0 == 3 || id.0 == 4 || id.0 == 5) as fn(NodeId) -> bool, |id| id.0 == 0] {
         let (weights, record) = made_up(&graph, Scales::Channels, is_real);
-        for level in levels() {
-            let plan = Arc::new(Plan::quantized(graph.clone(), &weights, &record, level).unwrap());
+        for options in sets() {
+            let plan = Arc::new(Plan::quantized(graph.clone(), &weights, &record, options).unwrap());
             let given = outputs(&plan, &image(&graph), 2);
             assert!(given.iter().all(|x| x.is_finite()));
         }

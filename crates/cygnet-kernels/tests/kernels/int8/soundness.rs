@@ -182,8 +182,7 @@ fn distances_between_the_taps_of_a_single_one_do_not_count() {
         let [input, output] = [input.of(Element::U8), output.of(Element::U8)];
         let window = Window { dilation: [far, far], ..Window::POINT };
         for kind in [1, 3] {
-            let hostile =
-                Hostile { kind, input, other: input, output, window, end_pad: [0, 0], fits: false };
+            let hostile = Hostile { kind, input, other: input, output, window, end_pad: [0, 0], fits: false };
             assert!(run(&hostile, &mut team(3)) || far > 2, "{kind} {far}");
         }
     }

@@ -1,8 +1,8 @@
 //! Calls over bytes: factors from grid to grid, and weights of whole numbers.
 
 use cygnet_kernels::{
-    ByteCall, ByteConv, ByteDepthwise, ByteGate, ByteLevel, ByteMax, ByteMean, ByteScale, ByteTable,
-    ByteWeights, Ending, Map, Mean, Pixels, Plain, Pooling, Quantise, Store, Table, Term, ToBytes,
+    ByteCall, ByteConv, ByteDepthwise, ByteGate, ByteMax, ByteMean, ByteScale, ByteTable, ByteWeights,
+    Ending, Map, Mean, Pixels, Plain, Pooling, Quantise, Store, Table, Term, ToBytes,
 };
 use cygnet_weights::Grid;
 
@@ -21,7 +21,7 @@ pub(super) fn pack(
     layout: &Layout,
     store: &mut Store,
 ) -> ByteCall {
-    let level = ByteLevel::within(store.level());
+    let level = of.level();
     let output = layout.map(&call.output);
     let input = || layout.map(&call.inputs[0]);
     let term = call.inputs.get(1).map(|value| layout.map(value));
@@ -80,6 +80,7 @@ pub(super) fn pack(
             let grid = of.grid_of(*id);
             let inverse: Vec<f32> = channels.iter().map(|&c| inverse(grid.scale(c))).collect();
             let inputs: Vec<Map> = call.inputs.iter().map(|value| layout.map(value)).collect();
+            let output = layout.rounded(&call.output);
             ByteCall::Quantise(Quantise::new(store, level, inputs, &inverse, grid.zero, output))
         }
         ByteWork::Dequantize { id, channels } => {
