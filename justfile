@@ -6,6 +6,11 @@ check:
 test:
     cargo test --workspace
 
+# Tries properties on cases that no run has tried, as often as told: `just explore 20 -p cygnet-kernels`.
+explore TIMES *ARGS:
+    for seed in $(shuf -i 2-4294967295 -n {{TIMES}}); do \
+        PROPTEST_RNG_SEED="$seed" cargo test --tests {{ARGS}} || { echo "seed $seed"; exit 1; }; done
+
 # Looks for bytes by which a reader fails: `just fuzz safetensors -max_total_time=60`.
 fuzz TARGET *OPTIONS:
     fuzz/run {{TARGET}} {{OPTIONS}}
