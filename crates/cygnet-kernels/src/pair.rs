@@ -35,7 +35,8 @@ impl Pair {
         let pixel = dense.panel_width();
         let halo = to.halo;
         let columns = halo[0].checked_add(to.width).and_then(|columns| columns.checked_add(halo[1]));
-        let row = columns.and_then(|columns| columns.checked_mul(pixel)).unwrap_or(usize::MAX);
+        // Columns take room also where no panel has channels.
+        let row = columns.and_then(|columns| columns.checked_mul(pixel.max(1))).unwrap_or(usize::MAX);
         let ring = rows.checked_mul(row).filter(|&numbers| numbers <= FAR);
         let ring = ring.expect("the rows between two convolutions can be counted");
         let map = Map { offset: halo[0] * pixel, pixel, row, halo, ring: rows, ..to };

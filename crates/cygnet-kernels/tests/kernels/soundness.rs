@@ -413,6 +413,19 @@ fn run(hostile: &Hostile, pool: &mut Pool) -> bool {
     was_run
 }
 
+#[test]
+fn halos_of_nothing_are_no_longer_than_others() {
+    let map = Map::dense(0, [0, 2, 2]);
+    let far = Map { halo: [1 << 40, 1 << 40], ..map };
+    for (kind, windows) in (0..16).map(|kind| (kind, [Window::POINT; 2])) {
+        for [input, other, output] in [[map, far, map], [map, map, far]] {
+            let hostile = Hostile { kind, input, other, output, windows, end_pad: [1, 1], fits: false };
+            let is_run = run(&hostile, &mut team(3));
+            assert!(!is_run || (output != far && !matches!(kind, 5 | 6)), "{hostile:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
 
