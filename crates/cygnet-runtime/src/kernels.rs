@@ -1,6 +1,6 @@
 //! The table of kernels and the instruction sets that they are compiled for.
 
-use cygnet_kernels::Level;
+use cygnet_kernels::{ByteLevel, Element, Level};
 
 use crate::StepKernel;
 
@@ -10,9 +10,47 @@ pub struct KernelRow {
     /// What it computes.
     pub kernel: KernelKind,
     /// The set.
-    pub level: Level,
-    /// Largest number of pixels in its tile of 1, 2, 3 and 4 vectors of output channels, if it works in tiles.
-    pub tile: Option<[usize; 4]>,
+    pub set: KernelSet,
+    /// Largest number of pixels in its tile of 1, 2, 3 and 4 vectors of output channels, if it works in tiles of so many.
+    pub tile: Option<[Option<usize>; 4]>,
+}
+
+/// An instruction set, and what it computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelSet {
+    /// For f32.
+    Floats(Level),
+    /// For bytes.
+    Bytes(ByteLevel),
+}
+
+impl KernelSet {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            KernelSet::Floats(level) => level.name(),
+            KernelSet::Bytes(level) => level.name(),
+        }
+    }
+
+    /// Whether this CPU has it.
+    #[must_use]
+    pub fn is_supported(self) -> bool {
+        match self {
+            KernelSet::Floats(level) => level.is_supported(),
+            KernelSet::Bytes(level) => level.is_supported(),
+        }
+    }
+
+    /// What its kernels read and write.
+    #[must_use]
+    pub fn element(self) -> Element {
+        match self {
+            KernelSet::Floats(_) => Element::F32,
+            KernelSet::Bytes(_) => Element::U8,
+        }
+    }
 }
 
 /// What computes steps of some kinds.
@@ -34,6 +72,8 @@ pub enum KernelKind {
     Affine,
     /// Element-wise functions, and copies.
     Activation,
+    /// Floats as bytes, and bytes as floats.
+    Conversion,
     /// Nearest-neighbour enlargement.
     Upsample,
     /// Softmax.
@@ -44,7 +84,7 @@ pub enum KernelKind {
 
 impl KernelKind {
     /// All of them.
-    pub const ALL: [KernelKind; 11] = [
+    pub const ALL: [KernelKind; 12] = [
         KernelKind::Convolution,
         KernelKind::Winograd,
         KernelKind::Depthwise,
@@ -53,6 +93,7 @@ impl KernelKind {
         KernelKind::Binary,
         KernelKind::Affine,
         KernelKind::Activation,
+        KernelKind::Conversion,
         KernelKind::Upsample,
         KernelKind::Softmax,
         KernelKind::LocalResponseNorm,
@@ -70,9 +111,29 @@ impl KernelKind {
             KernelKind::Binary => "sum and product",
             KernelKind::Affine => "scale and shift",
             KernelKind::Activation => "activation",
+            KernelKind::Conversion => "floats and bytes",
             KernelKind::Upsample => "enlargement",
             KernelKind::Softmax => "softmax",
             KernelKind::LocalResponseNorm => "local response norm",
+        }
+    }
+
+    /// Whether it computes on maps of an element.
+    #[must_use]
+    pub fn is_of(self, element: Element) -> bool {
+        match self {
+            KernelKind::Convolution
+            | KernelKind::Depthwise
+            | KernelKind::Pooling
+            | KernelKind::Mean
+            | KernelKind::Binary
+            | KernelKind::Activation => true,
+            KernelKind::Conversion => element == Element::U8,
+            KernelKind::Winograd
+            | KernelKind::Affine
+            | KernelKind::Upsample
+            | KernelKind::Softmax
+            | KernelKind::LocalResponseNorm => element == Element::F32,
         }
     }
 
@@ -84,8 +145,7 @@ impl KernelKind {
 }
 
 impl StepKernel {
-    /// The kernels that it calls where its values are floats: one, or those of the two layers of a pair; none between floats
-    /// and bytes.
+    /// The kernels that it calls: one, or those of the two layers of a pair.
     #[must_use]
     pub fn kinds(&self) -> &'static [KernelKind] {
         match self {
@@ -99,35 +159,52 @@ impl StepKernel {
             StepKernel::BatchNorm | StepKernel::Scale => &[KernelKind::Affine],
             StepKernel::Activation(_) | StepKernel::Copy => &[KernelKind::Activation],
             StepKernel::Upsample => &[KernelKind::Upsample],
-            StepKernel::Quantize | StepKernel::Dequantize => &[],
+            StepKernel::Quantize | StepKernel::Dequantize => &[KernelKind::Conversion],
             StepKernel::Softmax => &[KernelKind::Softmax],
             StepKernel::LocalResponseNorm { .. } => &[KernelKind::LocalResponseNorm],
         }
     }
 }
 
-/// Every kernel under every instruction set of this architecture, the best set first.
+/// Every kernel under every instruction set of this architecture, those of f32 first, the best set first.
 #[must_use]
 pub fn kernels() -> Vec<KernelRow> {
-    let row = |kernel, level: Level| {
-        let tile = (kernel == KernelKind::Convolution).then(|| level.tile());
-        KernelRow { kernel, level, tile }
+    let floats = |kernel: KernelKind| if kernel.is_vector() { Level::ALL } else { &[Level::Scalar] };
+    let row = |kernel: KernelKind, set: KernelSet| {
+        let tile = match set {
+            KernelSet::Floats(level) => level.tile().map(Some),
+            KernelSet::Bytes(level) => {
+                let [one, two, four] = level.tile();
+                [Some(one), Some(two), None, Some(four)]
+            }
+        };
+        KernelRow { kernel, set, tile: (kernel == KernelKind::Convolution).then_some(tile) }
     };
-    let levels = |kernel: KernelKind| if kernel.is_vector() { Level::ALL } else { &[Level::Scalar] };
-    let rows = |&kernel: &KernelKind| levels(kernel).iter().map(move |&level| row(kernel, level));
-    KernelKind::ALL.iter().flat_map(rows).collect()
+    let sets = |&kernel: &KernelKind| {
+        let floats = floats(kernel).iter().map(|&level| KernelSet::Floats(level));
+        let all = floats.chain(ByteLevel::ALL.iter().map(|&level| KernelSet::Bytes(level)));
+        all.filter(move |set| kernel.is_of(set.element())).map(move |set| row(kernel, set))
+    };
+    KernelKind::ALL.iter().flat_map(sets).collect()
 }
 
 impl KernelRow {
-    /// Lanes of its vectors.
+    /// Numbers of 32 bits in its vectors; each is four bytes in a kernel over bytes.
     #[must_use]
     pub fn lanes(&self) -> usize {
-        if self.kernel.is_vector() { self.level.lanes() } else { 1 }
+        match self.set {
+            KernelSet::Floats(level) if self.kernel.is_vector() => level.lanes(),
+            KernelSet::Floats(_) => 1,
+            KernelSet::Bytes(level) => level.lanes(),
+        }
     }
 
     /// Whether plans for `chosen` use it.
     #[must_use]
     pub fn is_used(&self, chosen: Level) -> bool {
-        !self.kernel.is_vector() || self.level == chosen
+        match self.set {
+            KernelSet::Floats(level) => !self.kernel.is_vector() || level == chosen,
+            KernelSet::Bytes(level) => level == ByteLevel::within(chosen),
+        }
     }
 }

@@ -19,7 +19,7 @@ pub use chains::{Chain, Joined, chains};
 pub use cygnet_kernels::{
     ByteLevel, Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
 };
-pub use kernels::{KernelKind, KernelRow, kernels};
+pub use kernels::{KernelKind, KernelRow, KernelSet, kernels};
 pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,
     StepKey, StepNode, StepValue,

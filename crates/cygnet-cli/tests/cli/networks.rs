@@ -99,7 +99,9 @@ fn kernels_are_listed_with_the_instruction_set_that_is_used() {
         let lines = run.json();
         let used = |line: &&Value| line["used"] == true;
         let conv: Vec<&Value> = lines.iter().filter(|line| line["kernel"] == "convolution").collect();
-        assert_eq!(conv.iter().filter(|line| used(line)).count(), 1);
+        for element in ["f32", "u8"] {
+            assert_eq!(conv.iter().filter(|line| used(line) && line["type"] == element).count(), 1);
+        }
         assert!(lines.iter().filter(used).all(|line| line["supported"] == true));
         assert!(conv.iter().all(|line| line["tile"].as_array().unwrap().len() == 4));
     }
@@ -107,5 +109,5 @@ fn kernels_are_listed_with_the_instruction_set_that_is_used() {
     assert!(scalar.iter().all(|line| (line["used"] == true) == (line["isa"] == "scalar")));
     assert_eq!(listed("mmx").code, 1);
     let shown = Run::of(bench.command(&["kernels"]).env("CYGNET_ISA", "scalar").output().unwrap()).out;
-    assert!(shown.contains("scalar is used: CYGNET_ISA=scalar"), "{shown}");
+    assert!(shown.contains("scalar is used, scalar for bytes: CYGNET_ISA=scalar"), "{shown}");
 }

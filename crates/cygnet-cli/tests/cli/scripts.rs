@@ -132,7 +132,9 @@ fn tables_come_as_csv() {
     assert_eq!([&judged[1][0], &judged[2][0], &judged[3][0]], ["dark", "bright", ""]);
     assert_eq!((judged[2][3].as_str(), judged[3][4].as_str()), ("100", "50"));
     let kernels = rows(&["kernels"]);
-    assert!(kernels[0] == ["kernel", "isa", "lanes", "tile", "supported", "used"] && kernels.len() > 5);
+    assert!(
+        kernels[0] == ["kernel", "type", "isa", "lanes", "tile", "supported", "used"] && kernels.len() > 5
+    );
     let listed = rows(&["list", "--family", "fbnet"]);
     assert!(listed[0].contains(&"id".to_owned()) && listed.len() > 3);
     let run = bench.run(&["classify", "-m", MODEL[1], "--csv", "val/bright"]);
