@@ -285,6 +285,15 @@ pub(crate) struct Bench {
     /// Weights of networks of the zoo: made by a formula, or the published ones; --cold takes those
     #[arg(long, value_enum)]
     pub(crate) weights: Option<BenchWeights>,
+    /// What to compute with, if not with what the file or network does; a network of floats is quantised by generated images
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "fp32|int8|bf16",
+        conflicts_with = "cold"
+    )]
+    pub(crate) precision: Option<BenchPrecision>,
     /// Threads; auto: as many as pay
     #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = bench_threads)]
     pub(crate) threads: BenchThreads,
@@ -342,6 +351,18 @@ pub(crate) enum BenchWeights {
     Random,
     /// The published ones
     Default,
+}
+
+/// What a benchmark computes with.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPrecision {
+    /// Floats
+    #[value(alias = "f32")]
+    Fp32,
+    /// Bytes; what does not bear it stays in floating point
+    Int8,
+    /// Floats of half the bits
+    Bf16,
 }
 
 /// What runs a network.

@@ -73,6 +73,38 @@ pub(crate) fn grids(
             Ok::<Grid, QuantizeError>(grid)
         },
     )?;
+    Ok(record_of(graph, places, found))
+}
+
+/// The grids of all values that have one, as far as they were seen to reach.
+pub(crate) fn ranges(
+    graph: &Graph,
+    places: &Places,
+    survey: &Survey,
+    threads: usize,
+) -> Result<Quantization, QuantizeError> {
+    let readers = graph.readers();
+    let mut items: Vec<usize> = (0..places.groups.len()).collect();
+    let found = each(
+        threads,
+        &mut items,
+        || (),
+        |(), index, _| {
+            let group = &places.groups[index];
+            let limits = limits(graph, &readers, group.values[0]);
+            let seen = || group.values.iter().flat_map(|id| &survey.samples[id.0]);
+            let ends = |[even, odd]: &Halves| {
+                [even, odd].map(|half| Samples { sorted: Vec::new(), ends: half.ends }.limited(limits))
+            };
+            let all: Vec<Halves> = seen().map(ends).collect();
+            Ok::<Grid, QuantizeError>(grid(&all, &[], limits, group.one_scale, Some(Method::MinMax)))
+        },
+    )?;
+    Ok(record_of(graph, places, found))
+}
+
+/// The record of values, with a grid for each group of them.
+fn record_of(graph: &Graph, places: &Places, found: Vec<Grid>) -> Quantization {
     let mut record = Quantization::default();
     for (group, Grid { zero, scales }) in places.groups.iter().zip(found) {
         let mut first = 0;
@@ -83,7 +115,12 @@ pub(crate) fn grids(
             record.values.insert(*value, Grid { zero, scales: own });
         }
     }
-    Ok(record)
+    record
+}
+
+/// The least scale of an output: a filter of next to no weights would make its bias more steps than an integer has.
+pub(crate) fn least_scale(bias: f32) -> f32 {
+    bias.abs() / BIAS_STEPS
 }
 
 /// Limits beyond which a value does not go, or makes no difference to the one function that reads it.
@@ -232,8 +269,7 @@ impl Pass<'_> {
             grid.scale(group * group_in + index % terms / taps).into()
         };
         let steps: Vec<f64> = real.iter().enumerate().map(|(i, &w)| f64::from(w) * scale(i)).collect();
-        // A filter of next to no weights would make its bias more steps than an integer has.
-        let least: Vec<f32> = bias.iter().map(|bias| bias.abs() / BIAS_STEPS).collect();
+        let least: Vec<f32> = bias.iter().map(|&bias| least_scale(bias)).collect();
         let covariances = self.covariances(node, groups, taps, &grid);
         let per_group = outputs / groups;
         let mut items: Vec<usize> =

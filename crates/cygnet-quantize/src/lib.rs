@@ -18,6 +18,7 @@ mod fold;
 mod judge;
 mod network;
 mod places;
+mod plain;
 mod range;
 mod rounding;
 mod sensitivity;
@@ -30,13 +31,14 @@ use thiserror::Error;
 
 pub use fold::folded;
 pub use judge::{Agreement, compare, guess};
+pub use plain::quantize_plainly;
 pub use range::Method;
 pub use sensitivity::Sensitivity;
 
 use calibrate::Quantized;
 use network::{Network, each};
 use places::Places;
-use survey::Survey;
+use survey::{Asked, Survey};
 
 /// Why a network could not be quantised.
 #[derive(Debug, Error)]
@@ -165,10 +167,8 @@ pub fn quantize(
     let mut real = vec![false; graph.nodes().len()];
     let mut places = Places::of(&graph, &real);
     tell("finding ranges");
-    let survey = Survey::new(&float, images, &places.has_grid, threads)?;
-    if let Some(image) = survey.outputs.iter().position(|output| output.iter().any(|x| !x.is_finite())) {
-        return Err(QuantizeError::NotFinite { graph: graph.name().into(), image });
-    }
+    let survey = Survey::new(&float, images, &places.has_grid, Asked::Numbers, threads)?;
+    survey.finite(&graph)?;
     let mut sensitivity: Vec<Sensitivity> = Vec::new();
     let mut round = 0;
     loop {

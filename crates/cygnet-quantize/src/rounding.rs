@@ -52,6 +52,14 @@ pub(crate) fn round(weights: &[f64], blocks: &[Covariance], least: &[f32]) -> Ro
     rounded
 }
 
+/// The integers nearest to a row of weights in steps of its inputs' grids, and their scale, which is not less than `least`.
+pub(crate) fn nearest_integers(row: &[f64], least: f32) -> (Vec<i8>, f32) {
+    let largest = row.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
+    let scale = crate::range::tidy((largest / LARGEST) as f32).max(crate::range::tidy(least));
+    let inverse = 1.0 / f64::from(scale);
+    (row.iter().map(|w| nearest(w * inverse) as i8).collect(), scale)
+}
+
 fn nearest(w: f64) -> f64 {
     w.round_ties_even().clamp(-LARGEST, LARGEST)
 }

@@ -3,6 +3,7 @@
 use cygnet_graph::{Graph, NodeId};
 use cygnet_runtime::RunError;
 
+use crate::QuantizeError;
 use crate::network::{Network, each, plane};
 use crate::range::{Halves, Samples};
 
@@ -30,11 +31,21 @@ struct Seen {
     means: Vec<f64>,
 }
 
+/// What is asked about values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Numbers of them, and how far they reach.
+    Numbers,
+    /// How far they reach.
+    Ends,
+}
+
 impl Survey {
     pub(crate) fn new(
         network: &Network,
         images: &[Vec<f32>],
         asked: &[bool],
+        what: Asked,
         threads: usize,
     ) -> Result<Survey, RunError> {
         let graph = &network.graph;
@@ -50,7 +61,11 @@ impl Survey {
                 let output = network.run(worker, &images[index], &none, |id, value| {
                     let is_layer = graph.node(id).op.facts().is_weighted;
                     if asked[id.0] || is_layer {
-                        let most = if asked[id.0] { most(graph, id, images.len()) } else { 0 };
+                        let most = if asked[id.0] && what == Asked::Numbers {
+                            most(graph, id, images.len())
+                        } else {
+                            0
+                        };
                         seen[id.0] = look(value, plane(graph.node(id)), most, index);
                     }
                 })?;
@@ -81,6 +96,15 @@ impl Survey {
             samples.push(if asked[id.0] { (0..channels).map(channel).collect() } else { Vec::new() });
         }
         Ok(Survey { samples, means, outputs })
+    }
+
+    /// # Errors
+    /// [`QuantizeError::NotFinite`] at the first image whose answer is no numbers.
+    pub(crate) fn finite(&self, graph: &Graph) -> Result<(), QuantizeError> {
+        match self.outputs.iter().position(|output| output.iter().any(|x| !x.is_finite())) {
+            Some(image) => Err(QuantizeError::NotFinite { graph: graph.name().into(), image }),
+            None => Ok(()),
+        }
     }
 }
 

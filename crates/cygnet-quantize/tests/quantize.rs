@@ -3,9 +3,10 @@
 
 use cygnet_graph::{Conv, Graph, Pool, Role};
 use cygnet_quantize::{
-    Method, QuantizeError, QuantizeOptions, QuantizedNetwork, compare, folded, quantize, simulate,
+    Method, QuantizeError, QuantizeOptions, QuantizedNetwork, compare, folded, quantize, quantize_plainly,
+    simulate,
 };
-use cygnet_runtime::{QuantizedReference, Reference};
+use cygnet_runtime::{PlanOptions, QuantizedReference, Reference};
 use cygnet_weights::{Dtype, WeightSet};
 
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -193,4 +194,40 @@ fn filters_without_weights_keep_their_bias() {
     for (x, wanted) in reference.run(&images[0]).unwrap().iter().zip(&quantized.outputs[0][0]) {
         assert!((x - wanted).abs() < 0.02 * wanted.abs().max(1.0), "{x} is not {wanted}");
     }
+}
+
+#[test]
+fn a_network_quantised_at_once_has_the_same_places_and_nearly_the_same_answers() {
+    let graph = Graph::build("net", [3, 12, 12], |net, image| {
+        let x = net.at("a.bn").batch_norm(net.at("a").conv(image, Conv::new(8, 3).stride(2))).relu6();
+        let y = net.at("b").conv(x, Conv::new(8, 3).groups(8)).relu();
+        let z = net.at("c").conv(y, Conv::new(8, 1).groups(2)) + x;
+        net.at("fc").linear(z.global_avg_pool(), 5)
+    })
+    .unwrap();
+    let (weights, images) = (weights(&graph), images(&graph, 4));
+    let options = PlanOptions::default();
+    let made = quantize_plainly(&graph, &weights, &images, options, 1).unwrap();
+    let careful = quantized(&graph, 4);
+    let keys = |network: &QuantizedNetwork| {
+        let record = &network.quantization;
+        (
+            record.values.keys().copied().collect::<Vec<_>>(),
+            record.weights.keys().cloned().collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(keys(&made), keys(&careful));
+    let on_two = quantize_plainly(&graph, &weights, &images, options, 2).unwrap();
+    assert_eq!((&made.weights, &made.quantization), (&on_two.weights, &on_two.quantization));
+    let reference = QuantizedReference::new(made.graph, &made.weights, &made.quantization).unwrap();
+    for (image, wanted) in images.iter().zip(&made.outputs[0]) {
+        let answer = reference.run(image).unwrap();
+        let largest = wanted.iter().fold(0.1, |largest: f32, x| largest.max(x.abs()));
+        assert!(
+            answer.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.1 * largest),
+            "{answer:?} {wanted:?}"
+        );
+    }
+    let none = quantize_plainly(&graph, &weights, &[], options, 1);
+    assert!(matches!(none, Err(QuantizeError::NoImages { .. })));
 }

@@ -74,7 +74,8 @@ pub fn table(function: Activation, input: &Grid, output: &Grid) -> [u8; 256] {
 }
 
 /// The input channel that the weight at `index` of a layer multiplies.
-pub(crate) fn input_channel(graph: &Graph, param: &Param, index: usize) -> usize {
+#[must_use]
+pub fn input_channel(graph: &Graph, param: &Param, index: usize) -> usize {
     let node = graph.node(param.node);
     let input = &graph.node(node.inputs[0]).shape;
     let terms: usize = param.shape[1..].iter().product();

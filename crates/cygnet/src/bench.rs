@@ -1,14 +1,20 @@
 //! How long networks take, as a whole and step by step, and what the machine could do at best. All that takes a time needs
 //! a [clock](cpu::now).
 
+mod subject;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
-use cygnet_runtime::{Plan, PlanOptions, PlanStep, RunError, Session, cpu, peak_gflops, team};
+use cygnet_runtime::{
+    Element, Plan, PlanOptions, PlanStep, RunError, Session, StepValue, cpu, peak_gflops, team,
+};
 use cygnet_weights::Weights;
 use serde::Serialize;
+
+pub use subject::Subject;
 
 use crate::verify::{synthetic, synthetic_param};
 
@@ -21,7 +27,7 @@ const MOST_RUNS: usize = 2000;
 /// How a network is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BenchOptions {
-    /// How it is planned.
+    /// How it was planned.
     pub plan: PlanOptions,
     /// Threads; none: as many as pay.
     pub threads: Option<usize>,
@@ -38,7 +44,7 @@ pub struct Timing {
     pub model: String,
     /// Version of Cygnet.
     pub version: &'static str,
-    /// Arithmetic.
+    /// What it computes with: `fp32`, or `int8` where layers do.
     pub precision: &'static str,
     /// Threads that worked on it.
     pub threads: usize,
@@ -85,6 +91,12 @@ pub struct StepTiming {
     pub node: String,
     /// Shape of what it writes.
     pub output: Vec<usize>,
+    /// What it reads, if that is not f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_type: Option<&'static str>,
+    /// What it writes, if that is not f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_type: Option<&'static str>,
     /// Median time.
     pub ms: f64,
     /// Share of all steps.
@@ -149,23 +161,41 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
 }
 
-/// Times a network.
+/// What a plan computes with: `int8` where layers do, else `fp32`.
+#[must_use]
+pub fn precision(plan: &Plan) -> &'static str {
+    let is_bytes = |step: &PlanStep| {
+        step.macs > 0 && step.key.inputs.first().is_some_and(|value| value.element != Element::F32)
+    };
+    if plan.steps().iter().any(is_bytes) { "int8" } else { "fp32" }
+}
+
+/// What a value is stored as, if that is not f32.
+#[must_use]
+pub fn named_type(value: &StepValue) -> Option<&'static str> {
+    (value.element != Element::F32).then(|| value.element.name())
+}
+
+/// A session on so many threads, or on as many as pay.
 ///
 /// # Errors
-/// If the weights do not fit the graph, or the system refuses to start threads.
-pub fn bench<W: AsRef<[f32]>>(
-    model: &str,
-    graph: &Graph,
-    weights: &[W],
-    options: BenchOptions,
-) -> Result<Timing, RunError> {
+/// If the system refuses to start threads.
+pub fn session(plan: Arc<Plan>, threads: Option<usize>) -> Result<Session, RunError> {
+    match threads {
+        Some(threads) => Session::with_threads(plan, threads),
+        None => Session::automatic(plan),
+    }
+}
+
+/// Times a network by its plan.
+///
+/// # Errors
+/// If the system refuses to start threads, or a batch takes too much memory.
+pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Timing, RunError> {
     cpu::now().ok_or(RunError::NoClock)?;
     let BenchOptions { plan: plan_options, batch, duration, .. } = options;
-    let plan = Arc::new(Plan::new(graph.clone(), weights, plan_options)?);
-    let mut session = match options.threads {
-        Some(threads) => Session::with_threads(Arc::clone(&plan), threads)?,
-        None => Session::automatic(Arc::clone(&plan))?,
-    };
+    let graph = plan.graph();
+    let mut session = session(Arc::clone(plan), options.threads)?;
     let threads = match options.threads {
         None if batch > 1 => cpu::available_threads(),
         _ => session.threads(),
@@ -188,7 +218,7 @@ pub fn bench<W: AsRef<[f32]>>(
     Ok(Timing {
         model: model.into(),
         version: env!("CARGO_PKG_VERSION"),
-        precision: "fp32",
+        precision: precision(plan),
         threads,
         batch,
         isa: plan_options.level.name(),
@@ -206,19 +236,14 @@ pub fn bench<W: AsRef<[f32]>>(
     })
 }
 
-/// Times every step of a network, one image a run, on one thread if the options do not say how many.
+/// Times every step of a plan, one image a run, on one thread if the options do not say how many.
 ///
 /// # Errors
-/// If the weights do not fit the graph, or the system refuses a thread.
-pub fn bench_steps<W: AsRef<[f32]>>(
-    model: &str,
-    graph: &Graph,
-    weights: &[W],
-    options: BenchOptions,
-) -> Result<Vec<StepTiming>, RunError> {
+/// If the system refuses a thread.
+pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Vec<StepTiming>, RunError> {
     cpu::now().ok_or(RunError::NoClock)?;
     let BenchOptions { plan: options, threads, duration, .. } = options;
-    let plan = Plan::new(graph.clone(), weights, options)?;
+    let graph = plan.graph();
     let (program, steps) = (plan.program(), plan.steps());
     let image = random_image(graph);
     let mut arena = program.arena();
@@ -257,6 +282,8 @@ pub fn bench_steps<W: AsRef<[f32]>>(
             kernel: step.key.kernel.to_string(),
             node: step.name(graph).into(),
             output: step.shape.clone(),
+            input_type: step.key.inputs.first().and_then(named_type),
+            output_type: named_type(&step.key.output),
             ms,
             percent: 100.0 * ms / all,
             macs: step.macs,

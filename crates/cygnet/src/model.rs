@@ -154,12 +154,7 @@ impl Model {
     /// If the weights do not fit the graph, or this CPU lacks the instruction set.
     pub fn plan_with(&self, options: PlanOptions) -> Result<Arc<Plan>, Error> {
         crate::optimised::advise();
-        let graph = self.graph.clone();
-        if let Some(quantization) = &self.quantization {
-            return Ok(Arc::new(Plan::quantized(graph, &self.weights, quantization, options)?));
-        }
-        let weights = self.weights.select(&graph).map_err(misfit(&graph))?;
-        Ok(Arc::new(Plan::new(graph, &weights, options)?))
+        plan_of(&self.graph, &self.weights, self.quantization.as_ref(), options)
     }
 
     /// What [`Model::plan_with`] would do, without packing weights.
@@ -176,10 +171,7 @@ impl Model {
     /// Its weights in floating point: what their integers stand for where the network computes with whole numbers.
     #[must_use]
     pub fn real_weights(&self) -> WeightSet {
-        match &self.quantization {
-            Some(quantization) => integers::real_weights(&self.graph, &self.weights, quantization),
-            None => self.weights.clone(),
-        }
+        real_weights_of(&self.graph, &self.weights, self.quantization.as_ref())
     }
 
     /// The same network in floating point: with weights that are what integers stood for, and values that are not rounded.
@@ -202,6 +194,32 @@ impl Model {
     #[must_use]
     pub fn label(&self, class: usize) -> String {
         self.labels.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+/// The plan of a network, of whole numbers where there is a record.
+pub(crate) fn plan_of(
+    graph: &Graph,
+    weights: &WeightSet,
+    quantization: Option<&Quantization>,
+    options: PlanOptions,
+) -> Result<Arc<Plan>, Error> {
+    if let Some(quantization) = quantization {
+        return Ok(Arc::new(Plan::quantized(graph.clone(), weights, quantization, options)?));
+    }
+    let numbers = weights.select(graph).map_err(misfit(graph))?;
+    Ok(Arc::new(Plan::new(graph.clone(), &numbers, options)?))
+}
+
+/// Weights in floating point.
+pub(crate) fn real_weights_of(
+    graph: &Graph,
+    weights: &WeightSet,
+    quantization: Option<&Quantization>,
+) -> WeightSet {
+    match quantization {
+        Some(quantization) => integers::real_weights(graph, weights, quantization),
+        None => weights.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cygnet_graph::Role;
+use cygnet_graph::{Graph, Role};
 use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images};
 use cygnet_quantize::{Agreement, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
 use cygnet_runtime::{Level, PlanOptions, RunError, Session};
@@ -130,7 +130,7 @@ pub fn quantize(
             notes.push(
                 "ranges are those of generated images; give photos for a model that is to be used".into(),
             );
-            Looked { images: generated(model, how.images), labels: Vec::new() }
+            Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
     let mut quantized = Model { accuracy: None, ..model.clone() };
@@ -232,8 +232,8 @@ fn spread<T>(list: &[T], count: usize) -> impl Iterator<Item = &T> {
 }
 
 /// Images with areas of light and colour, and noise.
-fn generated(model: &Model, count: usize) -> Vec<Vec<f32>> {
-    let [channels, height, width] = model.graph.input_shape();
+pub(crate) fn generated(graph: &Graph, count: usize) -> Vec<Vec<f32>> {
+    let [channels, height, width] = graph.input_shape();
     let image = |index: usize| {
         let mut rng = Rng::keyed(&[index as u64]);
         let mut image = Vec::with_capacity(channels * height * width);

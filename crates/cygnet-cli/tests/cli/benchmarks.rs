@@ -90,3 +90,51 @@ fn a_benchmark_of_nothing_says_what_there_is() {
     let run = bench.run(&["bench", "mobilenet_v2", "--weights", "default", "--seconds", "0"]);
     assert_eq!(run.code, 1, "the network is off");
 }
+
+#[test]
+fn a_benchmark_runs_in_the_precision_that_is_asked_for_or_in_the_networks_own() {
+    let bench = Bench::new().with_model();
+    let quick = ["--seconds", "0", "--json"];
+    let run = |args: &[&str]| bench.run(&[&["bench"], args, &quick].concat());
+    let ran = |args: &[&str]| {
+        let run = run(args);
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.json()[0]["precision"].as_str().unwrap().to_owned()
+    };
+    let made = bench.run(&["quantize", "light.safetensors", "--images", "3", "-o", "bytes.safetensors"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!([ran(&["light.safetensors"]), ran(&["bytes.safetensors"])], ["fp32", "int8"]);
+    for [precision, wanted] in [["fp32", "fp32"], ["f32", "fp32"], ["int8", "int8"]] {
+        for model in ["light.safetensors", "bytes.safetensors"] {
+            assert_eq!(ran(&[model, "--precision", precision]), wanted, "{model} {precision}");
+        }
+    }
+    let args = ["mobilenet_v3_small", "--image", "64", "--weights", "random", "--precision", "int8"];
+    let more = ["--threads", "2", "--batch", "3", "--strict", "--isa", "scalar"];
+    let int8 = run(&[&args[..], &more].concat());
+    assert_eq!(int8.err.matches("generated images").count(), 1, "{}", int8.err);
+    let line = &int8.json()[0];
+    assert_eq!([&line["precision"], &line["isa"]], ["int8", "scalar"]);
+    assert_eq!([&line["threads"], &line["batch"]], [2, 3]);
+    let layers = run(&[&args[..], &["--layers"]].concat()).json();
+    let of = |key: &str| layers.iter().filter(|line| line[key] == "u8").count();
+    assert!(of("input_type") > layers.len() / 3 && of("output_type") > layers.len() / 3, "{layers:?}");
+    let shown = bench.run(&["bench", "bytes.safetensors", "--seconds", "0", "--layers"]).out;
+    assert!(shown.contains(" u8"), "{shown}");
+    let own = run(&["bytes.safetensors"]);
+    assert!(!own.err.contains("generated"), "{}", own.err);
+}
+
+#[test]
+fn a_precision_that_is_not_there_is_refused() {
+    let bench = Bench::new().with_model();
+    let run = bench.run(&["bench", "light.safetensors", "--precision", "bf16"]);
+    assert!(
+        run.code == 1 && run.err.contains("light.safetensors: ") && run.err.contains("yet"),
+        "{}",
+        run.err
+    );
+    for wrong in [&["--precision", "int4"][..], &["--cold", "--precision", "int8"]] {
+        assert_eq!(bench.run(&[&["bench", "light.safetensors"][..], wrong].concat()).code, 2, "{wrong:?}");
+    }
+}

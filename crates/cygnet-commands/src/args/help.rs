@@ -128,6 +128,7 @@ Examples:
   cygnet bench mobilenet_v3_small --image 160 --isa scalar --json
   cygnet bench mobilenet_v2 -j 2 --batch 8
   cygnet bench mobilenet_v2 --layers
+  cygnet bench mobilenet_v2 --precision int8
   cygnet bench model.safetensors --cold";
 
 pub(super) const KERNELS: &str = "\

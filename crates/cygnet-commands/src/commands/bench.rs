@@ -3,13 +3,12 @@ mod cold;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use cygnet::bench::{BenchOptions, StepTiming, Timing, bench as time, bench_steps, random_weights};
+use cygnet::bench::{BenchOptions, StepTiming, Subject, Timing, bench as time, bench_steps};
 use cygnet::graph::Graph;
 use cygnet::hub::is_url;
 use cygnet::runtime::PlanOptions;
-use cygnet::weights::WeightSet;
 
-use crate::args::{Bench, BenchWeights};
+use crate::args::{Bench, BenchPrecision, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
 use crate::progress;
 
@@ -42,17 +41,19 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
             }
             colds.push(cold);
         } else {
-            let (id, graph, weights) = subject(args, name)?;
-            let weights = weights.select(&graph)?;
+            let (id, subject) = subject(args, name)?;
+            let subject = bar.suspend(|| in_precision(args, name, subject))?;
+            let plan = subject.plan(options.plan)?;
+            drop(subject);
             if args.layers {
-                let steps = bench_steps(&id, &graph, &weights, options)?;
+                let steps = bench_steps(&id, &plan, options)?;
                 bar.suspend(|| match (args.json, args.csv) {
                     (true, _) => steps.iter().try_for_each(output::json),
                     (_, true) => steps.iter().try_for_each(|step| output::csv(step_fields(step))),
                     _ => print_steps(&id, &steps),
                 })?;
             } else {
-                let timing = time(&id, &graph, &weights, options)?;
+                let timing = time(&id, &plan, options)?;
                 if lines {
                     bar.suspend(|| {
                         if args.json { output::json(&timing) } else { output::csv(timing_fields(&timing)) }
@@ -77,21 +78,55 @@ fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
     Ok(PlanOptions { strict: args.strict, ..level.into() })
 }
 
-/// What a name stands for: what results call it, a graph and weights.
-fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Graph, WeightSet)> {
+/// What a name stands for, and what results call it.
+fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Subject)> {
     let is_published = args.weights == Some(BenchWeights::Default);
-    let (id, graph, weights) = match cygnet::zoo::find(name) {
-        Some(network) if !is_published => (network.id.clone(), network.build()?, None),
+    let (id, subject) = match cygnet::zoo::find(name) {
+        Some(network) if !is_published => {
+            (network.id.clone(), Subject::random(resized(args, network.build()?)?)?)
+        }
         None if !is_url(name) && !std::path::Path::new(name).is_file() => return Err(super::unknown(name)),
         _ => {
-            let model = super::load(name, args.graph_limits)?.in_floating_point();
-            (model.id, model.graph, Some(model.weights))
+            let model = super::load(name, args.graph_limits)?;
+            let id = model.id.clone();
+            let subject = Subject::from(model);
+            (id, Subject { graph: resized(args, subject.graph)?, ..subject })
         }
     };
-    let graph = resized(args, graph)?;
-    super::note_small(name, &graph);
-    let weights = weights.map_or_else(|| WeightSet::of(&graph, random_weights(&graph)), Ok)?;
-    Ok((super::name_of(name, &id), graph, weights))
+    super::note_small(name, &subject.graph);
+    Ok((super::name_of(name, &id), subject))
+}
+
+/// The network in the numbers that were asked for, or its own.
+fn in_precision(args: &Bench, name: &str, subject: Subject) -> anyhow::Result<Subject> {
+    match args.precision {
+        None => Ok(subject),
+        Some(BenchPrecision::Fp32) => Ok(subject.in_floating_point()),
+        Some(BenchPrecision::Int8) => in_whole_numbers(name, subject),
+        Some(BenchPrecision::Bf16) => {
+            anyhow::bail!("{name}: cygnet does not compute with bf16 yet; take --precision int8, or fp32")
+        }
+    }
+}
+
+#[cfg(feature = "train")]
+fn in_whole_numbers(name: &str, subject: Subject) -> anyhow::Result<Subject> {
+    if subject.quantization.is_none() {
+        output::note(&format!("{name}: quantised by generated images, which tells its speed alone"));
+    }
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    subject.in_whole_numbers(threads).map_err(|error| anyhow::anyhow!("{name}: {error}"))
+}
+
+/// Without what quantises, only what is quantised already computes with whole numbers.
+#[cfg(not(feature = "train"))]
+fn in_whole_numbers(name: &str, subject: Subject) -> anyhow::Result<Subject> {
+    if subject.quantization.is_none() {
+        anyhow::bail!(
+            "{name}: this cygnet was built without training and cannot quantise; give a file of int8"
+        );
+    }
+    Ok(subject)
 }
 
 fn resized(args: &Bench, graph: Graph) -> anyhow::Result<Graph> {
@@ -147,7 +182,7 @@ fn timing_fields(t: &Timing) -> [String; 16] {
     ]
 }
 
-const STEP_FIELDS: [&str; 15] = [
+const STEP_FIELDS: [&str; 17] = [
     "model",
     "threads",
     "step",
@@ -163,9 +198,11 @@ const STEP_FIELDS: [&str; 15] = [
     "gbytes_per_s",
     "bound",
     "percent_of_bound",
+    "input_type",
+    "output_type",
 ];
 
-fn step_fields(step: &StepTiming) -> [String; 15] {
+fn step_fields(step: &StepTiming) -> [String; 17] {
     [
         step.model.clone(),
         step.threads.to_string(),
@@ -182,6 +219,8 @@ fn step_fields(step: &StepTiming) -> [String; 15] {
         step.gbytes_per_s.to_string(),
         step.bound.into(),
         step.percent_of_bound.to_string(),
+        step.input_type.unwrap_or("f32").into(),
+        step.output_type.unwrap_or("f32").into(),
     ]
 }
 
@@ -189,6 +228,7 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
     let Some(first) = timings.first() else { return Ok(()) };
     let columns = [
         Column::name("network"),
+        Column::word("type"),
         Column::number("threads"),
         Column::number("ms"),
         Column::number("min ms"),
@@ -202,6 +242,7 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
     let row = |t: &Timing| {
         vec![
             plain(&t.model),
+            t.precision.into(),
             t.threads.to_string(),
             ms(t.median_ms),
             ms(t.min_ms),
@@ -227,8 +268,9 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     for step in steps {
         let same = |group: &&mut Vec<&StepTiming>| {
             let first = group[0];
-            (&first.kernel, &first.output, first.macs, first.bytes)
-                == (&step.kernel, &step.output, step.macs, step.bytes)
+            let types = |step: &StepTiming| (step.input_type, step.output_type);
+            (&first.kernel, &first.output, first.macs, first.bytes, types(first))
+                == (&step.kernel, &step.output, step.macs, step.bytes, types(step))
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.push(step),
@@ -244,8 +286,8 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
         };
         let times = if group.len() > 1 { format!("x{}", group.len()) } else { String::new() };
         vec![
-            first.kernel.clone(),
-            shape(&first.output),
+            super::typed(first.kernel.clone(), first.input_type),
+            super::typed(shape(&first.output), first.output_type),
             plain(&first.node),
             times,
             format!("{:.3}", sum(|step| step.ms)),

@@ -108,6 +108,14 @@ fn note_small(name: &str, graph: &Graph) {
     }
 }
 
+/// A kernel or shape, and what it reads or is stored as, if that is not f32.
+fn typed(text: String, of: Option<&str>) -> String {
+    match of {
+        Some(of) => format!("{text} {of}"),
+        None => text,
+    }
+}
+
 /// The instruction set to use, as `CYGNET_ISA` allows.
 fn level() -> anyhow::Result<Level> {
     Level::chosen().map_err(|problem| {

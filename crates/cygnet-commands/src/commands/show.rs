@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use anyhow::bail;
+use cygnet::bench::named_type;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
-use cygnet::runtime::{self, Element, Outline, Plan, PlanOptions, PlanStep, Rule, StepValue};
+use cygnet::runtime::{self, Outline, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::Spec;
 use cygnet::{Conversion, Model};
@@ -294,11 +295,6 @@ fn planned(graph: &Graph, outline: &Outline) -> Planned {
     }
 }
 
-/// What a value is stored as, if that is not f32.
-fn named_type(value: &StepValue) -> Option<&'static str> {
-    (value.element != Element::F32).then(|| value.element.name())
-}
-
 fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> Line {
     let cost = graph.cost();
     let feature = |feature: &cygnet::graph::Feature| Feature {
@@ -419,12 +415,8 @@ fn print(line: &Line) -> anyhow::Result<()> {
 
 fn print_plan(plan: &Planned) -> anyhow::Result<()> {
     let lines = plan.steps.iter().map(|step| {
-        let typed = |text: String, of: Option<&str>| match of {
-            Some(of) => format!("{text} {of}"),
-            None => text,
-        };
-        let kernel = typed(step.kernel.clone(), step.input_type);
-        let output = typed(shape(&step.output), step.output_type);
+        let kernel = super::typed(step.kernel.clone(), step.input_type);
+        let output = super::typed(shape(&step.output), step.output_type);
         [kernel, output, plain(&step.name), rules(&step.nodes)]
     });
     let headings = ["kernel", "output", "node", "rules"].map(String::from);

@@ -1,9 +1,10 @@
 //! What a report says first.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cygnet_runtime::Level;
+use cygnet_runtime::{Level, Plan};
 use cygnet_train::{Fact, Metrics, Outcome};
 use cygnet_weights::TrainingRecord;
 
@@ -26,7 +27,8 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     let options =
         BenchOptions { plan: level.into(), threads: Some(1), batch: 1, duration: Duration::from_millis(400) };
     let weights = model.weights.select(&model.graph).map_err(misfit(&model.graph))?;
-    let timing = bench(&model.id, &model.graph, &weights, options)?;
+    let plan = Arc::new(Plan::new(model.graph.clone(), &weights, options.plan)?);
+    let timing = bench(&model.id, &plan, options)?;
     let bytes: usize = weights.iter().map(|values| size_of_val(&**values)).sum();
     let [_, height, width] = model.graph.input_shape();
     let [train, validation, test] = pictures;

@@ -4,12 +4,10 @@
 use std::io::{BufRead, BufReader};
 use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use cygnet::bench::{BenchOptions, quantile, sample};
-use cygnet::runtime::{Plan, Session};
+use cygnet::bench::{BenchOptions, Subject, quantile, sample, session};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Bench, BenchWeights};
@@ -153,18 +151,13 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
         start = now;
         ms
     };
-    let model = load(&args.models[0], args.graph_limits)?.in_floating_point();
-    let graph = super::resized(args, model.graph)?;
+    let subject = Subject::from(load(&args.models[0], args.graph_limits)?);
+    let subject = Subject { graph: super::resized(args, subject.graph)?, ..subject };
     let load_ms = lap();
-    let image = vec![0.5; graph.input_shape().iter().product()];
-    let weights = model.weights.select(&graph)?;
-    let plan = Arc::new(Plan::new(graph, &weights, super::plan_options(args)?)?);
-    drop(weights);
-    drop(model.weights);
-    let mut session = match args.threads.0.map(NonZeroUsize::get) {
-        Some(threads) => Session::with_threads(plan, threads)?,
-        None => Session::automatic(plan)?,
-    };
+    let image = vec![0.5; subject.graph.input_shape().iter().product()];
+    let plan = subject.plan(super::plan_options(args)?)?;
+    drop(subject);
+    let mut session = session(plan, args.threads.0.map(NonZeroUsize::get))?;
     let plan_ms = lap();
     let mut logits = vec![0.0; session.outputs()];
     session.run(&image, &mut logits)?;
