@@ -285,12 +285,13 @@ pub(crate) struct Bench {
     /// Weights of networks of the zoo: made by a formula, or the published ones; --cold takes those
     #[arg(long, value_enum)]
     pub(crate) weights: Option<BenchWeights>,
-    /// What to compute with, if not with what the file or network does; a network of floats is quantised by generated images
+    /// What to compute with, if not with what the file or network does; auto is the
+    /// faster of fp32 and int8 on this machine, measured once. A network of floats is quantised by generated images
     #[arg(
         long,
         value_enum,
         hide_possible_values = true,
-        value_name = "fp32|int8|bf16",
+        value_name = "fp32|int8|bf16|auto",
         conflicts_with = "cold"
     )]
     pub(crate) precision: Option<BenchPrecision>,
@@ -363,6 +364,8 @@ pub(crate) enum BenchPrecision {
     Int8,
     /// Floats of half the bits
     Bf16,
+    /// What is fastest on this machine, measured once
+    Auto,
 }
 
 /// What runs a network.

@@ -1,6 +1,7 @@
 //! How long networks take, as a whole and step by step, and what the machine could do at best. All that takes a time needs
 //! a [clock](cpu::now).
 
+mod fastest;
 mod subject;
 
 use std::hint::black_box;
@@ -14,6 +15,8 @@ use cygnet_runtime::{
 use cygnet_weights::Weights;
 use serde::Serialize;
 
+pub use cygnet_latency::Table;
+pub use fastest::fastest;
 pub use subject::Subject;
 
 use crate::verify::{synthetic, synthetic_param};
@@ -187,6 +190,22 @@ pub fn session(plan: Arc<Plan>, threads: Option<usize>) -> Result<Session, RunEr
     }
 }
 
+/// Images of a run.
+///
+/// # Errors
+/// If they and their outputs take too much memory.
+fn images(plan: &Plan, batch: usize) -> Result<Vec<f32>, RunError> {
+    let graph = plan.graph();
+    let image: usize = graph.input_shape().iter().product();
+    let outputs: usize = graph.node(graph.output()).shape.iter().product();
+    let bytes = ((image + outputs) as u64).saturating_mul(4 * batch as u64);
+    let limit = cpu::memory_bytes().map_or(u64::MAX, |bytes| bytes / 2);
+    if bytes > limit {
+        return Err(RunError::Batch { graph: graph.name().into(), batch, bytes, limit });
+    }
+    Ok(random_image(graph).repeat(batch))
+}
+
 /// Times a network by its plan.
 ///
 /// # Errors
@@ -200,13 +219,7 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
         None if batch > 1 => cpu::available_threads(),
         _ => session.threads(),
     };
-    let image: usize = graph.input_shape().iter().product();
-    let bytes = ((image + session.outputs()) as u64).saturating_mul(4 * batch as u64);
-    let limit = cpu::memory_bytes().map_or(u64::MAX, |bytes| bytes / 2);
-    if bytes > limit {
-        return Err(RunError::Batch { graph: graph.name().into(), batch, bytes, limit });
-    }
-    let images = random_image(graph).repeat(batch);
+    let images = images(plan, batch)?;
     let mut logits = vec![0.0; session.outputs() * batch];
     let before = peak_gflops(plan_options.level, PROBE);
     let times = sample(duration, || {

@@ -138,3 +138,32 @@ fn a_precision_that_is_not_there_is_refused() {
         assert_eq!(bench.run(&[&["bench", "light.safetensors"][..], wrong].concat()).code, 2, "{wrong:?}");
     }
 }
+
+#[test]
+fn the_faster_precision_is_measured_once_and_a_damaged_table_is_ignored() {
+    let bench = Bench::new().with_model();
+    let args = ["bench", "light.safetensors", "--precision", "auto", "--seconds", "0", "--json"];
+    let run = || bench.run(&args);
+    let first = run();
+    assert_eq!(first.code, 0, "{}", first.err);
+    assert!(["fp32", "int8"].contains(&first.json()[0]["precision"].as_str().unwrap()), "{}", first.out);
+    let path = bench.path("cache/latency.jsonl");
+    let table = std::fs::read_to_string(&path).unwrap();
+    let mut line: Value = serde_json::from_str(&table).unwrap();
+    // What the table says is believed, and not measured again.
+    for (times, wanted) in [([1.0, 2.0], "fp32"), ([2.0, 1.0], "int8"), ([2.0, 1.99], "fp32")] {
+        line["ms"] = times.to_vec().into();
+        std::fs::write(&path, format!("{line}\n")).unwrap();
+        let run = run();
+        assert_eq!((run.code, &run.json()[0]["precision"]), (0, &Value::from(wanted)), "{}", run.err);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{line}\n"));
+    }
+    let other = bench.run(&[&args[..], &["--threads", "2", "--batch", "2"]].concat());
+    assert_eq!(other.code, 0, "{}", other.err);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    std::fs::write(&path, "nonsense\n").unwrap();
+    let damaged = run();
+    assert_eq!(damaged.code, 0, "{}", damaged.err);
+    assert!(damaged.err.contains("latency.jsonl: 1 damaged"), "{}", damaged.err);
+    assert!(!run().err.contains("damaged"));
+}

@@ -1,12 +1,13 @@
 mod cold;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cygnet::bench::{BenchOptions, StepTiming, Subject, Timing, bench as time, bench_steps};
+use cygnet::bench::{BenchOptions, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest};
 use cygnet::graph::Graph;
-use cygnet::hub::is_url;
-use cygnet::runtime::PlanOptions;
+use cygnet::hub::{Cache, is_url};
+use cygnet::runtime::{Plan, PlanOptions};
 
 use crate::args::{Bench, BenchPrecision, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
@@ -42,9 +43,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
             colds.push(cold);
         } else {
             let (id, subject) = subject(args, name)?;
-            let subject = bar.suspend(|| in_precision(args, name, subject))?;
-            let plan = subject.plan(options.plan)?;
-            drop(subject);
+            let plan = bar.suspend(|| planned(args, name, subject, options))?;
             if args.layers {
                 let steps = bench_steps(&id, &plan, options)?;
                 bar.suspend(|| match (args.json, args.csv) {
@@ -97,16 +96,38 @@ fn subject(args: &Bench, name: &str) -> anyhow::Result<(String, Subject)> {
     Ok((super::name_of(name, &id), subject))
 }
 
-/// The network in the numbers that were asked for, or its own.
-fn in_precision(args: &Bench, name: &str, subject: Subject) -> anyhow::Result<Subject> {
-    match args.precision {
-        None => Ok(subject),
-        Some(BenchPrecision::Fp32) => Ok(subject.in_floating_point()),
-        Some(BenchPrecision::Int8) => in_whole_numbers(name, subject),
+/// The plan of the network in the numbers that were asked for, or its own.
+fn planned(args: &Bench, name: &str, subject: Subject, options: BenchOptions) -> anyhow::Result<Arc<Plan>> {
+    let subject = match args.precision {
+        None => subject,
+        Some(BenchPrecision::Fp32) => subject.in_floating_point(),
+        Some(BenchPrecision::Int8) => in_whole_numbers(name, subject)?,
+        Some(BenchPrecision::Auto) => return faster(name, subject, options),
         Some(BenchPrecision::Bf16) => {
             anyhow::bail!("{name}: cygnet does not compute with bf16 yet; take --precision int8, or fp32")
         }
+    };
+    Ok(subject.plan(options.plan)?)
+}
+
+/// The plan in floats or in whole numbers, whichever is faster on this machine.
+fn faster(name: &str, subject: Subject, options: BenchOptions) -> anyhow::Result<Arc<Plan>> {
+    let whole = in_whole_numbers(name, subject.clone())?.plan(options.plan)?;
+    let plans = [subject.in_floating_point().plan(options.plan)?, whole];
+    let path = Table::path_in(Cache::from_env()?.folder());
+    let warn = |what: String| output::warning(&format!("{}: {what}", path.display()));
+    let mut table = Table::read(&path).unwrap_or_else(|error| {
+        warn(format!("{error}; what is the fastest is measured again"));
+        Table::default()
+    });
+    if table.damaged() > 0 {
+        warn(format!("{} damaged lines are ignored", table.damaged()));
     }
+    let index = fastest(&plans, &mut table, options)?;
+    if let Err(error) = table.write(&path) {
+        warn(format!("{error}; what was measured is not kept"));
+    }
+    Ok(Arc::clone(&plans[index]))
 }
 
 #[cfg(feature = "train")]
