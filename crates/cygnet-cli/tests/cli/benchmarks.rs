@@ -123,6 +123,8 @@ fn a_benchmark_runs_in_the_precision_that_is_asked_for_or_in_the_networks_own() 
     assert!(shown.contains(" u8"), "{shown}");
     let own = run(&["bytes.safetensors"]);
     assert!(!own.err.contains("generated"), "{}", own.err);
+    let cold = run(&["bytes.safetensors", "--cold"]);
+    assert_eq!((cold.code, cold.json().len()), (0, 1), "{}", cold.err);
 }
 
 #[test]
