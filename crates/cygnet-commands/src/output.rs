@@ -104,7 +104,6 @@ pub(crate) fn talk(text: &str) {
 }
 
 /// Warns on standard error.
-#[cfg(feature = "train")]
 pub(crate) fn warning(text: &str) {
     say(&format!("{} {}", styled(BAD, "warning:"), paragraphs(text)));
 }
