@@ -24,6 +24,17 @@ record +RESULTS:
     benches/record.py {{RESULTS}}
     just tables
 
+# Holds exports of every family at two sizes, in floats and in whole numbers, against ONNX Runtime; needs Python with onnx,
+# onnxruntime and numpy.
+exports *FAMILIES:
+    #!/bin/sh
+    set -e
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cargo build --release -p cygnet-cli
+    cargo run --release -p cygnet --example untrained -- "$folder" {{FAMILIES}}
+    benches/exports.py "${CARGO_TARGET_DIR:-target}/release/cygnet" "$folder"/*.safetensors
+
 # Writes the operator cases anew; needs Python with torch and numpy.
 op-cases:
     python3 crates/cygnet/tests/op_cases/make.py > crates/cygnet/tests/op_cases/cases.json

@@ -29,7 +29,11 @@ pub fn onnx(bytes: &[u8]) -> bool {
         return false;
     };
     imported.weights.select(&imported.graph).unwrap();
-    if let Ok(again) = cygnet_onnx::export(&imported.graph, &imported.weights, &Default::default()) {
+    let options = cygnet_onnx::ExportOptions { quantization: imported.quantization, ..Default::default() };
+    if let Some(record) = &options.quantization {
+        record.check(&imported.graph, &imported.weights).unwrap();
+    }
+    if let Ok(again) = cygnet_onnx::export(&imported.graph, &imported.weights, &options) {
         assert!(cygnet_onnx::is_onnx(&again));
     }
     true

@@ -67,15 +67,17 @@ pub(crate) struct Array {
     pub(crate) shape: Vec<usize>,
     pub(crate) element: Element,
     pub(crate) numbers: Numbers,
+    /// Scales of the integers that its numbers stand for, if they came of some.
+    pub(crate) scales: Option<Arc<Vec<f32>>>,
 }
 
 impl Array {
     pub(crate) fn floats(shape: Vec<usize>, numbers: Vec<f32>) -> Array {
-        Array { shape, element: Element::Float, numbers: Numbers::Floats(numbers.into()) }
+        Array { shape, element: Element::Float, numbers: Numbers::Floats(numbers.into()), scales: None }
     }
 
     pub(crate) fn ints(shape: Vec<usize>, element: Element, numbers: Vec<i64>) -> Array {
-        Array { shape, element, numbers: Numbers::Ints(numbers.into()) }
+        Array { shape, element, numbers: Numbers::Ints(numbers.into()), scales: None }
     }
 
     /// A list of integers.
@@ -138,7 +140,7 @@ impl Array {
             Numbers::Floats(numbers) => Numbers::Floats(Arc::new(places.map(|at| numbers[at]).collect())),
             Numbers::Ints(numbers) => Numbers::Ints(Arc::new(places.map(|at| numbers[at]).collect())),
         };
-        Array { shape, element: self.element, numbers }
+        Array { shape, element: self.element, numbers, scales: self.scales.clone() }
     }
 
     /// The tensor of a file, whose numbers may lie in another.
@@ -201,7 +203,7 @@ impl Array {
                 _ => Numbers::Ints(Arc::new(tensor.int32_data.iter().map(|&n| n.into()).collect())),
             }
         };
-        let array = Array { shape, element, numbers };
+        let array = Array { shape, element, numbers, scales: None };
         let (found, shape) = (array.count(), &array.shape);
         if found != count {
             return Err(Reason::new(format!(

@@ -52,10 +52,10 @@ fn sweep(draft: &mut Draft, roots: &[usize]) -> Vec<usize> {
     places
 }
 
-/// The only input of a node, if nobody else reads it.
+/// The only input of a node, if nobody else reads it and it is not rounded.
 fn own_input(draft: &Draft, node: usize, readers: &[usize]) -> Option<usize> {
     match draft.nodes[node].inputs[..] {
-        [input] if readers[input] == 1 => Some(input),
+        [input] if readers[input] == 1 && draft.nodes[input].grid.is_none() => Some(input),
         _ => None,
     }
 }
@@ -95,7 +95,7 @@ fn shift_as_bias(draft: &mut Draft, node: usize, readers: &[usize]) -> bool {
     } else {
         return false;
     };
-    let mut layer = DraftNode { op, ..layer.clone() };
+    let mut layer = DraftNode { op, grid: draft.nodes[node].grid.clone(), ..layer.clone() };
     layer.params.push(if shift.len() == 1 { vec![shift[0]; out] } else { shift });
     draft.nodes[node] = layer;
     true
@@ -156,7 +156,7 @@ fn gate(draft: &mut Draft, node: usize, readers: &[usize]) -> bool {
     let found = [(0, 1), (1, 0)].into_iter().find_map(|(value, gate)| {
         let (value, gate) = (inputs[value], inputs[gate]);
         let Op::Activation { function } = draft.nodes[gate].op else { return None };
-        if draft.nodes[gate].inputs != [value] || readers[gate] != 1 {
+        if draft.nodes[gate].inputs != [value] || readers[gate] != 1 || draft.nodes[gate].grid.is_some() {
             return None;
         }
         match function {
@@ -181,7 +181,8 @@ fn divided_gate(draft: &mut Draft, node: usize, readers: &[usize]) -> bool {
         [(0, 1), (1, 0)].into_iter().find_map(|(value, gate)| {
             let (value, gate) = (inputs[value], inputs[gate]);
             let is_bound = draft.nodes[gate].op == Op::Activation { function: Activation::RELU6 };
-            let sum = own_input(draft, gate, readers).filter(|_| is_bound && readers[gate] == 1)?;
+            let sum = own_input(draft, gate, readers)
+                .filter(|_| is_bound && readers[gate] == 1 && draft.nodes[gate].grid.is_none())?;
             let three = Op::Scale { scale: vec![1.0], shift: vec![3.0] };
             (draft.nodes[sum].op == three && draft.nodes[sum].inputs == [value]).then_some(value)
         })

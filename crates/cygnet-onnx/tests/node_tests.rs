@@ -65,7 +65,7 @@ fn judge(files: &BTreeMap<String, Vec<u8>>) -> Verdict {
             Some((name.clone(), files[&format!("test_data_set_0/input_{}.pb", index + 1)].clone()))
         })
         .collect();
-    let options = Options { constants, shape: first.shape.clone(), ..Options::default() };
+    let options = Options { constants, shape: first.shape.clone(), real_numbers: true, ..Options::default() };
     let imported = match import(files["model.onnx"].clone(), &options) {
         Ok(imported) => imported,
         Err(error @ (ImportError::Refused(_) | ImportError::Unfit(_) | ImportError::Build(_))) => {

@@ -48,17 +48,13 @@ impl Default for OnnxSettings {
 
 impl Model {
     /// The bytes of an ONNX file of standard operators, with labels, preprocessing and origin in its metadata. Dropout and
-    /// what only training reads are left out.
+    /// what only training reads are left out. A network of whole numbers keeps its integers: its values go through pairs of
+    /// `QuantizeLinear` and `DequantizeLinear`.
     ///
     /// # Errors
-    /// What this form cannot say, with its layer; a model of whole numbers, which has a form of its own.
+    /// What this form cannot say, with its layer.
     pub fn to_onnx(&self, settings: &OnnxSettings) -> Result<Vec<u8>, Error> {
         let wrong = |reason: &str| Error::Record { path: self.id.clone().into(), reason: reason.into() };
-        if self.quantization.is_some() {
-            return Err(wrong(
-                "computes with whole numbers, which is not written as ONNX; convert the model it was made of",
-            ));
-        }
         if settings.preprocess && self.preprocess.channels == ChannelOrder::Grey {
             return Err(wrong(
                 "reads grey pictures, which the file cannot make of pixels in colour; leave out --preprocess",
@@ -80,6 +76,7 @@ impl Model {
             preparation: settings.preprocess.then_some(preparation),
             softmax: settings.softmax,
             half: settings.half,
+            quantization: self.quantization.clone(),
             metadata: own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
         };
         cygnet_onnx::export(&self.graph.without_auxiliary(), &self.weights, &options)
@@ -139,7 +136,8 @@ impl Conversion {
                 output.name
             ));
         }
-        let found = twin(&imported.graph, &imported.weights);
+        let is_real = imported.quantization.is_none();
+        let found = if is_real { twin(&imported.graph, &imported.weights) } else { None };
         let (id, graph, weights) = match &found {
             Some(Twin { network, graph, weights }) => {
                 notes.push(format!(
@@ -165,6 +163,7 @@ impl Conversion {
             notes.push(format!("its {stored} classes are taken for those of ImageNet: --labels chooses"));
         }
         let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
+        model.quantization = imported.quantization;
         if let Some(network) = told(NETWORK) {
             model.id = network;
         }
@@ -172,7 +171,7 @@ impl Conversion {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         model.source = told(SOURCE).or(name);
         if let Some(classes) = self.classes.filter(|classes| *classes != stored) {
-            model = with_classes(model, path, classes)?;
+            model = with_classes(model.in_floating_point(), path, classes)?;
             notes.extend(new_classifier(stored, classes));
         }
         Ok(Converted { model, notes })

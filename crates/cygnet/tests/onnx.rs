@@ -109,3 +109,30 @@ fn settings_of_a_file_change_what_goes_in_and_comes_out() {
     };
     assert_near(&run(&model), &run(&pixels), TOLERANCE, "pixels");
 }
+
+/// The network with every layer that a quantiser could put on bytes on them.
+fn in_bytes(model: &Model) -> Model {
+    let how = cygnet::Quantizing { images: 4, ..cygnet::Quantizing::default() };
+    cygnet::quantize(model, None, &how, &mut |_| {}).unwrap().model
+}
+
+#[test]
+fn a_network_of_whole_numbers_comes_back_with_the_same_integers_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    for id in ["mobilenet_v2_0.35", "mobilenet_v3_small", "shufflenet_v2_0.5", "squeezenet1_1"] {
+        let network = networks().find(|network| network.id == id).unwrap_or_else(|| panic!("{id}"));
+        let model = in_bytes(&model(&network).with_image_size(64, 64).unwrap());
+        let returned = back(&model, &OnnxSettings::default(), folder.path());
+        let [record, other] = [&model, &returned].map(|model| model.quantization.as_ref().unwrap());
+        assert_eq!(
+            (record.values.len(), record.weights.len()),
+            (other.values.len(), other.weights.len()),
+            "{id}"
+        );
+        for (name, tensor) in model.weights.iter().filter(|(name, _)| record.weights.contains_key(*name)) {
+            assert!(Some(tensor) == returned.weights.get(name), "{id}: {name} differs");
+            assert_eq!(record.weights[name].scales, other.weights[name].scales, "{id}: {name}");
+        }
+        assert!(answer(&model) == answer(&returned), "{id}: other answers");
+    }
+}

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Padding, Pool, PoolKind, shape::pad_amounts};
 
+use super::grids::Grids;
 use super::writer::{Setting, Writer};
 use super::{ExportError, ExportOptions, Preparation};
 use crate::schema::tensor_proto::DataType;
@@ -19,6 +20,7 @@ pub(super) fn lower(
     writer: &mut Writer,
     graph: &Graph,
     numbers: &[Cow<[f32]>],
+    grids: Option<&Grids>,
     options: &ExportOptions,
 ) -> Result<(), ExportError> {
     let image = graph.input_shape();
@@ -39,7 +41,10 @@ pub(super) fn lower(
         let names: Vec<String> = params
             .iter()
             .zip(&mut weights)
-            .map(|(param, numbers)| writer.floats(&param.name, &param.shape, numbers))
+            .map(|(param, numbers)| {
+                let integers = grids.and_then(|grids| grids.param(writer, param));
+                integers.unwrap_or_else(|| writer.floats(&param.name, &param.shape, numbers))
+            })
             .collect();
         let inputs: Vec<&str> = node.inputs.iter().map(|input| values[input.0].as_str()).collect();
         let value = if node.op == Op::Input {
@@ -47,7 +52,10 @@ pub(super) fn lower(
         } else {
             Lowering { writer, graph, id, node }.node(&inputs, &names)?
         };
-        values.push(value);
+        values.push(match grids {
+            Some(grids) => grids.value(writer, id, value),
+            None => value,
+        });
     }
     for (index, output) in graph.outputs().iter().enumerate() {
         let mut value = values[output.node.0].clone();

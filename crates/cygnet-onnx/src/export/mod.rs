@@ -1,13 +1,15 @@
 //! From a graph with weights to the bytes of a file, of standard operators alone.
 
+mod grids;
 mod lower;
 mod writer;
 
 use cygnet_graph::{BuildError, Graph};
-use cygnet_weights::{Misfit, WeightSet};
+use cygnet_weights::{BadQuantization, Misfit, Quantization, WeightSet};
 use prost::Message;
 use thiserror::Error;
 
+use self::grids::Grids;
 use self::writer::Writer;
 
 /// Oldest and newest operator set that is written.
@@ -43,6 +45,9 @@ pub struct ExportOptions {
     pub softmax: bool,
     /// Whether numbers are of half precision, but for those that go in and come out.
     pub half: bool,
+    /// Which values and weights are integers. Values on grids are then rounded to them by pairs of `QuantizeLinear` and
+    /// `DequantizeLinear`, and integers are stored as they are.
+    pub quantization: Option<Quantization>,
     /// Names and texts that go with it.
     pub metadata: Vec<(String, String)>,
 }
@@ -55,6 +60,7 @@ impl Default for ExportOptions {
             preparation: None,
             softmax: false,
             half: false,
+            quantization: None,
             metadata: Vec::new(),
         }
     }
@@ -83,6 +89,12 @@ pub enum ExportError {
     /// The weights are not the graph's.
     #[error(transparent)]
     Weights(#[from] Misfit),
+    /// The record of quantisation is not one of the graph and its weights.
+    #[error(transparent)]
+    Quantization(#[from] BadQuantization),
+    /// Whole numbers are not written with half precision.
+    #[error("computes with whole numbers, between which there is no half precision: leave out --fp16")]
+    HalfIntegers,
     /// The graph cannot be what is asked for.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -103,12 +115,20 @@ pub fn export(graph: &Graph, weights: &WeightSet, options: &ExportOptions) -> Re
     if !graph.auxiliary().is_empty() {
         return Err(ExportError::Training);
     }
+    let grids = match &options.quantization {
+        Some(_) if options.half => return Err(ExportError::HalfIntegers),
+        Some(record) => {
+            record.check(graph, weights)?;
+            Some(Grids::of(graph, weights, record))
+        }
+        None => None,
+    };
     let numbers = weights.select(graph)?;
     let bytes = numbers.iter().map(|list| list.len() as u64 * if options.half { 2 } else { 4 }).sum::<u64>();
     if bytes > MAX_BYTES / 2 {
         return Err(ExportError::TooLarge);
     }
     let mut writer = Writer::new(graph.name(), options);
-    lower::lower(&mut writer, graph, &numbers, options)?;
+    lower::lower(&mut writer, graph, &numbers, grids.as_ref(), options)?;
     Ok(writer.model(options, IR).encode_to_vec())
 }

@@ -136,7 +136,8 @@ impl Writer {
         self.tensor(name, &[numbers.len()], DataType::Int64, bytes)
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
+    /// Numbers of any type, as the bytes that they are.
+    pub(super) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
         let dims = shape.iter().map(|&n| n as i64).collect();
         self.graph.initializer.push(TensorProto {
             dims,

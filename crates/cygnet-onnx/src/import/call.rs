@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use cygnet_graph::Op;
+use cygnet_weights::Grid;
 
 use super::arrange::Choice;
 use super::draft::Draft;
@@ -14,11 +15,34 @@ use crate::external::External;
 use crate::schema::{AttributeProto, NodeProto};
 
 /// How numbers of a tensor stand for real ones: `(number - zero) * scale`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
-    pub(crate) scale: f32,
+    /// One for all channels, or one for each.
+    pub(crate) scales: Vec<f32>,
     pub(crate) zero: f32,
     pub(crate) element: Element,
+}
+
+impl Scale {
+    /// The only scale.
+    pub(crate) fn one(&self) -> Result<f32, Reason> {
+        match self.scales[..] {
+            [scale] => Ok(scale),
+            _ => {
+                Err(Reason::new("it has a scale for each channel, which only bytes of its own form can have"))
+            }
+        }
+    }
+
+    /// The same in unsigned bytes, if it is in bytes.
+    pub(crate) fn grid(&self) -> Option<Grid> {
+        let shift = match self.element {
+            Element::U8 => 0.0,
+            Element::I8 => 128.0,
+            _ => return None,
+        };
+        Some(Grid { zero: (self.zero + shift) as u8, scales: self.scales.clone() })
+    }
 }
 
 /// A tensor that depends on the image.

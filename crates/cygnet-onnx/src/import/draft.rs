@@ -1,7 +1,9 @@
 //! The graph as it grows: operators of the graph with their parameters, before names are settled and rules join them.
 
 use cygnet_graph::{Op, Pool, shape};
+use cygnet_weights::Grid;
 
+use super::grids::{Bytes, LayerScales};
 use super::view::{Axis, Part, View, axes};
 use crate::Reason;
 
@@ -15,12 +17,18 @@ pub(crate) struct DraftNode {
     pub(crate) name: String,
     /// Numbers of its parameters, in the order of the operator's.
     pub(crate) params: Vec<Vec<f32>>,
+    /// Scales that the file has for the weights and the bias.
+    pub(crate) scales: LayerScales,
+    /// To what its value is rounded, or that of what it is made of.
+    pub(crate) grid: Option<Grid>,
 }
 
 /// Nodes in order; the first is the image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) nodes: Vec<DraftNode>,
+    /// What is known of bytes, if values are to be rounded.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 /// Most nodes of a draft.
@@ -36,8 +44,10 @@ impl Draft {
     /// A draft that is an image only.
     pub(crate) fn of(image: [usize; 3]) -> Draft {
         let (inputs, params) = (Vec::new(), Vec::new());
-        let input = DraftNode { op: Op::Input, inputs, shape: image.to_vec(), name: String::new(), params };
-        Draft { nodes: vec![input] }
+        let (name, scales) = (String::new(), LayerScales::default());
+        let shape = image.to_vec();
+        let input = DraftNode { op: Op::Input, inputs, shape, name, params, scales, grid: None };
+        Draft { nodes: vec![input], bytes: None }
     }
 
     pub(crate) fn shape(&self, node: usize) -> &[usize] {
@@ -68,7 +78,8 @@ impl Draft {
         if let Some((found, _)) = same.find(|(_, node)| node.params.is_empty()) {
             return Ok(found);
         }
-        self.nodes.push(DraftNode { op, inputs: inputs.to_vec(), shape, name: name.into(), params });
+        let (inputs, name, scales) = (inputs.to_vec(), name.into(), LayerScales::default());
+        self.nodes.push(DraftNode { op, inputs, shape, name, params, scales, grid: None });
         Ok(self.nodes.len() - 1)
     }
 

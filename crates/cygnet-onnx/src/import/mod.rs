@@ -3,6 +3,7 @@
 pub(crate) mod arrange;
 pub(crate) mod call;
 pub(crate) mod draft;
+pub(crate) mod grids;
 mod inputs;
 pub(crate) mod view;
 mod walk;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{Graph, Limits};
-use cygnet_weights::WeightSet;
+use cygnet_weights::{Quantization, WeightSet};
 use prost::Message;
 use prost::bytes::Bytes;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub shape: Vec<usize>,
     /// Inputs but the first that are known: names, and tensors in the form of the format.
     pub constants: Vec<(String, Vec<u8>)>,
+    /// Whether a quantised file becomes a network of real numbers, bounded as its bytes are, instead of one of whole numbers.
+    pub real_numbers: bool,
     /// How large the graph may be.
     pub limits: Limits,
 }
@@ -47,13 +50,15 @@ pub struct Options {
 pub struct Imported {
     /// The network, for one image.
     pub graph: Graph,
-    /// Its weights.
+    /// Its weights; integers where the record says so.
     pub weights: WeightSet,
+    /// Which values and weights are integers, if the network computes with whole numbers.
+    pub quantization: Option<Quantization>,
     /// What it reads.
     pub input: ImportedInput,
     /// What it returns, in the order of the graph's outputs.
     pub outputs: Vec<ImportedOutput>,
-    /// Whether weights or values were quantised: the graph computes with the numbers that they stand for.
+    /// Whether weights or values were quantised; without a record the graph computes with the numbers that they stand for.
     pub is_quantised: bool,
     /// Program and version that wrote the file.
     pub producer: String,

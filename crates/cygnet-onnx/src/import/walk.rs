@@ -1,13 +1,14 @@
 //! Goes through the operators of a file in order; rules turn each into nodes of the draft.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use cygnet_graph::{Graph, NodeId, Output};
-use cygnet_weights::{Tensor, WeightSet};
+use cygnet_graph::{Graph, NodeId, Op, Output};
+use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
 use super::arrange::{Choice, ImportedOutput};
 use super::call::{Call, Entry};
 use super::draft::{Draft, DraftNode};
+use super::grids::{self, Bytes, LayerScales};
 use super::{ImportError, Imported, Options, inputs};
 use crate::array::Array;
 use crate::external::External;
@@ -51,6 +52,7 @@ pub(super) fn walk(
     let name = graph.input.iter().find(|value| value.name() == input.name).map_or("", |value| value.name());
     values.insert(name, input.view.clone().into());
     let mut draft = Draft::of(image);
+    draft.bytes = (!options.real_numbers).then(|| Bytes { shared: shared(graph), obstacle: None });
     let mut room = ROOM;
     let mut is_quantised = false;
     for node in &graph.node {
@@ -123,12 +125,41 @@ pub(super) fn walk(
         arranged.push(ImportedOutput { name: name.into(), shape, output, view, choice, value });
     }
     let title = Some(graph.name()).filter(|name| !name.is_empty()).unwrap_or("onnx");
-    let (graph, weights) = built(draft, title, image, outputs, options)?;
-    if is_quantised {
-        notes.push("the file is quantised; the network computes with the numbers that it stands for".into());
+    let obstacle = draft.bytes.as_mut().and_then(|bytes| bytes.obstacle.take());
+    let Built { graph: network, mut weights, values, scales } = built(draft, title, image, outputs, options)?;
+    let mut quantization = None;
+    if !options.real_numbers && is_quantised {
+        let record = obstacle.map_or_else(|| grids::record(&network, &mut weights, values, &scales), Err);
+        match record {
+            Ok(record) => quantization = Some(record),
+            Err(obstacle) => {
+                let options = Options { real_numbers: true, ..options.clone() };
+                let mut real = walk(graph, opset, external, &options)?;
+                real.notes.push(format!("its bytes have no form here: {obstacle}"));
+                return Ok(real);
+            }
+        }
     }
+    if is_quantised {
+        let with = match &quantization {
+            Some(_) => "its whole numbers",
+            None => "the numbers that it stands for",
+        };
+        notes.push(format!("the file is quantised; the network computes with {with}"));
+    }
+    let graph = network;
     let (producer, metadata) = (String::new(), Default::default());
-    Ok(Imported { graph, weights, input, outputs: arranged, is_quantised, producer, metadata, notes })
+    Ok(Imported {
+        graph,
+        weights,
+        quantization,
+        input,
+        outputs: arranged,
+        is_quantised,
+        producer,
+        metadata,
+        notes,
+    })
 }
 
 /// A node's name, or that of its first output.
@@ -187,6 +218,14 @@ fn apply<'w>(
     Ok(outputs)
 }
 
+/// A graph of a draft, with what a record of quantisation is made of.
+struct Built {
+    graph: Graph,
+    weights: WeightSet,
+    values: BTreeMap<NodeId, Grid>,
+    scales: BTreeMap<NodeId, LayerScales>,
+}
+
 /// The graph of a draft, and its weights.
 fn built(
     draft: Draft,
@@ -194,11 +233,20 @@ fn built(
     image: [usize; 3],
     outputs: Vec<Output>,
     options: &Options,
-) -> Result<(Graph, WeightSet), ImportError> {
+) -> Result<Built, ImportError> {
     let mut paths = HashMap::new();
     let mut nodes = Vec::new();
     let mut params = Vec::new();
-    for DraftNode { op, inputs, name, params: numbers, .. } in draft.nodes.into_iter().skip(1) {
+    let (mut values, mut scales) = (BTreeMap::new(), BTreeMap::new());
+    for (id, node) in draft.nodes.into_iter().enumerate() {
+        let DraftNode { op, inputs, name, params: numbers, scales: own, grid, .. } = node;
+        if op == Op::Input || !Quantization::follows(&op) {
+            values.extend(grid.map(|grid| (NodeId(id), grid)));
+        }
+        if op == Op::Input {
+            continue;
+        }
+        scales.insert(NodeId(id), own);
         let path = if op.facts().has_params { settled(&name, &mut paths) } else { String::new() };
         nodes.push((op, inputs.into_iter().map(NodeId).collect(), path));
         params.extend(numbers);
@@ -213,7 +261,19 @@ fn built(
         })?;
         weights.insert(param.name, tensor);
     }
-    Ok((graph, weights))
+    Ok(Built { graph, weights, values, scales })
+}
+
+/// Names that several operators read, or that are read and returned.
+fn shared(graph: &GraphProto) -> HashSet<String> {
+    let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
+    let returned = graph.output.iter().map(|output| output.name());
+    for name in graph.node.iter().flat_map(|node| &node.input).map(String::as_str).chain(returned) {
+        if !seen.insert(name) {
+            shared.insert(name.to_owned());
+        }
+    }
+    shared
 }
 
 /// A path that no other layer has: of letters, digits, dots and underscores, as those of the zoo.

@@ -28,7 +28,7 @@ pub(crate) fn binary(
             Numbers::Floats(both.map(|(i, j)| floats(a[i], b[j])).collect::<Vec<_>>().into())
         }
     };
-    Ok(vec![Array { shape, element: a.element, numbers }.into()])
+    Ok(vec![Array { shape, element: a.element, numbers, scales: None }.into()])
 }
 
 /// A function of one constant, or else what `other` makes of a value.

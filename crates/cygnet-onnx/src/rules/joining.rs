@@ -95,7 +95,7 @@ fn of_constants(call: &mut Call, arrays: &[Array], axis: i64) -> Result<Vec<Entr
         };
         Numbers::Floats((0..outer).flat_map(row).collect::<Vec<_>>().into())
     };
-    Ok(vec![Array { shape, element: first.element, numbers }.into()])
+    Ok(vec![Array { shape, element: first.element, numbers, scales: None }.into()])
 }
 
 /// `len` places of a dimension of an input, each `step` after the other.

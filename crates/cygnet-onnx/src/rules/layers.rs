@@ -6,6 +6,7 @@ use super::rearrange::transposed;
 use crate::Reason;
 use crate::array::Array;
 use crate::import::call::{Call, Entry};
+use crate::import::grids::LayerScales;
 use crate::import::view::{Axis, Part, View, axes, product};
 
 /// Settings of a window in rows and columns.
@@ -121,7 +122,13 @@ pub(super) fn conv_with(
         params.push(one_each(bias, *out)?);
     }
     let base = call.draft.emit_with(Op::Conv(conv), &[base], name, params)?;
+    call.draft.nodes[base].scales = scales_of(weight, bias);
     Ok(vec![map_view(call, base, &spatial).into()])
+}
+
+/// Scales that weights and bias came with.
+fn scales_of(weight: &Array, bias: Option<&Array>) -> LayerScales {
+    [weight.scales.clone(), bias.and_then(|bias| bias.scales.clone())]
 }
 
 /// A bias that is broadcast to so many outputs.
@@ -181,6 +188,7 @@ pub(super) fn product_with(
         return Err(Reason::new(format!("a matrix of {:?} for an input of {shape:?}", weight.shape)));
     }
     let numbers = weight.to_floats();
+    let scales = scales_of(weight, bias);
     let bias = bias.map(|bias| one_each(bias, out)).transpose()?;
     let has_bias = bias.is_some();
     let columns = |places: &[usize]| {
@@ -206,6 +214,7 @@ pub(super) fn product_with(
             let params = columns(&images.places());
             let base =
                 call.draft.emit_with(Op::Linear { out, bias: has_bias }, &[view.base], &name, params)?;
+            call.draft.nodes[base].scales = scales;
             let mut wanted = shape;
             wanted[rank - 1] = out;
             let view = View::vector(base, &[out], call.batch);
@@ -224,6 +233,7 @@ pub(super) fn product_with(
     let params = columns(&(0..inputs).collect::<Vec<_>>());
     let conv = Conv { bias: has_bias, ..Conv::new(out, 1).valid() };
     let base = call.draft.emit_with(Op::Conv(conv), &[view.base], &name, params)?;
+    call.draft.nodes[base].scales = scales;
     let mut parts = parts;
     parts[rank - 1] = vec![Part { axis: Axis::Channel, size: out, step: 1 }];
     Ok(vec![View::of_parts(base, call.draft.shape(base), &parts).into()])

@@ -7,26 +7,69 @@ use super::{activation, arithmetic, joining, layers, norm, pool};
 use crate::Reason;
 use crate::array::{Array, Element, Numbers};
 use crate::import::call::{Call, Entry, Scale, Tracked, dimension};
+use crate::import::grids;
+use crate::import::view::View;
 
 /// The scale and zero at two inputs, for a tensor of one scale; the type is that of the zero, or `element`.
 fn scale_at(call: &Call, scale: usize, zero: usize, element: Element) -> Result<Scale, Reason> {
-    let zero = call.constant(zero)?;
-    let element = zero.map_or(element, |zero| zero.element);
-    let scale = call.known(scale)?.scalar()?;
-    if !(scale.is_finite() && scale > 0.0) {
-        return Err(Reason::new(format!("a scale of {scale} makes no sense")));
-    }
-    let zero = zero.map(Array::scalar).transpose()?.unwrap_or(0.0);
-    Ok(Scale { scale, zero, element })
+    let scale = scales_at(call, scale, zero, element)?;
+    scale.one()?;
+    Ok(scale)
 }
 
-/// A value of real numbers, bounded by what the bits can tell.
-fn bounded(call: &mut Call, entry: Entry, to: Scale) -> Result<Entry, Reason> {
+/// As [`scale_at`], for a tensor that may have a scale for each channel.
+fn scales_at(call: &Call, scale: usize, zero: usize, element: Element) -> Result<Scale, Reason> {
+    let zero = call.constant(zero)?;
+    let element = zero.map_or(element, |zero| zero.element);
+    let scales = call.known(scale)?;
+    sensible(scales)?;
+    let scales = scales.to_floats().to_vec();
+    let zeros = zero.map(Array::to_floats).unwrap_or_default();
+    let count = zeros.len();
+    if scales.is_empty() || zero.is_some() && count != scales.len() {
+        return Err(Reason::new(format!("{} scales and {count} zeros do not go together", scales.len())));
+    }
+    let zero = zeros.first().copied().unwrap_or(0.0);
+    if zeros.iter().any(|&other| other != zero) {
+        return Err(Reason::new("its channels have different zeros; quantise it with one for all"));
+    }
+    if element.range().is_some_and(|[low, high]| !(low..=high).contains(&zero)) {
+        return Err(Reason::new(format!("a zero of {zero} is outside of its type")));
+    }
+    Ok(Scale { scales, zero, element })
+}
+
+/// Whether scales are numbers by which something can be computed.
+fn sensible(scales: &Array) -> Result<(), Reason> {
+    match scales.to_floats().iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
+        Some(scale) => {
+            Err(Reason::new(format!("a scale of {scale} makes no sense; quantise the network again")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A value rounded to bytes, or one of real numbers that is bounded by what the bits can tell. It `is_sole` if nothing else
+/// reads it before that.
+fn bounded(call: &mut Call, entry: Entry, to: Scale, is_sole: bool) -> Result<Entry, Reason> {
     let Entry::Tracked(tracked) = entry else { return Err(Reason::new("its output is a constant")) };
+    if let Some(bytes) = &mut call.draft.bytes {
+        match to.grid() {
+            Some(grid) => {
+                let view = grids::put(call.draft, &tracked.view, grid, is_sole)?;
+                return Ok(Entry::Tracked(Tracked { view, scale: Some(to), ..tracked }));
+            }
+            None => {
+                let name = call.node.name();
+                bytes.obstacle = Some(format!("{name} rounds to {:?}, not to bytes", to.element));
+            }
+        }
+    }
     let Some(range) = to.element.range() else {
         return Err(Reason::new("it quantises to a type of numbers that is not known for activations"));
     };
-    let [low, high] = range.map(|bound| (bound - to.zero) * to.scale);
+    let scale = to.one()?;
+    let [low, high] = range.map(|bound| (bound - to.zero) * scale);
     let view = call.then(&tracked.view, Op::Activation { function: Activation::Clamp { low, high } })?;
     Ok(Entry::Tracked(Tracked { view, scale: Some(to), ..tracked }))
 }
@@ -56,11 +99,12 @@ fn real(array: &Array, scale: &Array, zero: Option<&Array>, axis: i64) -> Result
         let at = at / inner % dim;
         reals.push((number - zero_at(at).ok_or_else(wrong)?) * scales[at]);
     }
-    Ok(Array::floats(array.shape.clone(), reals))
+    Ok(Array { scales: Some(scales), ..Array::floats(array.shape.clone(), reals) })
 }
 
 /// The constant at an input, in real numbers by the scale and zero after it.
 fn real_at(call: &Call, index: usize, axis: i64) -> Result<Array, Reason> {
+    sensible(call.known(index + 1)?)?;
     real(call.known(index)?, call.known(index + 1)?, call.constant(index + 2)?, axis)
 }
 
@@ -71,6 +115,22 @@ fn as_real(call: &mut Call, index: usize) -> Result<Entry, Reason> {
     }
     let tracked = call.tracked_as_is(index)?;
     Ok(Entry::Tracked(Tracked { scale: None, ..tracked }))
+}
+
+/// Whether scales, if there are several, are those of a tensor's channels.
+fn by_channel(call: &Call, view: &View, scale: &Scale, axis: i64) -> Result<(), Reason> {
+    let (count, shape) = (scale.scales.len(), view.shape());
+    if count == 1 {
+        return Ok(());
+    }
+    let value = call.draft.shape(view.base);
+    let is_channel = dimension(axis, shape.len())? == 1 && shape[1] == count && value[0] == count;
+    if is_channel && view.is_in_order(value.iter().product()) {
+        return Ok(());
+    }
+    Err(Reason::new(format!(
+        "{count} scales along dimension {axis} of {shape:?} are not one for each channel"
+    )))
 }
 
 pub(crate) fn quantize(call: &mut Call) -> Result<Vec<Entry>, Reason> {
@@ -84,6 +144,7 @@ pub(crate) fn quantize(call: &mut Call) -> Result<Vec<Entry>, Reason> {
         return Err(Reason::new("it has a scale for each block of numbers"));
     }
     if let Ok(Some(array)) = call.constant(0) {
+        sensible(call.known(1)?)?;
         let (scale, zero) = (call.known(1)?.to_floats(), call.constant(2)?);
         let element = zero.map_or(element, |zero| zero.element);
         let inverse =
@@ -102,10 +163,12 @@ pub(crate) fn quantize(call: &mut Call) -> Result<Vec<Entry>, Reason> {
             .map(|(x, zero)| (x.round_ties_even() + zero).clamp(low, high) as i64);
         return Ok(vec![Array::ints(array.shape.clone(), element, quantised.collect()).into()]);
     }
-    let to = scale_at(call, 1, 2, element)?;
-    call.tracked(0)?;
-    let input = Entry::Tracked(call.tracked_as_is(0)?);
-    Ok(vec![bounded(call, input, to)?])
+    let to = scales_at(call, 1, 2, element)?;
+    let view = call.tracked(0)?;
+    by_channel(call, &view, &to, axis)?;
+    let name = call.inputs[0].as_ref().map_or("", |(name, _)| *name);
+    let is_sole = call.draft.bytes.as_ref().is_some_and(|bytes| !bytes.shared.contains(name));
+    Ok(vec![bounded(call, view.into(), to, is_sole)?])
 }
 
 pub(crate) fn dequantize(call: &mut Call) -> Result<Vec<Entry>, Reason> {
@@ -118,14 +181,18 @@ pub(crate) fn dequantize(call: &mut Call) -> Result<Vec<Entry>, Reason> {
         return Ok(vec![real_at(call, 0, axis)?.into()]);
     }
     let tracked = call.tracked_as_is(0)?;
-    let by = scale_at(call, 1, 2, Element::U8)?;
-    match tracked.scale {
-        Some(scale) if (scale.scale, scale.zero) == (by.scale, by.zero) => {
+    let by = scales_at(call, 1, 2, Element::U8)?;
+    by_channel(call, &tracked.view, &by, axis)?;
+    match &tracked.scale {
+        Some(scale) if (&scale.scales, scale.zero) == (&by.scales, by.zero) => {
             Ok(vec![Entry::Tracked(Tracked { scale: None, ..tracked })])
         }
         Some(_) => Err(Reason::new("it reads numbers by another scale than they were made with")),
         // The image itself, whose pixels are whole numbers.
-        None => arithmetic::scaled(call, &tracked.view, vec![by.scale], vec![-by.zero * by.scale]),
+        None => {
+            let scale = by.one()?;
+            arithmetic::scaled(call, &tracked.view, vec![scale], vec![-by.zero * scale])
+        }
     }
 }
 
@@ -139,7 +206,7 @@ fn through(
     call.inputs = inputs.into_iter().map(|entry| Some(("", entry))).collect();
     let mut outputs = rule(call)?;
     let output = outputs.pop().ok_or_else(|| Reason::new("it returns nothing"))?;
-    Ok(vec![bounded(call, output, to)?])
+    Ok(vec![bounded(call, output, to, true)?])
 }
 
 /// The bias of a quantised layer, in units of the product of its input's and its weight's scales.
@@ -156,7 +223,7 @@ pub(crate) fn conv(call: &mut Call) -> Result<Vec<Entry>, Reason> {
     let to = scale_at(call, 6, 7, Element::U8)?;
     let from = scale_at(call, 1, 2, Element::U8)?;
     let weight = real_at(call, 3, 0)?;
-    let bias = bias(call, 8, from.scale, call.known(4)?)?;
+    let bias = bias(call, 8, from.one()?, call.known(4)?)?;
     let name = call.layer(3);
     let input = as_real(call, 0)?;
     through(call, vec![input], to, |call| layers::conv_with(call, &weight, bias.as_ref(), &name))
@@ -174,7 +241,7 @@ pub(crate) fn gemm(call: &mut Call) -> Result<Vec<Entry>, Reason> {
     let from = scale_at(call, 1, 2, Element::U8)?;
     let axis = if call.int("transB", 0) == 0 { 1 } else { 0 };
     let weight = real_at(call, 3, axis)?;
-    let bias = bias(call, 6, from.scale, call.known(4)?)?;
+    let bias = bias(call, 6, from.one()?, call.known(4)?)?;
     let input = as_real(call, 0)?;
     let inputs = [input, weight.into()].into_iter().chain(bias.map(Entry::from)).collect();
     through(call, inputs, to, layers::gemm)

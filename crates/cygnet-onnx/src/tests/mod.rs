@@ -1,6 +1,7 @@
 //! Small files, made here: what rules make of them, and that no file does harm.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bytes;
 mod hostile;
 mod pieces;
 mod shapes;

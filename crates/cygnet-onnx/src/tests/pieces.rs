@@ -3,6 +3,7 @@
 use cygnet_graph::{Activation, Op, Padding};
 
 use super::File;
+use crate::{Options, import};
 
 /// The only operator of a file's graph after the image.
 fn only(file: &File) -> Op {
@@ -108,12 +109,13 @@ fn quantised_weights_are_what_they_stand_for_and_values_are_bounded_by_their_ran
         ..Default::default()
     };
     file.graph().initializer.extend([weight, zero]);
-    let imported = file
+    let file = file
         .node("f = DequantizeLinear(w, ws) axis=0")
         .node("q = QuantizeLinear(x, s, z)")
         .node("d = DequantizeLinear(q, s, z)")
-        .node("y = Conv(d, f)")
-        .import();
+        .node("y = Conv(d, f)");
+    let options = Options { real_numbers: true, ..Options::default() };
+    let imported = import(file.bytes(), &options).unwrap();
     assert!(imported.is_quantised);
     let clamp = Op::Activation { function: Activation::Clamp { low: -64.0, high: 63.5 } };
     assert_eq!(imported.graph.nodes()[1].op, clamp);

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use cygnet_graph::shape::elements;
 use cygnet_hub::sha256_of;
 use cygnet_onnx::{Imported, ImportedOutput, Options};
-use cygnet_runtime::{Plan, Reference, Session};
+use cygnet_runtime::{Plan, QuantizedReference, Reference, Session};
 use half::f16;
 use serde::Deserialize;
 
 use super::{Comparison, Executor, MAX_BATCH, MAX_INPUT, VerifyError};
 
+/// Why an import's weights can be had.
+const COMPLETE: &str = "an import has the weights of its graph";
 /// What a float's difference may be, of the spread of the output and of its largest number.
 const FLOAT: f64 = 1e-4;
 /// The same in half precision.
@@ -155,18 +157,40 @@ fn run(imported: &Imported, numbers: &[f32], executor: Executor) -> Result<Vec<V
     let images = images.chunks_exact(graph.input_shape().iter().product());
     let sizes: Vec<usize> =
         graph.outputs().iter().map(|output| graph.node(output.node).shape.iter().product()).collect();
-    let weights = imported.weights.select(graph).expect("an import has the weights of its graph");
     // For each image the values of all outputs.
     let mut values: Vec<Vec<Vec<f32>>> = Vec::new();
     match executor {
         Executor::Reference => {
-            let reference = Reference::<f32>::new(graph.clone(), &weights)?;
-            for image in images {
-                values.push(reference.run_outputs(image)?);
+            if let Some(record) = &imported.quantization {
+                let reference = QuantizedReference::new(graph.clone(), &imported.weights, record)?;
+                for image in images {
+                    let mut of_image = vec![Vec::new(); sizes.len()];
+                    reference.run_with(image, |id, numbers, _| {
+                        for (output, value) in graph.outputs().iter().zip(&mut of_image) {
+                            if output.node == id {
+                                *value = numbers.to_vec();
+                            }
+                        }
+                    })?;
+                    values.push(of_image);
+                }
+            } else {
+                let weights = imported.weights.select(graph).expect(COMPLETE);
+                let reference = Reference::<f32>::new(graph.clone(), &weights)?;
+                for image in images {
+                    values.push(reference.run_outputs(image)?);
+                }
             }
         }
         Executor::Runtime(options) => {
-            let mut session = Session::new(Plan::new(graph.clone(), &weights, options)?.into());
+            let plan = match &imported.quantization {
+                Some(record) => Plan::quantized(graph.clone(), &imported.weights, record, options)?,
+                None => {
+                    let weights = imported.weights.select(graph).expect(COMPLETE);
+                    Plan::new(graph.clone(), &weights, options)?
+                }
+            };
+            let mut session = Session::new(plan.into());
             for image in images {
                 let mut all = vec![0.0; sizes.iter().sum()];
                 session.run_outputs(image, &mut all)?;
