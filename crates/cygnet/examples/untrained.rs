@@ -1,5 +1,5 @@
 //! Writes model files without training, for checks of what is exported: of every family the network of fewest
-//! multiply-accumulates, for images of two sizes, in floating point and in whole numbers.
+//! multiply-accumulates, for images of two sizes, in floating point and, if it is small, in whole numbers.
 //!
 //! ```text
 //! cargo run --example untrained FOLDER [FAMILY...]
@@ -12,6 +12,11 @@ use cygnet::bench::random_weights;
 use cygnet::weights::WeightSet;
 use cygnet::zoo::{Network, networks};
 use cygnet::{Model, Quantizing, quantize};
+
+/// Generated images by which ranges are found.
+const IMAGES: usize = 2;
+/// Multiply-accumulates of the largest network that is quantised, which takes long.
+const MOST_MACS: u64 = 300_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -26,15 +31,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let asked = |family: &str| wanted.is_empty() || wanted.iter().any(|name| name == family);
-    for (_, (_, network)) in smallest.into_iter().filter(|(family, _)| asked(family)) {
+    for (_, (macs, network)) in smallest.into_iter().filter(|(family, _)| asked(family)) {
         let graph = network.build()?;
         let weights = WeightSet::of(&graph, random_weights(&graph))?;
         let [_, height, width] = graph.input_shape();
         let preprocess = cygnet::preprocess(&network.preset(), graph.input_shape());
         let model = Model { id: network.id.clone(), ..Model::new(graph, weights, preprocess)? };
-        let how = Quantizing { images: 8, ..Quantizing::default() };
-        let integers = quantize(&model, None, &how, &mut |_| {})?.model;
-        for (model, kind) in [(&model, "f32"), (&integers, "int8")] {
+        let mut models = vec![(model.clone(), "f32")];
+        if macs <= MOST_MACS {
+            let how = Quantizing { images: IMAGES, ..Quantizing::default() };
+            models.push((quantize(&model, None, &how, &mut |_| {})?.model, "int8"));
+        }
+        for (model, kind) in &models {
             let id = &network.id;
             model.write(folder.join(format!("{id}-{height}-{kind}.safetensors")))?;
             match model.with_image_size(height + 32, width + 32) {

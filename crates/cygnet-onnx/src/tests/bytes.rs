@@ -40,6 +40,11 @@ fn file() -> File {
     File::of(&[1, 2, 4, 4])
 }
 
+/// A convolution of bytes.
+pub(super) fn rounded() -> File {
+    file().on_grid(128).node("y = Conv(d, f, g)")
+}
+
 fn integers(imported: &Imported) -> Vec<i8> {
     let weight = imported.weights.iter().find(|(name, _)| name.ends_with("weight")).unwrap().1;
     weight.bytes().iter().map(|byte| byte.cast_signed()).collect()
@@ -47,7 +52,7 @@ fn integers(imported: &Imported) -> Vec<i8> {
 
 #[test]
 fn rounded_values_and_integers_are_a_record() {
-    let imported = file().on_grid(128).node("y = Conv(d, f, g)").import();
+    let imported = rounded().import();
     assert_eq!(imported.graph.nodes().len(), 2);
     let record = imported.quantization.clone().unwrap();
     assert_eq!(record.values[&NodeId(0)], Grid::of_one(128, 0.5));
@@ -177,7 +182,7 @@ fn scales_that_no_record_has_leave_real_numbers() {
 
 #[test]
 fn whole_numbers_are_not_written_with_half_precision() {
-    let imported = file().on_grid(128).node("y = Conv(d, f, g)").import();
+    let imported = rounded().import();
     let quantization = imported.quantization;
     let options = ExportOptions { quantization, half: true, ..ExportOptions::default() };
     let error = export(&imported.graph, &imported.weights, &options).unwrap_err();
