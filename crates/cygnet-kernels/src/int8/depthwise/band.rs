@@ -29,6 +29,8 @@ impl Band<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             match (op.together, op.groups, op.window.kernel[1]) {
+                (2, ..) if is_fallback(op.level.lanes()) => op.level.run(Sized::<2, 0, 0>(self)),
+                _ if is_fallback(op.level.lanes()) => op.level.run(Sized::<1, 0, 0>(self)),
                 (2, 1, 3) => op.level.run(Sized::<2, 1, 3>(self)),
                 (1, 1, 3) => op.level.run(Sized::<1, 1, 3>(self)),
                 (2, 2, 5) => op.level.run(Sized::<2, 2, 5>(self)),
@@ -38,6 +40,12 @@ impl Band<'_> {
             }
         }
     }
+}
+
+/// Whether a set of so many lanes only stands in for one that the CPU lacks: it has windows of any size alone, which need
+/// the least code.
+const fn is_fallback(lanes: usize) -> bool {
+    cfg!(target_arch = "x86_64") && lanes < 8
 }
 
 /// `ROWS` output rows together, `GROUPS` groups of input rows and `WIDTH` columns of the window, or as many as there are
@@ -56,6 +64,9 @@ impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
 {
     #[inline(always)]
     unsafe fn run<I: Bytes>(self) {
+        if const { WIDTH > 0 && is_fallback(I::LANES) } {
+            return;
+        }
         let Band { op, arena, scratch, rows, columns, .. } = &self.0;
         let (seen, pitch) = (op.seen(columns.len()), op.pitch() * size_of::<u32>());
         let padding = [op.zero; 64];
