@@ -200,7 +200,7 @@ pub(crate) struct Quantize {
     /// Points of top-1 accuracy that may be lost, or of agreement without labels, before layers stay in floating point
     #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
     pub(crate) drop: f64,
-    /// The model file to write; by default ID-PRECISION.safetensors
+    /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the file if it exists
@@ -230,7 +230,7 @@ pub(crate) enum QuantizePrecision {
 
 #[derive(Args)]
 pub(crate) struct Convert {
-    /// The checkpoint, or its https address
+    /// The checkpoint or its https address, or an ID[.TAG] for published weights
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// The model file to write: .safetensors, or .onnx

@@ -128,7 +128,9 @@ pub fn quantize(
         Some(photos) => look(model, photos, how, &mut notes)?,
         None => {
             notes.push(
-                "ranges are those of generated images; give photos for a model that is to be used".into(),
+                "ranges are those of generated images, and nobody knows what is lost; give photos for a model that is to \
+                 be used"
+                    .into(),
             );
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
@@ -138,7 +140,9 @@ pub fn quantize(
     match how.precision {
         Precision::Int8 => {
             let plan = PlanOptions::strict(Level::chosen().map_err(RunError::Plan)?);
-            let options = QuantizeOptions { plan, threads: how.threads, method: None, drop: how.drop };
+            // What is lost on generated images says nothing.
+            let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
+            let options = QuantizeOptions { plan, threads: how.threads, method: None, drop };
             let made =
                 cygnet_quantize::quantize(&model.graph, &model.weights, &images, &labels, options, tell)?;
             let QuantizedNetwork { graph, weights, quantization, .. } = made;
@@ -156,6 +160,13 @@ pub fn quantize(
         let count = right.count();
         (!labels.is_empty()).then(|| percent(count as f64 / labels.len() as f64))
     };
+    let layers = layers(&quantized);
+    if how.precision == Precision::Int8 && layers.int8 == 0 {
+        notes.push(
+            "no layer computes with bytes: each loses more than it may; allow more, or give more photos"
+                .into(),
+        );
+    }
     let report = QuantizeReport {
         precision: how.precision,
         images: images.len(),
@@ -167,7 +178,7 @@ pub fn quantize(
         ms,
         bytes_before: bytes(model),
         bytes: bytes(&quantized),
-        layers: layers(&quantized),
+        layers,
         sensitivity: sensitivity
             .into_iter()
             .map(|Sensitivity { path, noise, .. }| LayerNoise { layer: path, noise })

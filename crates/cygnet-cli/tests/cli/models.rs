@@ -163,6 +163,28 @@ fn a_mirror_folder_serves_pulls_and_two_at_once_agree() {
     assert_eq!(outs[0], outs[1]);
     assert!(Path::new(outs[0].trim()).ends_with("cache/mobilenet_v2-b0353104.pth"));
     assert_eq!(bench.run(&["pull", "mobilenet_v2"]).out, outs[0], "the second time needs no mirror");
+    let named = bench.run(&["convert", "mobilenet_v2", "named.safetensors"]);
+    assert_eq!(named.code, 0, "{}", named.err);
+    let model = bench.run(&["show", "named.safetensors", "--json"]).json().remove(0);
+    assert_eq!(model["licence"], serde_json::json!("BSD-3-Clause"));
+    let relabelled = bench.run(&["convert", "mobilenet_v2.ra_in1k", "other.onnx"]);
+    assert!(relabelled.code == 1 && !bench.path("other.onnx").exists(), "{}", relabelled.err);
+}
+
+#[test]
+fn a_map_of_numbers_is_no_answer() {
+    let Some(detector) = cygnet_testing::shared("data/onnx/shufflenetv2_fastestdet_torch111_opset11.onnx")
+    else {
+        return;
+    };
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("photos")).unwrap();
+    bench.picture("photos/a.bmp", 9);
+    let detector = std::fs::canonicalize(detector).unwrap();
+    for command in ["classify", "eval"] {
+        let run = bench.run(&[command, "-m", detector.to_str().unwrap(), "photos"]);
+        assert!(run.code == 1 && run.err.contains("85x22x22") && run.out.is_empty(), "{}", run.err);
+    }
 }
 
 #[test]

@@ -65,6 +65,13 @@ fn pictures_without_labels_or_none_at_all_will_do() {
     assert!(none.err.contains("generated images"), "{}", none.err);
     assert_eq!(none.json()[0]["file"], json!("light-int8.safetensors"));
     assert!(bench.path("light-int8.safetensors").is_file());
+    assert_eq!(none.json()[0]["layers"]["int8"], json!(2), "whatever is lost on such images: {}", none.out);
+    let card = bench.run(&["show", "light-int8.safetensors", "--json"]).json().remove(0);
+    assert_eq!(card["precision"], json!("int8"));
+    assert!(bench.run(&["show", "light-int8.safetensors"]).out.contains("int8"));
+    std::fs::copy(bench.path("light.safetensors"), bench.path("my.birds.safetensors")).unwrap();
+    let own = bench.run(&["quantize", "my.birds.safetensors", "--images", "2", "--json"]);
+    assert_eq!(own.json()[0]["file"], json!("my.birds-int8.safetensors"), "{}", own.err);
     let missing = bench.run(&["quantize", MODEL[1], "--data", "nowhere"]);
     assert!(missing.code != 0 && missing.err.contains("nowhere"), "{}", missing.err);
 }

@@ -39,15 +39,21 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if let Some(folder) = out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
         bail!("{}: no such folder, to write {} to", folder.display(), out.display());
     }
+    let (cache, mut progress) = (Cache::from_env()?, Download::default());
+    let id = args.input.to_str().filter(|_| !args.input.exists()).and_then(cygnet::zoo::find);
+    let input = match &id {
+        Some(network) => cygnet::pull(network, &cache, &mut progress)?.0,
+        None => cygnet::local(&args.input, &cache, &mut progress)?,
+    };
+    let of_zoo = || id.is_some().then(|| args.input.display().to_string());
     let conversion = Conversion {
-        network: args.network.clone(),
+        network: args.network.clone().or_else(of_zoo),
         classes: args.classes.map(|classes| classes as usize),
         weights_key: args.weights_key.clone(),
         labels: args.labels.clone(),
         ignored: args.ignore.clone(),
         limits: args.graph_limits.limits(),
     };
-    let input = cygnet::local(&args.input, &Cache::from_env()?, &mut Download::default())?;
     let Converted { mut model, notes } = conversion.run(&input)?;
     if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {
         model = model.fetched_from(url, &input);

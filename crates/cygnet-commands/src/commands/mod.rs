@@ -45,10 +45,19 @@ use crate::output::{self, Hinted};
 use crate::progress::Download;
 
 /// The model that an argument names, ready to classify. What was decided on the way is told.
-fn classifier(model: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
+fn classifier(name: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
     level()?;
-    let Converted { model, notes } = converted(model, limits)?;
+    let Converted { model, notes } = converted(name, limits)?;
     notes.iter().for_each(|note| output::note(note));
+    let shape = model.graph.outputs().first().map(|output| &model.graph.node(output.node).shape);
+    if let Some([channels, height, width]) = shape.map(Vec::as_slice)
+        && height * width > 1
+    {
+        anyhow::bail!(
+            "{}: gives a map of {channels}x{height}x{width} numbers, not a number a class: it is no classifier",
+            name_of(name, &model.id)
+        );
+    }
     note_nameless(&model);
     Ok(Classifier::new(model)?)
 }

@@ -28,7 +28,11 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
         Precision::Int8 => "int8",
         Precision::Bf16 => "bf16",
     };
-    let usual = || PathBuf::from(format!("{}-{suffix}.safetensors", model.id));
+    let usual = || {
+        let file = Path::new(&args.model).file_stem().filter(|_| Path::new(&args.model).is_file());
+        let name = file.map_or_else(|| model.id.clone(), |name| name.to_string_lossy().into_owned());
+        PathBuf::from(format!("{name}-{suffix}.safetensors"))
+    };
     let out = args.out.clone().unwrap_or_else(usual);
     check(&out, args.overwrite)?;
     let how = Quantizing {
@@ -51,7 +55,11 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
     } else {
         print(&report)?;
     }
-    let done = format!("{}: {} in {suffix}", out.display(), made.id);
+    let is_left = precision == Precision::Int8 && report.layers.int8 == 0;
+    let done = match is_left {
+        true => format!("{}: {} in floating point as before", out.display(), made.id),
+        false => format!("{}: {} in {suffix}", out.display(), made.id),
+    };
     output::talk(&plain(&done));
     Ok(true)
 }

@@ -45,6 +45,9 @@ struct Line {
 /// Where a model comes from and what it can.
 #[derive(Serialize)]
 struct Card {
+    /// What its layers compute with, if that is not floats alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +67,7 @@ struct Card {
 impl Card {
     fn of(model: Model) -> Card {
         Card {
+            precision: model.quantization.is_some().then_some("int8"),
             source: model.source,
             licence: model.licence,
             labels: model.labels,
@@ -76,6 +80,7 @@ impl Card {
 
     /// Its lines for people.
     fn print(&self) -> std::io::Result<()> {
+        list("precision", self.precision.map(str::to_owned).as_slice())?;
         if let Some(accuracy) = &self.accuracy {
             let Accuracy { dataset, top1, top5 } = accuracy;
             let top5 = if cygnet::weights::top5_tells(self.labels.len()) {
