@@ -143,13 +143,12 @@ impl Numbers {
 }
 
 impl ByteLevel {
-    /// The best set that this CPU has, `CYGNET_ISA` allows and a CPU may have whose f32 are computed by `level`: where it has dot
-    /// products of bytes is known of no set for f32.
+    /// The best set that this CPU has, `CYGNET_ISA` allows and whose vectors are no longer than those of `level`: whether a CPU
+    /// has dot products of bytes, no set for f32 tells.
     #[must_use]
     pub fn within(level: Level) -> ByteLevel {
         let allowed = ByteLevel::allowed().unwrap_or_default();
-        let is_within = |bytes: &ByteLevel| Level::best_of(bytes.features()).is_within(level);
-        allowed.into_iter().find(is_within).unwrap_or(ByteLevel::Scalar)
+        allowed.into_iter().find(|bytes| bytes.lanes() <= level.lanes()).unwrap_or(ByteLevel::Scalar)
     }
 
     /// Words of 32 bits in a vector.
