@@ -416,7 +416,7 @@ fn run(hostile: &Hostile, pool: &mut Pool) -> bool {
 #[test]
 fn halos_of_nothing_are_no_longer_than_others() {
     let map = Map::dense(0, [0, 2, 2]);
-    let far = Map { halo: [1 << 40, 1 << 40], ..map };
+    let far = Map { halo: [1 << (usize::BITS - 8); 2], ..map };
     for (kind, windows) in (0..16).map(|kind| (kind, [Window::POINT; 2])) {
         for [input, other, output] in [[map, far, map], [map, map, far]] {
             let hostile = Hostile { kind, input, other, output, windows, end_pad: [1, 1], fits: false };

@@ -177,7 +177,7 @@ fn maps_of_other_elements_are_refused() {
 fn distances_between_the_taps_of_a_single_one_do_not_count() {
     let channels = |channels| [Map::dense(0, [channels, 2, 2]), Map::dense(1024, [channels, 2, 2])];
     for (far, [input, output]) in
-        [2, 1 << 61, usize::MAX].into_iter().flat_map(|far| [0, 3].map(|c| (far, channels(c))))
+        [2, 1 << (usize::BITS - 3), usize::MAX].into_iter().flat_map(|far| [0, 3].map(|c| (far, channels(c))))
     {
         let [input, output] = [input.of(Element::U8), output.of(Element::U8)];
         let window = Window { dilation: [far, far], ..Window::POINT };
@@ -192,7 +192,7 @@ fn distances_between_the_taps_of_a_single_one_do_not_count() {
 fn halos_of_nothing_are_no_longer_than_others() {
     let map = Map::dense(0, [0, 2, 2]);
     let [input, other, output] =
-        [map, map, Map { halo: [1 << 40, 1 << 40], ..map }].map(|map| map.of(Element::U8));
+        [map, map, Map { halo: [1 << (usize::BITS - 8); 2], ..map }].map(|map| map.of(Element::U8));
     for kind in 0..16 {
         let hostile =
             Hostile { kind, input, other, output, window: Window::POINT, end_pad: [0, 0], fits: false };
