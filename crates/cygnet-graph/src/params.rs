@@ -1,6 +1,6 @@
 //! The tensors that a graph's nodes need.
 
-use crate::{Graph, NodeId, Param, Role, shape};
+use crate::{Graph, NodeId, Op, Param, Role, shape};
 
 impl Graph {
     /// Parameters of one node, in PyTorch's order.
@@ -22,6 +22,18 @@ impl Graph {
     #[must_use]
     pub fn node_param(&self, id: NodeId, role: Role) -> Option<Param> {
         self.node_params(id).into_iter().find(|param| param.role == role)
+    }
+
+    /// The input channel that the number at `index` of a layer's weight multiplies.
+    #[must_use]
+    pub fn input_channel(&self, weight: &Param, index: usize) -> usize {
+        let node = self.node(weight.node);
+        let input = &self.node(node.inputs[0]).shape;
+        let terms: usize = weight.shape[1..].iter().product();
+        let (output, term) = (index / terms, index % terms);
+        let Op::Conv(conv) = &node.op else { return term / input[1..].iter().product::<usize>() };
+        let [group_in, group_out] = [input[0] / conv.groups, conv.out / conv.groups];
+        output / group_out * group_in + term / conv.kernel.iter().product::<usize>()
     }
 
     /// Numbers of a node's parameters, running statistics too.

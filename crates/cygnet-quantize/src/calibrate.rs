@@ -11,7 +11,7 @@ use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 use crate::QuantizeError;
 use crate::balance::Readers;
 use crate::network::{Network, Stored, Worker, each, numbers_of, plane};
-use crate::places::Places;
+use crate::places::{Group, Places};
 use crate::range::{Halves, Method, Samples, grid};
 use crate::rounding::{Covariance, Rounded, round};
 use crate::survey::Survey;
@@ -46,34 +46,24 @@ pub(crate) fn grids(
     method: Option<Method>,
     threads: usize,
 ) -> Result<Quantization, QuantizeError> {
-    let readers = graph.readers();
-    let mut items: Vec<usize> = (0..places.groups.len()).collect();
-    let found = each(
-        threads,
-        &mut items,
-        || (),
-        |(), index, _| {
-            let group = &places.groups[index];
-            let limits = limits(graph, &readers, group.values[0]);
-            let limited = |half: &Samples| half.clone().limited(limits);
-            let all: Vec<Halves> = group
-                .values
-                .iter()
-                .flat_map(|id| &survey.samples[id.0])
-                .map(|[even, odd]| [limited(even), limited(odd)])
-                .collect();
-            let readers: Vec<Readers> =
-                group.values.iter().map(|value| Readers::of(graph, weights, places, *value)).collect();
-            let importance: Vec<f64> =
-                readers.iter().flat_map(|readers| readers.importance.clone()).collect();
-            let mut grid = grid(&all, &importance, limits, group.one_scale, method);
-            if let ([readers], false) = (&readers[..], group.one_scale) {
-                readers.balance(&all, &mut grid);
-            }
-            Ok::<Grid, QuantizeError>(grid)
-        },
-    )?;
-    Ok(record_of(graph, places, found))
+    let found = |group: &Group, limits: [f32; 2]| {
+        let limited = |half: &Samples| half.clone().limited(limits);
+        let all: Vec<Halves> = group
+            .values
+            .iter()
+            .flat_map(|id| &survey.samples[id.0])
+            .map(|[even, odd]| [limited(even), limited(odd)])
+            .collect();
+        let readers: Vec<Readers> =
+            group.values.iter().map(|value| Readers::of(graph, weights, places, *value)).collect();
+        let importance: Vec<f64> = readers.iter().flat_map(|readers| readers.importance.clone()).collect();
+        let mut grid = grid(&all, &importance, limits, group.one_scale, method);
+        if let ([readers], false) = (&readers[..], group.one_scale) {
+            readers.balance(&all, &mut grid);
+        }
+        grid
+    };
+    record_of(graph, places, threads, found)
 }
 
 /// The grids of all values that have one, as far as they were seen to reach.
@@ -83,30 +73,34 @@ pub(crate) fn ranges(
     survey: &Survey,
     threads: usize,
 ) -> Result<Quantization, QuantizeError> {
+    let found = |group: &Group, limits: [f32; 2]| {
+        let seen = group.values.iter().flat_map(|id| &survey.samples[id.0]);
+        let ends = |[even, odd]: &Halves| {
+            [even, odd].map(|half| Samples { sorted: Vec::new(), ends: half.ends }.limited(limits))
+        };
+        let all: Vec<Halves> = seen.map(ends).collect();
+        grid(&all, &[], limits, group.one_scale, Some(Method::MinMax))
+    };
+    record_of(graph, places, threads, found)
+}
+
+/// The record of values, with the grid that is found for each group of them within its limits.
+fn record_of(
+    graph: &Graph,
+    places: &Places,
+    threads: usize,
+    found: impl Fn(&Group, [f32; 2]) -> Grid + Sync,
+) -> Result<Quantization, QuantizeError> {
     let readers = graph.readers();
-    let mut items: Vec<usize> = (0..places.groups.len()).collect();
-    let found = each(
+    let mut items: Vec<&Group> = places.groups.iter().collect();
+    let grids = each(
         threads,
         &mut items,
         || (),
-        |(), index, _| {
-            let group = &places.groups[index];
-            let limits = limits(graph, &readers, group.values[0]);
-            let seen = || group.values.iter().flat_map(|id| &survey.samples[id.0]);
-            let ends = |[even, odd]: &Halves| {
-                [even, odd].map(|half| Samples { sorted: Vec::new(), ends: half.ends }.limited(limits))
-            };
-            let all: Vec<Halves> = seen().map(ends).collect();
-            Ok::<Grid, QuantizeError>(grid(&all, &[], limits, group.one_scale, Some(Method::MinMax)))
-        },
+        |(), _, group| Ok::<Grid, QuantizeError>(found(group, limits(graph, &readers, group.values[0]))),
     )?;
-    Ok(record_of(graph, places, found))
-}
-
-/// The record of values, with a grid for each group of them.
-fn record_of(graph: &Graph, places: &Places, found: Vec<Grid>) -> Quantization {
     let mut record = Quantization::default();
-    for (group, Grid { zero, scales }) in places.groups.iter().zip(found) {
+    for (group, Grid { zero, scales }) in places.groups.iter().zip(grids) {
         let mut first = 0;
         for value in &group.values {
             let channels = graph.node(*value).shape[0];
@@ -115,7 +109,7 @@ fn record_of(graph: &Graph, places: &Places, found: Vec<Grid>) -> Quantization {
             record.values.insert(*value, Grid { zero, scales: own });
         }
     }
-    record
+    Ok(record)
 }
 
 /// The least scale of an output: a filter of next to no weights would make its bias more steps than an integer has.

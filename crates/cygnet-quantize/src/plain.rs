@@ -3,7 +3,6 @@
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 use cygnet_runtime::PlanOptions;
-use cygnet_runtime::integers::input_channel;
 use cygnet_weights::{Dtype, Grid, Tensor, WeightGrid, WeightSet};
 
 use crate::calibrate::{least_scale, ranges};
@@ -70,7 +69,7 @@ fn rounded(graph: &Graph, weights: &WeightSet, layer: NodeId, input: &Grid) -> O
     let terms = real.len() / outputs.max(1);
     // Only where a group has inputs of its own do rows differ in which channels they multiply.
     let of_row = |row: usize| -> Vec<f64> {
-        (0..terms).map(|i| input.scale(input_channel(graph, &param, row * terms + i)).into()).collect()
+        (0..terms).map(|i| input.scale(graph.input_channel(&param, row * terms + i)).into()).collect()
     };
     let is_grouped = matches!(&graph.node(layer).op, Op::Conv(conv) if conv.groups > 1);
     let mut scales_of_inputs = of_row(0);

@@ -1,7 +1,7 @@
 //! What whole numbers mean: how numbers become bytes, and the constants of layers that compute with bytes. The reference
 //! computes with these, and plans pack them.
 
-use cygnet_graph::{Activation, Graph, Op, Param, Role};
+use cygnet_graph::{Activation, Graph, Param, Role};
 use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
 use crate::reference::activate;
@@ -73,18 +73,6 @@ pub fn table(function: Activation, input: &Grid, output: &Grid) -> [u8; 256] {
     std::array::from_fn(|q| quantize(output, 0, values[q] as f32))
 }
 
-/// The input channel that the weight at `index` of a layer multiplies.
-#[must_use]
-pub fn input_channel(graph: &Graph, param: &Param, index: usize) -> usize {
-    let node = graph.node(param.node);
-    let input = &graph.node(node.inputs[0]).shape;
-    let terms: usize = param.shape[1..].iter().product();
-    let (output, term) = (index / terms, index % terms);
-    let Op::Conv(conv) = &node.op else { return term / input[1..].iter().product::<usize>() };
-    let [group_in, group_out] = [input[0] / conv.groups, conv.out / conv.groups];
-    output / group_out * group_in + term / conv.kernel.iter().product::<usize>()
-}
-
 /// The weights of a quantised network in floating point: what their integers stand for, and all others as they are.
 ///
 /// The record must be one of the graph and the weights: see [`Quantization::check`].
@@ -116,7 +104,7 @@ pub(crate) fn real_weight(
     let terms = tensor.element_count() / param.shape[0].max(1);
     let number = |(index, &integer): (usize, &i32)| {
         let output = index / terms;
-        let scale = input.map_or(1.0, |input| input.scale(input_channel(graph, param, index)));
+        let scale = input.map_or(1.0, |input| input.scale(graph.input_channel(param, index)));
         let steps = integer - i32::from(grid.zero(output));
         (f64::from(steps) * f64::from(grid.scales[output]) / f64::from(scale)) as f32
     };

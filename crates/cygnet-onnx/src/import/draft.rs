@@ -1,9 +1,11 @@
 //! The graph as it grows: operators of the graph with their parameters, before names are settled and rules join them.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use cygnet_graph::{Op, Pool, shape};
 use cygnet_weights::Grid;
 
-use super::grids::{Bytes, LayerScales};
 use super::view::{Axis, Part, View, axes};
 use crate::Reason;
 
@@ -22,6 +24,18 @@ pub(crate) struct DraftNode {
     /// To what its value is rounded, or that of what it is made of.
     pub(crate) grid: Option<Grid>,
 }
+
+/// What is kept of bytes while a draft grows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bytes {
+    /// Names of the file that several operators read.
+    pub(crate) shared: HashSet<String>,
+    /// Why there will be no record.
+    pub(crate) obstacle: Option<String>,
+}
+
+/// Scales that came with a layer: of its weights, and of its bias.
+pub(crate) type LayerScales = [Option<Arc<Vec<f32>>>; 2];
 
 /// Nodes in order; the first is the image.
 #[derive(Clone, Debug, Default)]

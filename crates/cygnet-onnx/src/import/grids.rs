@@ -1,30 +1,18 @@
 //! What a file says of bytes, as a record of quantisation: grids of the draft's values, and integers that the real weights of
 //! its layers stand for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
 use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
-use super::draft::Draft;
+use super::draft::{Draft, LayerScales};
 use super::view::View;
 use crate::Reason;
 
 /// How far a weight may be from an integer, in steps: what rounding leaves.
 const NEAR: f64 = 1e-3;
-
-/// What is kept of bytes while a draft grows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bytes {
-    /// Names of the file that several operators read.
-    pub(crate) shared: HashSet<String>,
-    /// Why there will be no record.
-    pub(crate) obstacle: Option<String>,
-}
-
-/// Scales that came with a layer: of its weights, and of its bias.
-pub(crate) type LayerScales = [Option<Arc<Vec<f32>>>; 2];
 
 /// The grid of a value, where all that it is made of has one scale.
 fn grid_of(draft: &Draft, node: usize) -> Option<Grid> {
@@ -102,21 +90,10 @@ fn candidates(graph: &Graph, param: &Param, layer: &LayerScales, input: Option<&
     let Some(input) = input else { return weight.into_iter().collect() };
     let terms = param.shape[1..].iter().product::<usize>();
     let product = weight.map(|scales| {
-        let by = |output: usize| input.scale(input_channel(graph, param, output * terms));
+        let by = |output: usize| input.scale(graph.input_channel(param, output * terms));
         scales.iter().enumerate().map(|(output, scale)| scale * by(output)).collect()
     });
     bias.into_iter().chain(product).collect()
-}
-
-/// The input channel that the weight at `index` of a layer multiplies.
-fn input_channel(graph: &Graph, param: &Param, index: usize) -> usize {
-    let node = graph.node(param.node);
-    let input = &graph.node(node.inputs[0]).shape;
-    let terms: usize = param.shape[1..].iter().product();
-    let (output, term) = (index / terms, index % terms);
-    let Op::Conv(conv) = &node.op else { return term / input[1..].iter().product::<usize>() };
-    let [group_in, group_out] = [input[0] / conv.groups, conv.out / conv.groups];
-    output / group_out * group_in + term / conv.kernel.iter().product::<usize>()
 }
 
 /// The integers that real weights stand for, if the scales are theirs and bytes hold them.
@@ -129,7 +106,7 @@ fn integers(
 ) -> Option<(Tensor, WeightGrid)> {
     let terms: usize = param.shape[1..].iter().product();
     let step = |(index, &weight): (usize, &f32)| {
-        let by = input.map_or(1.0, |input| input.scale(input_channel(graph, param, index)));
+        let by = input.map_or(1.0, |input| input.scale(graph.input_channel(param, index)));
         let steps = f64::from(weight) * f64::from(by) / f64::from(scales[index / terms]);
         let whole = steps.round();
         ((steps - whole).abs() < NEAR && whole.abs() < 256.0).then_some(whole as i16)

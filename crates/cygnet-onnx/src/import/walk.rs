@@ -7,8 +7,8 @@ use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
 use super::arrange::{Choice, ImportedOutput};
 use super::call::{Call, Entry};
-use super::draft::{Draft, DraftNode};
-use super::grids::{self, Bytes, LayerScales};
+use super::draft::{Bytes, Draft, DraftNode, LayerScales};
+use super::grids;
 use super::{ImportError, Imported, Options, inputs};
 use crate::array::Array;
 use crate::external::External;

@@ -6,7 +6,7 @@ use super::rearrange::transposed;
 use crate::Reason;
 use crate::array::Array;
 use crate::import::call::{Call, Entry};
-use crate::import::grids::LayerScales;
+use crate::import::draft::LayerScales;
 use crate::import::view::{Axis, Part, View, axes, product};
 
 /// Settings of a window in rows and columns.

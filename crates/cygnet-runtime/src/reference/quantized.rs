@@ -108,6 +108,19 @@ impl QuantizedReference {
         self.run_with(image, |_, _, _| {})
     }
 
+    /// The values of all outputs for one image, in the graph's order.
+    ///
+    /// # Errors
+    /// If the image has the wrong number of elements.
+    pub fn run_outputs(&self, image: &[f32]) -> Result<Vec<Vec<f32>>, RunError> {
+        let mut values = vec![Vec::new(); self.graph().outputs().len()];
+        self.run_with(image, |id, numbers, _| {
+            let outputs = self.graph().outputs().iter().zip(&mut values);
+            outputs.filter(|(output, _)| output.node == id).for_each(|(_, value)| *value = numbers.to_vec());
+        })?;
+        Ok(values)
+    }
+
     /// As [`QuantizedReference::run`]; `watch` sees every node's value as it is computed, the image's first: its numbers, and
     /// its bytes if it is on a grid. Values within a chain are not computed.
     ///

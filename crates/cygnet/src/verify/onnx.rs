@@ -164,15 +164,7 @@ fn run(imported: &Imported, numbers: &[f32], executor: Executor) -> Result<Vec<V
             if let Some(record) = &imported.quantization {
                 let reference = QuantizedReference::new(graph.clone(), &imported.weights, record)?;
                 for image in images {
-                    let mut of_image = vec![Vec::new(); sizes.len()];
-                    reference.run_with(image, |id, numbers, _| {
-                        for (output, value) in graph.outputs().iter().zip(&mut of_image) {
-                            if output.node == id {
-                                *value = numbers.to_vec();
-                            }
-                        }
-                    })?;
-                    values.push(of_image);
+                    values.push(reference.run_outputs(image)?);
                 }
             } else {
                 let weights = imported.weights.select(graph).expect(COMPLETE);
