@@ -64,18 +64,15 @@ mod evaluate;
 mod load;
 mod model;
 mod named;
-mod naming;
 mod nearest;
 mod onnx;
 mod optimised;
 mod parallel;
 #[cfg(feature = "train")]
 mod quantize;
-mod recognise;
 mod sessions;
 #[cfg(feature = "train")]
 pub mod train;
-mod twin;
 pub mod verify;
 
 #[doc(hidden)]

@@ -6,9 +6,9 @@ use cygnet_graph::Limits;
 use cygnet_hub::{Artifact, Cache, Progress, Source, is_url, shown_url};
 use cygnet_zoo::{Network, registry};
 
-use crate::convert::{self, Conversion, Converted, Heads};
+use crate::convert::{Conversion, Converted, Heads, published_model};
 use crate::endings::names_weights;
-use crate::named::network;
+use crate::named::{network, network_in};
 use crate::{Error, Model};
 
 impl Model {
@@ -96,7 +96,7 @@ impl Model {
     ) -> Result<Model, Error> {
         let checkpoint = cygnet_weights::open(path)?;
         let network = Network { checkpoint: Some(published), ..network };
-        Ok(convert::from_checkpoint(path, &checkpoint, &network, Some(published), classes, heads)?.model)
+        published_model(path, &checkpoint, &network, published, classes, heads)
     }
 
     /// A model from a checkpoint of any readable format. `name` is the network's, perhaps with the tag of published
@@ -140,12 +140,14 @@ impl Conversion {
             return Ok(Converted { model: model.fetched_from(what, &path), notes });
         }
         let path = Path::new(what);
-        let is_file = path.is_file() && (path.extension().is_some() || cygnet_zoo::find(what).is_none());
+        let is_file = path.is_file() && (path.extension().is_some() || self.registry.find(what).is_none());
         let looks_like_file = names_weights(path) || path.exists();
-        if is_file || (looks_like_file && cygnet_zoo::find(what).is_none()) {
+        if is_file || (looks_like_file && self.registry.find(what).is_none()) {
             self.run(path)
         } else {
-            let model = Model::pretrained(what, self.classes, cache, progress)?;
+            let network = network_in(&self.registry, what)?;
+            let (path, published) = pull(&network, cache, progress)?;
+            let model = Model::published(network, &path, published, self.classes, Heads::Drop)?;
             Ok(Converted { model, notes: Vec::new() })
         }
     }

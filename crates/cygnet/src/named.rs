@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
-use cygnet_zoo::Network;
 use cygnet_zoo::registry::{self, Preset};
+use cygnet_zoo::{Network, Registry};
 
 use crate::Error;
 use crate::nearest::networks_like;
@@ -14,10 +14,14 @@ use crate::nearest::networks_like;
 /// # Errors
 /// [`Error::UnknownNetwork`].
 pub fn network(name: &str) -> Result<Network, Error> {
-    cygnet_zoo::find(name).ok_or_else(|| {
-        let tagged = name
-            .match_indices('.')
-            .find_map(|(at, _)| Some((cygnet_zoo::find(&name[..at])?, &name[at + 1..])));
+    network_in(&Registry::default(), name)
+}
+
+/// As [`network`], among those of a registry.
+pub(crate) fn network_in(registry: &Registry, name: &str) -> Result<Network, Error> {
+    registry.find(name).ok_or_else(|| {
+        let tagged =
+            name.match_indices('.').find_map(|(at, _)| Some((registry.find(&name[..at])?, &name[at + 1..])));
         if let Some((network, tag)) = tagged {
             let tags = network.choices().map(|checkpoint| checkpoint.tag).collect();
             return Error::UnknownTag { id: network.called(), tag: tag.into(), tags };

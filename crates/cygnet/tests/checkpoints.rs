@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use cygnet::graph::{Conv, Graph, Op, Role};
 use cygnet::verify::synthetic;
 use cygnet::weights::{Dtype, Head, Naming, Tensor, Tensors, fit, locate, safetensors};
+use cygnet::zoo::registry::{Family, Row, Variant};
+use cygnet::zoo::{Built, Registry, Spec};
 use cygnet::{Conversion, Converted, Error};
 use tempfile::TempDir;
 
@@ -298,4 +300,31 @@ fn merged_batch_norms_are_recognised_and_of_pruned_tensors_the_nearest_networks_
     let foreign = Tensors::from([("elephant".to_owned(), Tensor::from_f32([1], &[1.0]).unwrap())]);
     let error = Conversion::default().run(folder.checkpoint(&foreign)).unwrap_err().to_string();
     assert!(!error.contains("nearest") && error.contains("--network ID"), "{error}");
+}
+
+fn plain(spec: &Spec) -> Built {
+    spec.build(|net, image| {
+        let x = net.at("only").conv(image, Conv::new(spec.scaled(16), 3).stride(2)).relu();
+        net.at("fc").linear(x.global_avg_pool(), spec.classes)
+    })
+}
+
+const OWN: &[Row] = &[Row::new("plain", Family::Other, "own", plain, &[Variant::new(&[], &[])]).side(32)];
+
+#[test]
+fn networks_that_a_program_adds_are_named_and_recognised() {
+    let folder = Folder::new();
+    let registry = Registry::default().with(OWN).unwrap();
+    let graph = registry.find("plain").unwrap().build().unwrap();
+    let values = cygnet::bench::random_weights(&graph);
+    let tensors: Tensors = (graph.params().into_iter().zip(&values))
+        .map(|(param, values)| (param.name, Tensor::from_f32(param.shape, values).unwrap()))
+        .collect();
+    let file = folder.checkpoint(&tensors);
+    let own = Conversion { registry, ..Conversion::default() };
+    for network in [None, Some("plain".to_owned())] {
+        let model = Conversion { network, ..own.clone() }.run(&file).unwrap().model;
+        assert_eq!((model.id.as_str(), model.preprocess.size), ("plain", [32, 32]));
+    }
+    assert!(matches!(Conversion::default().run(&file), Err(Error::Unrecognised { .. })));
 }

@@ -53,6 +53,7 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
         labels: args.labels.clone(),
         ignored: args.ignore.clone(),
         limits: args.graph_limits.limits(),
+        ..Conversion::default()
     };
     let Converted { mut model, notes } = conversion.run(&input)?;
     if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {

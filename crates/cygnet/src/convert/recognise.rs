@@ -4,11 +4,11 @@ use std::path::Path;
 
 use cygnet_graph::Graph;
 use cygnet_weights::{Checkpoint, Format, Head, Mismatch, Naming, fit, locate};
-use cygnet_zoo::Network;
+use cygnet_zoo::{Network, Registry};
 
+use super::naming::{graph_for, namings};
 use crate::Error;
-use crate::named::network;
-use crate::naming::{graph_for, namings};
+use crate::named::network_in;
 
 /// The network of the tensors of a file in the format of Deep Compression.
 const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
@@ -22,14 +22,18 @@ const MOST_TENSORS: usize = 10_000;
 
 /// The one network whose tensors these are, and those of the same names and shapes that it was told from: a network
 /// whose sources all use other names is not meant by its own. Of equal graphs the first of the zoo counts.
-pub(crate) fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network, Vec<String>), Error> {
+pub(super) fn recognise(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    registry: &Registry,
+) -> Result<(Network, Vec<String>), Error> {
     if checkpoint.format == Format::DeepCompression {
-        return Ok((network(DEEP_COMPRESSION)?, Vec::new()));
+        return Ok((network_in(registry, DEEP_COMPRESSION)?, Vec::new()));
     }
     let mut nearest = Vec::new();
-    let mut found = fitting(checkpoint, true, &mut nearest);
+    let mut found = fitting(checkpoint, registry, true, &mut nearest);
     if found.is_empty() && checkpoint.tensors.len() <= MOST_TENSORS {
-        found = fitting(checkpoint, false, &mut nearest);
+        found = fitting(checkpoint, registry, false, &mut nearest);
     }
     let is_told = found.iter().any(|(used, ..)| *used);
     let mut distinct: Vec<(Network, Graph)> = Vec::new();
@@ -60,12 +64,13 @@ pub(crate) fn recognise(path: &Path, checkpoint: &Checkpoint) -> Result<(Network
 /// `nearest`.
 fn fitting(
     checkpoint: &Checkpoint,
+    registry: &Registry,
     whole: bool,
     nearest: &mut Vec<(String, Mismatch)>,
 ) -> Vec<(bool, Network, Graph)> {
     let tensors = &checkpoint.tensors;
     let mut found = Vec::new();
-    for network in cygnet_zoo::networks() {
+    for network in registry.networks() {
         let Ok(plain) = network.build() else { continue };
         let mut least: Option<Mismatch> = None;
         let mut fits = |naming: Naming| {

@@ -4,22 +4,20 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use cygnet_graph::{Conv, Graph, NodeId, Op, Padding, Param, Pool, Role, shape};
-use cygnet_weights::{Head, Naming, WeightSet, fit};
-use cygnet_zoo::{Network, Spec};
-
-use crate::onnx::{is_transparent, renamed};
+use cygnet_graph::{Conv, Graph, Node, NodeId, Op, Padding, Param, Pool, Role, shape};
+use cygnet_weights::{Head, Naming, Tensors, WeightSet, fit};
+use cygnet_zoo::{Network, Registry, Spec};
 
 /// A network of the zoo that computes what another graph computes, with that graph's weights under its own names.
-pub(crate) struct Twin {
-    pub(crate) network: Network,
-    pub(crate) graph: Graph,
-    pub(crate) weights: WeightSet,
+pub(super) struct Twin {
+    pub(super) network: Network,
+    pub(super) graph: Graph,
+    pub(super) weights: WeightSet,
 }
 
 /// The network of the zoo that equals `graph`, if one does: of several the one whose names the weights have already, or
 /// else the first.
-pub(crate) fn twin(graph: &Graph, weights: &WeightSet) -> Option<Twin> {
+pub(super) fn twin(graph: &Graph, weights: &WeightSet, registry: &Registry) -> Option<Twin> {
     let input = graph.input_shape();
     let numbers = weight_numbers(graph);
     let equal = |network: Network| {
@@ -30,7 +28,7 @@ pub(crate) fn twin(graph: &Graph, weights: &WeightSet) -> Option<Twin> {
         let is_named = names.iter().all(|(own, theirs)| own == theirs);
         Some((is_named, network, built, names))
     };
-    let mut found: Vec<_> = cygnet_zoo::networks().filter_map(equal).collect();
+    let mut found: Vec<_> = registry.networks().filter_map(equal).collect();
     found.sort_by_key(|(is_named, ..)| !is_named);
     found.into_iter().find_map(|(_, network, built, names)| {
         let weights = fit(&built, &renamed(weights, &names), &Naming::own(), Head::Keep).ok()?;
@@ -152,4 +150,19 @@ fn names_in(graph: &Graph, other: &Graph) -> Option<Vec<(String, String)>> {
         }
     }
     Some(names)
+}
+
+/// Whether a node changes nothing that is computed in use, but for weights that may be merged with others.
+fn is_transparent(graph: &Graph, node: &Node) -> bool {
+    match &node.op {
+        Op::Dropout { .. } => true,
+        Op::BatchNorm(_) => matches!(graph.node(node.inputs[0]).op, Op::Conv(_)),
+        _ => false,
+    }
+}
+
+/// The weights of a graph under other names.
+fn renamed(weights: &WeightSet, names: &[(String, String)]) -> Tensors {
+    let tensor = |(from, to): &(String, String)| Some((to.clone(), weights.get(from)?.clone()));
+    names.iter().filter_map(tensor).collect()
 }

@@ -7,7 +7,7 @@ use cygnet_zoo::{KeyMap, Network};
 use crate::Error;
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
-pub(crate) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
+pub(super) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {
     let naming = |map: &'static KeyMap| Naming {
         key: Box::new(move |name| map.key(name)),
         channels_last: map.channels_last,
@@ -21,7 +21,7 @@ pub(crate) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static 
 }
 
 /// The published graph for as many classes as asked for, or as the checkpoint's classifier has.
-pub(crate) fn graph_for(
+pub(super) fn graph_for(
     published: &Graph,
     tensors: &Tensors,
     naming: &Naming,
@@ -39,4 +39,13 @@ pub(crate) fn graph_for(
         Some(classes) if classes != usual => Ok(published.with_classes(classes)?),
         _ => Ok(published.clone()),
     }
+}
+
+/// That a checkpoint's classifier was not taken, if it was not.
+pub(super) fn new_classifier(stored: usize, classes: usize) -> Option<String> {
+    (stored != classes).then(|| {
+        format!(
+            "the classifier for {classes} classes is random and must be trained; the checkpoint's, for {stored}, is left out"
+        )
+    })
 }

@@ -1,0 +1,201 @@
+//! Makes a model of a checkpoint: finds its network, the place of the weights in it, and the names of its classes.
+
+mod bare;
+mod model_file;
+mod naming;
+mod onnx;
+mod recognise;
+mod request;
+mod twin;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cygnet_graph::Limits;
+use cygnet_hub::{sha256, sha256_of};
+use cygnet_onnx::{ImportError, Imported, Options};
+use cygnet_weights::{Checkpoint, RUN_KEY, is_model_file, read_class_names};
+use cygnet_zoo::Registry;
+
+use crate::Error;
+use crate::endings::unread;
+use crate::named::network_in;
+use request::Request;
+
+pub(crate) use bare::published_model;
+pub use request::Converted;
+pub(crate) use request::Heads;
+
+/// How a checkpoint of any readable format becomes a model.
+///
+/// ```no_run
+/// use cygnet::Conversion;
+///
+/// let conversion = Conversion { weights_key: Some("model_ema".into()), ..Conversion::default() };
+/// let converted = conversion.run("checkpoint.pth")?;
+/// converted.notes.iter().for_each(|note| eprintln!("{note}"));
+/// converted.model.write("model.safetensors")?;
+/// # Ok::<(), cygnet::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Conversion {
+    /// The network, perhaps with the tag of published weights whose preprocessing then applies; without it the network
+    /// is recognised, as a published file by its hash or else by its tensors.
+    pub network: Option<String>,
+    /// Number of classes, if not the checkpoint's: the classifier is then initialised again.
+    pub classes: Option<usize>,
+    /// Where in the checkpoint the weights are: see [`cygnet_weights::open_key`].
+    pub weights_key: Option<String>,
+    /// A file with the names of the classes, if not those in the checkpoint: see
+    /// [`cygnet_weights::read_class_names`].
+    pub labels: Option<PathBuf>,
+    /// Tensors that are left out, by name, or by a start of their names that ends in a dot.
+    pub ignored: Vec<String>,
+    /// What the graph in a Cygnet model file may ask for.
+    pub limits: Limits,
+    /// The networks that can be named or recognised: Cygnet's, and those that a program adds.
+    pub registry: Registry,
+}
+
+impl Conversion {
+    /// Makes a model of the checkpoint at `path`. A Cygnet model file keeps its own record.
+    ///
+    /// # Errors
+    /// If the file cannot be read, fits no network or several, or not the one that was named, or if there are not as
+    /// many names as classes.
+    pub fn run(&self, path: impl AsRef<Path>) -> Result<Converted, Error> {
+        self.run_with(path.as_ref(), Heads::Drop)
+    }
+
+    /// As [`Conversion::run`], of the bytes of a checkpoint's file, which `name` is called in errors and as the model's
+    /// source.
+    ///
+    /// # Errors
+    /// If they are damaged, fit no network or several, or not the one that was named, or if there are not as many names as
+    /// classes.
+    pub fn run_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Converted, Error> {
+        let path = Path::new(name);
+        if cygnet_onnx::is_onnx(&bytes) {
+            return self.labelled(self.run_onnx(path, |options| cygnet_onnx::import(bytes, options))?);
+        }
+        let bytes = Arc::new(bytes);
+        let parse = || {
+            let parsed = cygnet_weights::parse_key(Arc::clone(&bytes), self.weights_key.as_deref());
+            parsed.map_err(|error| Error::from(error).in_file(path))
+        };
+        self.run_of(path, parse, || Some(sha256(&bytes)), Heads::Drop)
+    }
+
+    /// As [`Conversion::run`], perhaps with auxiliary heads.
+    pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
+        if onnx::is_onnx(path) {
+            return self.labelled(self.run_onnx(path, |options| cygnet_onnx::open(path, options))?);
+        }
+        let open = || {
+            let opened = match &self.weights_key {
+                Some(key) => cygnet_weights::open_key(path, key),
+                None => cygnet_weights::open(path),
+            };
+            opened.map_err(|error| unread(path).unwrap_or_else(|| error.into()))
+        };
+        self.run_of(path, open, || sha256_of(path).ok(), heads)
+    }
+
+    /// Makes a model of the checkpoint that is read of `path`, whose hash is asked for where it may tell the network.
+    fn run_of(
+        &self,
+        path: &Path,
+        read: impl FnOnce() -> Result<Checkpoint, Error>,
+        hash: impl FnOnce() -> Option<String>,
+        heads: Heads,
+    ) -> Result<Converted, Error> {
+        let request = self.request(heads)?;
+        let mut checkpoint = read()?;
+        self.leave_out(path, &mut checkpoint)?;
+        let converted = if is_model_file(&checkpoint.metadata) {
+            let model = model_file::model(path, &checkpoint, self.classes, &self.limits)?;
+            if let Some(named) = request.named.filter(|named| named.id != model.id) {
+                let reason = format!("is a model of {}, not of {}; leave out --network", model.id, named.id);
+                return Err(Error::Record { path: path.into(), reason });
+            }
+            Converted { model, notes: Vec::new() }
+        } else if checkpoint.metadata.contains_key(RUN_KEY) {
+            let reason =
+                "is the state of a training run, for --resume; its models lie beside it, NAME.safetensors";
+            return Err(Error::Record { path: path.into(), reason: reason.into() });
+        } else {
+            let mut converted = bare::model(path, &checkpoint, hash().as_deref(), request)?;
+            if self.labels.is_none() {
+                name_classes(&mut converted, &checkpoint);
+            }
+            converted
+        };
+        self.labelled(converted)
+    }
+
+    /// Makes a model of the ONNX file that is read of `path`.
+    fn run_onnx(
+        &self,
+        path: &Path,
+        read: impl FnOnce(&Options) -> Result<Imported, ImportError>,
+    ) -> Result<Converted, Error> {
+        let request = self.request(Heads::Drop)?;
+        if self.weights_key.is_some() || !self.ignored.is_empty() {
+            let reason = "is an ONNX file, all of whose weights are read by name; leave out --weights-key and --ignore";
+            return Err(Error::Record { path: path.into(), reason: reason.into() });
+        }
+        let failed = |source: ImportError| Error::Onnx { path: path.into(), source: Box::new(source) };
+        let imported = read(&Options { limits: self.limits, ..Options::default() }).map_err(failed)?;
+        onnx::model(path, imported, &request)
+    }
+
+    fn request(&self, heads: Heads) -> Result<Request<'_>, Error> {
+        let find = |name: &String| network_in(&self.registry, name);
+        let named = self.network.as_ref().map(find).transpose()?;
+        Ok(Request { registry: &self.registry, named, classes: self.classes, heads })
+    }
+
+    /// The model with the names of classes that were asked for.
+    fn labelled(&self, mut converted: Converted) -> Result<Converted, Error> {
+        if let Some(labels) = &self.labels {
+            let names = read_class_names(labels)?;
+            let classes = converted.model.graph.classes();
+            if names.len() != classes {
+                let reason = format!("{} names for {classes} classes", names.len());
+                return Err(Error::Record { path: labels.clone(), reason });
+            }
+            converted.model.labels = names;
+        }
+        Ok(converted)
+    }
+
+    /// Takes the ignored tensors out of a checkpoint.
+    fn leave_out(&self, path: &Path, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+        for ignored in &self.ignored {
+            let before = checkpoint.tensors.len();
+            let is_ignored =
+                |name: &str| name == ignored || (ignored.ends_with('.') && name.starts_with(ignored));
+            checkpoint.tensors.retain(|name, _| !is_ignored(name));
+            if checkpoint.tensors.len() == before {
+                let reason = format!("has no tensor {ignored} to ignore; a start of names ends in a dot");
+                return Err(Error::Record { path: path.into(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives the classes the names in the checkpoint, if it has as many.
+fn name_classes(converted: &mut Converted, checkpoint: &Checkpoint) {
+    let Some(names) = &checkpoint.class_names else { return };
+    let classes = converted.model.graph.classes();
+    if names.len() == classes {
+        converted.model.labels.clone_from(names);
+        converted.notes.push(format!("the labels are the {classes} class names of the checkpoint"));
+    } else {
+        let count = names.len();
+        converted
+            .notes
+            .push(format!("the checkpoint has {count} class names for {classes} classes; they are left out"));
+    }
+}

@@ -1,0 +1,81 @@
+//! The model of a Cygnet model file, which keeps its own record.
+
+use std::path::Path;
+
+use cygnet_graph::{BuildError, Graph, Limits};
+use cygnet_image::Preprocess;
+use cygnet_runtime::integers;
+use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensors, WeightSet, fit};
+
+use crate::model::check_prepared;
+use crate::{Error, Model};
+
+/// The model that a file holds, perhaps with a new classifier.
+pub(super) fn model(
+    path: &Path,
+    checkpoint: &Checkpoint,
+    classes: Option<usize>,
+    limits: &Limits,
+) -> Result<Model, Error> {
+    let wrong = |reason: String| Error::Record { path: path.into(), reason };
+    let record =
+        ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
+    let unfit = |error: BuildError| Error::from(error).in_file(path);
+    let graph = Graph::from_json_within(&record.graph, limits).map_err(unfit)?;
+    let preprocess: Preprocess = serde_json::from_value(record.preprocess)
+        .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
+    preprocess.check().map_err(|error| Error::from(error).in_file(path))?;
+    check_prepared(&preprocess, &graph).map_err(wrong)?;
+    let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
+        return Err(wrong(format!(
+            "its output is {:?}, not one number a class",
+            graph.node(graph.output()).shape
+        )));
+    };
+    if !record.labels.is_empty() && record.labels.len() != outputs {
+        return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
+    }
+    let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
+    let mut tensors = checkpoint.tensors.clone();
+    let mut quantization = None;
+    if let Some(record) = &record.quantization {
+        let record =
+            Quantization::take(record, &mut tensors, &graph).map_err(|bad| wrong(bad.to_string()))?;
+        let weights = fitted(path, &graph, &tensors, Head::Keep)?;
+        record.check(&graph, &weights).map_err(|bad| wrong(bad.to_string()))?;
+        if renewed {
+            tensors = integers::real_weights(&graph, &weights, &record).into();
+        } else {
+            quantization = Some(record);
+        }
+    }
+    let (graph, head) = match classes.filter(|_| renewed) {
+        Some(classes) => {
+            let renewed = graph.with_classes(classes).map_err(unfit)?;
+            renewed.check(limits).map_err(unfit)?;
+            (renewed, Head::Renew { seed: 0 })
+        }
+        None => (graph, Head::Keep),
+    };
+    let weights = fitted(path, &graph, &tensors, head)?;
+    Ok(Model {
+        id: record.network,
+        graph,
+        weights,
+        quantization,
+        preprocess,
+        labels: if renewed { Vec::new() } else { record.labels },
+        licence: record.licence,
+        source: record.source,
+        accuracy: record.accuracy.filter(|_| !renewed),
+        recipe: record.recipe,
+        training: record.training,
+        written_by: Some(record.written_by),
+    })
+}
+
+/// The weights of a model file's graph.
+fn fitted(path: &Path, graph: &Graph, tensors: &Tensors, head: Head) -> Result<WeightSet, Error> {
+    fit(graph, tensors, &Naming::own(), head)
+        .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })
+}

@@ -1,0 +1,155 @@
+//! The model of an ONNX file: its graph, that of the zoo's network that it equals, and how photos are prepared for it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use cygnet_image::{ChannelOrder, Interpolation, Preprocess};
+use cygnet_onnx::Imported;
+use cygnet_weights::{Head, Naming, Tensors, fit};
+use cygnet_zoo::{Network, imagenet};
+
+use super::naming::new_classifier;
+use super::request::{Converted, Request};
+use super::twin::{Twin, twin};
+use crate::model::check_prepared;
+use crate::named::preprocess;
+use crate::onnx::{LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
+use crate::{Error, Model};
+
+/// Programs whose files come of Caffe, which prepared photos its own way.
+const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
+
+/// Pixels around the middle of a photo that a network looks at, where nothing is said: 224 of 256.
+const USUAL_CROP: f64 = 0.875;
+
+/// Whether `path` is a file that begins as an ONNX file does.
+pub(super) fn is_onnx(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let mut read = || File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
+    // What is no file may never have anything to read.
+    path.is_file() && read().is_ok() && cygnet_onnx::is_onnx(&head)
+}
+
+/// The model of what an ONNX file holds. A network that is named says how photos are prepared.
+pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> Result<Converted, Error> {
+    let mut notes = imported.notes.clone();
+    for output in imported.outputs.iter().filter(|output| !output.is_as_stored()) {
+        notes.push(format!("the output {} is in the order of channels, rows and columns here", output.name));
+    }
+    for output in imported.outputs.iter().filter(|output| output.is_class()) {
+        notes.push(format!(
+            "the output {} is the class in the file; here it is the number of each class",
+            output.name
+        ));
+    }
+    let is_real = imported.quantization.is_none();
+    let found = if is_real { twin(&imported.graph, &imported.weights, request.registry) } else { None };
+    let (id, graph, weights) = match &found {
+        Some(Twin { network, graph, weights }) => {
+            notes.push(format!("it is the network {} of the zoo, whose names its weights have", network.id));
+            (network.id.clone(), graph.clone(), weights.clone())
+        }
+        None => (imported.graph.name().to_owned(), imported.graph.clone(), imported.weights.clone()),
+    };
+    let written = written(path, &imported)?;
+    let (preprocess, how) = match &written {
+        Some(preprocess) if request.named.is_none() => (preprocess.clone(), None),
+        _ => prepared(&imported, found.as_ref().map(|twin| &twin.network), request.named.as_ref()),
+    };
+    notes.extend(how);
+    let stored = graph.classes();
+    let told = |key: &str| imported.metadata.get(key).cloned();
+    let own = told(LABELS).and_then(|labels| serde_json::from_str::<Vec<String>>(&labels).ok());
+    let is_told = own.as_ref().is_some_and(|labels| labels.len() == stored);
+    let labels = own.filter(|_| is_told).unwrap_or_else(|| imagenet::labels(stored));
+    if !labels.is_empty() && found.is_none() && !is_told {
+        notes.push(format!("its {stored} classes are taken for those of ImageNet: --labels chooses"));
+    }
+    let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
+    model.quantization = imported.quantization;
+    if let Some(network) = told(NETWORK) {
+        model.id = network;
+    }
+    model.licence = told(LICENCE);
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    model.source = told(SOURCE).or(name);
+    if let Some(classes) = request.classes.filter(|classes| *classes != stored) {
+        model = with_classes(model.in_floating_point(), path, classes)?;
+        notes.extend(new_classifier(stored, classes));
+    }
+    Ok(Converted { model, notes })
+}
+
+/// How photos are prepared, where this program wrote the file and pixels do not go in as they are.
+fn written(path: &Path, imported: &Imported) -> Result<Option<Preprocess>, Error> {
+    let Some(record) = imported.metadata.get(PREPROCESS) else { return Ok(None) };
+    let wrong = |reason: String| Error::Record { path: path.into(), reason };
+    let mut record: Preprocess = serde_json::from_str(record)
+        .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
+    if imported.input.is_bytes {
+        let count = record.channels.count();
+        record.scale = 1.0;
+        (record.mean, record.std) = (vec![0.0; count], vec![1.0; count]);
+        record.channels = ChannelOrder::Rgb;
+    }
+    record.check().map_err(|error| Error::from(error).in_file(path))?;
+    check_prepared(&record, &imported.graph).map_err(wrong)?;
+    Ok(Some(record))
+}
+
+/// The model with another number of classes, whose classifier is initialised again.
+fn with_classes(model: Model, path: &Path, classes: usize) -> Result<Model, Error> {
+    let graph = model.graph.with_classes(classes)?;
+    let weights = fit(&graph, &Tensors::from(model.weights), &Naming::own(), Head::Renew { seed: 0 })
+        .map_err(|source| Error::Mismatch { path: path.into(), source: Box::new(source) })?;
+    Ok(Model { graph, weights, labels: Vec::new(), ..model })
+}
+
+/// How photos are prepared for a network of a file, and what was decided about it.
+fn prepared(
+    imported: &Imported,
+    twin: Option<&Network>,
+    named: Option<&Network>,
+) -> (Preprocess, Option<String>) {
+    let shape = imported.graph.input_shape();
+    let [channels, height, width] = shape;
+    let is_caffe = CAFFE.iter().any(|name| imported.producer.starts_with(name));
+    if let Some(network) = named.or(twin.filter(|_| !is_caffe)) {
+        let how = match named {
+            Some(_) => None,
+            None => Some(format!("photos are prepared as for {}: --network chooses", network.id)),
+        };
+        return (preprocess(&network.preset(), shape), how);
+    }
+    let side = height.min(width);
+    let usual = Preprocess {
+        size: [height, width],
+        ..Preprocess::torchvision(side, (side as f64 / USUAL_CROP).round() as usize)
+    };
+    let (chosen, how) = if imported.input.is_bytes {
+        let plain = Preprocess { scale: 1.0, mean: vec![0.0; 3], std: vec![1.0; 3], ..usual };
+        (plain, "as pixels from 0 to 255")
+    } else if is_caffe {
+        let caffe = Preprocess::caffe(side, 256 * side / 224);
+        (Preprocess { size: [height, width], ..caffe }, "as Caffe did: blue first, 0 to 255 less its means")
+    } else {
+        (usual, "as torchvision does for ImageNet")
+    };
+    let interpolation = Interpolation::Bilinear;
+    let mean = |values: &[f32]| vec![values.iter().sum::<f32>() / values.len() as f32];
+    let chosen = match channels {
+        1 => Preprocess {
+            channels: ChannelOrder::Grey,
+            mean: mean(&chosen.mean),
+            std: mean(&chosen.std),
+            interpolation,
+            ..chosen
+        },
+        _ => chosen,
+    };
+    let note = format!(
+        "the file does not say how photos are prepared; they are {how}: --network chooses that of another"
+    );
+    (chosen, Some(note))
+}
