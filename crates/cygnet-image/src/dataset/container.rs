@@ -8,6 +8,8 @@ use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use super::faults::{damaged, refused};
+use super::tar;
 use super::zstd::ZstdReader;
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
@@ -67,22 +69,6 @@ pub(super) fn open(path: &Path, limits: DecodeLimits) -> Result<Contents> {
     Ok(Contents { kind: kind(&first), is_compressed: true, reader })
 }
 
-/// What is wrong with an archive that cannot be read to its end.
-pub(super) fn damaged(path: &Path, error: &io::Error) -> ImageError {
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "damaged archive: ends early".into(),
-        // What is refused has a whole sentence.
-        io::ErrorKind::QuotaExceeded => error.to_string(),
-        _ => format!("damaged archive: {error}"),
-    };
-    ImageError::Dataset { path: path.to_owned(), reason }
-}
-
-/// The reason, a whole sentence, why an archive that is sound is not read.
-pub(super) fn refused(reason: String) -> io::Error {
-    io::Error::new(io::ErrorKind::QuotaExceeded, reason)
-}
-
 /// The first bytes, fewer of a short file.
 fn block(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = Vec::new();
@@ -107,7 +93,7 @@ fn kind(first: &[u8]) -> Kind {
         Kind::Zip
     } else if first.starts_with(&[0, 0, 8, 3]) || first.starts_with(&[0, 0, 8, 1]) {
         Kind::Idx
-    } else if super::tar::is_header(first) {
+    } else if tar::is_header(first) {
         Kind::Tar
     } else {
         Kind::Unknown

@@ -2,6 +2,7 @@
 
 mod archive;
 mod container;
+mod faults;
 mod folder;
 mod idx;
 mod members;

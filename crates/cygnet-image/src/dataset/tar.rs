@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::Source;
-use super::container::{damaged, refused};
+use super::faults::{damaged, refused};
 use super::folder::is_image;
 use super::members::{Members, lies_in_sight};
 use super::part::text;
