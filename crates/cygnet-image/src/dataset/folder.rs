@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Source;
 use super::part::{is_hidden, text};
+use super::sample::Source;
 use super::structure::{Member, sort};
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Source;
 use super::container::{self, Contents, Kind};
 use super::part::Part;
+use super::sample::Source;
 use super::structure::Found;
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use super::Source;
 use super::folder::is_image;
 use super::part::is_hidden;
+use super::sample::Source;
 use super::structure::{Member, sort};
 use crate::decode::DecodeLimits;
 

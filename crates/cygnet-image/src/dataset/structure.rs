@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Source;
 use super::part::{Name, Part, is_neutral};
+use super::sample::Source;
 
 /// A picture before its folders have a meaning.
 #[derive(Clone)]

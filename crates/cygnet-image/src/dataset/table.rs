@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::Source;
 use super::part::Part;
+use super::sample::Source;
 use super::structure::Found;
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};

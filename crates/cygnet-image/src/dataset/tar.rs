@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::Source;
 use super::faults::{damaged, refused};
 use super::folder::is_image;
 use super::members::{Members, lies_in_sight};
 use super::part::text;
+use super::sample::Source;
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 

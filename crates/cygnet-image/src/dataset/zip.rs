@@ -1,32 +1,21 @@
 //! Zip archives: which pictures they hold. Each is unpacked when it is needed.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use bzip2::read::BzDecoder;
-use flate2::read::DeflateDecoder;
-use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder};
+use rawzip::{RECOMMENDED_BUFFER_SIZE, ZipArchive};
 
-use super::Source;
 use super::members::Members;
 use super::part::text;
-use super::zstd::ZstdReader;
+use super::sample::Source;
+use super::zipped::Zipped;
 use crate::decode::DecodeLimits;
 use crate::error::{ImageError, Result};
 
 /// The longest target of a link.
 const LONGEST_TARGET: u64 = 4096;
-
-/// A file in a zip archive.
-#[derive(Clone, Debug)]
-pub(super) struct Zipped {
-    archive: Arc<ZipArchive<FileReader>>,
-    place: ZipArchiveEntryWayfinder,
-    method: CompressionMethod,
-    is_encrypted: bool,
-}
 
 pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Members> {
     let damaged = |error: rawzip::Error| wrong(path, format!("damaged archive: {error}"));
@@ -43,12 +32,7 @@ pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Members> {
         }
         // Some archivers of Windows write its own separator.
         let name = text(entry.file_path().as_ref()).replace('\\', "/");
-        let zipped = Zipped {
-            archive: Arc::clone(&archive),
-            place: entry.wayfinder(),
-            method: entry.compression_method(),
-            is_encrypted: entry.flags().is_encrypted(),
-        };
+        let zipped = Zipped::of(&archive, &entry);
         let noted = if entry.mode().is_symlink() {
             let mut target = Vec::new();
             zipped
@@ -71,24 +55,4 @@ pub(super) fn of_file(path: &Path, limits: DecodeLimits) -> Result<Members> {
 
 fn wrong(path: &Path, reason: String) -> ImageError {
     ImageError::Dataset { path: path.to_owned(), reason }
-}
-
-impl Zipped {
-    /// Hands its unpacked bytes to `take`; if that reads to the end, their checksum is compared.
-    pub(super) fn read<T>(&self, take: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<T> {
-        if self.is_encrypted {
-            return Err(io::Error::other("it is encrypted; unpack the archive and give the folder"));
-        }
-        let entry = self.archive.get_entry(self.place).map_err(io::Error::other)?;
-        let packed = entry.reader();
-        match self.method {
-            CompressionMethod::STORE => take(&mut entry.verifying_reader(packed)),
-            CompressionMethod::DEFLATE => take(&mut entry.verifying_reader(DeflateDecoder::new(packed))),
-            CompressionMethod::BZIP2 => take(&mut entry.verifying_reader(BzDecoder::new(packed))),
-            CompressionMethod::ZSTD => take(&mut entry.verifying_reader(ZstdReader::new(packed))),
-            method => Err(io::Error::other(format!(
-                "it is packed by {method}, which is not read; unpack the archive and give the folder"
-            ))),
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Padding, Pool, PoolKind, shape::pad_amounts};
 
 use super::grids::Grids;
+use super::options::{ExportError, ExportOptions, Preparation};
 use super::writer::{Setting, Writer};
-use super::{ExportError, ExportOptions, Preparation};
 use crate::schema::tensor_proto::DataType;
 
 use Setting::{Float, Int, Ints, Text};

@@ -3,7 +3,7 @@
 use half::f16;
 use prost::bytes::Bytes;
 
-use super::ExportOptions;
+use super::options::ExportOptions;
 use crate::schema::attribute_proto::AttributeType;
 use crate::schema::tensor_proto::DataType;
 use crate::schema::tensor_shape_proto::{Dimension, dimension};
