@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 use cygnet_runtime::peak_gflops;
 
 use crate::TrainError;
+use crate::data::PATIENCE;
 use crate::evaluate::pace;
 use crate::recipe::Trained;
 use crate::task::Task;
 use crate::trainer::Trainer;
-
-/// Work that takes longer than the run's time, and longer than this, is refused before it begins.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Seconds of a probe of the machine.
 const PROBE: f64 = 0.01;

@@ -1,12 +1,11 @@
-//! A run's files: the best and the last model, and the state from which the run goes on.
+//! The state of a run, from which it goes on, and the models beside it.
 //!
 //! The state file holds all that a resumed run needs, the last model's weights among it, so that it does not matter
 //! between which two writes a run is killed: each file is whole, and what follows is computed again to the same bytes.
 
-use std::ffi::OsString;
-use std::fs::{DirEntry, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+mod damage;
+
+use std::path::Path;
 
 use cygnet_graph::Graph;
 use cygnet_weights::safetensors::{self, Metadata};
@@ -15,143 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport};
-use crate::log::JsonLog;
 use crate::recipe::Recipe;
-use crate::report::GENERATOR;
-
-/// Bytes at the start of a log or report by which it is known.
-const START: u64 = 1 << 10;
-
-/// Where the files of a run are, beside its model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunFiles {
-    /// The best model, the run's result.
-    pub model: PathBuf,
-}
-
-impl RunFiles {
-    /// The files of a run whose result is `model`.
-    #[must_use]
-    pub fn of(model: impl Into<PathBuf>) -> RunFiles {
-        RunFiles { model: model.into() }
-    }
-
-    /// Of `folder`, the files of the run without a name that began last and can be resumed.
-    #[must_use]
-    pub fn newest(folder: &Path) -> Option<RunFiles> {
-        let runs = RunFiles::numbered(folder).take_while(|files| files.are_taken() || files.log().exists());
-        runs.filter(|files| files.state().exists()).last()
-    }
-
-    /// Of `folder`, the files of runs without a name.
-    pub(crate) fn numbered(folder: &Path) -> impl Iterator<Item = RunFiles> {
-        let name = |number| match number {
-            1 => "model.safetensors".into(),
-            _ => format!("model-{number}.safetensors"),
-        };
-        (1..100_000u32).map(move |number| RunFiles::of(folder.join(name(number))))
-    }
-
-    /// Whether some of the files are there already.
-    pub(crate) fn are_taken(&self) -> bool {
-        self.taken().is_some()
-    }
-
-    /// The first of the files that is there already, be it as a link. An empty log is that of a run that did not begin.
-    #[must_use]
-    pub fn taken(&self) -> Option<PathBuf> {
-        let is_there = |path: &PathBuf| match path.symlink_metadata() {
-            Ok(found) => *path != self.log() || !found.is_file() || found.len() > 0,
-            Err(_) => false,
-        };
-        self.all().into_iter().find(is_there)
-    }
-
-    /// The first of the files that cannot be written, because something else has its name.
-    #[must_use]
-    pub fn blocked(&self) -> Option<PathBuf> {
-        let events = self.events();
-        self.all().into_iter().find(|path| match path.metadata() {
-            Ok(found) if *path == events => !found.is_dir(),
-            Ok(found) => !found.is_file(),
-            Err(_) => false,
-        })
-    }
-
-    /// The first of the log and the report that is there and was not written by a run.
-    #[must_use]
-    pub fn foreign(&self) -> Option<PathBuf> {
-        let begins = |path: &Path, with: &str| {
-            let mut start = Vec::new();
-            let read = File::open(path).and_then(|file| file.take(START).read_to_end(&mut start));
-            read.is_err() || start.is_empty() || String::from_utf8_lossy(&start).contains(with)
-        };
-        let (log, report) = (self.log(), self.report());
-        if log.exists() && !begins(&log, JsonLog::BEGIN) {
-            return Some(log);
-        }
-        (report.exists() && !begins(&report, GENERATOR)).then_some(report)
-    }
-
-    /// All of them.
-    fn all(&self) -> [PathBuf; 6] {
-        [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()]
-    }
-
-    /// Removes what an earlier run left, but for its best model, which stays until there is a new one.
-    ///
-    /// # Errors
-    /// Names the file that stays.
-    pub fn clear(&self) -> Result<(), TrainError> {
-        let mut old = vec![self.last(), self.state(), self.report()];
-        let events = std::fs::read_dir(self.events()).into_iter().flatten().flatten();
-        let is_events =
-            |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents");
-        old.extend(events.filter(is_events).map(|entry| entry.path()));
-        old.into_iter().try_for_each(|path| match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(TrainError::Write { path, source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        })
-    }
-
-    fn beside(&self, ending: &str) -> PathBuf {
-        let mut name: OsString = self.model.file_stem().unwrap_or_default().to_owned();
-        name.push(ending);
-        self.model.with_file_name(name)
-    }
-
-    /// The last model.
-    #[must_use]
-    pub fn last(&self) -> PathBuf {
-        self.beside(".last.safetensors")
-    }
-
-    /// The state: optimiser, averages, place in the data.
-    #[must_use]
-    pub fn state(&self) -> PathBuf {
-        self.beside(".state.safetensors")
-    }
-
-    /// The log of metrics, a JSON object a line.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.beside(".log.jsonl")
-    }
-
-    /// The report.
-    #[must_use]
-    pub fn report(&self) -> PathBuf {
-        self.beside(".html")
-    }
-
-    /// The folder of TensorBoard's event files.
-    #[must_use]
-    pub fn events(&self) -> PathBuf {
-        self.beside(".events")
-    }
-}
 
 /// Version of the state that this crate writes.
 const VERSION: u32 = 1;
@@ -206,19 +69,15 @@ impl Progress {
             ended: None,
         }
     }
+}
 
-    /// What of it contradicts itself, as in a damaged file.
-    fn contradiction(&self) -> Option<String> {
-        let Progress { epoch, step, history, best, recipe, .. } = self;
-        if let Err(reason) = recipe.check() {
-            return Some(format!("its recipe is damaged: {reason}"));
-        }
-        let is_whole = *epoch == history.len() as u64
-            && *epoch <= u64::from(recipe.epochs)
-            && best.is_none_or(|best| (1..=*epoch).contains(&best))
-            && (*step as u64) <= self.steps;
-        (!is_whole).then(|| format!("is damaged: {} epochs of {epoch} are there", history.len()))
-    }
+/// What to do about a state from which no run goes on.
+pub(crate) const BEGIN_AGAIN: &str = "--overwrite in place of --resume begins the run again";
+
+/// The name of the entry that ends at `column` of a line of JSON, or the last before it.
+fn entry_at(line: &str, column: usize) -> Option<&str> {
+    let before = line.get(..column)?;
+    before.get(..before.rfind("\":")?)?.rsplit('"').next()
 }
 
 /// A run's state as it lies in its file.
@@ -314,15 +173,16 @@ impl State {
         }
         let (tensors, metadata) = safetensors::read(path)?;
         let progress = metadata.get(RUN_KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
-        let progress: Progress = serde_json::from_str(progress)
-            .map_err(|error| wrong(format!("is the state of another version or damaged: {error}")))?;
+        let progress: Progress = serde_json::from_str(progress).map_err(|error| {
+            let place = entry_at(progress, error.column()).map_or_else(String::new, |name| format!("{name}: "));
+            wrong(format!("is the state of another version or damaged: {place}{error}; {BEGIN_AGAIN}"))
+        })?;
         if progress.version != VERSION {
             return Err(wrong(format!("has version {}, this program knows {VERSION}", progress.version)));
         }
-        if let Some(reason) = progress.contradiction() {
-            return Err(wrong(reason));
-        }
-        Ok(State { progress, tensors })
+        let state = State { progress, tensors };
+        state.check().map_err(|reason| wrong(format!("is damaged: {reason}; {BEGIN_AGAIN}")))?;
+        Ok(state)
     }
 
     /// Whole epochs done.
@@ -371,18 +231,24 @@ pub(crate) fn write_model(
 
 #[cfg(test)]
 mod tests {
+    use cygnet_graph::Conv;
+    use cygnet_image::Preprocess;
+
     use super::*;
 
-    #[test]
-    fn a_state_that_contradicts_itself_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.state.safetensors");
+    /// A run of 4 epochs of 3 steps with 2 pictures each, after a step of its third epoch.
+    fn state() -> State {
+        let graph = Graph::build("tiny", [3, 8, 8], |net, image| {
+            let x = net.at("bn").batch_norm(net.at("conv").conv(image, Conv::new(2, 3))).relu();
+            net.at("fc").linear(x.global_avg_pool(), 2)
+        });
+        let graph = graph.unwrap();
         let record = ModelRecord {
-            format: cygnet_weights::MODEL_FORMAT,
+            format: 1,
             network: "tiny".into(),
-            graph: serde_json::Value::Null,
-            preprocess: serde_json::Value::Null,
-            labels: Vec::new(),
+            graph: graph.to_json(),
+            preprocess: serde_json::to_value(Preprocess::torchvision(8, 8)).unwrap(),
+            labels: vec!["dark".into(), "light".into()],
             licence: None,
             source: None,
             accuracy: None,
@@ -391,25 +257,112 @@ mod tests {
             quantization: None,
             written_by: String::new(),
         };
-        let read = |change: fn(&mut Progress)| {
-            let mut progress = Progress::new(Recipe::default(), record.clone(), 0);
-            change(&mut progress);
-            State::new(progress).write(&path).unwrap();
-            State::read(&path).map(|_| ()).map_err(|error| error.to_string())
-        };
-        assert_eq!(read(|_| ()), Ok(()));
-        let damages: [fn(&mut Progress); 4] = [
-            |progress| progress.recipe.batch = 0,
-            |progress| progress.epoch = 1,
-            |progress| progress.best = Some(1),
-            |progress| progress.step = 7,
-        ];
-        for damage in damages {
-            let reason = read(damage).unwrap_err();
-            assert!(
-                reason.contains("run.state.safetensors: is damaged") || reason.contains("batch is 0"),
-                "{reason}"
-            );
+        let mut progress = Progress::new(Recipe { epochs: 4, batch: 2, ..Recipe::default() }, record, 0);
+        (progress.epoch, progress.step, progress.steps, progress.best) = (2, 1, 7, Some(1));
+        progress.sums = Sums { loss: 0.5, right: 1, images: 2, seconds: 0.1 };
+        progress.history = (1..=2)
+            .map(|epoch| EpochReport {
+                epoch,
+                share: 1.0,
+                loss: 0.7,
+                accuracy: 50.0,
+                rate: 0.1,
+                validation_loss: Some(0.7),
+                validation_top1: Some(50.0),
+                validation_top5: Some(100.0),
+                best: epoch == 1,
+                seconds: 0.3,
+                images_per_s: 20.0,
+            })
+            .collect();
+        let mut state = State::new(progress);
+        let numbers: Vec<Vec<f32>> =
+            graph.params().iter().map(|param| vec![0.5; param.shape.iter().product()]).collect();
+        for group in [WEIGHTS, AVERAGE, "mean_square"] {
+            state.insert(group, &graph, &numbers).unwrap();
         }
+        state
+    }
+
+    fn read(state: &State) -> Result<(), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.state.safetensors");
+        state.write(&path).unwrap();
+        State::read(&path).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn entries_that_no_run_writes_are_refused_by_name() {
+        assert_eq!(read(&state()), Ok(()));
+        let damages: [(&str, fn(&mut Progress)); 25] = [
+            ("recipe.batch is 0", |p| p.recipe.batch = 0),
+            ("recipe.optimizer.rate is -1", |p| p.recipe.optimizer.rate = -1.0),
+            ("record.format is 77", |p| p.record.format = 77),
+            ("record.graph: ", |p| p.record.graph = serde_json::Value::Null),
+            ("record.preprocess: ", |p| p.record.preprocess = serde_json::Value::Null),
+            ("record.preprocess.std: 0 is not above zero", |p| p.record.preprocess["std"][1] = 0.into()),
+            ("record.preprocess.std: -1 is not", |p| p.record.preprocess["std"][1] = (-1).into()),
+            ("record.preprocess makes [3, 9, 8]", |p| p.record.preprocess["size"][0] = 9.into()),
+            ("record.labels has 1 names", |p| _ = p.record.labels.pop()),
+            ("epoch is 4 and step 1, more than the 4 epochs", |p| p.epoch = 4),
+            ("epoch is 9", |p| p.epoch = 9),
+            ("history has 2 epochs, epoch is 1", |p| p.epoch = 1),
+            ("history[1].epoch is 7", |p| p.history[1].epoch = 7),
+            ("history[0].share is -4", |p| p.history[0].share = -4.0),
+            ("history[0].loss is -3", |p| p.history[0].loss = -3.0),
+            ("history[1].accuracy is 101", |p| p.history[1].accuracy = 101.0),
+            ("history[1].validation_top1 is 400", |p| p.history[1].validation_top1 = Some(400.0)),
+            ("history[1].validation_loss is -2", |p| p.history[1].validation_loss = Some(-2.0)),
+            ("best is none, by history it is 1", |p| p.best = None),
+            ("best is 2, by history it is 1", |p| p.best = Some(2)),
+            ("steps is 0, less than the 1 of one epoch", |p| p.steps = 0),
+            ("seconds is -1", |p| p.seconds = -1.0),
+            ("sums.right is 3, of 2 images", |p| p.sums.right = 3),
+            ("ended is finished, after 2 of 4 epochs", |p| p.ended = Some(Ended::Finished)),
+            ("ended is told in the midst of an epoch", |p| p.ended = Some(Ended::Time)),
+        ];
+        for (told, damage) in damages {
+            let mut state = state();
+            damage(&mut state.progress);
+            let reason = read(&state).unwrap_err();
+            assert!(reason.contains("run.state.safetensors: is damaged: "), "{reason}");
+            assert!(reason.contains(told) && reason.contains("--overwrite"), "{told}: {reason}");
+        }
+        let mut cut = state();
+        // What is no number has no form in JSON.
+        cut.progress.history[1].rate = f64::NAN;
+        let reason = read(&cut).unwrap_err();
+        assert!(reason.contains("damaged: rate: invalid type: null"), "{reason}");
+    }
+
+    #[test]
+    fn tensors_with_numbers_that_no_run_computes_are_refused_by_name() {
+        for (name, number, told) in [
+            ("weights/conv.weight", f32::NAN, "has the number NaN"),
+            ("average/fc.bias", f32::INFINITY, "has the number inf"),
+            ("mean_square/fc.bias", -1.0, "no mean of squares"),
+            ("average/bn.running_var", -0.5, "no variance"),
+        ] {
+            let mut state = state();
+            let shape = state.tensors[name].shape().to_vec();
+            let mut numbers = state.tensors[name].to_f32().into_owned();
+            numbers[1] = number;
+            state.tensors.insert(name.into(), Tensor::from_f32(shape, &numbers).unwrap());
+            let reason = read(&state).unwrap_err();
+            assert!(reason.contains(name) && reason.contains(told), "{reason}");
+        }
+    }
+
+    #[test]
+    fn steps_are_held_against_those_of_the_pictures() {
+        let progress = state().progress;
+        assert_eq!(progress.check_steps(2, 3), Ok(()));
+        let told = |batch, steps| progress.check_steps(batch, steps).unwrap_err();
+        assert_eq!(told(2, 0), "step is 1, but an epoch has 0 steps");
+        assert_eq!(told(2, 4), "steps is 7, but its epochs have 9");
+        assert_eq!(told(5, 3), "sums.images is 2, but its steps have 5");
+        let mut cut = progress.clone();
+        (cut.history[1].share, cut.steps) = (1.0 / 3.0, 5);
+        assert_eq!(cut.check_steps(2, 3), Ok(()), "an epoch that the time ended");
     }
 }

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use cygnet_image::{Crop, Dataset, Photos, Sample, Splits, contradictions, duplicates, without_name};
 
 use crate::TrainError;
-use crate::budget::PATIENCE;
 use crate::recipe::Recipe;
+
+/// Work that takes longer than the run's time, and longer than this, is refused before it begins.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most pictures that are taken for validation where none are given.
 const MOST_VALIDATION: f64 = 5000.0;

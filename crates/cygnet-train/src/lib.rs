@@ -10,6 +10,7 @@ mod data;
 mod distil;
 mod error;
 mod evaluate;
+mod files;
 mod init;
 mod log;
 mod metrics;
@@ -20,7 +21,7 @@ mod task;
 mod trainer;
 
 pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
-pub use checkpoint::{Progress, RunFiles, State};
+pub use checkpoint::{Progress, State};
 pub use cygnet_engine::{
     Engine, EngineError, EngineOptions, Group, OPTIMISED, Optimizer, OptimizerConfig, OptimizerKind,
     Schedule, ScheduleKind, StepOutcome, average, clip,
@@ -28,6 +29,7 @@ pub use cygnet_engine::{
 pub use cygnet_weights::top5_tells;
 pub use data::TrainData;
 pub use error::TrainError;
+pub use files::RunFiles;
 pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict};

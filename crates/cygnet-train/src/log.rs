@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Callback, EpochReport, RunInfo, StepReport};
-use crate::checkpoint::RunFiles;
+use crate::files::RunFiles;
 
 /// Writes a JSON object a line: one at the start, one every few steps, one an epoch. A resumed run's lines follow those
 /// up to the state from which it goes on; what was told of steps that are made again is removed.
@@ -24,9 +24,6 @@ pub struct JsonLog {
 }
 
 impl JsonLog {
-    /// How every log begins.
-    pub(crate) const BEGIN: &str = "{\"event\":\"begin\"";
-
     /// Opens a log, of which nothing changes before the run begins. Every `every`th step is logged. The file is locked
     /// while the log lives, so that no second run writes the same files; an empty one is then removed.
     ///

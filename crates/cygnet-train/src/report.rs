@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::data::TrainData;
+use crate::files::REPORT_HAS;
 use crate::metrics::Metrics;
 use crate::recipe::Recipe;
 use crate::trainer::Outcome;
@@ -15,9 +16,6 @@ use crate::trainer::Outcome;
 const MATRIX: usize = 40;
 /// The most classes whose pictures are counted in bars; of more, as many of the largest and of the smallest.
 const BARS: usize = 60;
-
-/// What tells a report from other pages.
-pub(crate) const GENERATOR: &str = "<meta name=\"generator\" content=\"cygnet\">";
 
 /// A figure and what it is.
 pub type Fact = (String, String);
@@ -44,7 +42,7 @@ pub fn report(page: &Page<'_>, outcome: &Outcome, data: &TrainData) -> String {
     let title = escape(page.title);
     _ = write!(
         html,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">{GENERATOR}\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">{REPORT_HAS}\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>{STYLE}\
          </head><body><h1>{title}</h1>"
     );

@@ -11,8 +11,9 @@ use cygnet_weights::{Accuracy, ModelRecord, WeightSet, Weights};
 use crate::TrainError;
 use crate::budget::Budget;
 use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
-use crate::checkpoint::{AVERAGE, Progress, RunFiles, State, Sums, WEIGHTS, write_model};
+use crate::checkpoint::{AVERAGE, Progress, State, Sums, WEIGHTS, write_model};
 use crate::evaluate::{Examples, judge};
+use crate::files::RunFiles;
 use crate::metrics::{Metrics, Verdict};
 use crate::recipe::Balance;
 use crate::task::Task;
@@ -83,7 +84,7 @@ impl<'t> Run<'t> {
         record: ModelRecord,
     ) -> Result<Run<'t>, TrainError> {
         let Trainer { data, recipe, options, trainee, .. } = trainer;
-        let batch = recipe.batch.min(data.train.samples().len());
+        let batch = trainer.batch();
         let engine = |parts: usize| EngineOptions {
             threads: options.threads,
             level: options.level,
@@ -164,7 +165,7 @@ impl<'t> Run<'t> {
 
     /// Steps of an epoch.
     fn steps(&self) -> usize {
-        self.trainer.data.train.samples().len() / self.batch
+        self.trainer.steps()
     }
 
     /// The share of the run that lies behind after `step` of this epoch's `steps`, or of its time if that is more and does

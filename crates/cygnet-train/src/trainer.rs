@@ -11,8 +11,9 @@ use cygnet_weights::{ModelRecord, Origin, TrainingRecord, WeightSet};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport, Watch};
-use crate::checkpoint::{RunFiles, State};
+use crate::checkpoint::{BEGIN_AGAIN, State};
 use crate::data::TrainData;
+use crate::files::RunFiles;
 use crate::metrics::Verdict;
 use crate::recipe::{Recipe, Trained};
 
@@ -298,8 +299,21 @@ impl Trainer {
         if state.progress.record.graph != self.trainee.graph.to_json() {
             return refuse("is of a run of another network");
         }
+        if let Err(reason) = state.progress.check_steps(self.batch(), self.steps()) {
+            return refuse(&format!("is damaged: {reason}; {BEGIN_AGAIN}"));
+        }
         self.resumed = Some(state);
         Ok(self)
+    }
+
+    /// Pictures a step.
+    pub(crate) fn batch(&self) -> usize {
+        self.recipe.batch.min(self.data.train.samples().len())
+    }
+
+    /// Steps of an epoch.
+    pub(crate) fn steps(&self) -> usize {
+        self.data.train.samples().len() / self.batch()
     }
 
     pub(crate) fn record(&self) -> ModelRecord {
