@@ -4,6 +4,7 @@
 //! between which two writes a run is killed: each file is whole, and what follows is computed again to the same bytes.
 
 mod damage;
+mod same;
 
 use std::path::Path;
 
@@ -174,7 +175,8 @@ impl State {
         let (tensors, metadata) = safetensors::read(path)?;
         let progress = metadata.get(RUN_KEY).ok_or_else(|| wrong("is not the state of a run".into()))?;
         let progress: Progress = serde_json::from_str(progress).map_err(|error| {
-            let place = entry_at(progress, error.column()).map_or_else(String::new, |name| format!("{name}: "));
+            let place =
+                entry_at(progress, error.column()).map_or_else(String::new, |name| format!("{name}: "));
             wrong(format!("is the state of another version or damaged: {place}{error}; {BEGIN_AGAIN}"))
         })?;
         if progress.version != VERSION {
@@ -189,6 +191,12 @@ impl State {
     #[must_use]
     pub fn epochs_done(&self) -> u64 {
         self.progress.epoch
+    }
+
+    /// The epoch with the best accuracy, counted from 1; none before the end of the first.
+    #[must_use]
+    pub fn best(&self) -> Option<u64> {
+        self.progress.best
     }
 
     /// Why the run ended, if it did.

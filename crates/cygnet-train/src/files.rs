@@ -92,12 +92,15 @@ impl RunFiles {
         [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()]
     }
 
-    /// Removes what an earlier run left, but for its best model, which stays until there is a new one.
+    /// Removes what an earlier run left, but for its best model, which stays until there is a new one. Where that is a link,
+    /// the link is removed and what it leads to stays.
     ///
     /// # Errors
     /// Names the file that stays.
     pub fn clear(&self) -> Result<(), TrainError> {
         let mut old = vec![self.last(), self.state(), self.report()];
+        let is_link = |path: &PathBuf| path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        old.extend(Some(self.model.clone()).filter(is_link));
         let events = std::fs::read_dir(self.events()).into_iter().flatten().flatten();
         let is_events =
             |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents");

@@ -25,15 +25,15 @@ pub struct JsonLog {
 
 impl JsonLog {
     /// Opens a log, of which nothing changes before the run begins. Every `every`th step is logged. The file is locked
-    /// while the log lives, so that no second run writes the same files; an empty one is then removed.
+    /// while the log lives, so that no second run writes the same files; an empty one is then removed. A link of that name is
+    /// replaced by a file.
     ///
     /// # Errors
     /// If the file cannot be written or another run holds it.
     pub fn new(path: &Path, append: bool, every: usize) -> Result<JsonLog, TrainError> {
         let failed = |source| TrainError::Write { path: path.into(), source };
         loop {
-            let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
-            let file = opened.map_err(failed)?;
+            let file = opened(path, append).map_err(failed)?;
             // The lock ends with the process. Where files cannot be locked there is no guard.
             if let Err(TryLockError::WouldBlock) = file.try_lock() {
                 let reason = "another run writes it now; give this one another --out".into();
@@ -109,6 +109,21 @@ impl Callback for JsonLog {
         self.line("epoch", report);
         self.failed.take().map_or(Ok(()), |source| Err(TrainError::Write { path: self.path.clone(), source }))
     }
+}
+
+/// Opens or makes a file. A link is replaced by a file of its own: what it leads to stays as it is, and is copied where the
+/// file is to `go_on`.
+fn opened(path: &Path, go_on: bool) -> io::Result<File> {
+    let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    let before = if is_link && go_on { File::open(path).ok() } else { None };
+    if is_link {
+        fs::remove_file(path)?;
+    }
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    if let Some(mut before) = before {
+        io::copy(&mut before, &mut file)?;
+    }
+    Ok(file)
 }
 
 /// Ends the file before the first line that tells of more than `epochs` and `steps` of the next one, or that a killed
@@ -300,6 +315,23 @@ mod tests {
         fs::write(&path, "").unwrap();
         drop(JsonLog::new(&path, false, 1).unwrap());
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("log.jsonl"), folder.path().join("other"));
+        for (go_on, told) in [(false, ""), (true, "{\"event\":\"a\"}\n")] {
+            fs::write(&other, "{\"event\":\"a\"}\n").unwrap();
+            std::os::unix::fs::symlink("other", &path).unwrap();
+            let mut log = JsonLog::new(&path, go_on, 1).unwrap();
+            log.line("b", &serde_json::json!({}));
+            drop(log);
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{told}{{\"event\":\"b\"}}\n"));
+            assert_eq!(fs::read_to_string(&other).unwrap(), "{\"event\":\"a\"}\n");
+            fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<'t> Run<'t> {
         files: Option<RunFiles>,
         record: ModelRecord,
     ) -> Result<Run<'t>, TrainError> {
-        let Trainer { data, recipe, options, trainee, .. } = trainer;
+        let Trainer { recipe, options, trainee, .. } = trainer;
         let batch = trainer.batch();
         let engine = |parts: usize| EngineOptions {
             threads: options.threads,

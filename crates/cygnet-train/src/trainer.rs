@@ -283,18 +283,13 @@ impl Trainer {
             let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
             return refuse(&format!("its run has another recipe: {}", differences.join(", ")));
         }
-        if state.progress.fingerprint != self.data.fingerprint {
-            return refuse("is of a run on other pictures: some were added, removed or changed since");
+        if let Some(differs) = state.other_classes(&self.data.classes) {
+            return refuse(&format!("is of a run on other classes: {differs}"));
         }
-        if state.progress.record.labels != self.data.classes {
-            let (before, now) = (&state.progress.record.labels, &self.data.classes);
-            let renamed = before.iter().zip(now).find(|(before, now)| before != now);
-            return refuse(&match renamed {
-                Some((before, now)) => {
-                    format!("is of a run whose class {before} is now {now}; give it its name from then")
-                }
-                None => format!("is of a run on {} classes, not {}", before.len(), now.len()),
-            });
+        if let Some(differs) = state.other_pictures(&self.data, &self.options.dataset) {
+            return refuse(&format!(
+                "is of a run on other pictures: {differs}; give those of then, or begin another run --from its model"
+            ));
         }
         if state.progress.record.graph != self.trainee.graph.to_json() {
             return refuse("is of a run of another network");

@@ -3,6 +3,7 @@
 
 mod files;
 mod refusals;
+mod resuming;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -52,7 +52,8 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     let best = outcome.best;
     let epochs: f64 = history.iter().map(|epoch| epoch.share).sum();
     let epochs = if epochs == 1.0 { "1 epoch".into() } else { format!("{} epochs", hundredths(epochs)) };
-    facts.push(("training", format!("{epochs}, best {best}, {seconds:.0} s of steps")));
+    let places = usize::from(seconds < 10.0);
+    facts.push(("training", format!("{epochs}, best {best}, {seconds:.places$} s of steps")));
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 

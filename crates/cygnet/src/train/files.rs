@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cygnet_image::Splits;
 use cygnet_train::{Ended, JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
+use cygnet_weights::ModelFile;
 
 use super::start::trainee_of;
 use super::training::{Subject, Training};
@@ -78,6 +79,38 @@ impl Training {
         }
     }
 
+    /// Whether the model of these files is the best of the run that goes on, which replaces it when there is a better one and
+    /// reads it at its end.
+    pub(super) fn check_result(state: &State, files: &RunFiles) -> Result<(), Error> {
+        let refuse = |what: String| {
+            let last = files.last();
+            let reason = format!(
+                "{what}; put the run's own in its place, or go on from its last weights: --from {} with another --out; \
+                 --overwrite in place of --resume begins again",
+                last.display()
+            );
+            Err(Error::Train(TrainError::Run { path: files.model.clone(), reason }))
+        };
+        if !files.model.exists() {
+            return match state.best() {
+                Some(best) => {
+                    refuse(format!("the best model of the run, of epoch {best}, is not there any more"))
+                }
+                None => Ok(()),
+            };
+        }
+        match ModelFile::read(&files.model) {
+            Ok(model) if state.has_made(&model.record) => Ok(()),
+            Ok(model) => refuse(format!(
+                "is no result of the run whose state lies beside it but another {}, and the run would replace it",
+                model.record.network
+            )),
+            Err(_) => {
+                refuse("is no model file, and the run whose state lies beside it would replace it".into())
+            }
+        }
+    }
+
     /// The recipe and network of a run that goes on, whose epochs may be changed.
     pub(super) fn go_on(
         &self,
@@ -87,6 +120,9 @@ impl Training {
         notes: &mut Vec<String>,
     ) -> Result<(Recipe, Trainee), Error> {
         let refuse = |reason: String| Err(Error::Train(TrainError::Run { path: path.into(), reason }));
+        if let Some(differs) = state.other_classes(&splits.train.classes) {
+            return refuse(format!("is of a run on other classes: {differs}"));
+        }
         let network = &state.record().network;
         if let Subject::Zoo(Some(name)) = &self.subject
             && !is_network(name, network)

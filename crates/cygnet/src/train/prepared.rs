@@ -1,10 +1,11 @@
 //! A run that can begin, and what comes out of it.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cygnet_train::{
-    Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, Trainer, report,
+    Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, TrainError, Trainer,
+    report,
 };
 use cygnet_weights::safetensors::write_whole;
 
@@ -112,10 +113,20 @@ impl Prepared {
             let made = made(command.as_deref(), &place, outcome.record.training.as_ref());
             let page = Page { title: &title, facts: &facts, made: &made, model: &files.model };
             let html = report(&page, &outcome, &data);
+            replace_link(&files.report())?;
             write_whole(&files.report(), html.len() as u64, |file| file.write_all(html.as_bytes()))?;
         }
         Ok(RunOutcome { outcome, files, facts })
     }
+}
+
+/// Removes what has the name of a file, if it is a link: what that leads to is not written.
+fn replace_link(path: &Path) -> Result<(), Error> {
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        return Ok(());
+    }
+    let failed = |source| Error::Train(TrainError::Write { path: path.into(), source });
+    std::fs::remove_file(path).map_err(failed)
 }
 
 fn dataset(outcome: &Outcome) -> &str {

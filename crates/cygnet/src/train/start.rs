@@ -119,7 +119,7 @@ pub fn trainee(
     let classes = labels.len();
     let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
     let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
-    let mut origin = Origin::default();
+    let (mut origin, mut notes) = (Origin::default(), Vec::new());
     let mut model = match start {
         Start::Pretrained => {
             let no_start = |error: Error| Error::NoStart { reason: error.to_string() };
@@ -142,6 +142,13 @@ pub fn trainee(
             origin.network = Some(model.id.clone());
             origin.file = path.file_name().map(|name| name.to_string_lossy().into_owned());
             origin.sha256 = sha256_of(path).ok();
+            if model.quantization.is_some() {
+                notes.push(format!(
+                    "{} is int8: learning goes on from the rounded weights, and the model will be in floating point; \
+                     `cygnet quantize` makes it int8 again, and the model that was quantised is the better start",
+                    path.display()
+                ));
+            }
             model.in_floating_point()
         }
         Start::Scratch => {
@@ -176,7 +183,7 @@ pub fn trainee(
         licence: model.licence,
         source: model.source,
         origin,
-        notes: Vec::new(),
+        notes,
     };
     fitted(trainee, recipe)
 }

@@ -350,7 +350,11 @@ impl Training {
     pub fn prepare(&self, download: &mut dyn Download) -> Result<Prepared, Error> {
         let files = self.files()?;
         let mut state = match &files {
-            Some((files, _)) if self.resume => Some(State::read(&files.state())?),
+            Some((files, _)) if self.resume => {
+                let state = State::read(&files.state())?;
+                Training::check_result(&state, files)?;
+                Some(state)
+            }
             _ => None,
         };
         let began = Instant::now();
@@ -381,6 +385,7 @@ impl Training {
         let time = self.time.map(|time| (began, time));
         let data = TrainData::new_until(splits, &recipe, side, keep, threads, time, seen)?;
 
+        notes.extend(state.as_ref().and_then(|state| state.other_tests(&data)));
         notes.extend(left_over(data.train.samples().len(), recipe.batch));
 
         let options = TrainOptions {
