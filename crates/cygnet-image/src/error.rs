@@ -175,11 +175,26 @@ pub enum ImageError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A folder without class folders.
-    #[error("{}: no class folders inside; expected one folder of pictures a class", path.display())]
+    /// A folder or archive without class folders.
+    #[error(
+        "{}: {} no class folders inside; expected a folder of pictures for each class, such as cats/1.jpg and dogs/1.jpg{}",
+        path.display(), found(*pictures), if *pictures == 0 { "" } else { ", or a .csv table of pictures and labels" }
+    )]
     NoClasses {
-        /// The folder.
+        /// The folder or archive.
         path: PathBuf,
+        /// Pictures in no class folder.
+        pictures: usize,
+    },
+    /// Class folders of which none has a picture.
+    #[error("{}: no picture in its folders {folders}{}; looked for {FORMATS}", path.display(), beside(*loose))]
+    NoPictures {
+        /// The folder that holds them.
+        path: PathBuf,
+        /// Their names.
+        folders: String,
+        /// Pictures beside them.
+        loose: usize,
     },
     /// An archive, a table or an IDX file that cannot be read as a data set.
     #[error("{}: {reason}", path.display())]
@@ -213,6 +228,22 @@ pub enum ImageError {
         /// The class.
         class: String,
     },
+}
+
+fn beside(pictures: usize) -> String {
+    match pictures {
+        0 => String::new(),
+        1 => ", but 1 beside them".into(),
+        more => format!(", but {more} beside them"),
+    }
+}
+
+fn found(pictures: usize) -> String {
+    match pictures {
+        0 => "no pictures and".into(),
+        1 => "1 picture, but".into(),
+        more => format!("{more} pictures, but"),
+    }
 }
 
 /// What is wrong with the file `name`, of which `text` tells: without its name, where it begins with that.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use cygnet_image::{DecodeLimits, ImageError, Splits, collect_images};
+use cygnet_image::{DecodeLimits, ImageError, Splits, collect_images, collect_readable, without_name};
 
 fn folder(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -47,12 +47,68 @@ fn classes_are_sorted_folders_and_samples_their_pictures_at_any_depth() {
 
 #[test]
 fn a_folder_without_classes_or_without_pictures_is_refused() {
+    let refusal = |files: &[&str]| {
+        let root = folder(files);
+        let error = Splits::open(root.path()).unwrap_err();
+        without_name(&error.to_string(), &root.path().display().to_string()).to_owned()
+    };
+    let none = "no pictures and no class folders inside; expected a folder of pictures for each class, such as cats/1.jpg";
+    assert!(refusal(&[]).starts_with(none));
+    assert!(refusal(&["notes.txt"]).starts_with(none));
+    let flat = refusal(&["a.jpg", "b.jpg"]);
+    assert!(flat.starts_with("2 pictures, but no class folders inside; expected a folder"), "{flat}");
+    assert!(flat.ends_with("or a .csv table of pictures and labels"), "{flat}");
+    let bare = refusal(&["a/x.txt", "b/x.txt", "c/x.txt", "d/x.txt", "e/x.txt"]);
+    assert!(bare.starts_with("no picture in its folders a, b, c, 2 more; looked for JPEG"), "{bare}");
+    let beside = refusal(&["cat/notes.txt", "a.jpg"]);
+    assert!(beside.starts_with("no picture in its folders cat, but 1 beside them;"), "{beside}");
+    let undivided = refusal(&["train/1.jpg", "train/2.jpg", "val/1.jpg"]);
+    assert!(
+        undivided.starts_with("has pictures in train and val but no class folders there; "),
+        "{undivided}"
+    );
     let flat = folder(&["a.jpg"]);
-    assert!(matches!(Splits::open(flat.path()).unwrap_err(), ImageError::NoClasses { .. }));
-    let bare = folder(&["cat/notes.txt"]);
-    assert!(matches!(Splits::open(bare.path()).unwrap_err(), ImageError::NoImages { .. }));
     let missing = Splits::open(flat.path().join("nowhere")).unwrap_err();
     assert!(missing.to_string().contains("nowhere"), "{missing}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_to_nothing_are_told() {
+    let root = folder(&["cat/a.jpg", "dog/a.jpg"]);
+    std::os::unix::fs::symlink("gone", root.path().join("fox")).unwrap();
+    std::os::unix::fs::symlink("gone", root.path().join("owl")).unwrap();
+    let splits = Splits::open(root.path()).unwrap();
+    let [note] = &splits.notes[..] else { panic!("{:?}", splits.notes) };
+    assert!(note.ends_with("fox: a link that leads to nothing, and 1 more such links; left out"), "{note}");
+}
+
+/// Of root nothing is hidden; then there is nothing to see.
+#[cfg(unix)]
+#[test]
+fn folders_that_cannot_be_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = folder(&["cat/a.jpg", "dog/a.jpg", "fox/in/a.jpg"]);
+    let locked = root.path().join("fox");
+    let lock = |mode| fs::set_permissions(&locked, fs::Permissions::from_mode(mode)).unwrap();
+    lock(0);
+    if fs::read_dir(&locked).is_err() {
+        let named = |told: String| assert!(told.contains("fox: ") && told.contains("denied"), "{told}");
+        named(Splits::open(root.path()).unwrap_err().to_string());
+        named(collect_images([root.path()]).unwrap_err().to_string());
+        for pattern in ["*/*/*.jpg", "**/*.jpg"] {
+            let found = collect_readable(root.path().join(pattern), DecodeLimits::default());
+            named(match found {
+                Ok(found) => found.unreadable[0].to_string(),
+                Err(error) => error.to_string(),
+            });
+        }
+    }
+    lock(0o755);
+    // Where nothing is, nothing is refused.
+    let nothing = collect_readable(root.path().join("gone/*.jpg"), DecodeLimits::default()).unwrap_err();
+    assert!(matches!(nothing, ImageError::NoImages { .. }), "{nothing}");
 }
 
 #[test]

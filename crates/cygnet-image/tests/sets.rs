@@ -380,7 +380,7 @@ fn what_is_left_out_is_told() {
 fn parts_without_classes_are_never_learnt_as_classes() {
     for (train, other) in [("train2017", "val2017"), ("seg_train", "seg_test"), ("train", "test")] {
         let message = read_alike(&pictures("", &[(train, 3), (other, 2)])).unwrap_err();
-        assert!(message.contains("no folder train with class folders"), "{message}");
+        assert!(message.contains("expected a folder train with a folder for each class"), "{message}");
     }
     // Two kinds of things, each by place: two folders to learn may be meant.
     let mut files = pictures("fold1/", &[("a", 1), ("b", 1)]);
@@ -430,7 +430,7 @@ fn what_cannot_be_learnt_from_is_refused_with_the_reason() {
     let mut files = pictures("unlearnt/test/", &[("a", 1), ("b", 1)]);
     files.extend(pictures("unlearnt/val/", &[("a", 1), ("b", 1)]));
     write(folder.path(), &files);
-    assert!(refusal(&folder.path().join("unlearnt")).contains("has val and test but no folder train"));
+    assert!(refusal(&folder.path().join("unlearnt")).contains("has val and test alone"));
 }
 
 #[test]

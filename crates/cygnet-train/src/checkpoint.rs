@@ -302,7 +302,8 @@ mod tests {
     #[test]
     fn entries_that_no_run_writes_are_refused_by_name() {
         assert_eq!(read(&state()), Ok(()));
-        let damages: [(&str, fn(&mut Progress)); 25] = [
+        type Damage = fn(&mut Progress);
+        let damages: [(&str, Damage); 25] = [
             ("recipe.batch is 0", |p| p.recipe.batch = 0),
             ("recipe.optimizer.rate is -1", |p| p.recipe.optimizer.rate = -1.0),
             ("record.format is 77", |p| p.record.format = 77),

@@ -4,6 +4,7 @@
 //! to a folder that holds them.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::part::{is_hidden, text};
@@ -36,7 +37,7 @@ pub(super) struct Listing {
 pub(super) fn list(root: &Path, limits: DecodeLimits) -> Result<Listing> {
     let mut listing = Listing::default();
     let mut walk = Walk::of(root, limits);
-    let mut circles = Vec::new();
+    let (mut circles, mut nowhere) = (Vec::new(), Vec::new());
     let mut unreadable = None;
     walk.inside(root, "", &mut |entry| match entry {
         Entry::Picture(path, inside) => {
@@ -44,18 +45,21 @@ pub(super) fn list(root: &Path, limits: DecodeLimits) -> Result<Listing> {
         }
         Entry::Folder(inside) => listing.folders.push(inside),
         Entry::Circle(path) => circles.push(path),
+        Entry::Nowhere(path) => nowhere.push(path),
         Entry::Unreadable(error) => _ = unreadable.get_or_insert(error),
     })?;
     if let Some(error) = unreadable {
         return Err(error);
     }
-    if let Some(first) = circles.first() {
-        let more = if circles.len() > 1 {
-            format!(", and {} more such links", circles.len() - 1)
-        } else {
-            "".into()
+    for (links, what) in
+        [(circles, "a link to a folder that holds it"), (nowhere, "a link that leads to nothing")]
+    {
+        let Some(first) = links.first() else { continue };
+        let more = match links.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more such links"),
         };
-        listing.notes.push(format!("{}: a link to a folder that holds it{more}; left out", first.display()));
+        listing.notes.push(format!("{}: {what}{more}; left out", first.display()));
     }
     sort(&mut listing.members);
     Ok(listing)
@@ -118,7 +122,7 @@ pub fn collect_readable(path: impl AsRef<Path>, limits: DecodeLimits) -> Result<
 }
 
 /// Adds the pictures that a pattern matches, and those inside folders that it matches. Names that are not Unicode
-/// match nothing; unreadable folders on the way to a match and links to folders are passed over.
+/// match nothing; links to folders on the way to a match are passed over.
 fn matching(pattern: &str, walk: &mut Walk, found: &mut Collected) -> Result<()> {
     const OPTIONS: glob::MatchOptions = glob::MatchOptions {
         case_sensitive: true,
@@ -136,9 +140,18 @@ fn matching(pattern: &str, walk: &mut Walk, found: &mut Collected) -> Result<()>
     let mut folders = vec![(parts[..literal].iter().collect::<PathBuf>(), depth)];
     while let Some((folder, depth)) = folders.pop() {
         let read = if folder == Path::new("") { Path::new(".") } else { &folder };
-        for (entry, is_folder) in entries(read).unwrap_or_default() {
+        let inside = match entries(read) {
+            Ok(inside) => inside,
+            // What is not there matches nothing.
+            Err(_) if !read.exists() => continue,
+            Err(error) => {
+                found.unreadable.push(error);
+                continue;
+            }
+        };
+        for (entry, kind) in inside {
             let entry = folder.join(entry.file_name().unwrap_or_default());
-            match (parsed.matches_path_with(&entry, OPTIONS), is_folder) {
+            match (parsed.matches_path_with(&entry, OPTIONS), kind == Kind::Folder) {
                 (true, true) => walk.pictures(&entry, found)?,
                 (true, false) if is_image(&entry) => found.images.push(entry),
                 (false, true) if depth > 1 && !entry.is_symlink() => folders.push((entry, depth - 1)),
@@ -149,17 +162,30 @@ fn matching(pattern: &str, walk: &mut Walk, found: &mut Collected) -> Result<()>
     Ok(())
 }
 
-/// What is not hidden in a folder, sorted, and whether it is a folder itself.
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Or a link to one.
+    Folder,
+    File,
+    /// A link to something else than a folder.
+    Link,
+}
+
+/// What is not hidden in a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, Kind)>> {
     let read = |source| ImageError::Read { path: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
         if !is_hidden(&entry.file_name().to_string_lossy()) {
-            let kind = entry.file_type().map_err(read)?;
-            let path = entry.path();
-            let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
-            paths.push((path, is_folder));
+            let (path, kind) = (entry.path(), entry.file_type().map_err(read)?);
+            let kind = match kind.is_symlink() {
+                _ if kind.is_dir() => Kind::Folder,
+                true if path.is_dir() => Kind::Folder,
+                true => Kind::Link,
+                false => Kind::File,
+            };
+            paths.push((path, kind));
         }
     }
     paths.sort();
@@ -172,6 +198,8 @@ enum Entry {
     Folder(String),
     /// A link to a folder above it.
     Circle(PathBuf),
+    /// A link to what is not there, which may have been a folder.
+    Nowhere(PathBuf),
     /// A folder that cannot be looked into.
     Unreadable(ImageError),
 }
@@ -201,7 +229,7 @@ impl Walk {
         self.inside(folder, "", &mut |entry| match entry {
             Entry::Picture(path, _) => found.images.push(path),
             Entry::Unreadable(error) => found.unreadable.push(error),
-            Entry::Folder(_) | Entry::Circle(_) => {}
+            Entry::Folder(_) | Entry::Circle(_) | Entry::Nowhere(_) => {}
         })
     }
 
@@ -230,10 +258,10 @@ impl Walk {
             met(Entry::Folder(name.to_owned()));
         }
         self.parents.push(real);
-        for (entry, is_folder) in entries {
+        for (entry, kind) in entries {
             let own = text(entry.file_name().unwrap_or_default().as_encoded_bytes());
             let inside = if name.is_empty() { own } else { format!("{name}/{own}") };
-            if is_folder {
+            if kind == Kind::Folder {
                 self.inside(&entry, &inside, met)?;
             } else if is_image(&entry) {
                 self.pictures += 1;
@@ -241,6 +269,13 @@ impl Walk {
                     return Err(self.refused(self.limits.too_many_pictures()));
                 }
                 met(Entry::Picture(entry, inside));
+            } else if kind == Kind::Link
+                && let Err(source) = fs::metadata(&entry)
+            {
+                met(match source.kind() {
+                    io::ErrorKind::NotFound => Entry::Nowhere(entry),
+                    _ => Entry::Unreadable(ImageError::Read { path: entry, source }),
+                });
             }
         }
         self.parents.pop();

@@ -82,9 +82,14 @@ impl Splits {
             splits.classes_with_pictures().into_iter().map(|class| classes[class].as_str()).collect();
         let without_train = splits.train.samples.is_empty();
         if without_train || named.iter().all(|class| part::Name::of(class).part.is_some()) {
-            let there = if without_train { splits.parts_with_pictures() } else { named.join(" and ") };
+            let there = if without_train {
+                format!("has {} alone and nothing to learn from", splits.parts_with_pictures())
+            } else {
+                format!("has pictures in {} but no class folders there", named.join(" and "))
+            };
             let reason = format!(
-                "has {there} but no folder train with class folders to learn from; where a table tells the classes, give the table"
+                "{there}; expected a folder train with a folder for each class, such as train/cats/1.jpg; where a table tells the \
+                 classes, give the table"
             );
             return Err(ImageError::Dataset { path: path.to_owned(), reason });
         }
@@ -131,13 +136,7 @@ impl Splits {
             if table::is_table(path) { table::read(path, limits)? } else { archive::read(path, limits)? }
         };
         if found.pictures.is_empty() {
-            return Err(match found.notes.first() {
-                Some(note) => {
-                    let reason = format!("has no pictures in class folders: {note}");
-                    ImageError::Dataset { path: path.to_owned(), reason }
-                }
-                None => ImageError::NoImages { pattern: path.display().to_string() },
-            });
+            return Err(without_pictures(path, &found));
         }
         Ok(Splits { limits, ..numbered(found) })
     }
@@ -165,13 +164,25 @@ impl Splits {
 
 fn from_folder(path: &Path, limits: DecodeLimits) -> Result<Found> {
     let listing = folder::list(path, limits)?;
-    if listing.folders.is_empty() {
-        return Err(ImageError::NoClasses { path: path.to_owned() });
-    }
     let name = |inside: &str| path.join(inside).display().to_string();
     let mut found = structure::read(&listing.members, &listing.folders, name);
     found.notes.extend(listing.notes);
     Ok(found)
+}
+
+/// Why a source with no picture in a class is none.
+fn without_pictures(path: &Path, found: &Found) -> ImageError {
+    const LISTED: usize = 3;
+    let path = path.to_owned();
+    if found.classes.is_empty() {
+        return ImageError::NoClasses { path, pictures: found.loose };
+    }
+    let mut named: Vec<&str> = found.classes.iter().take(LISTED).map(|class| &**class).collect();
+    let more = format!("{} more", found.classes.len() - named.len());
+    if found.classes.len() > LISTED {
+        named.push(&more);
+    }
+    ImageError::NoPictures { path, folders: named.join(", "), loose: found.loose }
 }
 
 /// Gives the classes numbers: their order as names, or as numbers where all are.

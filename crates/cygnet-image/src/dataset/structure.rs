@@ -27,6 +27,8 @@ pub(super) struct Labelled {
 pub(super) struct Found {
     pub(super) pictures: Vec<Labelled>,
     pub(super) classes: BTreeSet<Arc<str>>,
+    /// Pictures that are in no class folder.
+    pub(super) loose: usize,
     /// What the user may not expect: what was left out, or taken for something else than its name says.
     pub(super) notes: Vec<String>,
 }
@@ -129,6 +131,7 @@ pub(super) fn read(members: &[Member], folders: &[String], name: impl Fn(&str) -
             _ => {}
         }
     }
+    found.loose = outside + loose;
     notes(&tops, &layout, outside, loose, &mut found.notes);
     found
 }
@@ -221,7 +224,7 @@ fn doubled(members: &[Member], depth: usize, top: &str) -> usize {
     }
 }
 
-fn pictures(count: usize) -> String {
+pub(crate) fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
 }
 

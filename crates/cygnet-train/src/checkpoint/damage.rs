@@ -97,10 +97,13 @@ fn check_record(record: &ModelRecord) -> Result<Graph, String> {
     let graph = Graph::from_json(&record.graph).map_err(|error| format!("record.graph: {error}"))?;
     let preprocess: Preprocess = serde_json::from_value(record.preprocess.clone())
         .map_err(|error| format!("record.preprocess: {error}"))?;
-    preprocess.check().map_err(|error| match error {
-        ImageError::Record { field, reason } => format!("record.preprocess.{field}: {reason}"),
-        other => format!("record.preprocess: {other}"),
-    })?;
+    if let Err(error) = preprocess.check() {
+        return Err(if let ImageError::Record { field, reason } = error {
+            format!("record.preprocess.{field}: {reason}")
+        } else {
+            format!("record.preprocess: {error}")
+        });
+    }
     let [channels, height, width] = graph.input_shape();
     let taken = [preprocess.channels.count(), preprocess.size[0], preprocess.size[1]];
     if taken != [channels, height, width] {
