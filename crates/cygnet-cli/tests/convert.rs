@@ -118,6 +118,30 @@ fn weights_that_are_no_numbers_are_told() {
 }
 
 #[test]
+fn names_that_do_not_tell_classes_apart_and_a_class_alone_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    checkpoint(&folder.join("in.safetensors"), &[""]);
+    let args = ["in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5", "--overwrite"];
+    let labelled = |names: &str, more: &[&str]| {
+        std::fs::write(folder.join("names.txt"), names).unwrap();
+        convert(folder, &[&args[..], &["--labels", "names.txt"], more].concat())
+    };
+    let (code, err) = labelled("crane\ncrane\n", &[]);
+    let told = "note: names.txt: \"crane\" is the name of both class 0 and class 1";
+    assert!(code == 0 && err.contains(told), "{err}");
+    let (code, err) = labelled("\ncrane\n", &[]);
+    assert!(code == 0 && err.contains("names.txt: class 0 has an empty name"), "{err}");
+    let (code, err) = labelled("crane\nheron\n", &[]);
+    assert!(code == 0 && !err.contains("names.txt: "), "{err}");
+    let (code, err) = labelled("crane\n", &[]);
+    assert!(code == 1 && err.contains("names.txt: 1 name for 2 classes"), "{err}");
+    let (code, err) = convert(folder, &[&args[..], &["--classes", "1"]].concat());
+    assert!(code == 0 && err.contains("of one class alone every answer is that class"), "{err}");
+    assert!(err.contains("the classifier for 1 class is random") && err.contains("with 1 class\n"), "{err}");
+}
+
+#[test]
 fn of_two_conversions_to_one_file_at_once_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -17,7 +17,9 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 pub(crate) use table::{Column, table};
-pub(crate) use text::{bar, count, end_of, escaped, guarded, pictures, plain, shape, start_of, wrapped};
+pub(crate) use text::{
+    bar, classes, count, end_of, escaped, guarded, pictures, plain, shape, start_of, wrapped,
+};
 
 /// For headings and names.
 pub(crate) const STRONG: Style = Style::new().bold();

@@ -40,21 +40,43 @@ pub fn guess(answer: &[f32]) -> usize {
     answer.iter().enumerate().fold((0, f32::NEG_INFINITY), larger).0
 }
 
-/// The share of images that are lost, less two standard errors: of those that were right and are wrong over those that were wrong
-/// and are right, or without labels of those with another guess.
-pub(crate) fn lost_beyond_chance(before: &[Vec<f32>], after: &[Vec<f32>], labels: &[usize]) -> f64 {
-    let count = before.len().max(1) as f64;
-    let guesses = before.iter().zip(after).map(|(before, after)| (guess(before), guess(after)));
-    if labels.is_empty() {
-        let other = guesses.filter(|(before, after)| before != after).count() as f64 / count;
-        return other - 2.0 * (other * (1.0 - other) / count).sqrt();
+/// What is lost on some images, in shares of them: of those that were right and are wrong over those that were wrong and are right,
+/// or without labels of those with another guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// What is lost on these images; below 0 if more came right.
+    pub lost: f64,
+    /// How far that may be from what is lost on others by chance: two standard errors.
+    pub chance: f64,
+    /// What is lost on others at most, 95 times of 100.
+    pub at_most: f64,
+}
+
+impl Loss {
+    /// Holds answers against those before; `labels` has the class of each, or none.
+    #[must_use]
+    pub fn of(before: &[Vec<f32>], after: &[Vec<f32>], labels: &[usize]) -> Loss {
+        let count = before.len().max(1) as f64;
+        let guesses = before.iter().zip(after).map(|(before, after)| (guess(before), guess(after)));
+        let [lost, chance] = if labels.is_empty() {
+            let other = guesses.filter(|(before, after)| before != after).count() as f64 / count;
+            [other, 2.0 * (other * (1.0 - other) / count).sqrt()]
+        } else {
+            let (mut lost, mut won) = (0.0, 0.0);
+            for ((before, after), label) in guesses.zip(labels) {
+                lost += f64::from(u8::from(before == *label && after != *label));
+                won += f64::from(u8::from(before != *label && after == *label));
+            }
+            [(lost - won) / count, 2.0 * f64::sqrt(lost + won) / count]
+        };
+        // Of what was never seen in n tries the share is below 3 in n, 95 times of 100.
+        Loss { lost, chance, at_most: (lost + chance).max(3.0 / count).min(1.0) }
     }
-    let (mut lost, mut won) = (0.0, 0.0);
-    for ((before, after), label) in guesses.zip(labels) {
-        lost += f64::from(u8::from(before == *label && after != *label));
-        won += f64::from(u8::from(before != *label && after == *label));
+
+    /// Whether it is more than `share`, and not by chance.
+    pub(crate) fn exceeds(self, share: f64) -> bool {
+        self.lost - self.chance > share
     }
-    (lost - won - 2.0 * f64::sqrt(lost + won)) / count
 }
 
 #[cfg(test)]
@@ -77,10 +99,27 @@ mod tests {
         let answers = |wrong: usize| -> Vec<Vec<f32>> {
             (0..100).map(|i| if i < wrong { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect()
         };
-        assert!(lost_beyond_chance(&answers(0), &answers(3), &[]) < 0.0);
-        assert!(lost_beyond_chance(&answers(0), &answers(20), &[]) > 0.1);
-        assert!(lost_beyond_chance(&answers(0), &answers(3), &[1; 100]) < 0.0);
-        assert!(lost_beyond_chance(&answers(0), &answers(20), &[1; 100]) > 0.1);
-        assert!(lost_beyond_chance(&answers(20), &answers(0), &[1; 100]) < 0.0);
+        let exceeds = |before, after, labels: &[usize], share| {
+            Loss::of(&answers(before), &answers(after), labels).exceeds(share)
+        };
+        assert!(!exceeds(0, 3, &[], 0.0));
+        assert!(exceeds(0, 20, &[], 0.1));
+        assert!(!exceeds(0, 3, &[1; 100], 0.0));
+        assert!(exceeds(0, 20, &[1; 100], 0.1));
+        assert!(!exceeds(20, 0, &[1; 100], 0.0));
+    }
+
+    #[test]
+    fn what_a_few_images_do_not_show_may_be_lost_on_others() {
+        let answers = |wrong: usize| -> Vec<Vec<f32>> {
+            (0..100).map(|i| if i < wrong { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect()
+        };
+        for labels in [&[][..], &[1; 100]] {
+            let none = Loss::of(&answers(4), &answers(4), labels);
+            assert_eq!(none, Loss { lost: 0.0, chance: 0.0, at_most: 0.03 });
+        }
+        let some = Loss::of(&answers(0), &answers(4), &[1; 100]);
+        assert_eq!((some.lost, some.chance), (0.04, 0.04));
+        assert!((some.at_most - 0.08).abs() < 1e-12);
     }
 }

@@ -30,7 +30,7 @@ use cygnet_weights::{Misfit, Quantization, WeightSet};
 use thiserror::Error;
 
 pub use fold::folded;
-pub use judge::{Agreement, compare, guess};
+pub use judge::{Agreement, Loss, compare, guess};
 pub use plain::quantize_plainly;
 pub use range::Method;
 pub use sensitivity::Sensitivity;
@@ -94,8 +94,9 @@ pub struct QuantizeOptions {
     pub threads: usize,
     /// How ranges are found; without, each value in the way that loses least on images by which it was not found.
     pub method: Option<Method>,
-    /// What may be lost, in points of top-1 accuracy, or of agreement without labels. Layers stay in floating point as long as
-    /// more is lost, by more than the number of images leaves to chance (two standard errors).
+    /// What may be lost on these images, in points of top-1 accuracy, or of agreement without labels. Layers stay in floating
+    /// point as long as more is lost, by more than the number of images leaves to chance (two standard errors, of some points
+    /// where images are few): [`Loss`] says what that is.
     pub drop: f64,
 }
 
@@ -181,9 +182,9 @@ pub fn quantize(
             let compared = &images[..images.len().min(COMPARED)];
             sensitivity = sensitivity::layers(&float, &quantized, &places, compared, threads)?;
         }
-        let lost = judge::lost_beyond_chance(&survey.outputs, &outputs, labels);
+        let loss = Loss::of(&survey.outputs, &outputs, labels);
         let left = sensitivity.iter().filter(|layer| !real[layer.node.0]).count();
-        if lost <= options.drop / 100.0 || round == ROUNDS || left == 0 {
+        if !loss.exceeds(options.drop / 100.0) || round == ROUNDS || left == 0 {
             let Quantized { weights, record, .. } = quantized;
             let outputs = [survey.outputs, outputs];
             return Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity });

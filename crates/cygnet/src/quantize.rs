@@ -1,15 +1,16 @@
 //! Models of fewer bits: quantised on photos after training, and held against what they were made of.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cygnet_graph::{Graph, Role};
 use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images};
-use cygnet_quantize::{Agreement, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
+use cygnet_quantize::{Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
 use cygnet_runtime::{Level, PlanOptions, RunError, Session};
 use cygnet_weights::{Dtype, Tensor, WeightSet};
 use serde::Serialize;
 
+use crate::bench::{quantile, sample};
 use crate::evaluate::class_numbers;
 use crate::{Classifier, Error, Model};
 
@@ -31,8 +32,8 @@ pub struct Quantizing {
     pub precision: Precision,
     /// Most photos that are looked at.
     pub images: usize,
-    /// Points of top-1 accuracy, or of agreement where photos have no labels, that may be lost: see
-    /// [`QuantizeOptions::drop`].
+    /// Points of top-1 accuracy, or of agreement where photos have no labels, that may be lost on the photos, beyond chance:
+    /// see [`QuantizeOptions::drop`].
     pub drop: f64,
     /// Threads; they change no result.
     pub threads: usize,
@@ -63,6 +64,11 @@ pub struct QuantizeReport {
     pub top1_before: Option<f64>,
     /// Percent of photos whose first guess is right.
     pub top1: Option<f64>,
+    /// Points of top-1 accuracy that are lost on these photos, or of agreement where they have no labels; below 0 if more
+    /// came right.
+    pub lost: f64,
+    /// Points that are lost on other photos at most, 95 times of 100: the fewer photos, the less is known.
+    pub lost_at_most: f64,
     /// Median time of a photo on one thread before, in milliseconds.
     pub ms_before: f64,
     /// Median time of a photo on one thread, in milliseconds.
@@ -161,6 +167,10 @@ pub fn quantize(
         (!labels.is_empty()).then(|| percent(count as f64 / labels.len() as f64))
     };
     let layers = layers(&quantized);
+    let loss = Loss::of(&before, &after, &labels);
+    if how.precision == Precision::Int8 && photos.is_some() && layers.int8 > 0 {
+        notes.extend(undecided(loss, how.drop, images.len(), labels.is_empty()));
+    }
     if how.precision == Precision::Int8 && layers.int8 == 0 {
         notes.push(
             "no layer computes with bytes: each loses more than it may; allow more, or give more photos"
@@ -174,6 +184,8 @@ pub fn quantize(
         kl,
         top1_before: top1(&before),
         top1: top1(&after),
+        lost: percent(loss.lost),
+        lost_at_most: percent(loss.at_most),
         ms_before,
         ms,
         bytes_before: bytes(model),
@@ -185,6 +197,32 @@ pub fn quantize(
             .collect(),
     };
     Ok(Quantized { model: quantized, report, notes })
+}
+
+/// What the photos leave open of whether no more is lost than may be.
+fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<String> {
+    let [lost, chance, at_most] = [loss.lost, loss.chance, loss.at_most].map(percent);
+    let of = if unlabelled { "agreement" } else { "top-1" };
+    let photos = if photos == 1 { "1 photo".into() } else { format!("{photos} photos") };
+    if at_most <= drop {
+        return None;
+    }
+    Some(if lost - chance > drop {
+        format!(
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most sensitive layers in \
+             floating point: try --precision bf16, or photos that are more like those it will see"
+        )
+    } else if lost > drop {
+        format!(
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it to within \
+             {chance:.1} only; more photos decide it"
+        )
+    } else {
+        format!(
+            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to {at_most:.1} may be lost; more \
+             photos tell more"
+        )
+    })
 }
 
 fn percent(share: f64) -> f64 {
@@ -288,17 +326,9 @@ fn answers(model: &Model, images: &[Vec<f32>]) -> Result<(Vec<Vec<f32>>, f64), E
         session.run(image, &mut output)?;
         answers.push(output.clone());
     }
-    let (start, mut times) = (Instant::now(), Vec::new());
-    for image in images.iter().cycle() {
-        let before = Instant::now();
-        session.run(image, &mut output)?;
-        times.push(before.elapsed().as_secs_f64() * 1e3);
-        if start.elapsed() > TIMED {
-            break;
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    Ok((answers, times.get(times.len() / 2).copied().unwrap_or_default()))
+    let mut next = images.iter().cycle();
+    let times = sample(TIMED, || next.next().map_or(Ok(()), |image| session.run(image, &mut output)))?;
+    Ok((answers, quantile(&times, 0.5)))
 }
 
 fn bytes(model: &Model) -> usize {
@@ -309,9 +339,9 @@ fn bytes(model: &Model) -> usize {
 
 fn layers(model: &Model) -> LayerCounts {
     let mut counts = LayerCounts::default();
-    for node in model.graph.nodes().iter().filter(|node| node.op.facts().is_weighted) {
-        let weight = model.weights.get(&format!("{}.weight", node.path)).map(Tensor::dtype);
-        *match weight {
+    for (id, _) in model.graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
+        let weight = model.weights.of_role(&model.graph, id, Role::Weight);
+        *match weight.map(Tensor::dtype) {
             Some(Dtype::I8) => &mut counts.int8,
             Some(Dtype::BF16) => &mut counts.bf16,
             _ => &mut counts.f32,

@@ -103,7 +103,7 @@ fn a_record_that_contradicts_itself_is_refused() {
         Model::open(&path).unwrap_err().to_string()
     };
     let labels = refused(Model { labels: vec!["one".into()], ..model(5) });
-    assert!(labels.ends_with("1 labels for 5 classes"), "{labels}");
+    assert!(labels.ends_with("1 label for 5 classes"), "{labels}");
     let size = refused(Model { preprocess: Preprocess::torchvision(32, 40), ..model(5) });
     assert!(size.contains("prepared as 3x32x32 but the network reads 3x16x16"), "{size}");
     let mut preprocess = model(5).preprocess;

@@ -7,6 +7,8 @@ fn an_option_that_others_have_is_answered_with_what_takes_its_place() {
     let bench = Bench::new();
     for (args, wanted) in [
         (&["train", "photos", "--lr", "0.1"][..], "--set optimizer.rate=0.01"),
+        (&["train", "photos", "--classes", "5"], "the classes are those of DATA"),
+        (&["train", "photos", "--labels", "names.txt"], "the classes are those of DATA"),
         (&["train", "photos", "--weight-decay=0.1"], "--set optimizer.weight_decay"),
         (&["train", "photos", "--optimizer", "adam"], "--set optimizer.kind=adamw"),
         (&["train", "photos", "epochs=2"], "--set epochs=2"),

@@ -30,6 +30,8 @@ fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
         "kl",
         "top1_before",
         "top1",
+        "lost",
+        "lost_at_most",
         "ms_before",
         "ms",
         "bytes_before",
@@ -45,6 +47,14 @@ fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
     assert_eq!(report["layers"], json!({"int8": 2, "bf16": 0, "f32": 0}));
     assert_eq!((&report["precision"], &report["images"]), (&json!("int8"), &json!(8)));
     assert_eq!((&report["agreement"], &report["top1"]), (&json!(100.0), &json!(100.0)));
+    assert_eq!((&report["lost"], &report["lost_at_most"]), (&json!(0.0), &json!(37.5)), "of 8 photos");
+    assert!(
+        run.err.contains("note: top-1 is judged on 8 photos, which cannot tell a loss of 0.5 points"),
+        "{}",
+        run.err
+    );
+    let args = ["quantize", MODEL[1], "--data", "val", "--drop", "40", "--json", "-o", "told.safetensors"];
+    assert!(!bench.run(&args).err.contains("cannot tell"));
     let evaluation = bench.run(&["eval", "-m", "small.safetensors", "--json", "val"]).json().remove(0);
     assert_eq!(evaluation["top1"], json!(100.0));
 

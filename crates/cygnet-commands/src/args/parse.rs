@@ -34,18 +34,23 @@ const SYNONYMS: [(&str, &[&str]); 18] = [
 ];
 
 /// What others have an option for, and what takes its place here.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     ("--lr", "the learning rate is a setting of the recipe: --set optimizer.rate=0.01"),
     ("--learning-rate", "the learning rate is a setting of the recipe: --set optimizer.rate=0.01"),
     ("--optimizer", "the optimiser is a setting of the recipe: --set optimizer.kind=adamw"),
     ("--momentum", "the momentum is a setting of the recipe: --set optimizer.momentum=0.9"),
     ("--weight-decay", "the weight decay is a setting of the recipe: --set optimizer.weight_decay=0.0001"),
     ("--dropout", "dropout is a setting of the recipe: --set dropout=0.2"),
+    ("--classes", CLASSES),
+    ("--num-classes", CLASSES),
+    ("--labels", CLASSES),
     ("--device", CPU),
     ("--gpu", CPU),
     ("--gpus", CPU),
     ("--cuda", CPU),
 ];
+
+const CLASSES: &str = "the classes are those of DATA, its folders' names or its table's labels: leave it out";
 
 const CPU: &str = "cygnet computes on the CPU: leave it out";
 

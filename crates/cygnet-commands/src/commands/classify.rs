@@ -21,8 +21,8 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     if !args.json && !args.csv {
-        let classes = classifier.model().graph.classes();
-        let told = format!("by {}, {classes} classes", super::described(&args.model, &classifier.model().id));
+        let classes = output::classes(classifier.model().graph.classes());
+        let told = format!("by {}, {classes}", super::described(&args.model, &classifier.model().id));
         output::talk(&styled(FAINT, &plain(&told)));
     }
     let mut photos = Vec::new();

@@ -72,7 +72,8 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if args.classes.is_none() {
         super::note_nameless(&model);
     }
-    let done = format!("{}: {} with {} classes", out.display(), model.id, model.graph.classes());
+    let classes = output::classes(model.graph.classes());
+    let done = format!("{}: {} with {classes}", out.display(), model.id);
     output::talk(&output::plain(&done));
     Ok(true)
 }

@@ -89,10 +89,11 @@ fn name_of(model: &str, id: &str) -> String {
 /// Tells how classes without names get them.
 fn note_nameless(model: &Model) {
     if model.labels.is_empty() {
-        let classes = model.graph.classes();
-        output::note(&format!(
-            "its {classes} classes have no names, only numbers; `cygnet convert` gives them names with --labels FILE"
-        ));
+        let (what, names) = match model.graph.classes() {
+            1 => ("only class has no name, only a number".to_owned(), "it a name"),
+            classes => (format!("{classes} classes have no names, only numbers"), "them names"),
+        };
+        output::note(&format!("its {what}; `cygnet convert` gives {names} with --labels FILE"));
     }
 }
 

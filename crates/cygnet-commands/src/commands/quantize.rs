@@ -97,6 +97,8 @@ fn print(report: &QuantizeReport) -> std::io::Result<()> {
         rows.push(row("top-1", percent(before), percent(now)));
     }
     rows.push(row("agreement", String::new(), percent(report.agreement)));
+    let lost = format!("{:.2}, at most {:.2}", report.lost, report.lost_at_most);
+    rows.push(row("points lost", String::new(), lost));
     rows.push(row("KL", String::new(), format!("{:.4}", report.kl)));
     rows.push(row("time of a photo", ms(report.ms_before), ms(report.ms)));
     rows.push(row("weights", mb(report.bytes_before), mb(report.bytes)));

@@ -1,6 +1,7 @@
 //! Makes a model of a checkpoint: finds its network, the place of the weights in it, and the names of its classes.
 
 mod bare;
+mod classes;
 mod model_file;
 mod naming;
 mod onnx;
@@ -20,6 +21,7 @@ use cygnet_zoo::Registry;
 use crate::Error;
 use crate::endings::unread;
 use crate::named::network_in;
+use classes::{ambiguous, counted};
 use request::Request;
 
 pub(crate) use bare::published_model;
@@ -161,10 +163,14 @@ impl Conversion {
             let names = read_class_names(labels)?;
             let classes = converted.model.graph.classes();
             if names.len() != classes {
-                let reason = format!("{} names for {classes} classes", names.len());
+                let reason = format!("{} for {}", counted(names.len(), "name"), counted(classes, "class"));
                 return Err(Error::Record { path: labels.clone(), reason });
             }
+            converted.notes.extend(ambiguous(labels, &names));
             converted.model.labels = names;
+        }
+        if converted.model.graph.classes() == 1 {
+            converted.notes.push("of one class alone every answer is that class, with 100 %".into());
         }
         Ok(converted)
     }
@@ -193,9 +199,7 @@ fn name_classes(converted: &mut Converted, checkpoint: &Checkpoint) {
         converted.model.labels.clone_from(names);
         converted.notes.push(format!("the labels are the {classes} class names of the checkpoint"));
     } else {
-        let count = names.len();
-        converted
-            .notes
-            .push(format!("the checkpoint has {count} class names for {classes} classes; they are left out"));
+        let [names, classes] = [counted(names.len(), "class name"), counted(classes, "class")];
+        converted.notes.push(format!("the checkpoint has {names} for {classes}; they are left out"));
     }
 }

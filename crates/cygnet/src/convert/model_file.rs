@@ -7,6 +7,7 @@ use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensors, WeightSet, fit};
 
+use super::classes::counted;
 use crate::model::check_prepared;
 use crate::{Error, Model};
 
@@ -33,7 +34,8 @@ pub(super) fn model(
         )));
     };
     if !record.labels.is_empty() && record.labels.len() != outputs {
-        return Err(wrong(format!("{} labels for {outputs} classes", record.labels.len())));
+        let labels = counted(record.labels.len(), "label");
+        return Err(wrong(format!("{labels} for {}", counted(outputs, "class"))));
     }
     let renewed = classes.is_some_and(|wanted| wanted != graph.classes());
     let mut tensors = checkpoint.tensors.clone();

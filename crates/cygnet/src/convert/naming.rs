@@ -4,6 +4,7 @@ use cygnet_graph::Graph;
 use cygnet_weights::{Naming, Tensors, naming_by_execution};
 use cygnet_zoo::{KeyMap, Network};
 
+use super::classes::counted;
 use crate::Error;
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
@@ -45,7 +46,8 @@ pub(super) fn graph_for(
 pub(super) fn new_classifier(stored: usize, classes: usize) -> Option<String> {
     (stored != classes).then(|| {
         format!(
-            "the classifier for {classes} classes is random and must be trained; the checkpoint's, for {stored}, is left out"
+            "the classifier for {} is random and must be trained; the checkpoint's, for {stored}, is left out",
+            counted(classes, "class")
         )
     })
 }
