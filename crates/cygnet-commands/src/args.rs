@@ -197,8 +197,8 @@ pub(crate) struct Quantize {
     /// How many photos to look at
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) images: u32,
-    /// Points of top-1 accuracy, or of agreement without labels, that may be lost on the photos, beyond what so many leave to
-    /// chance, before layers stay in floating point
+    /// Points of top-1 accuracy, or of agreement without labels, that may be lost on the photos, beyond what so many
+    /// leave to chance, before layers stay in floating point
     #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
     pub(crate) drop: f64,
     /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision

@@ -177,7 +177,8 @@ pub enum ImageError {
     },
     /// A folder or archive without class folders.
     #[error(
-        "{}: {} no class folders inside; expected a folder of pictures for each class, such as cats/1.jpg and dogs/1.jpg{}",
+        "{}: {} no class folders inside; expected a folder of pictures for each class, such as cats/1.jpg and \
+        dogs/1.jpg{}",
         path.display(), found(*pictures), if *pictures == 0 { "" } else { ", or a .csv table of pictures and labels" }
     )]
     NoClasses {

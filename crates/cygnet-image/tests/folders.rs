@@ -52,7 +52,8 @@ fn a_folder_without_classes_or_without_pictures_is_refused() {
         let error = Splits::open(root.path()).unwrap_err();
         without_name(&error.to_string(), &root.path().display().to_string()).to_owned()
     };
-    let none = "no pictures and no class folders inside; expected a folder of pictures for each class, such as cats/1.jpg";
+    let none = "no pictures and no class folders inside; expected a folder of pictures for each class, such as \
+    cats/1.jpg";
     assert!(refusal(&[]).starts_with(none));
     assert!(refusal(&["notes.txt"]).starts_with(none));
     let flat = refusal(&["a.jpg", "b.jpg"]);

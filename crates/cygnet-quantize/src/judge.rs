@@ -40,8 +40,8 @@ pub fn guess(answer: &[f32]) -> usize {
     answer.iter().enumerate().fold((0, f32::NEG_INFINITY), larger).0
 }
 
-/// What is lost on some images, in shares of them: of those that were right and are wrong over those that were wrong and are right,
-/// or without labels of those with another guess.
+/// What is lost on some images, in shares of them: of those that were right and are wrong over those that were wrong
+/// and are right, or without labels of those with another guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
     /// What is lost on these images; below 0 if more came right.

@@ -94,9 +94,9 @@ pub struct QuantizeOptions {
     pub threads: usize,
     /// How ranges are found; without, each value in the way that loses least on images by which it was not found.
     pub method: Option<Method>,
-    /// What may be lost on these images, in points of top-1 accuracy, or of agreement without labels. Layers stay in floating
-    /// point as long as more is lost, by more than the number of images leaves to chance (two standard errors, of some points
-    /// where images are few): [`Loss`] says what that is.
+    /// What may be lost on these images, in points of top-1 accuracy, or of agreement without labels. Layers stay in
+    /// floating point as long as more is lost, by more than the number of images leaves to chance (two standard
+    /// errors, of some points where images are few): [`Loss`] says what that is.
     pub drop: f64,
 }
 

@@ -92,8 +92,8 @@ impl RunFiles {
         [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()]
     }
 
-    /// Removes what an earlier run left, but for its best model, which stays until there is a new one. Where that is a link,
-    /// the link is removed and what it leads to stays.
+    /// Removes what an earlier run left, but for its best model, which stays until there is a new one. Where that is a
+    /// link, the link is removed and what it leads to stays.
     ///
     /// # Errors
     /// Names the file that stays.

@@ -25,8 +25,8 @@ pub struct JsonLog {
 
 impl JsonLog {
     /// Opens a log, of which nothing changes before the run begins. Every `every`th step is logged. The file is locked
-    /// while the log lives, so that no second run writes the same files; an empty one is then removed. A link of that name is
-    /// replaced by a file.
+    /// while the log lives, so that no second run writes the same files; an empty one is then removed. A link of that
+    /// name is replaced by a file.
     ///
     /// # Errors
     /// If the file cannot be written or another run holds it.
@@ -111,8 +111,8 @@ impl Callback for JsonLog {
     }
 }
 
-/// Opens or makes a file. A link is replaced by a file of its own: what it leads to stays as it is, and is copied where the
-/// file is to `go_on`.
+/// Opens or makes a file. A link is replaced by a file of its own: what it leads to stays as it is, and is copied
+/// where the file is to `go_on`.
 fn opened(path: &Path, go_on: bool) -> io::Result<File> {
     let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
     let before = if is_link && go_on { File::open(path).ok() } else { None };

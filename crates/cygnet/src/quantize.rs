@@ -32,8 +32,8 @@ pub struct Quantizing {
     pub precision: Precision,
     /// Most photos that are looked at.
     pub images: usize,
-    /// Points of top-1 accuracy, or of agreement where photos have no labels, that may be lost on the photos, beyond chance:
-    /// see [`QuantizeOptions::drop`].
+    /// Points of top-1 accuracy, or of agreement where photos have no labels, that may be lost on the photos, beyond
+    /// chance: see [`QuantizeOptions::drop`].
     pub drop: f64,
     /// Threads; they change no result.
     pub threads: usize,
@@ -64,8 +64,8 @@ pub struct QuantizeReport {
     pub top1_before: Option<f64>,
     /// Percent of photos whose first guess is right.
     pub top1: Option<f64>,
-    /// Points of top-1 accuracy that are lost on these photos, or of agreement where they have no labels; below 0 if more
-    /// came right.
+    /// Points of top-1 accuracy that are lost on these photos, or of agreement where they have no labels; below 0 if
+    /// more came right.
     pub lost: f64,
     /// Points that are lost on other photos at most, 95 times of 100: the fewer photos, the less is known.
     pub lost_at_most: f64,
@@ -209,17 +209,20 @@ fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<S
     }
     Some(if lost - chance > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most sensitive layers in \
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most sensitive \
+            layers in \
              floating point: try --precision bf16, or photos that are more like those it will see"
         )
     } else if lost > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it to within \
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it to \
+            within \
              {chance:.1} only; more photos decide it"
         )
     } else {
         format!(
-            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to {at_most:.1} may be lost; more \
+            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to {at_most:.1} may \
+            be lost; more \
              photos tell more"
         )
     })

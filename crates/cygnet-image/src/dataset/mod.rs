@@ -88,7 +88,8 @@ impl Splits {
                 format!("has pictures in {} but no class folders there", named.join(" and "))
             };
             let reason = format!(
-                "{there}; expected a folder train with a folder for each class, such as train/cats/1.jpg; where a table tells the \
+                "{there}; expected a folder train with a folder for each class, such as train/cats/1.jpg; where a \
+                table tells the \
                  classes, give the table"
             );
             return Err(ImageError::Dataset { path: path.to_owned(), reason });

@@ -12,8 +12,8 @@ use crate::recipe::Recipe;
 const LISTED: usize = 3;
 
 impl State {
-    /// Whether a model may be a result of this run: network, preparation, labels, what it was trained from and on, and the
-    /// recipe but for its epochs are the run's.
+    /// Whether a model may be a result of this run: network, preparation, labels, what it was trained from and on, and
+    /// the recipe but for its epochs are the run's.
     #[must_use]
     pub fn has_made(&self, model: &ModelRecord) -> bool {
         let (ours, recipe) = (self.record(), self.recipe());

@@ -79,8 +79,8 @@ impl Training {
         }
     }
 
-    /// Whether the model of these files is the best of the run that goes on, which replaces it when there is a better one and
-    /// reads it at its end.
+    /// Whether the model of these files is the best of the run that goes on, which replaces it when there is a better
+    /// one and reads it at its end.
     pub(super) fn check_result(state: &State, files: &RunFiles) -> Result<(), Error> {
         let refuse = |what: String| {
             let last = files.last();
