@@ -397,7 +397,7 @@ fn choose_vectors(level: Level, width: usize, channels: usize, depth: usize) -> 
 
 /// Cuts `total` pieces into as few panels of at most `most` as there can be, of about one size, all but the last of
 /// multiples of `whole`.
-fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn panel_sizes(total: usize, most: usize, whole: usize) -> impl Iterator<Item = usize> {
     let panels = total.div_ceil(most);
     let mut rest = total;
     (0..panels).map(move |panel| {

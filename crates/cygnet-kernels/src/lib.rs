@@ -3,6 +3,7 @@
 //! [`mod@reference`] is the clearest possible form of each operator and the oracle for every faster one. A [`Program`] is
 //! a list of fast ones over one arena of channels-last [`Map`]s, compiled for each [`Level`] of instructions.
 
+mod bf16;
 mod conv;
 mod depthwise;
 mod int8;
@@ -14,6 +15,7 @@ pub mod reference;
 mod window;
 mod winograd;
 
+pub use bf16::Bf16Linear;
 pub use conv::{Conv, ConvWeights, Part};
 pub use cygnet_cpu::{Activation, ByteLevel, Level, Store, machine as cpu, pool, probe, tuning};
 pub use depthwise::Depthwise;

@@ -10,6 +10,7 @@ use cygnet_cpu::{
     product,
 };
 
+use crate::bf16::Bf16Linear;
 use crate::conv::Conv;
 use crate::depthwise::Depthwise;
 use crate::int8::ByteCall;
@@ -29,6 +30,8 @@ pub enum Call {
     Pair(Box<Pair>),
     /// A dense 3×3 convolution with fewer products.
     Winograd(Box<Winograd>),
+    /// A linear layer in bf16.
+    Bf16Linear(Box<Bf16Linear>),
     /// Anything else over f32s.
     Plain(Box<PlainCall>),
     /// Over bytes.
@@ -44,6 +47,7 @@ impl Call {
             Call::Depthwise(call) => vec![call.reads()],
             Call::Pair(call) => call.reads().collect(),
             Call::Winograd(call) => call.reads().collect(),
+            Call::Bf16Linear(call) => call.reads().collect(),
             Call::Plain(call) => call.reads().to_vec(),
             Call::Bytes(call) => call.reads(),
         }
@@ -57,6 +61,7 @@ impl Call {
             Call::Depthwise(call) => call.writes(),
             Call::Pair(call) => call.writes(),
             Call::Winograd(call) => call.writes(),
+            Call::Bf16Linear(call) => call.writes(),
             Call::Plain(call) => call.writes(),
             Call::Bytes(call) => call.writes(),
         }
@@ -70,6 +75,7 @@ impl Call {
             Call::Depthwise(call) => call.weight_bytes(),
             Call::Pair(call) => call.weight_bytes(),
             Call::Winograd(call) => call.weight_bytes(),
+            Call::Bf16Linear(call) => call.weight_bytes(),
             Call::Bytes(call) => call.weight_bytes(),
             Call::Plain(_) => 0,
         }
@@ -82,6 +88,7 @@ impl Call {
             Call::Depthwise(call) => call.level(),
             Call::Pair(call) => call.level(),
             Call::Winograd(call) => call.level(),
+            Call::Bf16Linear(call) => call.level(),
             Call::Plain(call) => call.level(),
             Call::Bytes(call) => return (!call.level().is_supported()).then(|| call.level().name()),
         };
@@ -96,6 +103,7 @@ impl Call {
             Call::Depthwise(call) => call.macs(),
             Call::Pair(call) => call.macs(),
             Call::Winograd(call) => call.macs(),
+            Call::Bf16Linear(call) => call.macs(),
             Call::Bytes(call) => call.macs(),
             Call::Plain(_) => 0,
         }
@@ -109,6 +117,7 @@ impl Call {
             Call::Depthwise(call) => call.units(),
             Call::Pair(call) => call.units(),
             Call::Winograd(call) => call.units(),
+            Call::Bf16Linear(call) => call.units(),
             Call::Plain(call) => call.units(),
             Call::Bytes(call) => call.units(),
         }
@@ -119,6 +128,7 @@ impl Call {
         match self {
             Call::Pair(call) => call.scratch(),
             Call::Winograd(call) => call.scratch(),
+            Call::Bf16Linear(call) => call.scratch(),
             Call::Bytes(call) => call.scratch(),
             Call::Conv(_) | Call::Depthwise(_) | Call::Plain(_) => 0,
         }
@@ -137,6 +147,7 @@ impl Call {
                 Call::Depthwise(call) => call.run(arena, units),
                 Call::Pair(call) => call.run(arena, scratch, units),
                 Call::Winograd(call) => call.run(arena, scratch, units),
+                Call::Bf16Linear(call) => call.run(arena, scratch, units),
                 Call::Plain(call) => call.run(arena, units),
                 Call::Bytes(call) => call.run(bytes, own, units),
             }

@@ -60,6 +60,8 @@ pub enum KernelKind {
     Convolution,
     /// Dense 3×3 convolution with fewer products.
     Winograd,
+    /// Linear layers in bf16.
+    Bf16Linear,
     /// Depthwise convolution.
     Depthwise,
     /// Windowed pooling.
@@ -84,9 +86,10 @@ pub enum KernelKind {
 
 impl KernelKind {
     /// All of them.
-    pub const ALL: [KernelKind; 12] = [
+    pub const ALL: [KernelKind; 13] = [
         KernelKind::Convolution,
         KernelKind::Winograd,
+        KernelKind::Bf16Linear,
         KernelKind::Depthwise,
         KernelKind::Pooling,
         KernelKind::Mean,
@@ -105,6 +108,7 @@ impl KernelKind {
         match self {
             KernelKind::Convolution => "convolution",
             KernelKind::Winograd => "Winograd convolution",
+            KernelKind::Bf16Linear => "linear layer in bf16",
             KernelKind::Depthwise => "depthwise convolution",
             KernelKind::Pooling => "pooling",
             KernelKind::Mean => "global mean",
@@ -130,6 +134,7 @@ impl KernelKind {
             | KernelKind::Activation => true,
             KernelKind::Conversion => element == Element::U8,
             KernelKind::Winograd
+            | KernelKind::Bf16Linear
             | KernelKind::Affine
             | KernelKind::Upsample
             | KernelKind::Softmax
@@ -151,6 +156,7 @@ impl StepKernel {
         match self {
             StepKernel::Conv(_) | StepKernel::Linear(_) => &[KernelKind::Convolution],
             StepKernel::Winograd(_) => &[KernelKind::Winograd],
+            StepKernel::Bf16Linear(_) => &[KernelKind::Bf16Linear],
             StepKernel::Depthwise(_) => &[KernelKind::Depthwise],
             StepKernel::Pair { .. } => &[KernelKind::Convolution, KernelKind::Depthwise],
             StepKernel::Pool { .. } | StepKernel::AdaptiveMean { .. } => &[KernelKind::Pooling],

@@ -51,6 +51,9 @@ pub struct PlanOptions {
     pub bytes: ByteLevel,
     /// Whether only kernels may be used that sum products as the definition does, none that trade rounding for speed.
     pub strict: bool,
+    /// Whether layers that read their whole input once, linear ones and convolutions of single pixels, compute in bf16: inputs and
+    /// weights are rounded to it, sums are f32 ([`reference::bf16`](cygnet_kernels::reference::bf16)).
+    pub bf16: bool,
     /// Whether the values of the graph's features stay to be read
     /// ([`Session::run_with_features`](crate::Session::run_with_features)), which takes memory for all of them.
     pub features: bool,
@@ -73,7 +76,7 @@ impl PlanOptions {
 
 impl From<Level> for PlanOptions {
     fn from(level: Level) -> PlanOptions {
-        PlanOptions { level, bytes: ByteLevel::within(level), strict: false, features: false }
+        PlanOptions { level, bytes: ByteLevel::within(level), strict: false, bf16: false, features: false }
     }
 }
 
@@ -81,6 +84,7 @@ impl From<Level> for PlanOptions {
 #[derive(Debug)]
 pub struct Plan {
     graph: Graph,
+    options: PlanOptions,
     made: Made,
 }
 
@@ -133,9 +137,10 @@ impl Plan {
         weights: &[W],
         options: impl Into<PlanOptions>,
     ) -> Result<Plan, RunError> {
+        let options = options.into();
         let params = crate::reference::by_node(&graph, weights)?;
-        let made = made(&graph, &params, None, options.into())?;
-        Ok(Plan { graph, made })
+        let made = made(&graph, &params, None, options)?;
+        Ok(Plan { graph, options, made })
     }
 
     /// As [`Plan::new`], of a network that computes with whole numbers, to the bit as
@@ -154,7 +159,7 @@ impl Plan {
         let reals = quantized.real_params()?;
         let params = crate::reference::split_by_node(&graph, &reals);
         let made = made(&graph, &params, Some(&quantized), options)?;
-        Ok(Plan { graph, made })
+        Ok(Plan { graph, options, made })
     }
 
     /// What a plan of a graph would do, without weights.
@@ -184,6 +189,12 @@ impl Plan {
     #[must_use]
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// How it was planned.
+    #[must_use]
+    pub fn options(&self) -> PlanOptions {
+        self.options
     }
 
     /// The kernel calls.

@@ -47,7 +47,7 @@ pub struct Timing {
     pub model: String,
     /// Version of Cygnet.
     pub version: &'static str,
-    /// What it computes with: `fp32`, or `int8` where layers do.
+    /// What it computes with: `fp32`, `bf16`, or `int8` where layers do.
     pub precision: &'static str,
     /// Threads that worked on it.
     pub threads: usize,
@@ -164,13 +164,17 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
 }
 
-/// What a plan computes with: `int8` where layers do, else `fp32`.
+/// What a plan computes with: `int8` where layers do, `bf16` if it was made for that, else `fp32`.
 #[must_use]
 pub fn precision(plan: &Plan) -> &'static str {
     let is_bytes = |step: &PlanStep| {
         step.macs > 0 && step.key.inputs.first().is_some_and(|value| value.element != Element::F32)
     };
-    if plan.steps().iter().any(is_bytes) { "int8" } else { "fp32" }
+    match plan.steps().iter().any(is_bytes) {
+        true => "int8",
+        false if plan.options().bf16 => "bf16",
+        false => "fp32",
+    }
 }
 
 /// What a value is stored as, if that is not f32.

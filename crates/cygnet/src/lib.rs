@@ -61,6 +61,7 @@ mod endings;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
+mod halves;
 mod load;
 mod model;
 mod named;

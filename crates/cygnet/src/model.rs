@@ -11,7 +11,7 @@ use cygnet_weights::{
     WeightSet,
 };
 
-use crate::Error;
+use crate::{Error, halves};
 
 /// A graph with its weights, how photos are prepared for it, and where it comes from.
 #[derive(Clone, Debug)]
@@ -164,17 +164,18 @@ impl Model {
     pub fn outline(&self, options: PlanOptions) -> Result<Outline, Error> {
         Ok(match &self.quantization {
             Some(record) => Plan::quantized_outline_of(&self.graph, &self.weights, record, options)?,
-            None => Plan::outline_of(&self.graph, options)?,
+            None => Plan::outline_of(&self.graph, halves::options(&self.graph, &self.weights, options))?,
         })
     }
 
-    /// Its weights in floating point: what their integers stand for where the network computes with whole numbers.
+    /// Its weights in floating point: what their integers stand for where the network computes with whole numbers, f32 where it
+    /// computes in bf16.
     #[must_use]
     pub fn real_weights(&self) -> WeightSet {
         real_weights_of(&self.graph, &self.weights, self.quantization.as_ref())
     }
 
-    /// The same network in floating point: with weights that are what integers stood for, and values that are not rounded.
+    /// The same network in f32: with weights that are what integers stood for, and values that are not rounded.
     #[must_use]
     pub fn in_floating_point(self) -> Model {
         Model { weights: self.real_weights(), quantization: None, ..self }
@@ -208,7 +209,7 @@ pub(crate) fn plan_of(
         return Ok(Arc::new(Plan::quantized(graph.clone(), weights, quantization, options)?));
     }
     let numbers = weights.select(graph).map_err(misfit(graph))?;
-    Ok(Arc::new(Plan::new(graph.clone(), &numbers, options)?))
+    Ok(Arc::new(Plan::new(graph.clone(), &numbers, halves::options(graph, weights, options))?))
 }
 
 /// Weights in floating point.
@@ -219,7 +220,7 @@ pub(crate) fn real_weights_of(
 ) -> WeightSet {
     match quantization {
         Some(quantization) => integers::real_weights(graph, weights, quantization),
-        None => weights.clone(),
+        None => halves::widened(graph, weights),
     }
 }
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cygnet_graph::{Graph, Role};
+use cygnet_graph::Graph;
 use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images};
 use cygnet_quantize::{Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
 use cygnet_runtime::{Level, PlanOptions, RunError, Session};
-use cygnet_weights::{Dtype, Tensor, WeightSet};
+use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
 
 use crate::bench::{quantile, sample};
 use crate::evaluate::class_numbers;
+use crate::halves::halved;
 use crate::{Classifier, Error, Model};
 
 /// What numbers a model is to compute with.
@@ -21,7 +22,7 @@ pub enum Precision {
     /// Bytes: an eighth of a float's bits for two thirds of its places.
     #[default]
     Int8,
-    /// The upper half of a float: weights of half the size.
+    /// Weights in bf16, the upper half of a float, and inputs too in layers that read theirs once.
     Bf16,
 }
 
@@ -133,11 +134,16 @@ pub fn quantize(
     let Looked { images, labels } = match photos {
         Some(photos) => look(model, photos, how, &mut notes)?,
         None => {
-            notes.push(
-                "ranges are those of generated images, and nobody knows what is lost; give photos for a model that is to \
-                 be used"
-                    .into(),
-            );
+            notes.push(match how.precision {
+                Precision::Int8 => {
+                    "ranges are those of generated images, and nobody knows what is lost; give photos for a model that is \
+                     to be used"
+                        .into()
+                }
+                Precision::Bf16 => {
+                    "what is lost was seen on generated images alone; give photos to know it".into()
+                }
+            });
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
@@ -155,7 +161,7 @@ pub fn quantize(
             sensitivity = made.sensitivity;
             quantized = Model { graph, weights, quantization: Some(quantization), ..quantized };
         }
-        Precision::Bf16 => quantized.weights = halved(model),
+        Precision::Bf16 => quantized.weights = halved(&model.graph, &model.weights),
     }
     tell("holding it against what it was made of");
     let [(before, ms_before), (after, ms)] = [answers(model, &images)?, answers(&quantized, &images)?];
@@ -304,17 +310,6 @@ pub(crate) fn generated(graph: &Graph, count: usize) -> Vec<Vec<f32>> {
         image
     };
     (0..count.max(1)).map(image).collect()
-}
-
-/// The model's weights with those of layers in half as many bits.
-fn halved(model: &Model) -> WeightSet {
-    let mut weights = model.weights.clone();
-    for param in model.graph.params().into_iter().filter(|param| param.role == Role::Weight) {
-        if let Some(tensor) = weights.get(&param.name).map(Tensor::as_bf16) {
-            weights.insert(param.name, tensor);
-        }
-    }
-    weights
 }
 
 /// How long timing goes on.

@@ -103,9 +103,7 @@ fn planned(args: &Bench, name: &str, subject: Subject, options: BenchOptions) ->
         Some(BenchPrecision::Fp32) => subject.in_floating_point(),
         Some(BenchPrecision::Int8) => in_whole_numbers(name, subject)?,
         Some(BenchPrecision::Auto) => return faster(name, subject, options),
-        Some(BenchPrecision::Bf16) => {
-            anyhow::bail!("{name}: cygnet does not compute with bf16 yet; take --precision int8, or fp32")
-        }
+        Some(BenchPrecision::Bf16) => subject.in_bf16(),
     };
     Ok(subject.plan(options.plan)?)
 }

@@ -34,6 +34,14 @@ impl Floats for Avx2 {
         unsafe { _mm256_loadu_ps(p) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> [__m256; 2] {
+        unsafe {
+            let pairs = _mm256_loadu_si256(p.cast());
+            let odd = _mm256_and_si256(pairs, _mm256_set1_epi32(!0xffff));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(odd)]
+        }
+    }
+    #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> __m256 {
         unsafe {
             if n >= 8 {

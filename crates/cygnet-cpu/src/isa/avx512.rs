@@ -36,6 +36,14 @@ impl Floats for Avx512 {
         unsafe { _mm512_loadu_ps(p) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> [__m512; 2] {
+        unsafe {
+            let pairs = _mm512_loadu_si512(p.cast());
+            let odd = _mm512_and_si512(pairs, _mm512_set1_epi32(!0xffff));
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(odd)]
+        }
+    }
+    #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(first(n), p) }
     }

@@ -31,6 +31,8 @@ pub trait Floats: Copy + 'static {
     unsafe fn splat(x: f32) -> Self::V;
     /// A vector from memory.
     unsafe fn load(p: *const f32) -> Self::V;
+    /// `2 * LANES` numbers of bf16 from memory, the upper halves of f32s: those at even places, and those at odd ones.
+    unsafe fn load_bf16(p: *const u16) -> [Self::V; 2];
     /// The first `n` lanes from memory, 0 in the others.
     unsafe fn load_first(p: *const f32, n: usize) -> Self::V;
     /// Writes a vector.

@@ -33,6 +33,13 @@ impl Floats for Neon {
         unsafe { vld1q_f32(p) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> [float32x4_t; 2] {
+        unsafe {
+            let uint16x4x2_t(even, odd) = vld2_u16(p);
+            [vreinterpretq_f32_u32(vshll_n_u16::<16>(even)), vreinterpretq_f32_u32(vshll_n_u16::<16>(odd))]
+        }
+    }
+    #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> float32x4_t {
         unsafe {
             let none = vdupq_n_f32(0.0);

@@ -34,6 +34,13 @@ impl Floats for Scalar {
         unsafe { p.cast::<V>().read_unaligned() }
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> [V; 2] {
+        let mut v = [[0.0; 4]; 2];
+        // SAFETY: the caller's promise: eight readable numbers.
+        (0..8).for_each(|i| v[i % 2][i / 2] = f32::from_bits(u32::from(unsafe { *p.add(i) }) << 16));
+        v
+    }
+    #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> V {
         let mut v = [0.0; 4];
         // SAFETY: the caller's promise: `n` readable lanes.

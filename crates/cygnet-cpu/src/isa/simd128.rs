@@ -42,6 +42,13 @@ impl<const RELAXED: bool> Floats for Vectors<RELAXED> {
         unsafe { v128_load(p.cast()) }
     }
     #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> [v128; 2] {
+        unsafe {
+            let pairs = v128_load(p.cast());
+            [u32x4_shl(pairs, 16), v128_and(pairs, u32x4_splat(!0xffff))]
+        }
+    }
+    #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> v128 {
         unsafe {
             match n {

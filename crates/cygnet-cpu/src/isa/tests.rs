@@ -64,6 +64,11 @@ impl Kernel for Vectors {
             for n in -126..=127i16 {
                 check::<I>(I::exp2_whole(I::splat(n.into())), f32::from(n).exp2());
             }
+            let halves: Vec<u16> = (0..2 * I::LANES as u16).map(|i| 0x3f80 + 257 * i).collect();
+            for (place, v) in I::load_bf16(halves.as_ptr()).into_iter().enumerate() {
+                let want = halves[place..].iter().step_by(2).map(|&half| u32::from(half) << 16);
+                assert!(lanes::<I>(v).iter().map(|x| x.to_bits()).eq(want));
+            }
             for n in 0..=I::LANES {
                 let some: Vec<f32> = (0..n).map(|i| i as f32 + 1.0).collect();
                 let v = I::load_first(some.as_ptr(), n);

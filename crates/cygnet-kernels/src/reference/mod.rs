@@ -2,6 +2,7 @@
 //!
 //! Lengths of slices are the caller's promise; they are asserted where a mistake would read the wrong element.
 
+pub mod bf16;
 mod conv;
 mod float;
 pub mod int8;

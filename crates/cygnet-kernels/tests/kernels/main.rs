@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod activation;
+mod bf16;
 mod case;
 mod conv;
 mod depthwise;

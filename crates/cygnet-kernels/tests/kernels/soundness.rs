@@ -7,8 +7,8 @@ use std::sync::Once;
 
 use cygnet_kernels::pool::Pool;
 use cygnet_kernels::{
-    Activation, Binary, Call, Conv, ConvWeights, Depthwise, Element, Level, Map, Pair, Part, Plain,
-    PlainCall, Pooling, Program, Store, Window, Winograd,
+    Activation, Bf16Linear, Binary, Call, Conv, ConvWeights, Depthwise, Element, Level, Map, Pair, Part,
+    Plain, PlainCall, Pooling, Program, Store, Window, Winograd,
 };
 use proptest::prelude::*;
 
@@ -258,7 +258,7 @@ struct Hostile {
 
 fn hostile() -> impl Strategy<Value = Hostile> {
     let maps = (map(0), map(0), map(1));
-    (0..16usize, maps, [window(), window()], [number(), number()], prop::bool::weighted(0.8)).prop_map(
+    (0..17usize, maps, [window(), window()], [number(), number()], prop::bool::weighted(0.8)).prop_map(
         |(kind, (input, other, output), windows, end_pad, fits)| Hostile {
             kind,
             input,
@@ -337,6 +337,15 @@ impl Hostile {
                 let call = Winograd::new(&mut store, window, &part, data, output, Some(other), RELU);
                 return Call::Winograd(Box::new(call));
             }
+            16 => {
+                let weight = numbers(&[channels, input.channels, input.height, input.width]);
+                let [scale, bias] = [numbers(&[channels]), numbers(&[channels])];
+                let data =
+                    ConvWeights { weight: &weight, scale: &scale, bias: &bias, inputs: input.channels };
+                let part = Part { map: input, channels: (0..input.channels.min(1 << 20)).collect() };
+                let call = Bf16Linear::new(&mut Store::new(level), &[part], data, output, RELU);
+                return Call::Bf16Linear(Box::new(call));
+            }
             8 | 9 => Plain::Pool { pooling, window: windows[0], end_pad },
             10 => Plain::GlobalMean,
             11 => Plain::AdaptiveMean,
@@ -365,15 +374,15 @@ impl Hostile {
             _ => {}
         }
         self.output.channels = match self.kind {
-            0 | 1 | 2 | 5 | 6 | 7 => self.output.channels,
+            0 | 1 | 2 | 5 | 6 | 7 | 16 => self.output.channels,
             _ => self.input.channels.min(self.output.pixel),
         };
-        if !matches!(self.kind, 0 | 1 | 2 | 5 | 6 | 7) {
+        if !matches!(self.kind, 0 | 1 | 2 | 5 | 6 | 7 | 16) {
             self.input.channels = self.output.channels;
         }
         match self.kind {
             1 | 7 => self.other = Map { channels: self.output.channels, ..size(self.output, self.other) },
-            10 => self.output = Map { height: 1, width: 1, ring: 1, ..self.output },
+            10 | 16 => self.output = Map { height: 1, width: 1, ring: 1, ..self.output },
             12 | 13 | 15 => self.output = size(self.input, self.output),
             _ => {}
         }
@@ -417,7 +426,7 @@ fn run(hostile: &Hostile, pool: &mut Pool) -> bool {
 fn halos_of_nothing_are_no_longer_than_others() {
     let map = Map::dense(0, [0, 2, 2]);
     let far = Map { halo: [1 << (usize::BITS - 8); 2], ..map };
-    for (kind, windows) in (0..16).map(|kind| (kind, [Window::POINT; 2])) {
+    for (kind, windows) in (0..17).map(|kind| (kind, [Window::POINT; 2])) {
         for [input, other, output] in [[map, far, map], [map, map, far]] {
             let hostile = Hostile { kind, input, other, output, windows, end_pad: [1, 1], fits: false };
             let is_run = run(&hostile, &mut team(3));

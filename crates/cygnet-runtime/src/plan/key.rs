@@ -58,6 +58,8 @@ pub enum StepKernel {
     },
     /// A linear layer.
     Linear(Sliding),
+    /// A linear layer, or a convolution of a single pixel, in bf16.
+    Bf16Linear(Sliding),
     /// Batch norm that no layer took.
     BatchNorm,
     /// A constant scale that no layer took.
@@ -116,6 +118,7 @@ impl Display for StepKernel {
                 write!(f, "{} + {}", StepKernel::Conv(*dense), StepKernel::Depthwise(*depthwise))
             }
             StepKernel::Linear(_) => f.write_str("linear"),
+            StepKernel::Bf16Linear(_) => f.write_str("linear bf16"),
             StepKernel::BatchNorm => f.write_str("batch norm"),
             StepKernel::Scale => f.write_str("scale"),
             StepKernel::Activation(function) => f.write_str(&function.name().replace('_', " ")),

@@ -1,7 +1,8 @@
 //! From calls on values to calls of kernels: maps are where the layout says, and weights are packed into a store.
 
 use cygnet_kernels::{
-    self as kernels, Conv, ConvWeights, Depthwise, Map, Pair, Part, Plain, PlainCall, Store, Winograd,
+    self as kernels, Bf16Linear, Conv, ConvWeights, Depthwise, Map, Pair, Part, Plain, PlainCall, Store,
+    Winograd,
 };
 
 mod bytes;
@@ -40,6 +41,14 @@ pub(super) fn pack(
             let (parts, activation) = (parts(layout, input), activation(layer));
             let conv = Winograd::new(store, *window, &parts[0], data, output, term(), activation);
             kernels::Call::Winograd(Box::new(conv))
+        }
+        Work::Bf16Linear { layer } => {
+            let [scale, bias] = layer.factors(params, &all(output.channels));
+            let weight = layer.weight(params);
+            let data = ConvWeights { weight, scale: &scale, bias: &bias, inputs: input.len() };
+            let (parts, activation) = (parts(layout, input), activation(layer));
+            let linear = Bf16Linear::new(store, &parts, data, output, activation);
+            kernels::Call::Bf16Linear(Box::new(linear))
         }
         Work::Depthwise { layer, window, channels, of } => {
             let (weight, bias) = layer.scaled(params, *of, channels);

@@ -35,6 +35,8 @@ pub(super) enum Work<'g> {
     Dense { layer: Rc<Layer<'g>>, window: Window, outputs: Range<usize>, of: usize },
     /// As [`Work::Dense`] of all outputs, with fewer products.
     Winograd { layer: Rc<Layer<'g>>, window: Window },
+    /// As [`Work::Dense`] of all outputs, in bf16.
+    Bf16Linear { layer: Rc<Layer<'g>> },
     /// Some channels of a depthwise layer.
     Depthwise { layer: Rc<Layer<'g>>, window: Window, channels: Vec<usize>, of: usize },
     /// Two layers; `between` is the shape of the map between them and the columns that windows reach over its edges.

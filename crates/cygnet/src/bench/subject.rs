@@ -7,6 +7,7 @@ use cygnet_runtime::{Plan, PlanOptions};
 use cygnet_weights::{Quantization, WeightSet};
 
 use super::random_weights;
+use crate::halves::halved;
 use crate::model::{misfit, plan_of, real_weights_of};
 use crate::{Error, Model};
 
@@ -45,11 +46,18 @@ impl Subject {
         plan_of(&self.graph, &self.weights, self.quantization.as_ref(), options)
     }
 
-    /// The same network in floating point.
+    /// The same network in f32.
     #[must_use]
     pub fn in_floating_point(self) -> Subject {
         let weights = real_weights_of(&self.graph, &self.weights, self.quantization.as_ref());
         Subject { weights, quantization: None, ..self }
+    }
+
+    /// The same network in bf16.
+    #[must_use]
+    pub fn in_bf16(self) -> Subject {
+        let subject = self.in_floating_point();
+        Subject { weights: halved(&subject.graph, &subject.weights), ..subject }
     }
 
     /// The same network in whole numbers: as it is, if it computes with them; else with the ranges of generated images and

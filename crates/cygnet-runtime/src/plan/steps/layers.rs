@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cygnet_graph::{Conv, NodeId, Op};
-use cygnet_kernels::{self as kernels, Window};
+use cygnet_kernels::{self as kernels, Element, Window};
 
 use super::{Builder, Work};
 use crate::plan::key::{Sliding, StepKernel};
@@ -79,7 +79,39 @@ impl<'g> Builder<'_, 'g> {
         self.dense(window, [0, 0], 1, layer);
     }
 
+    /// Whether a dense layer computes in bf16: it reads its whole input once, so that its time is that of reading its weights,
+    /// and these are the ones that were given.
+    fn is_bf16(&self, window: &Window, pad: [usize; 2], groups: usize, layer: &Layer<'g>) -> bool {
+        let [_, height, width] = self.facts.input_map(layer.first());
+        let [_, rows, columns] = self.facts.map(layer.last());
+        self.facts.options.bf16
+            && groups == 1
+            && layer.residual.is_none()
+            && layer.folds.is_empty()
+            && (window.kernel, window.pad, pad) == ([height, width], [0, 0], [0, 0])
+            && [rows, columns] == [1, 1]
+    }
+
+    fn bf16_linear(&mut self, window: Window, layer: Layer<'g>) {
+        let facts = self.facts;
+        let source = facts.node(layer.first()).inputs[0];
+        let (last, nodes) = (layer.last(), layer.nodes.clone());
+        let input = self.real(source);
+        let output = self.allocate_real(last);
+        let (inputs, outputs) = (input.len() * window.kernel[0] * window.kernel[1], output.len());
+        self.pack(1, outputs, inputs.div_ceil(2));
+        let kernel = StepKernel::Bf16Linear(sliding(window, 1, &layer));
+        let work = Work::Bf16Linear { layer: Rc::new(layer) };
+        self.call(work, vec![input], [0, 0], output.clone());
+        let weight_bytes = outputs * (inputs * size_of::<u16>() + size_of::<f32>());
+        self.step_of(kernel, vec![facts.real(source)], (last, Element::F32), &nodes, weight_bytes);
+        self.settle(last, &nodes, output);
+    }
+
     fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, layer: Layer<'g>) {
+        if self.is_bf16(&window, pad, groups, &layer) {
+            return self.bf16_linear(window, layer);
+        }
         let facts = self.facts;
         let input = self.real(facts.node(layer.first()).inputs[0]);
         let output = self.allocate_real(layer.last());
