@@ -16,5 +16,8 @@ pub const BLOCK: usize = 1 << 20;
 /// Rows of pixels this many bytes apart would share few sets of the first cache.
 pub const CACHE_STRIDE: usize = 1024;
 
+/// Bytes from weights that are read once to those that are fetched meanwhile.
+pub const AHEAD: usize = 4 << 10;
+
 /// Half cycles until a multiply-add's sum can be added to.
 pub const LATENCY: usize = 8;

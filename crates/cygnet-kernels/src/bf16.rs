@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, product};
+use cygnet_cpu::{Activation, Isa, Kernel, Level, Store, Weights, prefetch, product, tuning};
 
 use crate::conv::{ConvWeights, Part, panel_sizes};
 use crate::map::{Element, Map, assert_elements, macs};
@@ -224,7 +224,9 @@ impl<const VECTORS: usize> Kernel for Sums<'_, VECTORS> {
             for _ in 0..of.depth.div_ceil(2) {
                 let (first, second) = (I::splat(*x), I::splat(*x.add(1)));
                 unroll!(V < VECTORS, at most 7, {
-                    let [even, odd] = I::load_bf16(weights.add(2 * V * I::LANES));
+                    let pairs = weights.add(2 * V * I::LANES);
+                    prefetch::<1>(pairs.wrapping_byte_add(tuning::AHEAD).cast());
+                    let [even, odd] = I::load_bf16(pairs);
                     sums[V] = I::fma(first, even, I::fma(second, odd, sums[V]));
                 });
                 x = x.add(2);

@@ -2,7 +2,7 @@
 
 use cygnet_graph::{Graph, Role};
 use cygnet_runtime::PlanOptions;
-use cygnet_weights::{Dtype, Tensor, WeightSet};
+use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
 /// Names of the weights of layers.
 fn layers(graph: &Graph) -> impl Iterator<Item = String> {
@@ -18,6 +18,17 @@ pub(crate) fn is_bf16(graph: &Graph, weights: &WeightSet) -> bool {
 /// How a network in floating point is planned: in bf16 if its weights are.
 pub(crate) fn options(graph: &Graph, weights: &WeightSet, options: PlanOptions) -> PlanOptions {
     PlanOptions { bf16: options.bf16 || is_bf16(graph, weights), ..options }
+}
+
+/// Weights that were made of a file's tensors, with those of layers as they are in the file where they are bf16.
+pub(crate) fn kept(graph: &Graph, tensors: &Tensors, mut weights: WeightSet) -> WeightSet {
+    for param in graph.params().into_iter().filter(|param| param.role == Role::Weight) {
+        let tensor = tensors.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::BF16);
+        if let Some(Ok(tensor)) = tensor.map(|tensor| tensor.reshape(param.shape)) {
+            weights.insert(param.name, tensor);
+        }
+    }
+    weights
 }
 
 /// The weights with those of layers in bf16.

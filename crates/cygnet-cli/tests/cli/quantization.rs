@@ -94,4 +94,11 @@ fn half_the_bits_of_floats_are_another_precision() {
     assert_eq!(run.json()[0]["layers"], json!({"int8": 0, "bf16": 2, "f32": 0}));
     let guess = bench.run(&["classify", "-m", "light-bf16.safetensors", "--json", "val/dark/0.bmp"]).json();
     assert_eq!(guess[0]["top"][0]["label"], json!("dark"));
+    // The file stays what it is where it is written again, and computes in its own precision.
+    let [file, copy] = ["light-bf16.safetensors", "copy.safetensors"];
+    assert_eq!(bench.run(&["convert", file, copy]).code, 0);
+    let size = |name: &str| std::fs::metadata(bench.path(name)).unwrap().len();
+    assert!(size(copy).abs_diff(size(file)) < 64 && size(file) < size(MODEL[1]));
+    let plan = bench.run(&["show", copy, "--plan"]).out;
+    assert!(plan.contains("linear bf16"), "{plan}");
 }

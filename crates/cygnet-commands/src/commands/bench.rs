@@ -102,16 +102,18 @@ fn planned(args: &Bench, name: &str, subject: Subject, options: BenchOptions) ->
         None => subject,
         Some(BenchPrecision::Fp32) => subject.in_floating_point(),
         Some(BenchPrecision::Int8) => in_whole_numbers(name, subject)?,
-        Some(BenchPrecision::Auto) => return faster(name, subject, options),
+        Some(BenchPrecision::Auto) => return fastest_of_all(name, subject, options),
         Some(BenchPrecision::Bf16) => subject.in_bf16(),
     };
     Ok(subject.plan(options.plan)?)
 }
 
-/// The plan in floats or in whole numbers, whichever is faster on this machine.
-fn faster(name: &str, subject: Subject, options: BenchOptions) -> anyhow::Result<Arc<Plan>> {
-    let whole = in_whole_numbers(name, subject.clone())?.plan(options.plan)?;
-    let plans = [subject.in_floating_point().plan(options.plan)?, whole];
+/// The plan in f32, bf16 or whole numbers, whichever is the fastest on this machine.
+fn fastest_of_all(name: &str, subject: Subject, options: BenchOptions) -> anyhow::Result<Arc<Plan>> {
+    let whole = in_whole_numbers(name, subject.clone())?;
+    let subjects = [subject.clone().in_floating_point(), subject.in_bf16(), whole];
+    let plans = subjects.map(|subject| subject.plan(options.plan));
+    let plans = plans.into_iter().collect::<Result<Vec<_>, _>>()?;
     let path = Table::path_in(Cache::from_env()?.folder());
     let warn = |what: String| output::warning(&format!("{}: {what}", path.display()));
     let mut table = Table::read(&path).unwrap_or_else(|error| {

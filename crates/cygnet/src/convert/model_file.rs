@@ -9,7 +9,7 @@ use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensor
 
 use super::classes::counted;
 use crate::model::check_prepared;
-use crate::{Error, Model};
+use crate::{Error, Model, halves};
 
 /// The model that a file holds, perhaps with a new classifier.
 pub(super) fn model(
@@ -59,7 +59,10 @@ pub(super) fn model(
         }
         None => (graph, Head::Keep),
     };
-    let weights = fitted(path, &graph, &tensors, head)?;
+    let mut weights = fitted(path, &graph, &tensors, head)?;
+    if quantization.is_none() {
+        weights = halves::kept(&graph, &tensors, weights);
+    }
     Ok(Model {
         id: record.network,
         graph,
