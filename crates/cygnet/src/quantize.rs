@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cygnet_graph::Graph;
+use cygnet_graph::{Graph, Role};
 use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images};
 use cygnet_quantize::{Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
 use cygnet_runtime::{Level, PlanOptions, RunError, Session};
