@@ -148,6 +148,14 @@ impl Graph {
         self.remade(image, shape, &Ends::of(output), |id, _| keep(id)).map(|(graph, _)| graph)
     }
 
+    /// The same network without those of its features whose nodes are not to be kept.
+    #[must_use]
+    pub fn with_features_of(&self, keep: impl Fn(NodeId) -> bool) -> Graph {
+        let mut graph = self.clone();
+        graph.ends.features.retain(|feature| keep(feature.node));
+        graph
+    }
+
     /// The same network without auxiliary outputs and the nodes that only they need.
     #[must_use]
     pub fn without_auxiliary(&self) -> Graph {

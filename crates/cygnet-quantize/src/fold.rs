@@ -6,12 +6,12 @@ use cygnet_weights::{Tensor, WeightSet};
 use crate::QuantizeError;
 
 /// The same network in which every convolution and linear layer has a bias and has taken the batch norm that alone reads it.
-/// Parameters keep their names.
+/// Parameters keep their names. A feature between the two, which GhostNets have, is none any more.
 ///
 /// # Errors
 /// If the weights are not those of the graph.
 pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), QuantizeError> {
-    let graph = &graph.without_auxiliary();
+    let graph = &without_inner_features(&graph.without_auxiliary());
     let norms = norms(graph);
     let taken: Vec<bool> = (0..graph.nodes().len()).map(|i| norms.contains(&Some(NodeId(i)))).collect();
     let (rebuilt, _) = rebuilt(graph, &taken)?;
@@ -44,6 +44,15 @@ pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), 
     }
     let weights = new.part(&rebuilt).map_err(misfit)?;
     Ok((rebuilt, weights))
+}
+
+/// The same network without features that lie between a layer and its batch norm.
+fn without_inner_features(graph: &Graph) -> Graph {
+    let readers = graph.readers();
+    graph.with_features_of(|id| {
+        let is_norm = |reader: &NodeId| matches!(graph.node(*reader).op, Op::BatchNorm(_));
+        !(graph.node(id).op.facts().is_weighted && matches!(&readers[id.0][..], [norm] if is_norm(norm)))
+    })
 }
 
 /// For each layer, the batch norm that alone reads it.

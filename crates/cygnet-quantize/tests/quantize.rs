@@ -102,6 +102,24 @@ fn batch_norms_are_folded_with_the_numbers_that_they_stood_for() {
 }
 
 #[test]
+fn a_feature_between_a_layer_and_its_batch_norm_does_not_keep_them_apart() {
+    let graph = Graph::build("net", [3, 8, 8], |net, image| {
+        let stem = net.at("stem");
+        let x = stem.feature(stem.conv(image, Conv::new(4, 3).stride(2)));
+        let x = net.at("bn").batch_norm(x).relu();
+        let next = net.at("next");
+        let x = next.feature(next.conv(x, Conv::new(4, 3).stride(2).bias()).relu());
+        net.at("fc").linear(x.global_avg_pool(), 3)
+    })
+    .unwrap();
+    assert_eq!(graph.features().len(), 2);
+    let (new, _) = folded(&graph, &weights(&graph)).unwrap();
+    assert!(new.params().iter().all(|param| !param.name.starts_with("bn")));
+    assert_eq!(new.features().iter().map(|feature| &*feature.name).collect::<Vec<_>>(), ["next"]);
+    assert_eq!(new.nodes().len(), graph.nodes().len() - 1);
+}
+
+#[test]
 fn every_kind_of_network_quantises_and_its_integers_are_what_was_simulated() {
     for name in ["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"] {
         let network = cygnet_zoo::find(name).unwrap_or_else(|| panic!("{name}"));
