@@ -38,6 +38,7 @@ use places::{Value, runs};
 use quantized::Quantized;
 pub use rules::{Rule, StepNode};
 use steps::Steps;
+pub(crate) use steps::has_mean;
 
 /// Largest number of bytes of an arena.
 const MEMORY_LIMIT: u64 = 4 << 30;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, adaptive_window};
+use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, adaptive_window, product};
 
 use super::element::{at, words};
 use super::ending::{Ending, Packed, ToBytes};
@@ -169,27 +169,61 @@ struct MaxRow<'a> {
 impl ByteKernel for MaxRow<'_> {
     #[inline(always)]
     unsafe fn run<I: Bytes>(self) {
-        let MaxRow { op, arena, y } = self;
-        let (input, output, width) = (&op.input, &op.output, 4 * I::LANES);
+        let (channels, width) = (self.op.output.channels, 4 * I::LANES);
+        // SAFETY: the caller's promise; the last vector begins earlier than it could where that makes it whole.
+        unsafe {
+            if channels < width {
+                return self.block::<I, false>(0);
+            }
+            for c in (0..channels).step_by(width) {
+                self.block::<I, true>(c.min(channels - width));
+            }
+        }
+    }
+}
+
+impl MaxRow<'_> {
+    /// A vector of channels of a row; all there are if they are no `WHOLE` one.
+    ///
+    /// # Safety
+    /// As [`ByteMax::run`]; the row must lie in both maps, the channels in them.
+    #[inline(always)]
+    unsafe fn block<I: Bytes, const WHOLE: bool>(&self, c: usize) {
+        let MaxRow { op, arena, y } = *self;
+        let (input, output) = (&op.input, &op.output);
         let (rows, _) = op.pixels.extent(0, input, output, y);
-        for x in 0..output.width {
-            let (columns, _) = op.pixels.extent(1, input, output, x);
-            let mut c = 0;
-            while c < output.channels {
-                let left = (output.channels - c).min(width);
-                // SAFETY: the caller's promise; the window is clipped to the input.
-                unsafe {
-                    let mut most = I::splat(0);
-                    for row in rows.clone() {
-                        let mut from = at(arena, input, row, columns.start).wrapping_add(c);
-                        for _ in columns.clone() {
-                            most = I::max_bytes(most, I::load_first(from, left));
-                            from = from.wrapping_add(input.pixel);
-                        }
-                    }
-                    I::store_first(at(arena, output, y, x).add(c), most, left);
+        // SAFETY: the caller's promise; windows are clipped to the input.
+        unsafe {
+            // The largest of each of the last two columns, which the next window may see again.
+            let (mut before, mut last, mut seen) = (I::splat(0), I::splat(0), 0);
+            for x in 0..output.width {
+                let (columns, _) = op.pixels.extent(1, input, output, x);
+                let (mut most, mut next) = (I::splat(0), columns.start);
+                if next + 2 == seen {
+                    most = I::max_bytes(before, last);
+                    next = seen;
+                } else if next + 1 == seen {
+                    most = last;
+                    next = seen;
                 }
-                c += width;
+                while next < columns.end {
+                    let mut column = I::splat(0);
+                    for row in rows.clone() {
+                        let from = at(arena, input, row, next).wrapping_add(c);
+                        let bytes = if WHOLE { I::load(from) } else { I::load_first(from, output.channels) };
+                        column = I::max_bytes(column, bytes);
+                    }
+                    most = I::max_bytes(most, column);
+                    (before, last) = (last, column);
+                    next += 1;
+                    seen = next;
+                }
+                let out = at(arena, output, y, x).wrapping_add(c);
+                if WHOLE {
+                    I::store(out, most);
+                } else {
+                    I::store_first(out, most, output.channels);
+                }
             }
         }
     }
@@ -201,15 +235,24 @@ const MOST: usize = 1 << 16;
 /// Factors of means at most.
 const FACTORS: usize = 1 << 26;
 
+/// Bytes in a vector at most.
+const MOST_LANES: usize = 64;
+
 /// Channels of a unit where all pixels become one.
 const BLOCK: usize = 64;
 
 impl ByteMean {
+    /// Whether there are means of maps of such sizes: sums fit 32 bits, and windows on the map are not of too many sizes.
+    #[must_use]
+    pub fn is_of(pixels: &Pixels, count_pad: bool, input: &Map, output: &Map) -> bool {
+        numbers(pixels, count_pad, input, output).is_some()
+    }
+
     /// Packs factors into a store.
     ///
     /// # Panics
     /// If maps are of other elements than they should be, sizes do not fit or wrap, there is no pixel, lists have not one entry
-    /// a channel, a factor is not finite, a sum may leave i32, or windows on the map have too many sizes.
+    /// a channel, a factor is not finite, or there are [no means of such maps](ByteMean::is_of).
     #[must_use]
     pub fn new(
         store: &mut Store,
@@ -223,20 +266,10 @@ impl ByteMean {
         pixels.assert(&input, &output);
         let channels = output.channels;
         assert_eq!(mean.scale.len(), channels);
-        let largest = input.height.checked_mul(input.width).filter(|&n| n <= i32::MAX as usize / 255);
-        let largest = largest.expect("sums do not fit 32 bits");
-        assert!(output.height.max(output.width) <= MOST, "outputs have at most {MOST} rows and columns");
-
-        let mut numbers: Vec<usize> = Vec::new();
-        for rows in counts(&pixels, 0, &input, &output, mean.count_pad) {
-            let columns = counts(&pixels, 1, &input, &output, mean.count_pad);
-            numbers.extend(columns.into_iter().map(|columns| rows.saturating_mul(columns).max(1)));
-        }
-        numbers.sort_unstable();
-        numbers.dedup();
+        let numbers = numbers(&pixels, mean.count_pad, &input, &output);
+        let numbers = numbers.expect("sums fit 32 bits, and windows are not of too many sizes");
+        let largest = input.height * input.width;
         let len = channels + 4 * level.lanes();
-        let factors = numbers.len().checked_mul(len).filter(|&factors| factors <= FACTORS);
-        assert!(factors.is_some(), "means are of windows of too many sizes");
         let factor = |n: usize, c: usize| {
             let to = mean.to.map_or(1.0, |(_, to)| f64::from(to[c]));
             (f64::from(mean.scale[c]) / (n as f64 * to)) as f32
@@ -303,6 +336,20 @@ impl ByteMean {
             }
         }
     }
+}
+
+/// The numbers of places that count in windows, in order, if sums fit 32 bits and there are not too many of them.
+fn numbers(pixels: &Pixels, count_pad: bool, input: &Map, output: &Map) -> Option<Vec<usize>> {
+    input.height.checked_mul(input.width).filter(|&n| n <= i32::MAX as usize / 255)?;
+    if output.height.max(output.width) > MOST {
+        return None;
+    }
+    let [rows, columns] = [0, 1].map(|axis| counts(pixels, axis, input, output, count_pad));
+    let len = output.channels.checked_add(MOST_LANES)?;
+    product(&[rows.len(), columns.len(), len]).filter(|&factors| factors <= FACTORS)?;
+    let numbers =
+        rows.iter().flat_map(|rows| columns.iter().map(|columns| rows.saturating_mul(*columns).max(1)));
+    Some(numbers.collect::<BTreeSet<usize>>().into_iter().collect())
 }
 
 /// The different numbers of places that count, of rows (axis 0) or columns.

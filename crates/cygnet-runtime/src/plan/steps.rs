@@ -4,6 +4,8 @@
 mod bytes;
 mod layers;
 
+pub(crate) use bytes::has_mean;
+
 use std::ops::Range;
 use std::rc::Rc;
 

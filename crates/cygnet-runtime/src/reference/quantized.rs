@@ -11,6 +11,7 @@ use crate::integers::{
     clamp_bytes, dequantize, integer_bias, integers, mean_factor, quantize, ratio, real_weights, steps,
     table, to_byte,
 };
+use crate::plan::has_mean;
 
 /// A graph with integer weights and the record of what is quantised, ready to run on one image at a time.
 ///
@@ -294,6 +295,9 @@ impl QuantizedReference {
     fn mean(&self, id: NodeId, node: &Node, values: &[Option<Value>]) -> Option<Value> {
         let read = node.inputs[0];
         let [input, output] = [read, id].map(|id| map(&self.graph().node(id).shape));
+        if !has_mean(&node.op, input, output) {
+            return None;
+        }
         let x = || self.steps(read, values).into_iter().map(f64::from).collect::<Vec<_>>();
         let [sums, counts] = if let Op::Pool(pool) = &node.op
             && pool.kind == PoolKind::Avg

@@ -200,3 +200,14 @@ fn values_of_other_networks_are_floats_in_between() {
         }
     }
 }
+
+#[test]
+fn means_of_sizes_that_bytes_have_no_kernel_for_are_floats() {
+    let graph = Graph::build("wide", [1, 1, 131_080], |_, x| {
+        x.pool(Pool::avg(2, 2).pad(1)).pool(Pool::max(2, 2).pad(1))
+    });
+    let graph = graph.unwrap();
+    let network = made_up(&graph, Scales::Shared, |_| false);
+    let text = check(&graph, &network);
+    assert!(text.contains("dequantize") && text.contains("mean pool 2x2/2 -> "), "{text}");
+}

@@ -100,6 +100,15 @@ fn weights<'a>(of: &Quantized<'_>, chain: &Chain, layer: &'a Integers, inputs: u
     ByteWeights { weight: &layer.weight, bias: &layer.bias, inputs, zero }
 }
 
+/// Whether a pooling of bytes, from a map of one size to one of another, is computed with bytes.
+pub(in crate::plan) fn pools_bytes(pool: &Plain, input: [usize; 3], output: [usize; 3]) -> bool {
+    let [input, output] = [input, output].map(|size| Map::dense(0, size));
+    match pixels(pool) {
+        (_, Pooling::Max) => true,
+        (pixels, Pooling::Mean { count_pad }) => ByteMean::is_of(&pixels, count_pad, &input, &output),
+    }
+}
+
 /// Which pixels become one, and how.
 fn pixels(pool: &Plain) -> (Pixels, Pooling) {
     let mean = Pooling::Mean { count_pad: false };

@@ -8,12 +8,10 @@ use cygnet_kernels::{Element, Plain, Window};
 use super::{Builder, Work, pooling};
 use crate::Chain;
 use crate::plan::key::{Sliding, StepKernel, StepValue};
+use crate::plan::pack::pools_bytes;
 use crate::plan::places::{Value, picked, pieces};
 use crate::plan::quantized::Quantized;
 use crate::plan::rules::{Rule, StepNode};
-
-/// Pixels of which the bytes' sum is an i32.
-const MOST_PIXELS: usize = i32::MAX as usize / 255;
 
 /// What a call does that reads or writes bytes. Nodes say whose grids count.
 pub(in crate::plan) enum ByteWork<'g> {
@@ -83,36 +81,11 @@ impl<'g> Builder<'_, 'g> {
     /// How a node pools bytes, if it does.
     fn pooling_of_bytes(&self, id: NodeId, node: &Node) -> Option<(StepKernel, Plain)> {
         self.facts.grid(*node.inputs.first()?)?;
-        let [_, height, width] = self.facts.input_map(id);
-        if height.saturating_mul(width) > MOST_PIXELS {
-            return None;
-        }
-        match &node.op {
-            Op::Pool(pool) => {
-                let (window, plain) = pooling(pool, self.facts.input_map(id));
-                let is_moved = pool.kind == PoolKind::Avg || self.facts.grid(id).is_some();
-                is_moved.then_some((StepKernel::Pool { kind: pool.kind, window }, plain))
-            }
-            Op::GlobalAvgPool => Some((StepKernel::GlobalMean, Plain::GlobalMean)),
-            Op::AdaptiveAvgPool { size } => {
-                Some((StepKernel::AdaptiveMean { size: *size }, Plain::AdaptiveMean))
-            }
-            Op::Input
-            | Op::Conv(_)
-            | Op::Linear { .. }
-            | Op::BatchNorm(_)
-            | Op::Scale { .. }
-            | Op::Activation { .. }
-            | Op::LocalResponseNorm(_)
-            | Op::Add
-            | Op::Mul
-            | Op::UpsampleLike
-            | Op::Softmax
-            | Op::Concat
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::Dropout { .. } => None,
-        }
+        let input = self.facts.input_map(id);
+        let (kernel, pool) = pooling_of(&node.op, input)?;
+        let is_moved = self.facts.grid(id).is_some()
+            || !matches!(&node.op, Op::Pool(pool) if pool.kind == PoolKind::Max);
+        (is_moved && pools_bytes(&pool, input, self.facts.map(id))).then_some((kernel, pool))
     }
 
     /// A value on a grid, in one row of slots.
@@ -300,5 +273,37 @@ impl<'g> Builder<'_, 'g> {
         let value = self.by_piece(&bytes, &to, [0, 0], work);
         self.step_of(StepKernel::Dequantize, vec![self.facts.value(id)], (id, Element::F32), &[], 0);
         value
+    }
+}
+
+/// Whether the mean of bytes that an operator takes is one of whole numbers, from a map of one size to one of another.
+pub(crate) fn has_mean(op: &Op, input: [usize; 3], output: [usize; 3]) -> bool {
+    pooling_of(op, input).is_some_and(|(_, pool)| pools_bytes(&pool, input, output))
+}
+
+/// How an operator pools a map of some size, if it does.
+fn pooling_of(op: &Op, input: [usize; 3]) -> Option<(StepKernel, Plain)> {
+    match op {
+        Op::Pool(pool) => {
+            let (window, plain) = pooling(pool, input);
+            Some((StepKernel::Pool { kind: pool.kind, window }, plain))
+        }
+        Op::GlobalAvgPool => Some((StepKernel::GlobalMean, Plain::GlobalMean)),
+        Op::AdaptiveAvgPool { size } => Some((StepKernel::AdaptiveMean { size: *size }, Plain::AdaptiveMean)),
+        Op::Input
+        | Op::Conv(_)
+        | Op::Linear { .. }
+        | Op::BatchNorm(_)
+        | Op::Scale { .. }
+        | Op::Activation { .. }
+        | Op::LocalResponseNorm(_)
+        | Op::Add
+        | Op::Mul
+        | Op::UpsampleLike
+        | Op::Softmax
+        | Op::Concat
+        | Op::Slice { .. }
+        | Op::ChannelShuffle { .. }
+        | Op::Dropout { .. } => None,
     }
 }
