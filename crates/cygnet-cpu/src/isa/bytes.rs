@@ -71,6 +71,22 @@ pub trait Bytes: Copy + 'static {
         }
     }
 
+    /// Words of four bytes, one of each row, for the first `n` bytes of rows in memory, a vector's words at most, in line; the
+    /// other words are any.
+    #[inline(always)]
+    unsafe fn interleave_first(rows: [*const u8; 4], n: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [first, _, _, _] = Self::interleave([
+                Self::load_first(rows[0], n),
+                Self::load_first(rows[1], n),
+                Self::load_first(rows[2], n),
+                Self::load_first(rows[3], n),
+            ]);
+            first
+        }
+    }
+
     /// i32 to f32, ties to even.
     unsafe fn to_float(x: Self::V) -> Self::V;
     /// f32 to i32, ties to even; all that is too large becomes the least i32.

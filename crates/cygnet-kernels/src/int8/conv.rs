@@ -72,6 +72,8 @@ pub struct ByteConv {
     height: usize,
     /// Inputs of an output.
     depth: usize,
+    /// Groups of four of them.
+    groups: usize,
     taps: Vec<Tap>,
     /// Index of the first tap of each row of the window.
     rows: Vec<usize>,
@@ -137,6 +139,7 @@ impl ByteConv {
             window,
             height,
             depth: data.inputs * kh * kw,
+            groups: order.len(),
             taps,
             rows,
             rows_first: weights.len() * size_of::<i32>() <= tuning::RESIDENT,

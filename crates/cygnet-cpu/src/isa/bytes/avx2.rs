@@ -16,6 +16,24 @@ static APART: [i32; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 /// Word `2 j + L` from word `4 L + j`.
 static TOGETHER: [i32; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 
+/// The first `n` of eight bytes from memory, 0 in the others.
+///
+/// # Safety
+/// They must be there.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn eight(p: *const u8, n: usize) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n >= 8 {
+            return _mm_loadl_epi64(p.cast());
+        }
+        let mut first = [0u8; 8];
+        std::ptr::copy_nonoverlapping(p, first.as_mut_ptr(), n);
+        _mm_loadl_epi64(first.as_ptr().cast())
+    }
+}
+
 // SAFETY of every block: the trait's callers run with AVX2 enabled and pass valid pointers.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl<const VNNI: bool> Words<VNNI> {
@@ -110,6 +128,15 @@ impl<const VNNI: bool> Bytes for Words<VNNI> {
                 _mm256_unpacklo_epi16(high, high2),
                 _mm256_unpackhi_epi16(high, high2),
             ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn interleave_first(rows: [*const u8; 4], n: usize) -> __m256i {
+        unsafe {
+            let left = _mm_unpacklo_epi8(eight(rows[0], n), eight(rows[1], n));
+            let right = _mm_unpacklo_epi8(eight(rows[2], n), eight(rows[3], n));
+            let low = _mm256_castsi128_si256(_mm_unpacklo_epi16(left, right));
+            _mm256_inserti128_si256::<1>(low, _mm_unpackhi_epi16(left, right))
         }
     }
 

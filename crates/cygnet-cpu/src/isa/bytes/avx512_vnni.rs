@@ -45,6 +45,8 @@ unsafe fn of_128(places: __m512i, low: __m512i, high: __m512i) -> __m512i {
 
 /// Word `4 L + j` from word `4 j + L`, which is its own inverse.
 static ACROSS: [i32; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
+/// Byte `4 c + r` of sixteen from byte `4 r + c`.
+static FOURS: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
 /// Two packed vectors, whose words lie four apart, in order; one packed vector is every other of these.
 static TOGETHER: [i32; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13];
 
@@ -64,7 +66,7 @@ impl Bytes for Avx512Vnni {
     type V = __m512i;
     const LANES: usize = 16;
     const PARTS: usize = 1;
-    const TILE: [usize; 3] = [14, 12, 6];
+    const TILE: [usize; 3] = [14, 12, 7];
 
     #[inline(always)]
     unsafe fn splat(word: u32) -> __m512i {
@@ -91,7 +93,10 @@ impl Bytes for Avx512Vnni {
                 32 => _mm256_storeu_si256(p.cast(), _mm512_castsi512_si256(v)),
                 16 => _mm_storeu_si128(p.cast(), _mm512_castsi512_si128(v)),
                 8 => _mm_storel_epi64(p.cast(), _mm512_castsi512_si128(v)),
-                _ => _mm512_mask_storeu_epi8(p.cast(), first(n), v),
+                // Loads wait for stores that reach as far as them, masked or not.
+                33..64 => _mm512_mask_storeu_epi8(p.cast(), first(n), v),
+                17..32 => _mm256_mask_storeu_epi8(p.cast(), first(n) as __mmask32, _mm512_castsi512_si256(v)),
+                _ => _mm_mask_storeu_epi8(p.cast(), first(n) as __mmask16, _mm512_castsi512_si128(v)),
             }
         }
     }
@@ -123,6 +128,20 @@ impl Bytes for Avx512Vnni {
                 _mm512_unpacklo_epi16(high, high2),
                 _mm512_unpackhi_epi16(high, high2),
             ]
+        }
+    }
+    #[inline(always)]
+    unsafe fn interleave_first(rows: [*const u8; 4], n: usize) -> __m512i {
+        unsafe {
+            let first = first(n) as __mmask16;
+            let mut all = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(first, rows[0].cast()));
+            all = _mm512_inserti32x4::<1>(all, _mm_maskz_loadu_epi8(first, rows[1].cast()));
+            all = _mm512_inserti32x4::<2>(all, _mm_maskz_loadu_epi8(first, rows[2].cast()));
+            all = _mm512_inserti32x4::<3>(all, _mm_maskz_loadu_epi8(first, rows[3].cast()));
+            _mm512_shuffle_epi8(
+                Self::across(all, &ACROSS),
+                _mm512_broadcast_i32x4(_mm_loadu_si128(FOURS.as_ptr().cast())),
+            )
         }
     }
 

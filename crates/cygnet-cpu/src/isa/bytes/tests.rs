@@ -78,6 +78,13 @@ impl ByteKernel for Vectors {
                 }
             }
 
+            for n in 1..=I::LANES {
+                let first = I::interleave_first([0, 1, 2, 3].map(|row| rows[row][all - n..].as_ptr()), n);
+                for (i, byte) in bytes::<I>(first).into_iter().enumerate().take(4 * n) {
+                    assert_eq!(byte, rows[i % 4][all - n + i / 4]);
+                }
+            }
+
             let mixed = I::mix([0, 1, 2, 3].map(|row| I::load(rows[row].as_ptr())));
             for (v, mixed) in mixed.into_iter().enumerate() {
                 for (i, byte) in bytes::<I>(mixed).into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The micro-kernel: a tile of output pixels × vectors of output channels in registers.
 
-use cygnet_cpu::{ByteKernel, Bytes, in_order, opaque};
+use cygnet_cpu::{ByteKernel, Bytes, in_order, opaque, prefetch, tuning::LINE};
 
 use super::super::ending::Finish;
 use super::{ByteConv, Panel};
@@ -46,13 +46,13 @@ impl Strip<'_> {
         sizes! {
             1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
             2: [1 2 3 4 5 6 7 8 9 10 11 12],
-            4: [1 2 3 4 5 6],
+            4: [1 2 3 4 5 6 7],
         }
     }
 }
 
 /// The most bytes of a tile's sums.
-const SUMS: usize = 24 * 64;
+const SUMS: usize = 28 * 64;
 
 /// Room for the sums of a tile.
 #[repr(C, align(64))]
@@ -85,7 +85,14 @@ impl<const PIXELS: usize, const VECTORS: usize> ByteKernel for Sized<'_, PIXELS,
                 term = arena.add(map.row_start(y) + x * map.pixel + panel.start);
                 term_step = map.pixel;
             }
+            // The first tiles of large weights bring the panel that comes next, a line of each group.
+            let (mut line, mut ahead) = (y * tiles, 0);
+            let lines = VECTORS * I::PARTS * 4 * I::LANES / LINE;
             for _ in 0..tiles {
+                if !conv.rows_first {
+                    ahead = if line < lines { conv.groups * lines * LINE + line * LINE } else { 0 };
+                    line += 1;
+                }
                 let mut sums = [[I::splat(0); VECTORS]; PIXELS];
                 unroll!(V < VECTORS, at most 4, {
                     let bias = I::load(bias.add(V * 4 * I::LANES));
@@ -107,6 +114,9 @@ impl<const PIXELS: usize, const VECTORS: usize> ByteKernel for Sized<'_, PIXELS,
                     }
                     for _ in 0..(*tap).groups {
                         a = opaque(a);
+                        if const { VECTORS == 4 && I::LANES >= 16 } {
+                            prefetch::<2>(b.wrapping_add(ahead).cast());
+                        }
                         unroll!(H < I::PARTS, at most 4, {
                             if const { PIXELS < VECTORS } {
                                 let mut inputs = [I::splat(0); PIXELS];
@@ -117,6 +127,26 @@ impl<const PIXELS: usize, const VECTORS: usize> ByteKernel for Sized<'_, PIXELS,
                                     let weights = I::load(b.add((H * VECTORS + V) * 4 * I::LANES));
                                     unroll!(P < PIXELS, {
                                         sums[P][V] = I::dot(sums[P][V], inputs[P], weights);
+                                    });
+                                    in_order();
+                                });
+                            } else if const { PIXELS * VECTORS > 24 } {
+                                // A register is left for all inputs, one after another, and weights but for the last.
+                                let mut weights = [I::splat(0); VECTORS];
+                                unroll!(V < VECTORS, at most 4, {
+                                    if const { V < VECTORS - 1 } {
+                                        weights[V] = I::load(b.add((H * VECTORS + V) * 4 * I::LANES));
+                                    }
+                                });
+                                unroll!(P < PIXELS, {
+                                    let inputs = I::part(I::splat(word(a.add(P * step))), H);
+                                    unroll!(V < VECTORS, at most 4, {
+                                        let weights = if const { V < VECTORS - 1 } {
+                                            weights[V]
+                                        } else {
+                                            I::load(b.add((H * VECTORS + V) * 4 * I::LANES))
+                                        };
+                                        sums[P][V] = I::dot(sums[P][V], inputs, weights);
                                     });
                                     in_order();
                                 });
