@@ -13,7 +13,7 @@ use super::conv::ByteWeights;
 use super::ending::{Ending, Packed};
 use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};
-use band::Band;
+use band::{Band, has_small_blocks, slides};
 
 /// A depthwise convolution of bytes with what follows it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct ByteDepthwise {
     groups: usize,
     /// Whether rows are computed as if they were one pixel; otherwise each block of channels by itself.
     is_flat: bool,
+    /// Blocks of four vectors, and the vectors of one more, 0, 1 or 2.
+    blocks: [usize; 2],
     /// For each column of the window, group of rows, part and output row of those together, a list of words, one a channel.
     weights: Weights<i32>,
     /// Words of each of these lists: of a row, the channels over and over; or else those of each block.
@@ -58,7 +60,8 @@ impl ByteDepthwise {
         let channels = output.channels;
         let maps = [&input, &output].into_iter().chain(ending.term());
         let is_dense = window.stride[1] == 1 && maps.into_iter().all(|map| map.pixel == channels);
-        let is_flat = is_dense && pays_flat(channels, 4 * level.lanes());
+        let [whole, rest] = blocks(level.lanes(), &window, &output);
+        let is_flat = is_dense && pays_flat(channels, (4 * whole + rest) * level.lanes());
         ByteDepthwise::of_layout(store, level, window, input, data, output, ending, is_flat)
     }
 
@@ -82,14 +85,14 @@ impl ByteDepthwise {
         let sums = data.sums(channels, taps);
         check_reach(&window, &input, &output);
         let taps = taps.unwrap_or(0);
-        let together =
-            if window.stride[0] == 1 && window.dilation[0] == 1 && output.height > 1 { 2 } else { 1 };
-        let groups = (kh + together - 1).div_ceil(4);
+        let together = together(&window, &output);
+        let groups = rows_of(&window, together).div_ceil(4);
         let (lanes, parts) = (level.lanes(), level.parts());
+        let blocks = blocks(lanes, &window, &output);
         let order = if is_flat {
             (0..channels + 4 * lanes).map(|i| i.checked_rem(channels)).collect()
         } else {
-            of_blocks(lanes, channels, ending.is_plain(&sums))
+            of_blocks(lanes, blocks, channels, ending.is_plain(&sums))
         };
         let list = order.len();
         let lists = product(&[kw, groups, parts, together]).and_then(|lists| lists.checked_mul(list));
@@ -126,6 +129,7 @@ impl ByteDepthwise {
             together,
             groups,
             is_flat,
+            blocks,
             weights,
             list,
             bias,
@@ -146,14 +150,20 @@ impl ByteDepthwise {
         (self.window.kernel[1] - 1) * self.window.dilation[1] + 1
     }
 
-    /// Channels of a column that is interleaved at once.
-    fn pitch(&self) -> usize {
-        if self.is_flat { self.output.channels } else { 4 * self.level.lanes() }
+    /// Channels of a column that is interleaved at once, by blocks of so many vectors.
+    fn pitch(&self, vectors: usize) -> usize {
+        if self.is_flat { self.output.channels } else { vectors * self.level.lanes() }
     }
 
     /// Bytes of interleaved rows of some columns.
     fn bytes(&self, columns: usize) -> Option<usize> {
-        product(&[columns, self.pitch(), self.groups, self.level.parts(), size_of::<u32>()])
+        product(&[
+            columns,
+            self.pitch(if self.blocks[0] > 0 { 4 } else { 2 }),
+            self.groups,
+            self.level.parts(),
+            size_of::<u32>(),
+        ])
     }
 
     /// Output columns, of a row in equal parts, whose interleaved rows take about so many bytes.
@@ -222,24 +232,54 @@ impl ByteDepthwise {
     }
 }
 
-/// Whether rows without gaps are computed in less time as if they were one pixel than by blocks of `block` channels, of which
-/// the last overlaps the one before: what blocks compute twice against what they keep in registers.
-fn pays_flat(channels: usize, block: usize) -> bool {
-    let blocks = channels.div_ceil(block.max(1)) * block;
-    channels > 0 && blocks * 3 > channels * 4
+/// Whether rows without gaps are computed in less time as if they were one pixel than by blocks of `all` channels: what blocks
+/// compute in vain or twice against what they keep in registers.
+fn pays_flat(channels: usize, all: usize) -> bool {
+    channels > 0 && all * 3 > channels * 4
 }
 
-/// The channel at each place of the lists of blocks of four vectors, whose last begins earlier than it could where that makes it
-/// whole: as four vectors are packed, or in line.
-fn of_blocks(lanes: usize, channels: usize, is_packed: bool) -> Vec<Option<usize>> {
+/// Output rows that are computed together.
+fn together(window: &Window, output: &Map) -> usize {
+    if window.stride[0] == 1 && window.dilation[0] == 1 && output.height > 1 { 2 } else { 1 }
+}
+
+/// Rows that the windows of so many output rows see.
+fn rows_of(window: &Window, together: usize) -> usize {
+    window.kernel[0] + together - 1
+}
+
+/// Blocks of four vectors, whose last begins earlier than it could where that makes it whole; and the vectors of one more for
+/// few channels that are left, for windows of the sizes that are frequent.
+fn blocks(lanes: usize, window: &Window, output: &Map) -> [usize; 2] {
+    let (channels, together) = (output.channels, together(window, output));
+    let is_frequent = match window.kernel {
+        [3, 3] => slides(together, window),
+        [5, 5] => together == 1,
+        _ => false,
+    } && has_small_blocks(lanes);
+    match (channels % (4 * lanes)).div_ceil(lanes) {
+        rest @ (1 | 2) if is_frequent => [channels / (4 * lanes), rest],
+        _ => [channels.div_ceil(4 * lanes), 0],
+    }
+}
+
+/// The channel at each place of the lists of blocks: as four vectors are packed, or in line.
+fn of_blocks(
+    lanes: usize,
+    [whole, rest]: [usize; 2],
+    channels: usize,
+    is_packed: bool,
+) -> Vec<Option<usize>> {
     let block = 4 * lanes;
     let channel = |i: usize| {
-        let start = block_start(i / block, block, channels);
-        let i = i % block;
-        let c = start + if is_packed { packed(lanes, 4, i / lanes, i % lanes) } else { i };
-        (c < channels).then_some(c)
+        let (start, place) = (block_start(i / block, block, channels), i % block);
+        if i >= whole * block {
+            return i;
+        }
+        start + if is_packed { packed(lanes, 4, place / lanes, place % lanes) } else { place }
     };
-    (0..channels.next_multiple_of(block)).map(channel).collect()
+    let places = 0..whole * block + rest * lanes;
+    places.map(channel).map(|c| (c < channels).then_some(c)).collect()
 }
 
 /// The first channel of a block.

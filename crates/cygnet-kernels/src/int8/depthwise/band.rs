@@ -8,8 +8,10 @@ use super::blocks::Blocks;
 use super::{ByteDepthwise, block_start};
 use crate::map::Map;
 use crate::unroll;
+use crate::window::Window;
 
 /// What is computed at once.
+#[derive(Clone)]
 pub(super) struct Band<'a> {
     pub(super) op: &'a ByteDepthwise,
     /// Where the input map lies.
@@ -26,17 +28,34 @@ impl Band<'_> {
     /// As [`ByteDepthwise::run`].
     pub(super) unsafe fn run(self) {
         let op = self.op;
+        let [whole, rest] = op.blocks;
         // SAFETY: the caller's promise.
         unsafe {
-            match (op.together, op.groups, op.window.kernel[1]) {
-                (2, ..) if is_fallback(op.level.lanes()) => op.level.run(Sized::<2, 0, 0>(self)),
-                _ if is_fallback(op.level.lanes()) => op.level.run(Sized::<1, 0, 0>(self)),
-                (2, 1, 3) => op.level.run(Sized::<2, 1, 3>(self)),
-                (1, 1, 3) => op.level.run(Sized::<1, 1, 3>(self)),
-                (2, 2, 5) => op.level.run(Sized::<2, 2, 5>(self)),
-                (1, 2, 5) => op.level.run(Sized::<1, 2, 5>(self)),
-                (2, ..) => op.level.run(Sized::<2, 0, 0>(self)),
-                _ => op.level.run(Sized::<1, 0, 0>(self)),
+            macro_rules! sizes {
+                ($vectors:expr; $(($rows:literal, $groups:literal, $width:literal): [$($sizes:literal)*],)*) => {
+                    match (op.together, op.groups, op.window.kernel[1], $vectors) {
+                        (2, ..) if is_fallback(op.level.lanes()) => op.level.run(Sized::<2, 0, 0, 4>(self.clone())),
+                        _ if is_fallback(op.level.lanes()) => op.level.run(Sized::<1, 0, 0, 4>(self.clone())),
+                        $($(($rows, $groups, $width, $sizes) => {
+                            op.level.run(Sized::<$rows, $groups, $width, $sizes>(self.clone()));
+                        })*)*
+                        (2, ..) => op.level.run(Sized::<2, 0, 0, 4>(self.clone())),
+                        _ => op.level.run(Sized::<1, 0, 0, 4>(self.clone())),
+                    }
+                };
+            }
+            let all = if op.is_flat || whole > 0 { &[4, rest][..] } else { &[rest] };
+            for &vectors in all.iter().filter(|&&vectors| vectors > 0) {
+                sizes! {
+                    vectors;
+                    (2, 1, 3): [1 2 4],
+                    (1, 1, 3): [1 2 4],
+                    (2, 2, 5): [4],
+                    (1, 2, 5): [1 2 4],
+                }
+                if op.is_flat {
+                    break;
+                }
             }
         }
     }
@@ -44,13 +63,23 @@ impl Band<'_> {
 
 /// Whether a set of so many lanes only stands in for one that the CPU lacks: it has windows of any size alone, which need
 /// the least code.
-const fn is_fallback(lanes: usize) -> bool {
+pub(super) const fn is_fallback(lanes: usize) -> bool {
     cfg!(target_arch = "x86_64") && lanes < 8
 }
 
+/// Whether blocks of one or two vectors pay with so many lanes.
+pub(super) const fn has_small_blocks(lanes: usize) -> bool {
+    lanes >= 16
+}
+
+/// Whether the columns that a window of three sees fit the registers, by the output rows together and the stride.
+pub(super) fn slides(together: usize, window: &Window) -> bool {
+    matches!((together, window.stride[1]), (2, 1) | (1, 2)) && window.dilation[1] == 1
+}
+
 /// `ROWS` output rows together, `GROUPS` groups of input rows and `WIDTH` columns of the window, or as many as there are
-/// if that is 0.
-struct Sized<'a, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>(Band<'a>);
+/// if that is 0; blocks of `VECTORS` vectors.
+struct Sized<'a, const ROWS: usize, const GROUPS: usize, const WIDTH: usize, const VECTORS: usize>(Band<'a>);
 
 /// Where the four rows of a group are, and whether a row moves: rows of padding are the same bytes at all places.
 #[derive(Clone, Copy)]
@@ -59,22 +88,22 @@ struct Source {
     moves: [usize; 4],
 }
 
-impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
-    for Sized<'_, ROWS, GROUPS, WIDTH>
+impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize, const VECTORS: usize> ByteKernel
+    for Sized<'_, ROWS, GROUPS, WIDTH, VECTORS>
 {
     #[inline(always)]
     unsafe fn run<I: Bytes>(self) {
-        if const { WIDTH > 0 && is_fallback(I::LANES) } {
+        if const { WIDTH > 0 && is_fallback(I::LANES) || VECTORS < 4 && !has_small_blocks(I::LANES) } {
             return;
         }
         let Band { op, arena, scratch, rows, columns, .. } = &self.0;
-        let (seen, pitch) = (op.seen(columns.len()), op.pitch() * size_of::<u32>());
+        let (seen, pitch) = (op.seen(columns.len()), op.pitch(VECTORS) * size_of::<u32>());
         let padding = [op.zero; 64];
         // SAFETY: the caller's promise: rows of windows are clipped to the image, columns lie within it and its halo.
         unsafe {
             let place =
                 |map: &Map, y: usize| (map.row_start(y) + columns.start * map.pixel) * map.element.bytes();
-            let mut blocks = Blocks::<I, ROWS, GROUPS, WIDTH> {
+            let mut blocks = Blocks::<I, ROWS, GROUPS, WIDTH, VECTORS> {
                 op,
                 bias: op.bias.as_ptr().cast(),
                 weights: op.weights.as_ptr().cast(),
@@ -96,12 +125,14 @@ impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
                     blocks.term[row] = arena.add(place(term, y));
                 }
             }
-            if op.is_flat {
+            if const { VECTORS == 4 } && op.is_flat {
                 return self.0.flat(blocks, &padding);
             }
             let (block, channels) = (4 * I::LANES, op.output.channels);
-            for i in 0..channels.div_ceil(block) {
-                let start = block_start(i, block, channels);
+            let [whole, _] = op.blocks;
+            let all = if const { VECTORS < 4 } { whole..whole + 1 } else { 0..whole };
+            for i in all {
+                let start = if const { VECTORS < 4 } { i * block } else { block_start(i, block, channels) };
                 let mut of_block = blocks;
                 let words = i * block * size_of::<u32>();
                 of_block.at = i * block;
@@ -112,10 +143,10 @@ impl<const ROWS: usize, const GROUPS: usize, const WIDTH: usize> ByteKernel
                     of_block.out[R] = blocks.out[R].wrapping_add(start * op.output.element.bytes());
                     of_block.term[R] = blocks.term[R].wrapping_add(start);
                 });
-                if channels < block {
-                    self.0.block::<I, false, ROWS, GROUPS, WIDTH>(of_block, &padding, start);
+                if const { VECTORS < 4 } || channels < block {
+                    self.0.block::<I, false, ROWS, GROUPS, WIDTH, VECTORS>(of_block, &padding, start);
                 } else {
-                    self.0.block::<I, true, ROWS, GROUPS, WIDTH>(of_block, &padding, start);
+                    self.0.block::<I, true, ROWS, GROUPS, WIDTH, VECTORS>(of_block, &padding, start);
                 }
             }
         }
@@ -143,7 +174,42 @@ impl Band<'_> {
         Source { from, moves }
     }
 
-    /// A block of four vectors of channels, `start` the first; fewer if it is not `WHOLE`.
+    /// The first `left` bytes of four rows as words, of four vectors if it is `WHOLE`.
+    ///
+    /// # Safety
+    /// As [`Bytes`].
+    #[inline(always)]
+    unsafe fn words<I: Bytes, const WHOLE: bool, const VECTORS: usize>(
+        from: [*const u8; 4],
+        left: usize,
+        is_packed: bool,
+    ) -> [I::V; VECTORS] {
+        // SAFETY: the caller's promise; a vector that is not whole is loaded by its first bytes.
+        unsafe {
+            let mut words = [I::splat(0); VECTORS];
+            if const { VECTORS < 4 } {
+                unroll!(V < VECTORS, at most 4, {
+                    let (first, mut rows) = (V * I::LANES, from);
+                    unroll!(R < 4, at most 4, {
+                        rows[R] = from[R].wrapping_add(first);
+                    });
+                    words[V] = I::interleave_first(rows, left.saturating_sub(first).min(I::LANES));
+                });
+                return words;
+            }
+            let mut four = [I::splat(0); 4];
+            unroll!(R < 4, at most 4, {
+                four[R] = if WHOLE { I::load(from[R]) } else { I::load_first(from[R], left) };
+            });
+            let mixed = if is_packed { I::mix(four) } else { I::interleave(four) };
+            unroll!(V < VECTORS, at most 4, {
+                words[V] = mixed[V];
+            });
+            words
+        }
+    }
+
+    /// A block of some vectors of channels, `start` the first; fewer than four or not all of them if it is not `WHOLE`.
     ///
     /// # Safety
     /// As [`ByteDepthwise::run`].
@@ -154,16 +220,17 @@ impl Band<'_> {
         const ROWS: usize,
         const GROUPS: usize,
         const WIDTH: usize,
+        const VECTORS: usize,
     >(
         &self,
-        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH, VECTORS>,
         padding: &[u8; 64],
         start: usize,
     ) {
         let (op, columns) = (self.op, self.columns.len());
         let (stride, reach, pixel) = (op.window.stride[1], op.reach(), op.input.pixel);
-        let left = if WHOLE { 4 * I::LANES } else { op.output.channels };
-        let pitch = 16 * I::LANES;
+        let left = if WHOLE { 4 * I::LANES } else { op.output.channels - start };
+        let pitch = 4 * VECTORS * I::LANES;
         let out_step = op.output.pixel * op.output.element.bytes();
         let term_step = op.ending.term().map_or(0, |map| map.pixel);
         let rows = blocks.rows;
@@ -172,21 +239,19 @@ impl Band<'_> {
             macro_rules! interleave {
                 ($source:expr, $group:expr, $column:expr) => {
                     let place = $column * pixel;
-                    let mut four = [I::splat(0); 4];
+                    let mut from = $source.from;
                     unroll!(R < 4, at most 4, {
-                        let from = $source.from[R].wrapping_add(place & $source.moves[R]);
-                        four[R] = if WHOLE { I::load(from) } else { I::load_first(from, left) };
+                        from[R] = from[R].wrapping_add(place & $source.moves[R]);
                     });
-                    let mixed = if blocks.is_plain { I::mix(four) } else { I::interleave(four) };
+                    let mixed = Self::words::<I, WHOLE, VECTORS>(from, left, blocks.is_plain);
                     let out = rows.wrapping_add($group * I::PARTS * blocks.plane + $column * pitch);
                     blocks.keep(mixed, out);
                 };
             }
             if const { WIDTH == 3 && GROUPS == 1 && I::PARTS == 1 && I::TILE[2] >= 6 }
-                && stride <= 2
-                && op.window.dilation[1] == 1
+                && (const { VECTORS < 4 } || slides(ROWS, &op.window))
             {
-                return self.slide::<I, WHOLE, ROWS, GROUPS, WIDTH>(blocks, padding, start);
+                return self.slide::<I, WHOLE, ROWS, GROUPS, WIDTH, VECTORS>(blocks, padding, start);
             }
             // Dot products of one column are computed while the next is interleaved, in other units of the CPU.
             let mut made = 0;
@@ -218,8 +283,7 @@ impl Band<'_> {
         }
     }
 
-    /// As [`Band::block`] for windows of three columns that move by one or two, where the columns that a window sees fit the
-    /// registers.
+    /// As [`Band::block`] for windows of three columns, which move by one where two rows are computed together and by two else.
     ///
     /// # Safety
     /// As [`ByteDepthwise::run`].
@@ -230,14 +294,15 @@ impl Band<'_> {
         const ROWS: usize,
         const GROUPS: usize,
         const WIDTH: usize,
+        const VECTORS: usize,
     >(
         &self,
-        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        mut blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH, VECTORS>,
         padding: &[u8; 64],
         start: usize,
     ) {
         let op = self.op;
-        let left = if WHOLE { 4 * I::LANES } else { op.output.channels };
+        let left = if WHOLE { 4 * I::LANES } else { op.output.channels - start };
         let out_step = op.output.pixel * op.output.element.bytes();
         let term_step = op.ending.term().map_or(0, |map| map.pixel);
         let Source { mut from, moves } = self.source(0, start, padding);
@@ -249,12 +314,11 @@ impl Band<'_> {
             });
             macro_rules! next {
                 () => {{
-                    let mut four = [I::splat(0); 4];
+                    let words = Self::words::<I, WHOLE, VECTORS>(from, left, blocks.is_plain);
                     unroll!(R < 4, at most 4, {
-                        four[R] = if WHOLE { I::load(from[R]) } else { I::load_first(from[R], left) };
                         from[R] = from[R].wrapping_add(step[R]);
                     });
-                    if blocks.is_plain { I::mix(four) } else { I::interleave(four) }
+                    words
                 }};
             }
             macro_rules! outputs {
@@ -267,7 +331,7 @@ impl Band<'_> {
                 };
             }
             let mut first = next!();
-            if op.window.stride[1] == 2 {
+            if const { ROWS == 1 } {
                 for _ in self.columns.clone() {
                     let second = next!();
                     let third = next!();
@@ -290,9 +354,15 @@ impl Band<'_> {
     /// # Safety
     /// As [`ByteDepthwise::run`].
     #[inline(always)]
-    unsafe fn flat<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>(
+    unsafe fn flat<
+        I: Bytes,
+        const ROWS: usize,
+        const GROUPS: usize,
+        const WIDTH: usize,
+        const VECTORS: usize,
+    >(
         &self,
-        blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH>,
+        blocks: Blocks<'_, I, ROWS, GROUPS, WIDTH, VECTORS>,
         padding: &[u8; 64],
     ) {
         let (op, width) = (self.op, 4 * I::LANES);
@@ -310,7 +380,11 @@ impl Band<'_> {
                         four[R] = if all >= width { I::load(from) } else { I::load_first(from, all) };
                     });
                     let out = blocks.rows.wrapping_add($group * I::PARTS * blocks.plane + $place * size_of::<u32>());
-                    blocks.keep(I::interleave(four), out);
+                    let (mixed, mut words) = (I::interleave(four), [I::splat(0); VECTORS]);
+                    unroll!(V < VECTORS, at most 4, {
+                        words[V] = mixed[V];
+                    });
+                    blocks.keep(words, out);
                 };
             }
             // The last vector begins earlier than it could where that makes it whole.

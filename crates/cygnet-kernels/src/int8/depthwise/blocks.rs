@@ -1,4 +1,4 @@
-//! Four vectors of outputs in one or two rows: sums over interleaved rows, and what becomes of them.
+//! Some vectors of outputs in one or two rows: sums over interleaved rows, and what becomes of them.
 
 use cygnet_cpu::Bytes;
 
@@ -8,7 +8,14 @@ use crate::unroll;
 
 /// What all blocks have in common, by value: stores cannot change it.
 #[derive(Clone, Copy)]
-pub(super) struct Blocks<'a, I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize> {
+pub(super) struct Blocks<
+    'a,
+    I: Bytes,
+    const ROWS: usize,
+    const GROUPS: usize,
+    const WIDTH: usize,
+    const VECTORS: usize,
+> {
     pub(super) op: &'a ByteDepthwise,
     pub(super) bias: *const u8,
     pub(super) weights: *const u8,
@@ -32,16 +39,16 @@ pub(super) struct Blocks<'a, I: Bytes, const ROWS: usize, const GROUPS: usize, c
     pub(super) term: [*const u8; ROWS],
 }
 
-impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
-    Blocks<'_, I, ROWS, GROUPS, WIDTH>
+impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize, const VECTORS: usize>
+    Blocks<'_, I, ROWS, GROUPS, WIDTH, VECTORS>
 {
     /// Keeps interleaved words, in parts.
     ///
     /// # Safety
     /// There must be room for them.
     #[inline(always)]
-    pub(super) unsafe fn keep(&self, words: [I::V; 4], out: *mut u8) {
-        unroll!(V < 4, at most 4, {
+    pub(super) unsafe fn keep(&self, words: [I::V; VECTORS], out: *mut u8) {
+        unroll!(V < VECTORS, at most 4, {
             unroll!(H < I::PARTS, at most 4, {
                 // SAFETY: the caller's promise.
                 unsafe { I::store(out.add(V * 4 * I::LANES + H * self.plane), I::part(words[V], H)) };
@@ -49,18 +56,18 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
         });
     }
 
-    /// The sums of four vectors of outputs from place `i` on, the first of which is of a channel.
+    /// The sums of some vectors of outputs from place `i` on, the first of which is of a channel.
     ///
     /// # Safety
     /// As [`ByteDepthwise::run`].
     #[inline(always)]
-    pub(super) unsafe fn sums(&self, i: usize, channel: usize) -> [[I::V; 4]; ROWS] {
+    pub(super) unsafe fn sums(&self, i: usize, channel: usize) -> [[I::V; VECTORS]; ROWS] {
         let vector = 4 * I::LANES;
         // SAFETY: the caller's promise; lists go on for four vectors after every channel.
         unsafe {
             let bias = self.bias.add(channel * size_of::<u32>());
-            let mut sums = [[I::splat(0); 4]; ROWS];
-            unroll!(V < 4, at most 4, {
+            let mut sums = [[I::splat(0); VECTORS]; ROWS];
+            unroll!(V < VECTORS, at most 4, {
                 let bias = I::load(bias.add(V * vector));
                 unroll!(R < ROWS, at most 4, {
                     sums[R][V] = bias;
@@ -74,13 +81,13 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
                         let part = $group * I::PARTS + H;
                         let place = rows.wrapping_add($column * self.column + part * self.plane);
                         let list = ($column * $groups * I::PARTS + part) * ROWS;
-                        let mut inputs = [I::splat(0); 4];
-                        unroll!(V < 4, at most 4, {
+                        let mut inputs = [I::splat(0); VECTORS];
+                        unroll!(V < VECTORS, at most 4, {
                             inputs[V] = I::load(place.add(V * vector));
                         });
                         unroll!(R < ROWS, at most 4, {
                             let weights = weights.wrapping_add((list + R) * self.list);
-                            unroll!(V < 4, at most 4, {
+                            unroll!(V < VECTORS, at most 4, {
                                 sums[R][V] = I::dot(sums[R][V], inputs[V], I::load(weights.add(V * vector)));
                             });
                         });
@@ -104,17 +111,17 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
         }
     }
 
-    /// The sums of four vectors of outputs whose window sees three interleaved columns.
+    /// The sums of some vectors of outputs whose window sees three interleaved columns.
     ///
     /// # Safety
     /// As [`ByteDepthwise::run`].
     #[inline(always)]
-    pub(super) unsafe fn sums_of(&self, columns: [[I::V; 4]; 3]) -> [[I::V; 4]; ROWS] {
+    pub(super) unsafe fn sums_of(&self, columns: [[I::V; VECTORS]; 3]) -> [[I::V; VECTORS]; ROWS] {
         let vector = 4 * I::LANES;
         // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = [[I::splat(0); 4]; ROWS];
-            unroll!(V < 4, at most 4, {
+            let mut sums = [[I::splat(0); VECTORS]; ROWS];
+            unroll!(V < VECTORS, at most 4, {
                 let bias = I::load(self.bias.add(V * vector));
                 unroll!(R < ROWS, at most 4, {
                     sums[R][V] = bias;
@@ -124,7 +131,7 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
                 ($column:literal) => {
                     unroll!(R < ROWS, at most 4, {
                         let weights = self.weights.wrapping_add(($column * ROWS + R) * self.list);
-                        unroll!(V < 4, at most 4, {
+                        unroll!(V < VECTORS, at most 4, {
                             sums[R][V] = I::dot(sums[R][V], columns[$column][V], I::load(weights.add(V * vector)));
                         });
                     });
@@ -137,7 +144,7 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
         }
     }
 
-    /// Four vectors of outputs from place `i` on, of which `left` are there, whose words are in line or as they are packed.
+    /// Some vectors of outputs from place `i` on, of which `left` are there, whose words are in line or as they are packed.
     ///
     /// # Safety
     /// As [`ByteDepthwise::run`].
@@ -154,7 +161,7 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
     #[inline(always)]
     pub(super) unsafe fn finish(
         &self,
-        sums: [[I::V; 4]; ROWS],
+        sums: [[I::V; VECTORS]; ROWS],
         i: usize,
         channel: usize,
         left: usize,
@@ -167,11 +174,11 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
                 let scale = self.scale.add(channel * size_of::<f32>());
                 unroll!(R < ROWS, at most 4, {
                     if R == 0 || self.both {
-                        let mut bytes = plain::<I, 4>(sums[R], scale, self.zero);
-                        if !is_packed {
+                        let mut bytes = plain::<I, VECTORS>(sums[R], scale, self.zero);
+                        if VECTORS == 4 && !is_packed {
                             bytes = I::in_line(bytes);
                         }
-                        if left == vector {
+                        if VECTORS == 4 && left == vector {
                             I::store(self.out[R].add(i), bytes);
                         } else {
                             I::store_first(self.out[R].add(i), bytes, left);
@@ -183,10 +190,10 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
             unroll!(R < ROWS, at most 4, {
                 if R == 0 || self.both {
                     let mut kept = Sums([0; 4 * 64]);
-                    unroll!(V < 4, at most 4, {
+                    unroll!(V < VECTORS, at most 4, {
                         I::store(kept.0.as_mut_ptr().add(V * vector), sums[R][V]);
                     });
-                    self.op.ending.finish_all(Finish::<4> {
+                    self.op.ending.finish_all(Finish::<VECTORS> {
                         ending: &self.op.ending,
                         sums: kept.0.as_ptr(),
                         pixels: 1,
@@ -203,6 +210,6 @@ impl<I: Bytes, const ROWS: usize, const GROUPS: usize, const WIDTH: usize>
     }
 }
 
-/// The sums of four vectors.
+/// The sums of four vectors at most.
 #[repr(C, align(64))]
 struct Sums([u8; 4 * 64]);
