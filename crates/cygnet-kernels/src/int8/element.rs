@@ -369,20 +369,40 @@ impl ByteKernel for GateRow<'_> {
                     if V * I::LANES < left {
                         let place = (c + V * I::LANES) * size_of::<f32>();
                         let gate = I::load_first(gate.add(place), 4 * (left - V * I::LANES).min(I::LANES));
-                        factors[V] = I::mul_float(gate, I::load(op.scale.as_ptr().cast::<u8>().add(place)));
+                        let factor = I::mul_float(gate, I::load(op.scale.as_ptr().cast::<u8>().add(place)));
+                        factors[V] = limited::<I>(factor);
                     }
                 });
                 for x in 0..op.output.width {
                     let mut t = words::<I>(at(arena, &op.input, y, x).add(c), left);
                     unroll!(V < 4, at most 4, {
                         let product = I::mul_float(I::to_float(I::add(t[V], zero)), factors[V]);
-                        t[V] = I::to_int(I::limit_float(product));
+                        t[V] = I::to_int(product);
                     });
                     I::store_first(at(arena, &op.output, y, x).add(c), I::in_line(I::pack(t, to)), left);
                 }
                 next = c + width;
             }
         }
+    }
+}
+
+/// A factor of bytes within what leaves their products within i32: of a byte that is not 0 they saturate all the same. 0 for
+/// NaN.
+///
+/// # Safety
+/// As [`Bytes`].
+#[inline(always)]
+unsafe fn limited<I: Bytes>(factor: I::V) -> I::V {
+    // Powers of two, by which numbers lose nothing.
+    let [out, back] = [512.0f32, 1.0 / 512.0];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let negated = I::limit_float(I::mul_float(factor, I::splat((-out).to_bits())));
+        I::mul_float(
+            I::limit_float(I::mul_float(negated, I::splat((-1.0f32).to_bits()))),
+            I::splat(back.to_bits()),
+        )
     }
 }
 

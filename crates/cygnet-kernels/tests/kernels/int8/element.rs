@@ -63,6 +63,8 @@ impl Case {
             .enumerate()
             .map(|(i, x)| *FLOATS.get(i % 40).unwrap_or(&(x * 200.0)))
             .collect();
+        let gates = scale.iter().enumerate();
+        let gates: Vec<f32> = gates.map(|(c, x)| *FLOATS.get((c + channels) % 20).unwrap_or(x)).collect();
         let inverse: Vec<f32> = scale.iter().map(|x| x + 1.5).collect();
 
         let mut memory = Memory::default();
@@ -78,7 +80,7 @@ impl Case {
             inputs.push(memory.input(shape, [0, 0], input_gaps, zeros[0], |i| x[i]));
         }
         let term = memory.input(shape, [0, 0], output_gaps, zeros[1], |i| y[i]);
-        let gate = memory.floats([channels, 1, 1], Gaps::default(), |c| scale[c]);
+        let gate = memory.floats([channels, 1, 1], Gaps::default(), |c| gates[c]);
         let element = if kind == Kind::Floats { Element::F32 } else { Element::U8 };
         let more = if let Kind::Quantise { more, .. } = kind { more } else { 0 };
         let output = memory.map(element, [channels + more, height, width], [0, 0], output_gaps);
@@ -129,7 +131,7 @@ impl Case {
                 Kind::Floats => int8::dequantise(x[i], scale[c], zeros[0]).to_bits(),
                 Kind::Table => table[usize::from(x[i])].into(),
                 Kind::Copy => x[i].into(),
-                Kind::Gate => int8::to_byte(of_x(scale[c] * other[c]), zeros[2]).into(),
+                Kind::Gate => int8::to_byte(of_x(gates[c] * other[c]), zeros[2]).into(),
                 Kind::Quantise { .. } => int8::quantise(floats[i], inverse[c], zeros[2]).into(),
             }
         };
