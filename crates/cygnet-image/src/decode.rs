@@ -8,8 +8,8 @@
 //!
 //! Refuses pictures beyond [`DecodeLimits`] before taking memory for them, and files that end early.
 
+mod bmp;
 mod format;
-mod generic;
 mod gif;
 mod jpeg;
 #[cfg(feature = "jxl")]
@@ -17,6 +17,8 @@ mod jxl;
 mod limits;
 mod png;
 mod samples;
+#[cfg(feature = "tiff")]
+mod tiff;
 mod turn;
 mod webp;
 
@@ -75,26 +77,11 @@ impl Image {
     /// [`ImageError::UnknownFormat`], [`ImageError::Unsupported`], [`ImageError::TooLarge`],
     /// [`ImageError::TooMuchMemory`], [`ImageError::Truncated`] or [`ImageError::Corrupt`].
     pub fn decode(data: &[u8], limits: DecodeLimits) -> Result<Image> {
-        let (image, orientation) = match Format::of(data)? {
-            Format::Jpeg => jpeg::decode(data, limits)?,
-            Format::Png => png::decode(data, limits)?,
-            Format::WebP => webp::decode(data, limits)?,
-            Format::Gif => (gif::decode(data, limits)?, None),
-            Format::Bmp => generic::decode_bmp(data, limits)?,
-            #[cfg(feature = "tiff")]
-            Format::Tiff => generic::decode_tiff(data, limits)?,
-            #[cfg(feature = "jxl")]
-            Format::Jxl => (jxl::decode(data, limits)?, None),
-        };
-        Ok(match orientation {
-            None => image,
-            Some(orientation) => {
-                if turn::swaps_sides(orientation) {
-                    limits.ensure_memory(2 * image.pixels.len())?;
-                }
-                image.turned(orientation)
-            }
-        })
+        let (image, orientation) = Format::of(data)?.decode(data, limits)?;
+        if orientation.swaps_sides() {
+            limits.ensure_memory(2 * image.pixels.len())?;
+        }
+        Ok(image.turned(orientation))
     }
 
     /// The picture as a PNG file.
@@ -102,17 +89,6 @@ impl Image {
     /// # Errors
     /// [`ImageError::Corrupt`] if it cannot be encoded.
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-        let (width, height) = (self.width as u32, self.height as u32);
-        image::ImageEncoder::write_image(
-            encoder,
-            &self.pixels,
-            width,
-            height,
-            image::ExtendedColorType::Rgb8,
-        )
-        .map_err(|error| ImageError::Corrupt { format: "PNG", reason: error.to_string() })?;
-        Ok(bytes)
+        png::encode(self)
     }
 }

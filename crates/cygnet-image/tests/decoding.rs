@@ -53,6 +53,12 @@ fn lossless_formats_keep_every_pixel_and_are_told_by_content() {
 }
 
 #[test]
+fn a_picture_is_written_as_png() {
+    let image = Image::from_rgb(13, 11, expected()).unwrap();
+    assert_eq!(decoded(&image.to_png().unwrap()), image);
+}
+
+#[test]
 fn a_wrong_extension_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.jpg");

@@ -1,5 +1,11 @@
-//! Formats, told by a file's first bytes.
+//! Formats, told by a file's first bytes, and their decoders.
 
+#[cfg(feature = "jxl")]
+use super::jxl;
+#[cfg(feature = "tiff")]
+use super::tiff;
+use super::turn::Orientation;
+use super::{DecodeLimits, Image, bmp, gif, jpeg, png, webp};
 use crate::error::{ImageError, Result};
 
 /// A format that is decoded.
@@ -65,6 +71,36 @@ impl Format {
             Some((b"ftyp", brand)) => other(brand),
             _ => ImageError::UnknownFormat,
         })
+    }
+
+    /// The picture of a file of this format, and how it is turned to be seen.
+    pub(super) fn decode(self, data: &[u8], limits: DecodeLimits) -> Result<(Image, Orientation)> {
+        match self {
+            Format::Jpeg => jpeg::decode(data, limits),
+            Format::Png => png::decode(data, limits),
+            Format::WebP => webp::decode(data, limits),
+            Format::Gif => Ok((gif::decode(data, limits)?, Orientation::Upright)),
+            Format::Bmp => Ok((bmp::decode(data, limits)?, Orientation::Upright)),
+            #[cfg(feature = "tiff")]
+            Format::Tiff => tiff::decode(data, limits),
+            #[cfg(feature = "jxl")]
+            Format::Jxl => Ok((jxl::decode(data, limits)?, Orientation::Upright)),
+        }
+    }
+
+    /// Width and height, if they stand in the beginning of a file. WebP, GIF and JPEG XL never take so many bytes a pixel that
+    /// anyone asks.
+    pub(super) fn size(self, beginning: &[u8]) -> Option<(usize, usize)> {
+        match self {
+            Format::Jpeg => jpeg::size(beginning),
+            Format::Png => png::size(beginning),
+            Format::Bmp => bmp::size(beginning),
+            #[cfg(feature = "tiff")]
+            Format::Tiff => tiff::size(beginning),
+            Format::WebP | Format::Gif => None,
+            #[cfg(feature = "jxl")]
+            Format::Jxl => None,
+        }
     }
 }
 

@@ -3,16 +3,16 @@
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::turn::Orientation;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 /// Adds what the library does not promise: no panic on a broken file, no picture of a file without its end marker.
-pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Orientation)> {
     let format = "JPEG";
     let mut input = Cursor::new(data);
     let decoded = catch_unwind(AssertUnwindSafe(|| read_jpeg(&mut input, limits)));
@@ -80,7 +80,7 @@ fn options() -> DecoderOptions {
     DecoderOptions::default().set_max_width(longest).set_max_height(longest)
 }
 
-fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, Orientation)> {
     let format = "JPEG";
     let decoder_input = *input.get_ref();
     let length = decoder_input.len();
@@ -104,7 +104,7 @@ fn read_jpeg(input: &mut Cursor<&[u8]>, limits: DecodeLimits) -> Result<(Image, 
         .unwrap_or(width * height * usize::from(info.components) * COEFFICIENT);
     limits.ensure_memory(width * height * 3 + coefficients)?;
     let pixels = decoder.decode().map_err(refuse)?;
-    let orientation = info.exif_data.as_deref().and_then(Orientation::from_exif_chunk);
+    let orientation = info.exif_data.as_deref().map_or(Orientation::Upright, Orientation::of_exif);
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
 }
 

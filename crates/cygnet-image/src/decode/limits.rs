@@ -2,13 +2,10 @@
 
 use std::fs::{self, File};
 use std::hint::black_box;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
-use image::{ImageFormat, ImageReader};
-
 use super::format::Format;
-use super::jpeg;
 use crate::error::{ImageError, Result};
 
 /// The most bytes that chunks of metadata may take.
@@ -123,25 +120,10 @@ impl DecodeLimits {
 
     /// The most bytes of a picture that begins so.
     fn longest(self, beginning: &[u8]) -> Result<usize> {
-        let size = match Format::of(beginning)? {
-            Format::Jpeg => jpeg::size(beginning),
-            Format::Png => generic_size(beginning, ImageFormat::Png),
-            Format::Bmp => generic_size(beginning, ImageFormat::Bmp),
-            #[cfg(feature = "tiff")]
-            Format::Tiff => generic_size(beginning, ImageFormat::Tiff),
-            #[cfg(feature = "jxl")]
-            Format::Jxl => None,
-            Format::WebP | Format::Gif => None,
-        };
-        let (width, height) = size.unwrap_or((0, 0));
+        let (width, height) = Format::of(beginning)?.size(beginning).unwrap_or((0, 0));
         self.check(width, height)?;
         Ok((width * height).saturating_mul(PIXEL_BYTES).max(USUAL_BYTES))
     }
-}
-
-fn generic_size(beginning: &[u8], format: ImageFormat) -> Option<(usize, usize)> {
-    let size = ImageReader::with_format(Cursor::new(beginning), format).into_dimensions();
-    size.ok().map(|(width, height)| (width as usize, height as usize))
 }
 
 /// Refuses where so many bytes cannot be had, which would end the process where they are taken.

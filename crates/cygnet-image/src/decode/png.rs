@@ -2,11 +2,11 @@
 
 use std::io::{Cursor, ErrorKind};
 
-use image::metadata::Orientation;
 use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use super::limits::METADATA;
 use super::samples::Samples;
+use super::turn::Orientation;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
@@ -15,7 +15,7 @@ const FORMAT: &str = "PNG";
 /// What deflate packs into a byte at most, and a little more.
 const DENSEST: usize = 1040;
 
-pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Orientation)> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(data), png::Limits { bytes: METADATA });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -25,7 +25,7 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
     limits.check(width, height)?;
     let mut reader = decoder.read_info().map_err(refuse)?;
     let info = reader.info();
-    let orientation = info.exif_metadata.as_deref().and_then(Orientation::from_exif_chunk);
+    let orientation = info.exif_metadata.as_deref().map_or(Orientation::Upright, Orientation::of_exif);
     if data.len().saturating_mul(DENSEST) < info.raw_bytes().saturating_sub(height) {
         return Err(ImageError::Truncated { format: FORMAT });
     }
@@ -64,6 +64,29 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
         pixels
     };
     Ok((Image::from_rgb(width, height, pixels)?, orientation))
+}
+
+/// Width and height, if they stand in the beginning of a file.
+pub(super) fn size(beginning: &[u8]) -> Option<(usize, usize)> {
+    let mut decoder = png::Decoder::new(Cursor::new(beginning));
+    let (width, height) = decoder.read_header_info().ok()?.size();
+    Some((width as usize, height as usize))
+}
+
+/// The picture as a file.
+pub(super) fn encode(image: &Image) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let refuse =
+        |error: png::EncodingError| ImageError::Corrupt { format: FORMAT, reason: error.to_string() };
+    let mut encoder = png::Encoder::new(&mut bytes, image.width as u32, image.height as u32);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    let mut writer = encoder.write_header().map_err(refuse)?;
+    writer.write_image_data(&image.pixels).map_err(refuse)?;
+    writer.finish().map_err(refuse)?;
+    Ok(bytes)
 }
 
 fn refuse(error: DecodingError) -> ImageError {

@@ -2,17 +2,17 @@
 
 use std::io::{Cursor, ErrorKind};
 
-use image::metadata::Orientation;
 use image_webp::{DecodingError, WebPDecoder};
 
 use super::limits::METADATA;
 use super::samples::Samples;
+use super::turn::Orientation;
 use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 const FORMAT: &str = "WebP";
 
-pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option<Orientation>)> {
+pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Orientation)> {
     let mut decoder = WebPDecoder::new(Cursor::new(data)).map_err(refuse)?;
     // Of the whole chunks that it takes into memory; a chunk that claims more is as good as absent.
     decoder.set_memory_limit(METADATA);
@@ -20,7 +20,7 @@ pub(super) fn decode(data: &[u8], limits: DecodeLimits) -> Result<(Image, Option
     let (width, height) = (width as usize, height as usize);
     limits.check(width, height)?;
     let exif = decoder.exif_metadata().ok().flatten();
-    let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
+    let orientation = exif.as_deref().map_or(Orientation::Upright, Orientation::of_exif);
     let channels = if decoder.has_alpha() { 4 } else { 3 };
     limits.ensure_memory(width * height * (channels + beside(&mut decoder)))?;
     let mut samples = vec![0; width * height * channels];
