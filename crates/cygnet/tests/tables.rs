@@ -128,20 +128,34 @@ fn engine_name(engine: &str) -> &str {
         "openvino" => "OpenVINO",
         "mnn" => "MNN",
         "litert" => "LiteRT",
+        "openvino-qdq" => "OpenVINO (QDQ)",
         other => other,
     }
 }
 
-/// Our own time and those of the others in the smallest setting, then the ratio to the best of them in all settings.
+/// Precisions that a record may have, as they are called in the readme.
+const PRECISIONS: [(&str, &str); 3] = [
+    ("fp32", "32-bit floats"),
+    ("int8", "whole numbers of 8 bits, in files that each runtime's own tools made"),
+    ("bf16", "16-bit floats (bf16)"),
+];
+
+/// The tables of speed of the newest record, one a precision.
 fn speed() -> String {
-    let (date, rows) = newest_record().unwrap_or_default();
-    let rows: Vec<&Row> = rows.iter().filter(|row| row["precision"] == "fp32").collect();
+    let Some((date, rows)) = newest_record() else { return "Nothing is recorded yet.\n".into() };
+    let tables = PRECISIONS.iter().filter_map(|(precision, called)| {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row["precision"] == *precision).collect();
+        speed_at(&rows, called, &date)
+    });
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+/// Our own time and those of the others in the smallest setting, then the ratio to the best of them in all settings.
+fn speed_at(rows: &[&Row], called: &str, date: &str) -> Option<String> {
     let number = |row: &Row, key: &str| row[key].parse::<f64>().unwrap();
     let setting = |row: &Row| [number(row, "threads") as u64, number(row, "batch") as u64];
     let ours: Vec<&Row> = rows.iter().copied().filter(|row| row["role"] == "subject").collect();
-    let Some(first) = ours.iter().min_by_key(|row| setting(row)) else {
-        return "Nothing is recorded yet.\n".into();
-    };
+    let first = ours.iter().min_by_key(|row| setting(row))?;
     let shown: Vec<&Row> = rows.iter().copied().filter(|row| setting(row) == setting(first)).collect();
     let peers: BTreeMap<&str, &str> = shown
         .iter()
@@ -152,7 +166,7 @@ fn speed() -> String {
     let [threads, batch] = setting(first);
     let versions = peers.iter().map(|(engine, version)| format!("{} {version}", engine_name(engine)));
     let mut text = format!(
-        "Median ms of {} on {}, {}, {date}: 32-bit floats, with the share of the core's peak.\nThe ratio is the time of \
+        "Median ms of {} on {}, {}, {date}: {called}, with the share of the core's peak at 32 bits.\nThe ratio is the time of \
          the fastest other runtime divided by ours.\n{} {}; {}.\n\n",
         count(batch, "image"),
         count(threads, "thread"),
@@ -188,7 +202,7 @@ fn speed() -> String {
         let setting = format!("{}, batch {batch}", count(threads, "thread"));
         writeln!(text, "- {setting}: {mean:.2} over {}", count(ratios.len() as u64, "network")).unwrap();
     }
-    text
+    Some(text)
 }
 
 #[test]
