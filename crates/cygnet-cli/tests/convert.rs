@@ -45,7 +45,7 @@ fn only_model_files_are_written_and_none_is_replaced_unasked() {
     checkpoint(&folder.join("in.safetensors"), &[""]);
     for out in ["out.tflite", "out.pth", "out", "out.safetensors.gz"] {
         let (code, err) = convert(folder, &["in.safetensors", out]);
-        assert!(code == 1 && err.contains("writes .safetensors and .onnx files only; give out"), "{err}");
+        assert!(code == 2 && err.contains("writes .safetensors and .onnx files only; give out"), "{err}");
         assert!(!folder.join(out).exists());
     }
     let args = ["in.safetensors", "out.safetensors"];
@@ -69,7 +69,7 @@ fn what_was_decided_is_told_and_options_decide_otherwise() {
     std::fs::write(folder.join("names.json"), r#"{"cat": 1, "ant": 0}"#).unwrap();
     let (code, err) = convert(folder, &["in.safetensors", "a.safetensors"]);
     assert!(code == 0 && err.contains("note: the network's tensors are those under model."), "{err}");
-    assert!(err.contains("note: ema would fit as well: --weights-key chooses"), "{err}");
+    assert!(err.contains("note: ema would fit as well: `cygnet convert` chooses with --weights-key"), "{err}");
     let args = ["in.safetensors", "b.safetensors", "--weights-key", "ema", "--labels", "names.json"];
     let (code, err) = convert(folder, &args);
     assert!(code == 0 && !err.contains("model."), "{err}");
@@ -146,19 +146,23 @@ fn of_two_conversions_to_one_file_at_once_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     checkpoint(&folder.join("in.safetensors"), &[""]);
-    let args = ["convert", "in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5"];
-    let start = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
-        command.args(args).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let both = [start(), start(), start()].map(|child| child.wait_with_output().unwrap());
-    let done = both.iter().filter(|output| output.status.success()).count();
-    assert_eq!(done, 1, "{both:?}");
-    for output in both.iter().filter(|output| !output.status.success()) {
-        let err = String::from_utf8_lossy(&output.stderr);
-        assert!(err.contains("out.safetensors: exists already; give another name, or --overwrite"), "{err}");
+    for out in ["out.safetensors", "out.onnx"] {
+        let args = ["convert", "in.safetensors", out, "-n", "shufflenet_v2_x0_5"];
+        let start = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cygnet"));
+            command.args(args).current_dir(folder).stdout(Stdio::null());
+            command.stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let all = [start(), start(), start()].map(|child| child.wait_with_output().unwrap());
+        let done = all.iter().filter(|output| output.status.success()).count();
+        assert_eq!(done, 1, "{all:?}");
+        for output in all.iter().filter(|output| !output.status.success()) {
+            let err = String::from_utf8_lossy(&output.stderr);
+            let told = format!("{out}: exists already; give another name, or --overwrite");
+            assert!(err.contains(&told), "{err}");
+        }
+        assert!(Model::open(folder.join(out)).is_ok());
     }
-    assert!(Model::open(folder.join("out.safetensors")).is_ok());
 }
 
 #[test]
@@ -175,4 +179,49 @@ fn a_folder_that_is_not_there_is_told_and_what_a_killed_conversion_left_is_remov
     let args = ["in.safetensors", "out.safetensors", "-n", "shufflenet_v2_x0_5"];
     assert_eq!(convert(folder, &args).0, 0);
     assert!(!left.exists());
+}
+
+#[test]
+fn a_classifier_that_is_made_up_and_names_that_are_one_too_few_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    checkpoint(&folder.join("in.safetensors"), &[""]);
+    let made_up = "note: the classifier for 3 classes is random and must be trained; the checkpoint's, for 2, is left out";
+    assert_eq!(convert(folder, &["in.safetensors", "model.safetensors"]).0, 0);
+    assert_eq!(convert(folder, &["in.safetensors", "model.onnx"]).0, 0);
+    for (number, from) in ["in.safetensors", "model.safetensors", "model.onnx"].iter().enumerate() {
+        let out = format!("{number}.safetensors");
+        let (code, err) = convert(folder, &[from, &out, "--classes", "3"]);
+        assert!(code == 0 && err.contains(made_up), "{from}: {err}");
+        let (code, err) = convert(folder, &[from, &format!("same-{out}"), "--classes", "2"]);
+        assert!(code == 0 && !err.contains("random"), "{from}: {err}");
+    }
+    for (names, is_background) in [("cat", true), ("cat\ndog\nemu", false)] {
+        std::fs::write(folder.join("names.txt"), names).unwrap();
+        let (code, err) = convert(folder, &["in.safetensors", "b.safetensors", "--labels", "names.txt"]);
+        assert!(code == 1 && err.contains(" for 2 classes"), "{err}");
+        assert_eq!(err.contains("class for the background"), is_background, "{err}");
+    }
+}
+
+#[test]
+fn a_network_that_is_prepared_for_in_several_ways_is_told_with_the_name_of_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let graph = cygnet::network("squeezenet1_1").unwrap().build().unwrap();
+    let zeros = |shape: &[usize]| {
+        Tensor::new(shape, Dtype::I8, vec![0; shape.iter().product()]).unwrap()
+    };
+    let tensors: Tensors =
+        graph.params().into_iter().map(|param| (param.name, zeros(&param.shape))).collect();
+    safetensors::write(folder.join("in.safetensors"), &tensors, &safetensors::Metadata::default()).unwrap();
+    let (code, err) = convert(folder, &["in.safetensors", "a.safetensors"]);
+    assert!(code == 0 && err.contains("`cygnet convert` has --network squeezenet1_1.caffe_in1k (caffe)"), "{err}");
+    for (named, out) in [("squeezenet1_1.caffe_in1k", "b"), ("squeezenet1_1.IMAGENET1K_V1", "c")] {
+        let out = format!("{out}.safetensors");
+        let (code, err) = convert(folder, &["in.safetensors", &out, "--network", named]);
+        assert!(code == 0 && !err.contains("caffe_in1k (caffe)"), "{err}");
+    }
+    let prepared = |name: &str| Model::open(folder.join(name)).unwrap().preprocess;
+    assert_ne!(prepared("b.safetensors").scale, prepared("c.safetensors").scale);
 }

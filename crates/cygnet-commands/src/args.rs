@@ -3,24 +3,26 @@
 mod help;
 mod limits;
 mod parse;
+#[cfg(feature = "train")]
+mod train;
 mod values;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cygnet::runtime::Level;
+use cygnet::runtime::Cap;
 
 #[cfg(feature = "train")]
 pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
-pub(crate) use parse::{command, parse};
+pub(crate) use parse::{WrongUsage, command, parse, wrong_usage};
+#[cfg(feature = "train")]
+pub(crate) use train::Train;
 #[cfg(feature = "train")]
 use values::points;
-pub(crate) use values::{Batch, BenchThreads, seconds, side, threads};
-use values::{batch, bench_threads};
-#[cfg(feature = "train")]
-pub(crate) use values::{bytes, duration};
+pub(crate) use values::{Batch, BenchThreads};
+use values::{batch, bench_threads, seconds, side, threads};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -50,7 +52,7 @@ pub(crate) enum Command {
     #[cfg(feature = "train")]
     /// Train a network on your own photos
     #[command(after_help = help::TRAIN)]
-    Train(Box<crate::commands::Train>),
+    Train(Box<Train>),
     #[cfg(feature = "train")]
     /// Measure accuracy on labelled photos
     #[command(after_help = help::EVAL)]
@@ -308,9 +310,9 @@ pub(crate) struct Bench {
     /// Time for each network, without a quarter more to warm up
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
-    /// Best instruction set to use, of those that --version lists
+    /// Best instruction set to use, of those that --version and CYGNET_ISA have
     #[arg(long, value_name = "ISA")]
-    pub(crate) isa: Option<Level>,
+    pub(crate) isa: Option<Cap>,
     /// Use no kernel that trades rounding for speed
     #[arg(long)]
     pub(crate) strict: bool,

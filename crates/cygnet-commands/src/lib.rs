@@ -12,7 +12,7 @@ mod progress;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, WrongUsage};
 
 /// Does what this process's arguments say. Its output and errors are those of the process. `commit` names the source
 /// that it was built from, where that is known.
@@ -55,7 +55,7 @@ pub fn main(commit: Option<&str>) -> ExitCode {
             if let Some(hinted) = error.downcast_ref::<output::Hinted>() {
                 output::hint(&hinted.hint);
             }
-            ExitCode::FAILURE
+            if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

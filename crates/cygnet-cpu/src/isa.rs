@@ -65,23 +65,60 @@ sets! {
 /// The reason, if the variable names no set of this architecture.
 fn cap() -> Result<Option<&'static [&'static str]>, String> {
     match std::env::var_os("CYGNET_ISA") {
-        Some(name) if !name.is_empty() => features(&name.to_string_lossy()).map(Some),
+        Some(name) if !name.is_empty() => Ok(Some(name.to_string_lossy().parse::<Cap>()?.features)),
         _ => Ok(None),
     }
 }
 
-/// The features of a set, of the first with the name where there are two.
-fn features(name: &str) -> Result<&'static [&'static str], String> {
-    let floats = Level::ALL.iter().map(|level| (level.name(), level.features()));
-    let sets: Vec<_> =
-        floats.chain(ByteLevel::ALL.iter().map(|level| (level.name(), level.features()))).collect();
-    let of_name = sets.iter().find(|(known, _)| *known == name);
-    of_name.map(|(_, features)| *features).ok_or_else(|| {
-        let mut known: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
-        known.sort_unstable();
-        known.dedup();
-        format!("{name} is no instruction set of this architecture; there are {}", known.join(", "))
-    })
+/// The best that may be used: a set for floats or for bytes, by its name, and what needs no more features than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    name: &'static str,
+    features: &'static [&'static str],
+}
+
+impl Cap {
+    /// All that there are, those for floats first, the best of each first. A name that is one of both stands for the set for
+    /// floats.
+    #[must_use]
+    pub fn all() -> Vec<Cap> {
+        let floats = Level::ALL.iter().map(|level| Cap { name: level.name(), features: level.features() });
+        let bytes = ByteLevel::ALL.iter().map(|level| Cap { name: level.name(), features: level.features() });
+        let mut all: Vec<Cap> = floats.collect();
+        for cap in bytes {
+            if all.iter().all(|known| known.name != cap.name) {
+                all.push(cap);
+            }
+        }
+        all
+    }
+
+    /// The set's name, as `CYGNET_ISA` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// The best sets for floats and for bytes that this CPU has within this one and that of `CYGNET_ISA`.
+    ///
+    /// # Errors
+    /// If the variable names no set of this architecture.
+    pub fn chosen(self) -> Result<(Level, ByteLevel), String> {
+        let floats = Level::allowed()?.into_iter().find(|level| level.is_of(self.features));
+        let bytes = ByteLevel::allowed()?.into_iter().find(|level| level.is_of(self.features));
+        Ok((floats.unwrap_or(Level::Scalar), bytes.unwrap_or(ByteLevel::Scalar)))
+    }
+}
+
+impl FromStr for Cap {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Cap, String> {
+        Cap::all().into_iter().find(|cap| cap.name == name).ok_or_else(|| {
+            let known = Cap::all().iter().map(|cap| cap.name).collect::<Vec<_>>().join(", ");
+            format!("{name} is no instruction set of this architecture; there are {known}")
+        })
+    }
 }
 
 /// What there is to know of a set's vectors.
@@ -103,13 +140,6 @@ impl Level {
     #[must_use]
     pub fn is_within(self, cap: Level) -> bool {
         self.is_of(cap.features())
-    }
-
-    /// The best set that this CPU has [within](Level::is_within) both.
-    #[must_use]
-    pub fn capped(self, cap: Level) -> Level {
-        let is_within = |level: &&Level| level.is_within(self) && level.is_within(cap);
-        *Level::ALL.iter().filter(is_within).find(|level| level.is_supported()).unwrap_or(&Level::Scalar)
     }
 
     /// f32 lanes of a vector.

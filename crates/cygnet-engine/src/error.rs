@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use cygnet_files::Size;
 use cygnet_graph::BuildError;
 use thiserror::Error;
 
@@ -29,7 +30,7 @@ pub enum EngineError {
     /// The plan would not fit into memory.
     #[error(
         "{graph} needs {} to learn from {batch} at a time, more than there may be; use fewer images a step, smaller ones, or a limit of memory that divides the step",
-        size(*bytes)
+        Size(*bytes)
     )]
     Memory {
         /// Name of the graph.
@@ -42,8 +43,8 @@ pub enum EngineError {
     /// Not even the smallest parts of a batch keep to the limit.
     #[error(
         "{graph} needs {} to learn from {batch} at a time, the limit is {}; raise it or use smaller images",
-        size(*bytes),
-        size(*limit)
+        Size(*bytes),
+        Size(*limit)
     )]
     MemoryLimit {
         /// Name of the graph.
@@ -93,12 +94,4 @@ pub enum EngineError {
     /// The graph cannot be changed as training needs it.
     #[error(transparent)]
     Build(#[from] BuildError),
-}
-
-fn size(bytes: u64) -> String {
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    let kilobytes = bytes as f64 / 1024.0;
-    if kilobytes < 1024.0 { format!("{kilobytes:.1} KB") } else { format!("{:.0} MB", kilobytes / 1024.0) }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, io, path::PathBuf};
 
+use cygnet_files::Size;
+
 /// Why the network is not asked.
 const OFFLINE: &str = if cfg!(feature = "fetch") {
     "the network is switched off (CYGNET_OFFLINE)"
@@ -24,6 +26,14 @@ pub enum FetchError {
     /// There is no home folder to put a cache in.
     #[error("no home folder for the cache; set CYGNET_CACHE to a folder")]
     NoCacheFolder,
+    /// A variable of the environment has a value that means nothing.
+    #[error("{name}={value}: neither 1 (also true or yes) nor 0 (also false, no or nothing); set one of these")]
+    Switch {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A folder that should have weights is not there.
     #[error("{}: no such folder; CYGNET_MIRROR names it as a place of weights, which ; separates from others", folder.display())]
     NoMirror {
@@ -41,7 +51,7 @@ pub enum FetchError {
         source: io::Error,
     },
     /// A write failed, for instance because the disk is full. What was written is removed.
-    #[error("{}: cannot write{}: {source}", path.display(), needed.map_or(String::new(), |bytes| format!(" (needs {bytes} bytes)")))]
+    #[error("{}: cannot write{}: {source}", path.display(), needed.map_or(String::new(), |bytes| format!(" (needs {})", Size(bytes))))]
     Write {
         /// The file.
         path: PathBuf,

@@ -25,6 +25,7 @@ mod pip;
 
 use std::{
     env,
+    ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -83,6 +84,16 @@ enum Mirror {
     Url(String),
 }
 
+/// What a variable of the environment says that switches something on or off.
+fn switch(name: &'static str, value: &OsStr) -> Result<bool, FetchError> {
+    let value = value.to_string_lossy();
+    match value.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" | "" => Ok(false),
+        _ => Err(FetchError::Switch { name, value: value.into_owned() }),
+    }
+}
+
 /// A folder with published files.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -110,11 +121,11 @@ impl Cache {
     }
 
     /// The cache of this user: `CYGNET_CACHE`, else `cygnet` in the system's cache folder. `CYGNET_MIRROR`
-    /// names mirrors as in [`Cache::mirrors`], `CYGNET_OFFLINE` set to anything but `0` switches the network
-    /// off, `PIP_INDEX_URL` names the index of Python packages.
+    /// names mirrors as in [`Cache::mirrors`], `CYGNET_OFFLINE` switches the network off where it is `1`,
+    /// `true` or `yes`, and not where it is `0`, `false`, `no` or empty, `PIP_INDEX_URL` names the index of Python packages.
     ///
     /// # Errors
-    /// [`FetchError::NoCacheFolder`] if neither is known.
+    /// [`FetchError::NoCacheFolder`] if neither is known, [`FetchError::Switch`] if `CYGNET_OFFLINE` is anything else.
     pub fn from_env() -> Result<Cache, FetchError> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty());
         let folder = match set("CYGNET_CACHE") {
@@ -126,7 +137,7 @@ impl Cache {
             }
         };
         let mirrors = set("CYGNET_MIRROR").unwrap_or_default();
-        let offline = set("CYGNET_OFFLINE").is_some_and(|value| value != "0");
+        let offline = set("CYGNET_OFFLINE").map_or(Ok(false), |value| switch("CYGNET_OFFLINE", &value))?;
         let mut cache = Cache::at(folder).mirrors(&mirrors.to_string_lossy()).offline(offline);
         if let Some(index) = set("PIP_INDEX_URL") {
             cache = cache.index(&index.to_string_lossy());

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use cygnet_files::Size;
+
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, ImageError>;
 
@@ -71,8 +73,8 @@ pub enum ImageError {
     },
     /// Decoding takes more memory than [`DecodeLimits`](crate::DecodeLimits) allows.
     #[error(
-        "decoding takes {} MB of memory, more than the limit of {} MB; convert the picture to ordinary JPEG or PNG, or raise \
-         the limit with --max-decode {}MB", bytes >> 20, max_bytes >> 20, (bytes >> 20) + 1
+        "decoding takes {} of memory, more than the limit of {}; convert the picture to ordinary JPEG or PNG, or raise \
+         the limit with --max-decode {}MB", Size::of(*bytes), Size::of(*max_bytes), (bytes >> 20) + 1
     )]
     TooMuchMemory {
         /// Bytes that are needed at once.
@@ -81,13 +83,13 @@ pub enum ImageError {
         max_bytes: usize,
     },
     /// The file is longer than any picture of its size.
-    #[error("file of more than {} MB is longer than any picture of its size", max_bytes >> 20)]
+    #[error("file of more than {} is longer than any picture of its size", Size::of(*max_bytes))]
     FileTooLong {
         /// The longest file that is read.
         max_bytes: usize,
     },
     /// The picture does not fit the memory.
-    #[error("decoding takes {} MB of memory, which cannot be had", bytes >> 20)]
+    #[error("decoding takes {} of memory, which cannot be had", Size::of(*bytes))]
     NoMemory {
         /// Bytes that are needed at once.
         bytes: usize,

@@ -41,6 +41,22 @@ fn tar_entry(kind: tar::EntryType, path: &str, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_window_that_is_too_large_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.tar.zst");
+    // Windows of 2 GB, as `zstd --long=31` makes, and the largest that there can be.
+    for (window, told) in [(0xa8, "needs 2 GB of memory"), (0xff, "needs 3.75 TB of memory")] {
+        fs::write(&path, [0x28, 0xb5, 0x2f, 0xfd, 0, window, 1, 0, 0]).unwrap();
+        let error = Splits::open(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("long.tar.zst: {told}")), "{error}");
+        assert!(error.contains("limit of 256 MB; pack it again without --long"), "{error}");
+    }
+    fs::write(&path, [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 7, 0, 0]).unwrap();
+    let error = Splits::open(&path).unwrap_err().to_string();
+    assert!(error.contains("download or copy the file again") && !error.contains('{'), "{error}");
+}
+
+#[test]
 fn zip_entries_may_be_packed_by_bzip2_and_zstandard() {
     let folder = tempfile::tempdir().unwrap();
     let [ant, bee] = [[1, 2, 3], [4, 5, 6]].map(|colour| png(colour, 9));

@@ -71,7 +71,7 @@ fn what_decoding_takes_is_held_against_the_limit() {
     }
     let told = ImageError::TooMuchMemory { bytes: 2 << 30, max_bytes: 3 << 29 }.to_string();
     assert!(
-        told.contains("takes 2048 MB of memory, more than the limit of 1536 MB")
+        told.contains("takes 2 GB of memory, more than the limit of 1.5 GB")
             && told.contains("--max-decode 2049MB"),
         "{told}"
     );

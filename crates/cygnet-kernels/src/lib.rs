@@ -17,7 +17,7 @@ mod winograd;
 
 pub use bf16::Bf16Linear;
 pub use conv::{Conv, ConvWeights, Part};
-pub use cygnet_cpu::{Activation, ByteLevel, Level, Store, machine as cpu, pool, probe, tuning};
+pub use cygnet_cpu::{Activation, ByteLevel, Cap, Level, Store, machine as cpu, pool, probe, tuning};
 pub use depthwise::Depthwise;
 pub use int8::{
     ByteCall, ByteConv, ByteDepthwise, ByteGate, ByteMax, ByteMean, ByteScale, ByteTable, ByteWeights,

@@ -24,6 +24,7 @@ mod rounding;
 mod sensitivity;
 mod survey;
 
+use cygnet_files::Size;
 use cygnet_graph::{BuildError, Graph};
 use cygnet_runtime::{PlanOptions, RunError};
 use cygnet_weights::{Misfit, Quantization, WeightSet};
@@ -64,7 +65,7 @@ pub enum QuantizeError {
         graph: String,
     },
     /// What is kept of all images would take too much memory.
-    #[error("{graph}: {images} images take {} MB, there are {} MB; give fewer", bytes >> 20, limit >> 20)]
+    #[error("{graph}: {images} images take {}, there are {}; give fewer", Size(*bytes), Size(*limit))]
     Memory {
         /// The graph's name.
         graph: String,

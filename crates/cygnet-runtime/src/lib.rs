@@ -17,7 +17,7 @@ mod threads;
 pub use activation::kernel_activation;
 pub use chains::{Chain, Joined, chains};
 pub use cygnet_kernels::{
-    ByteLevel, Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
+    ByteLevel, Cap, Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
 };
 pub use kernels::{KernelKind, KernelRow, KernelSet, kernels};
 pub use plan::{

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 pub use quantized::QuantizedReference;
 
+use cygnet_files::Size;
 use cygnet_graph::{Activation, Conv, Graph, Node, NodeId, Op, Pool, PoolKind, shape};
 use cygnet_kernels::cpu;
 use cygnet_kernels::reference::{self as kernels, ConvShape, Float, PoolShape};
@@ -33,7 +34,7 @@ pub enum RunError {
         given: usize,
     },
     /// The values alive at once would take too much memory.
-    #[error("{graph} needs {bytes} bytes for its values, the limit is {limit}; use a smaller image")]
+    #[error("{graph} needs {} for its values, the limit is {}; use a smaller image", Size(*bytes), Size(*limit))]
     Memory {
         /// The graph's name.
         graph: String,
@@ -43,7 +44,7 @@ pub enum RunError {
         limit: u64,
     },
     /// The images of a batch and what is computed of them would take too much memory.
-    #[error("{graph}: a batch of {batch} takes {} MB, the limit is {} MB; use a smaller batch", bytes >> 20, limit >> 20)]
+    #[error("{graph}: a batch of {batch} takes {}, the limit is {}; use a smaller batch", Size(*bytes), Size(*limit))]
     Batch {
         /// The graph's name.
         graph: String,
@@ -56,7 +57,8 @@ pub enum RunError {
     },
     /// The machine has less memory than values and weights would take.
     #[error(
-        "{graph} needs {bytes} bytes for its values and weights, there are {limit}; use a smaller image or network"
+        "{graph} needs {} for its values and weights, there are {}; use a smaller image or network",
+        Size(*bytes), Size(*limit)
     )]
     Machine {
         /// The graph's name.

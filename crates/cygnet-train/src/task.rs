@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cygnet_engine::Group;
+use cygnet_files::Size;
 use cygnet_graph::{Graph, NodeId, Param, Role};
 use cygnet_image::{Batch, BatchRecipe, Batches, ImageError, Rng};
 
@@ -87,7 +88,7 @@ impl Task {
         let features = |examples: &Examples, flip: bool| -> Result<Vec<f32>, TrainError> {
             let bytes = (examples.len() * length * 4) as u64;
             if bytes > options.keep_bytes.saturating_mul(4).max(1 << 28) {
-                let value = format!("head, whose features would take {} MB", bytes >> 20);
+                let value = format!("head, whose features would take {}", Size(bytes));
                 let wanted = "last-1 or all for so many pictures";
                 return Err(TrainError::Setting { what: "train", value, wanted });
             }

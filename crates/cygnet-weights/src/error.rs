@@ -3,6 +3,8 @@
 
 use std::{io, path::PathBuf};
 
+use cygnet_files::Size;
+
 /// Why a file of tensors could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,7 +21,7 @@ pub enum WeightsError {
     #[error("cannot read: {0}")]
     Read(#[source] io::Error),
     /// The file could not be written; the target is as it was.
-    #[error("cannot write {bytes} bytes: {source}")]
+    #[error("cannot write {}: {source}", Size(*bytes))]
     Write {
         /// Size of the whole file.
         bytes: u64,
@@ -27,7 +29,8 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// Neither safetensors nor PyTorch nor a pickle.
-    #[error("{looks_like}; cygnet reads .safetensors files and PyTorch .pth files")]
+    #[error("{looks_like}; cygnet reads .safetensors, .pth, .pt, .bin and .ckpt (PyTorch), .pkl, .net (Deep Compression) and \
+         .onnx files")]
     UnknownFormat {
         /// What the first bytes look like.
         looks_like: &'static str,

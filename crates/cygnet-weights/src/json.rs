@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cygnet_files::Size;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
@@ -18,7 +19,7 @@ const VALUE_BYTES: usize = 64;
 /// Reads a JSON document.
 pub(crate) fn unique(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     if value_bytes(bytes) > MOST_BYTES {
-        return Err(Error::custom(format!("its values take more than {} MB of memory", MOST_BYTES >> 20)));
+        return Err(Error::custom(format!("its values take more than {} of memory", Size::of(MOST_BYTES))));
     }
     serde_json::from_slice(bytes).map(|Unique(value)| value)
 }

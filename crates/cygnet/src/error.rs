@@ -103,6 +103,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A file cannot be written; what had its name is as it was.
+    #[error("{}: cannot write: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The bytes of a photo cannot be read.
     #[error("cannot read: {0}")]
     Input(#[source] std::io::Error),

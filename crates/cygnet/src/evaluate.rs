@@ -48,6 +48,16 @@ pub struct Evaluation {
     pub notes: Vec<String>,
 }
 
+impl Evaluation {
+    /// Whether guessing would hardly have been worse, as far as so many photos tell: not of fewer than twenty.
+    #[must_use]
+    pub fn is_like_guessing(&self) -> bool {
+        let (images, chance) = (self.images as f64, 1.0 / self.labels.len().max(1) as f64);
+        let right = images * self.top1 / 100.0;
+        images >= 20.0 && chance < 1.0 && right <= images * chance + (images * chance * (1.0 - chance)).sqrt()
+    }
+}
+
 /// A kind of mistake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Confused {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use cygnet_files::write_whole;
+use cygnet_files::{write_new, write_whole};
 use cygnet_image::{ChannelOrder, Preprocess};
 use cygnet_onnx::{ExportOptions, Preparation};
 
@@ -82,6 +82,17 @@ impl Model {
     pub fn write_onnx(&self, path: impl AsRef<Path>, settings: &OnnxSettings) -> Result<(), Error> {
         let (path, bytes) = (path.as_ref(), self.to_onnx(settings)?);
         write_whole(path, |file| file.write_all(&bytes))
-            .map_err(|error| Error::Record { path: path.into(), reason: format!("cannot write: {error}") })
+            .map_err(|source| Error::Write { path: path.into(), source })
+    }
+
+    /// As [`Model::write_onnx`], but never in the place of a file: of several that write one at once a single one does.
+    ///
+    /// # Errors
+    /// As [`Model::to_onnx`]; if it cannot be written, and the source is of the kind [`std::io::ErrorKind::AlreadyExists`] if
+    /// something has the name.
+    pub fn write_new_onnx(&self, path: impl AsRef<Path>, settings: &OnnxSettings) -> Result<(), Error> {
+        let (path, bytes) = (path.as_ref(), self.to_onnx(settings)?);
+        write_new(path, |file| file.write_all(&bytes))
+            .map_err(|source| Error::Write { path: path.into(), source })
     }
 }

@@ -68,11 +68,9 @@ fn a_cold_start_is_timed_from_outside_the_process() {
     assert!(!cfg!(target_os = "linux") || number("peak_rss_bytes") > 1e6, "{line}");
     let shown = bench.run(&["bench", "light.safetensors", "--cold", "--seconds", "0"]).out;
     assert!(shown.contains("cold ms") && shown.lines().count() == 2, "{shown}");
-    for (name, args) in
-        [("nothing", &["--cold"][..]), ("light.safetensors", &["--cold", "--weights", "random"])]
-    {
-        assert_eq!(bench.run(&[&["bench", name][..], args].concat()).code, 1);
-    }
+    assert!(number("start_ms") >= 0.0 && !shown.contains(" -"), "{shown}");
+    assert_eq!(bench.run(&["bench", "nothing", "--cold"]).code, 1);
+    assert_eq!(bench.run(&["bench", "light.safetensors", "--cold", "--weights", "random"]).code, 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod quantization;
 mod scripts;
 #[cfg(unix)]
 mod terminal;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -14,7 +14,7 @@ fn the_zoo_is_listed_and_filtered_by_family() {
     let default = some.iter().find(|line| line["id"] == "mobilenet_v2").unwrap();
     assert_eq!((&default["params"], &default["macs"]), (&3_504_872.into(), &300_774_272.into()));
     let run = bench.run(&["list", "--family", "vgg"]);
-    assert_eq!(run.code, 1);
+    assert_eq!(run.code, 2);
     assert!(run.err.contains("mobilenetv2"), "{}", run.err);
 }
 

@@ -302,7 +302,7 @@ fn manual_pages_are_printed_or_written_but_not_over_others() {
         ["ENVIRONMENT", "EXIT STATUS", "COMMANDS"].iter().all(|of| whole.contains(&format!(".SH {of}\n")))
     );
     let run = bench.run(&["man", "fly"]);
-    assert!(run.code == 1 && run.err.contains("classify"), "{}", run.err);
+    assert!(run.code == 2 && run.err.contains("classify"), "{}", run.err);
     let run = bench.run(&["man", "--out", "pages/man1"]);
     assert_eq!((run.code, run.out.as_str()), (0, ""));
     let page = bench.path("pages/man1/cygnet-bench.1");

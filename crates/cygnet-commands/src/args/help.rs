@@ -6,8 +6,10 @@ Environment:
   CYGNET_CACHE    folder of fetched weights (else cygnet in the user's cache)
   CYGNET_MIRROR   folders or URLs with weights by file name, tried first;
                   separated by ;
-  CYGNET_OFFLINE  1: never use the network
-  CYGNET_ISA      best instruction set to use, of those that --version lists
+  CYGNET_OFFLINE  1, true or yes: never use the network; 0, false, no or
+                  nothing: where it is needed
+  CYGNET_ISA      best instruction set to use, of those that --version lists;
+                  bench has --isa for the same names
   HTTPS_PROXY     proxy for downloads
   PIP_INDEX_URL   index of Python packages, which some weights come from
   NO_COLOR        no colours; CLICOLOR_FORCE=1: colours in pipes too
@@ -19,7 +21,9 @@ Exit codes:
   0    all went well
   1    something failed, or some of many things: standard error says which;
        also a network, recipe or setting that there is not
-  2    the command line cannot be read: a wrong option, or a value out of range
+  2    wrong usage, whatever there is on this machine: an option or command
+       that there is not, a value out of range, options or endings of files
+       that do not go together
   130  training was interrupted; its state is saved";
 
 pub(super) const CLASSIFY: &str = "\

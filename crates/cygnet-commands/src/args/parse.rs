@@ -1,12 +1,14 @@
 //! From a command line to what it asks for, or to what is wrong with it.
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use cygnet::runtime::Level;
+use cygnet::runtime::{Cap, Level};
 
 use super::Cli;
 use crate::output::{self, plain};
@@ -54,12 +56,29 @@ const CLASSES: &str = "the classes are those of DATA, its folders' names or its 
 
 const CPU: &str = "cygnet computes on the CPU: leave it out";
 
+/// A command line that was read and yet asks for what no command does.
+#[derive(Debug)]
+pub(crate) struct WrongUsage(String);
+
+impl Display for WrongUsage {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for WrongUsage {}
+
+/// That the command line asks for what no command does, whatever there is on this machine.
+pub(crate) fn wrong_usage(problem: String) -> anyhow::Error {
+    WrongUsage(problem).into()
+}
+
 /// The command with its options; `commit` is what it was built from.
 pub(crate) fn command(commit: Option<&str>) -> clap::Command {
     let version = env!("CARGO_PKG_VERSION");
     let built = commit.map_or_else(|| version.to_owned(), |commit| format!("{version} ({commit})"));
     let used = Level::chosen().unwrap_or_else(|_| Level::best()).name();
-    let sets = Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
+    let sets = Cap::all().into_iter().map(Cap::name).collect::<Vec<_>>().join(", ");
     let long = format!("{built}\ninstruction set: {used}, of {sets}");
     // Of a negative number the option's own range says what is wrong.
     let numbers = |argument: clap::Arg| {

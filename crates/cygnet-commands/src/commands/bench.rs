@@ -9,7 +9,7 @@ use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
 use cygnet::runtime::{Plan, PlanOptions};
 
-use crate::args::{Bench, BenchPrecision, BenchWeights};
+use crate::args::{Bench, BenchPrecision, BenchWeights, wrong_usage};
 use crate::output::{self, Column, count, plain, shape};
 use crate::progress;
 
@@ -42,8 +42,9 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
             }
             colds.push(cold);
         } else {
-            let (id, subject) = subject(args, name)?;
-            let plan = bar.suspend(|| planned(args, name, subject, options))?;
+            let (id, subject) = subject(args, name).map_err(super::of_model(name))?;
+            let plan =
+                bar.suspend(|| planned(args, name, subject, options)).map_err(super::of_model(name))?;
             if args.layers {
                 let steps = bench_steps(&id, &plan, options)?;
                 bar.suspend(|| match (args.json, args.csv) {
@@ -72,9 +73,10 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
 }
 
 fn plan_options(args: &Bench) -> anyhow::Result<PlanOptions> {
-    let chosen = super::level()?;
-    let level = args.isa.map_or(chosen, |cap| chosen.capped(cap));
-    Ok(PlanOptions { strict: args.strict, ..level.into() })
+    let chosen = PlanOptions { strict: args.strict, ..super::level()?.into() };
+    let Some(cap) = args.isa else { return Ok(chosen) };
+    let (level, bytes) = cap.chosen().map_err(anyhow::Error::msg)?;
+    Ok(PlanOptions { level, bytes, ..chosen })
 }
 
 /// What a name stands for, and what results call it.

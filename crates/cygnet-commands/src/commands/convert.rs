@@ -1,44 +1,26 @@
-use std::error::Error;
-use std::io;
-use std::path::Path;
-
-use anyhow::{anyhow, bail};
 use cygnet::hub::{Cache, is_url};
 use cygnet::{Conversion, Converted, OnnxSettings};
 
-use crate::args::{Batch, Convert, OnnxArgs, Pull};
+use super::out;
+use crate::args::{Batch, Convert, OnnxArgs, Pull, wrong_usage};
 use crate::output;
 use crate::progress::Download;
 
 pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let out = &args.output;
-    if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        bail!("{}: exists and is not a file", out.display());
-    }
-    let ends_in = |wanted: &str| out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted));
-    if !ends_in("safetensors") && !ends_in("onnx") {
-        let better = out.with_extension("safetensors");
-        bail!(
-            "{}: cygnet writes .safetensors and .onnx files only; give {}",
-            out.display(),
-            better.display()
-        );
-    }
+    out::check_ending(out, &["safetensors", "onnx"])?;
+    let is_onnx = out::ends_in(out, "onnx");
     let OnnxArgs { preprocess, softmax, fp16, .. } = args.onnx;
-    if !ends_in("onnx") && (preprocess || softmax || fp16) {
-        bail!("{}: --preprocess, --softmax and --fp16 are for OUT.onnx", out.display());
+    if !is_onnx && (preprocess || softmax || fp16) {
+        let problem = format!("{}: --preprocess, --softmax and --fp16 are for OUT.onnx", out.display());
+        return Err(wrong_usage(problem));
     }
     if let (Ok(input), Ok(output)) = (args.input.canonicalize(), out.canonicalize())
         && input == output
     {
-        bail!("{}: would replace its own source; give another name", args.output.display());
+        anyhow::bail!("{}: would replace its own source; give another name", args.input.display());
     }
-    if !args.overwrite && out.symlink_metadata().is_ok() {
-        return Err(taken(args));
-    }
-    if let Some(folder) = out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
-        bail!("{}: no such folder, to write {} to", folder.display(), out.display());
-    }
+    out::check_place(out, args.overwrite)?;
     let (cache, mut progress) = (Cache::from_env()?, Download::default());
     let id = args.input.to_str().filter(|_| !args.input.exists()).and_then(cygnet::zoo::find);
     let input = match &id {
@@ -59,12 +41,11 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     if let Some(url) = args.input.to_str().filter(|input| is_url(input)) {
         model = model.fetched_from(url, &input);
     }
-    if ends_in("onnx") {
-        model.write_onnx(out, &settings(&args.onnx))?;
-    } else if args.overwrite {
-        model.write(out)?;
-    } else {
-        model.write_new(out).map_err(|error| if is_taken(&error) { taken(args) } else { error.into() })?;
+    match (is_onnx, args.overwrite) {
+        (true, true) => model.write_onnx(out, &settings(&args.onnx))?,
+        (true, false) => out::written(out, model.write_new_onnx(out, &settings(&args.onnx)))?,
+        (false, true) => model.write(out)?,
+        (false, false) => out::written(out, model.write_new(out))?,
     }
     for note in notes {
         output::note(&note);
@@ -76,18 +57,6 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let done = format!("{}: {} with {classes}", out.display(), model.id);
     output::talk(&output::plain(&done));
     Ok(true)
-}
-
-/// That there is a file of the name already.
-fn taken(args: &Convert) -> anyhow::Error {
-    anyhow!("{}: exists already; give another name, or --overwrite to replace it", args.output.display())
-}
-
-/// Whether another process was faster.
-fn is_taken(error: &cygnet::Error) -> bool {
-    let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
-    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::AlreadyExists)
 }
 
 fn settings(args: &OnnxArgs) -> OnnxSettings {

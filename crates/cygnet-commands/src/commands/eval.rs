@@ -43,6 +43,14 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
         output::line(&figures.join("  "))?;
         confusion(&result)?;
     }
+    if result.is_like_guessing() {
+        let name = super::name_of(&args.model, &classifier.model().id);
+        output::hint(&format!(
+            "that is no better than guessing: perhaps photos are prepared otherwise than for its training, as `cygnet show \
+             {name}` tells, or the labels are in another order; `cygnet convert` makes a model with other ones by --network \
+             ID.TAG and --labels FILE"
+        ));
+    }
     output::rate(result.images, elapsed);
     Ok(result.unreadable.is_empty())
 }

@@ -136,13 +136,13 @@ fn families_of(name: &str) -> anyhow::Result<Vec<Family>> {
     match family(name) {
         Ok(family) => Ok(vec![family]),
         Err(meant) if meant.is_empty() => {
-            bail!("no family is called {name}; there are {}", listed(&Family::ALL))
+            Err(wrong_usage(format!("no family is called {name}; there are {}", listed(&Family::ALL))))
         }
-        Err(meant) => bail!(
+        Err(meant) => Err(wrong_usage(format!(
             "no family is called {name}; such networks are of {} (all families: {})",
             listed(&meant),
             listed(&Family::ALL)
-        ),
+        ))),
     }
 }
 

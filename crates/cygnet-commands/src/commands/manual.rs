@@ -2,10 +2,10 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap_mangen::Man as Page;
 
-use crate::args::{Man, command};
+use crate::args::{Man, command, wrong_usage};
 use crate::output::{self, Hinted};
 
 pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
@@ -18,13 +18,15 @@ pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
                 Some(found) => found,
                 None => {
                     let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
-                    bail!("{name}: no such command; there are {}", names.join(", "));
+                    let known = names.join(", ");
+                    return Err(wrong_usage(format!("{name}: no such command; there are {known}")));
                 }
             },
         };
-        io::stdout().lock().write_all(&page(shown)?)?;
+        io::stdout().lock().write_all(&page(shown, &today()?)?)?;
         return Ok(true);
     };
+    let date = today()?;
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for shown in std::iter::once(&whole).chain(whole.get_subcommands()) {
         let path = folder.join(format!("{}.1", name(shown)));
@@ -40,7 +42,7 @@ pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
             let problem = format!("{}: is there already", path.display());
             return Err(Hinted { problem, hint: "give --overwrite to replace it".into() }.into());
         }
-        let written = file.and_then(|mut file| file.write_all(&page(shown)?));
+        let written = file.and_then(|mut file| file.write_all(&page(shown, &date)?));
         written.with_context(|| path.display().to_string())?;
         output::talk(&output::plain(&path.to_string_lossy()));
     }
@@ -52,9 +54,9 @@ fn name(command: &clap::Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
 
-fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
+fn page(command: &clap::Command, date: &str) -> io::Result<Vec<u8>> {
     let page = Page::new(command.clone())
-        .date(today())
+        .date(date)
         .source(concat!("cygnet ", env!("CARGO_PKG_VERSION")))
         .manual("Cygnet Manual");
     let mut text = Vec::new();
@@ -103,11 +105,18 @@ fn roff(text: &str) -> String {
 }
 
 /// The day that pages are dated: that of `SOURCE_DATE_EPOCH`, as builds that are to be repeated set it, or this one.
-fn today() -> String {
-    let told = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse::<u64>().ok());
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let [year, month, day] = cygnet::date(told.unwrap_or_else(now).min(MOST_SECONDS) / 86_400);
-    format!("{year}-{month:02}-{day:02}")
+fn today() -> anyhow::Result<String> {
+    let seconds = match std::env::var_os("SOURCE_DATE_EPOCH").filter(|told| !told.is_empty()) {
+        Some(told) => {
+            let told = told.to_string_lossy();
+            told.parse::<u64>().ok().with_context(|| {
+                format!("SOURCE_DATE_EPOCH={told}: not a number of seconds; leave it unset for this day")
+            })?
+        }
+        None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    };
+    let [year, month, day] = cygnet::date(seconds.min(MOST_SECONDS) / 86_400);
+    Ok(format!("{year}-{month:02}-{day:02}"))
 }
 
 /// The last second of the year 9999.

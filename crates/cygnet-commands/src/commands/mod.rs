@@ -9,6 +9,7 @@ mod eval;
 mod kernels;
 mod list;
 mod manual;
+mod out;
 #[cfg(feature = "train")]
 mod quantize;
 mod show;
@@ -29,7 +30,7 @@ pub(crate) use manual::man;
 pub(crate) use quantize::quantize;
 pub(crate) use show::show;
 #[cfg(feature = "train")]
-pub(crate) use train::{Train, train};
+pub(crate) use train::train;
 pub(crate) use verify::verify;
 
 use std::path::Path;
@@ -59,7 +60,7 @@ fn classifier(name: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
         );
     }
     note_nameless(&model);
-    Ok(Classifier::new(model)?)
+    Classifier::new(model).map_err(of_model(name))
 }
 
 /// The model that an argument names.
@@ -83,6 +84,17 @@ fn name_of(model: &str, id: &str) -> String {
         },
         _ if is_url(model) => shown_url(model),
         _ => model.to_owned(),
+    }
+}
+
+/// An error of the model that an argument names, which is told by what was typed where that is a file.
+fn of_model<E: Into<anyhow::Error>>(name: &str) -> impl Fn(E) -> anyhow::Error {
+    let shown = if is_url(name) { shown_url(name) } else { name.to_owned() };
+    let is_file = cygnet::zoo::find(name).is_none();
+    move |error| {
+        let error = error.into();
+        let is_named = !is_file || output::chain(error.as_ref()).contains(&shown);
+        if is_named { error } else { error.context(shown.clone()) }
     }
 }
 

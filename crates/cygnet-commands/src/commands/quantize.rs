@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use cygnet::{Precision, QuantizeReport, Quantized, Quantizing};
 use serde::Serialize;
 
+use super::out;
 use crate::args::{Quantize, QuantizePrecision};
 use crate::output::{self, Column, plain};
 use crate::progress;
@@ -34,7 +34,8 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
         PathBuf::from(format!("{name}-{suffix}.safetensors"))
     };
     let out = args.out.clone().unwrap_or_else(usual);
-    check(&out, args.overwrite)?;
+    out::check_ending(&out, &["safetensors"])?;
+    out::check_place(&out, args.overwrite)?;
     let how = Quantizing {
         precision,
         images: args.images as usize,
@@ -47,9 +48,13 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
     let mut tell = |what: &str| bar.set_message(what.to_owned());
     let quantized = cygnet::quantize(&model, args.data.as_deref(), &how, &mut tell);
     bar.finish_and_clear();
-    let Quantized { model: made, report, notes } = quantized?;
+    let Quantized { model: made, report, notes } = quantized.map_err(super::of_model(&args.model))?;
     notes.iter().for_each(|note| output::note(note));
-    made.write(&out)?;
+    if args.overwrite {
+        made.write(&out)?;
+    } else {
+        out::written(&out, made.write_new(&out))?;
+    }
     if args.json {
         output::json(&Line { file: &out, report: &report })?;
     } else {
@@ -69,21 +74,6 @@ struct Line<'a> {
     file: &'a Path,
     #[serde(flatten)]
     report: &'a QuantizeReport,
-}
-
-/// Whether a model may be written there.
-fn check(out: &Path, overwrite: bool) -> anyhow::Result<()> {
-    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
-        let better = out.with_extension("safetensors");
-        bail!("{}: cygnet writes .safetensors files only; give {}", out.display(), better.display());
-    }
-    if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        bail!("{}: exists and is not a file", out.display());
-    }
-    if !overwrite && out.symlink_metadata().is_ok() {
-        bail!("{}: exists already; give another name, or --overwrite to replace it", out.display());
-    }
-    Ok(())
 }
 
 /// What was and what is, and the most sensitive layers.

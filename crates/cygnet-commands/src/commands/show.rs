@@ -1,6 +1,5 @@
 use std::path::Path;
 
-use anyhow::bail;
 use cygnet::bench::named_type;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
@@ -10,7 +9,7 @@ use cygnet::zoo::Spec;
 use cygnet::{Conversion, Model};
 use serde::Serialize;
 
-use crate::args::Show;
+use crate::args::{Show, wrong_usage};
 use crate::output::{self, Column, STRONG, count, plain, shape, styled, wrapped};
 
 #[derive(Serialize)]
@@ -222,12 +221,12 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
         if !Path::new(&args.network).exists() {
             return Err(super::unknown(&args.network));
         }
-        return describe_file(args);
+        return describe_file(args).map_err(super::of_model(&args.network));
     };
     let side = args.image.unwrap_or(network.side());
     let channels = args.in_channels.unwrap_or(3);
     if ![1, 3].contains(&channels) {
-        bail!("photos have 1 channel (grey) or 3, not {channels}");
+        return Err(wrong_usage(format!("photos have 1 channel (grey) or 3, not {channels}")));
     }
     let classes = args.classes.unwrap_or(network.row.classes);
     let spec = Spec { image: [channels, side, side], classes, ..network.spec() };
@@ -254,7 +253,8 @@ fn names_a_file(text: &str) -> bool {
 
 fn describe_file(args: &Show) -> anyhow::Result<Line> {
     if args.in_channels.is_some() {
-        bail!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
+        let problem = format!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
+        return Err(wrong_usage(problem));
     }
     let limits = args.graph_limits.limits();
     let conversion = Conversion { classes: args.classes, limits, ..Conversion::default() };

@@ -118,7 +118,7 @@ macro_rules! sets {
             }
 
             /// Whether it needs none but these features.
-            fn is_of(self, features: &[&str]) -> bool {
+            pub(in crate::isa) fn is_of(self, features: &[&str]) -> bool {
                 self.features().iter().all(|feature| features.contains(feature))
             }
 

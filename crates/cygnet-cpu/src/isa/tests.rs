@@ -8,10 +8,17 @@ fn names_are_read_and_every_set_is_within_itself_and_has_the_plain_one_within() 
         assert!(level.is_within(level) && Level::Scalar.is_within(level));
         assert_eq!(level.is_within(Level::Scalar), level == Level::Scalar);
     }
-    for &cap in Level::ALL {
-        let capped = Level::best().capped(cap);
-        assert!(capped.is_within(cap) && capped.is_supported() && (cap != Level::best() || capped == cap));
+    for cap in Cap::all() {
+        assert_eq!(cap.name().parse(), Ok(cap));
+        let (floats, bytes) = cap.chosen().unwrap();
+        assert!(floats.is_of(cap.features) && floats.is_supported(), "{cap:?}");
+        assert!(bytes.is_of(cap.features) && bytes.is_supported(), "{cap:?}");
+        assert!(cap.name() != Level::chosen().unwrap().name() || floats == Level::chosen().unwrap());
     }
+    let names: Vec<&str> = Cap::all().iter().map(|cap| cap.name()).collect();
+    let bytes = ByteLevel::ALL.iter().map(|level| level.name());
+    assert!(Level::ALL.iter().map(|level| level.name()).chain(bytes).all(|name| names.contains(&name)));
+    assert!("mmx".parse::<Cap>().unwrap_err().contains(&names.join(", ")));
     assert!("mmx".parse::<Level>().unwrap_err().ends_with("scalar"));
     #[cfg(target_arch = "x86_64")]
     assert!(Level::Avx2.is_within(Level::Avx512) && !Level::Avx512.is_within(Level::Avx2));

@@ -298,7 +298,7 @@ fn a_full_disk_is_told_with_the_file_and_its_size_and_leaves_no_part() {
     let (first, second) = (Server::start(&[Answer::Ranges]), Server::start(&[Answer::Ranges]));
     let error = fetch(&cache, &[Source::Url(&first.url), Source::Url(&second.url)]).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains(&format!("{NAME}.part")) && message.contains("needs 200000 bytes"), "{message}");
+    assert!(message.contains(&format!("{NAME}.part")) && message.contains("needs 195 KB"), "{message}");
     assert!(!cache.folder().join(format!("{NAME}.part")).exists() && !cache.folder().join(NAME).exists());
     assert!(second.requests().is_empty());
 }

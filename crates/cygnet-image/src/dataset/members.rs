@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use cygnet_files::Size;
+
 use super::folder::is_image;
 use super::part::is_hidden;
 use super::sample::Source;
@@ -73,8 +75,8 @@ impl Members {
         self.name_bytes += bytes;
         if self.name_bytes > MOST_NAME_BYTES || self.files.len() + self.links.len() >= MOST_MEMBERS {
             return Err(format!(
-                "has more than {MOST_MEMBERS} files, or {} GB of their names; unpack it and give the folder",
-                MOST_NAME_BYTES >> 30
+                "has more than {MOST_MEMBERS} files, or {} of their names; unpack it and give the folder",
+                Size::of(MOST_NAME_BYTES)
             ));
         }
         Ok(())

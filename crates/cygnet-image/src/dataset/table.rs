@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use cygnet_files::Size;
 use csv::{ReaderBuilder, StringRecord};
 
 use super::part::Part;
@@ -113,7 +114,7 @@ fn text(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(wrong(format!("is a table of more than {} GB; divide it", MOST_BYTES >> 30)));
+        return Err(wrong(format!("is a table of more than {}; divide it", Size(MOST_BYTES))));
     }
     let utf16 = |unit: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes[2..].as_chunks();

@@ -2,8 +2,11 @@
 
 use std::io::{self, Read};
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use cygnet_files::Size;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::faults::refused;
 
 /// The largest window, which is held in memory; `zstd --ultra -22` needs 128 MB.
 const MOST_WINDOW: u64 = 256 << 20;
@@ -42,8 +45,27 @@ impl<R: Read> ZstdReader<R> {
     }
 }
 
+/// Why a frame cannot be read, and what to do.
 fn damaged(error: &FrameDecoderError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    use FrameDecoderError as Why;
+    use FrameHeaderError::WindowTooBig;
+    match error {
+        Why::WindowSizeTooBig { requested: window, .. }
+        | Why::FrameHeaderError(WindowTooBig { got: window })
+        | Why::FailedToInitialize(WindowTooBig { got: window }) => refused(format!(
+            "needs {} of memory to be unpacked, more than the limit of {}; pack it again without --long and --ultra, or \
+             unpack it and give the folder",
+            Size(*window),
+            Size(MOST_WINDOW)
+        )),
+        Why::DictNotProvided { .. } => {
+            refused("needs a dictionary to be unpacked; unpack it and give the folder".into())
+        }
+        _ => {
+            let reason = "not zstd data as they should be; download or copy the file again";
+            io::Error::new(io::ErrorKind::InvalidData, reason)
+        }
+    }
 }
 
 impl<R: Read> Read for ZstdReader<R> {

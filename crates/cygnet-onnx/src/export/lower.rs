@@ -59,7 +59,12 @@ pub(super) fn lower(
     }
     for (index, output) in graph.outputs().iter().enumerate() {
         let mut value = values[output.node.0].clone();
-        let shape = &graph.node(output.node).shape;
+        let mut shape = &graph.node(output.node).shape[..];
+        if let [_, 1, 1] = shape {
+            // A number a class, as who calls the file expects them.
+            value = writer.node("Flatten", &[&value], "", vec![("axis", Int(1))]);
+            shape = &shape[..1];
+        }
         if index == 0 && options.softmax && !graph.gives_probabilities() {
             value = writer.node("Softmax", &[&value], "", vec![("axis", Int(1))]);
         }

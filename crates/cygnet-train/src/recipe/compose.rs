@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use cygnet_files::Size;
 use toml::{Table, Value};
 use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
@@ -251,7 +252,7 @@ fn read(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > MOST_BYTES {
-        return Err(format!("is longer than the {} KB of a recipe", MOST_BYTES >> 10));
+        return Err(format!("is longer than the {} of a recipe", Size(MOST_BYTES)));
     }
     Ok(text)
 }

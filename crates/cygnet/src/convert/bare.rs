@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cygnet_graph::Graph;
+use cygnet_image::Preprocess;
 use cygnet_weights::{Accuracy, Checkpoint, Head, Located, Mismatch, Tensor, WeightSet, fit, locate};
 use cygnet_zoo::{KeyMap, Network, Registry, imagenet, registry};
 
@@ -52,7 +53,9 @@ pub(super) fn model(
         let others = checkpoint.other_keys.join(", ");
         converted.notes.insert(
             0,
-            format!("the weights are those under {taken}; there are also {others}: --weights-key chooses"),
+            format!(
+                "the weights are those under {taken}; there are also {others}: `cygnet convert` chooses with --weights-key"
+            ),
         );
     }
     Ok(converted)
@@ -126,6 +129,7 @@ fn from_checkpoint(
                 let stored = graph_for(built, tensors, &located.naming, None)?.classes();
                 notes.extend(new_classifier(stored, graph.classes()));
                 let network = &as_told(network, map);
+                notes.extend(otherwise_prepared(network, &graph));
                 return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
             }
             Err(mismatch) => {
@@ -149,6 +153,34 @@ fn as_told(network: &Network, map: Option<&'static KeyMap>) -> Network {
     Network { checkpoint: of_keys.filter(|_| named.name.is_none()), ..named }
 }
 
+/// That published weights of the same network, which none of the names tells apart, want photos with other numbers.
+fn otherwise_prepared(network: &Network, graph: &Graph) -> Option<String> {
+    if network.name.is_some() || network.checkpoint.is_some() || graph.classes() != network.spec().classes {
+        return None;
+    }
+    let numbers = |network: &Network| {
+        let Preprocess { channels, scale, mean, std, .. } =
+            preprocess(&network.preset(), graph.input_shape());
+        (channels, scale, mean, std)
+    };
+    let taken = numbers(network);
+    let others: Vec<String> = network
+        .checkpoints()
+        .iter()
+        .filter(|other| numbers(&Network { checkpoint: Some(other), ..network.clone() }) != taken)
+        .map(|other| format!("--network {}.{} ({})", network.id, other.tag, network.source_of(other)))
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "photos are prepared as for {} of {}, which the weights do not tell; for those of another source `cygnet convert` \
+             has {}",
+            network.id,
+            network.source(),
+            others.join(" or ")
+        )
+    })
+}
+
 /// What a user should know about where the weights were found.
 fn notes(checkpoint: &Checkpoint, located: &Located) -> Vec<String> {
     let mut notes = located.notes();
@@ -156,7 +188,7 @@ fn notes(checkpoint: &Checkpoint, located: &Located) -> Vec<String> {
         let taken = checkpoint.taken_key.iter().map(String::as_str);
         let whole = |other: &String| taken.clone().chain([other.as_str()]).collect::<Vec<_>>().join(".");
         let others = located.others.iter().map(whole).collect::<Vec<_>>().join(", ");
-        notes.push(format!("{others} would fit as well: --weights-key chooses"));
+        notes.push(format!("{others} would fit as well: `cygnet convert` chooses with --weights-key"));
     }
     notes
 }

@@ -28,6 +28,10 @@ pub(crate) use bare::published_model;
 pub use request::Converted;
 pub(crate) use request::Heads;
 
+/// What a list of names lacks that is one too short.
+const BACKGROUND: &str =
+    "; TensorFlow's models have a class for the background before all others, which needs a name of its own";
+
 /// How a checkpoint of any readable format becomes a model.
 ///
 /// ```no_run
@@ -115,12 +119,13 @@ impl Conversion {
         let mut checkpoint = read()?;
         self.leave_out(path, &mut checkpoint)?;
         let converted = if is_model_file(&checkpoint.metadata) {
-            let model = model_file::model(path, &checkpoint, self.classes, &self.limits)?;
+            let converted = model_file::model(path, &checkpoint, self.classes, &self.limits)?;
+            let model = &converted.model;
             if let Some(named) = request.named.filter(|named| named.id != model.id) {
                 let reason = format!("is a model of {}, not of {}; leave out --network", model.id, named.id);
                 return Err(Error::Record { path: path.into(), reason });
             }
-            Converted { model, notes: Vec::new() }
+            converted
         } else if checkpoint.metadata.contains_key(RUN_KEY) {
             let reason =
                 "is the state of a training run, for --resume; its models lie beside it, NAME.safetensors";
@@ -163,7 +168,9 @@ impl Conversion {
             let names = read_class_names(labels)?;
             let classes = converted.model.graph.classes();
             if names.len() != classes {
-                let reason = format!("{} for {}", counted(names.len(), "name"), counted(classes, "class"));
+                let background = if classes == names.len() + 1 { BACKGROUND } else { "" };
+                let (names, classes) = (counted(names.len(), "name"), counted(classes, "class"));
+                let reason = format!("{names} for {classes}{background}");
                 return Err(Error::Record { path: labels.clone(), reason });
             }
             converted.notes.extend(ambiguous(labels, &names));

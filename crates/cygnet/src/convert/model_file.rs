@@ -8,16 +8,18 @@ use cygnet_runtime::integers;
 use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensors, WeightSet, fit};
 
 use super::classes::counted;
+use super::naming::new_classifier;
+use super::request::Converted;
 use crate::model::check_prepared;
 use crate::{Error, Model, halves};
 
-/// The model that a file holds, perhaps with a new classifier.
+/// The model that a file holds, perhaps with a new classifier, which is told.
 pub(super) fn model(
     path: &Path,
     checkpoint: &Checkpoint,
     classes: Option<usize>,
     limits: &Limits,
-) -> Result<Model, Error> {
+) -> Result<Converted, Error> {
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
     let record =
         ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
@@ -63,7 +65,7 @@ pub(super) fn model(
     if quantization.is_none() {
         weights = halves::kept(&graph, &tensors, weights);
     }
-    Ok(Model {
+    let model = Model {
         id: record.network,
         graph,
         weights,
@@ -76,7 +78,9 @@ pub(super) fn model(
         recipe: record.recipe,
         training: record.training,
         written_by: Some(record.written_by),
-    })
+    };
+    let notes = new_classifier(outputs, model.graph.classes()).into_iter().collect();
+    Ok(Converted { model, notes })
 }
 
 /// The weights of a model file's graph.

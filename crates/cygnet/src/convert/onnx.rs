@@ -64,7 +64,7 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
     let is_told = own.as_ref().is_some_and(|labels| labels.len() == stored);
     let labels = own.filter(|_| is_told).unwrap_or_else(|| imagenet::labels(stored));
     if !labels.is_empty() && found.is_none() && !is_told {
-        notes.push(format!("its {stored} classes are taken for those of ImageNet: --labels chooses"));
+        notes.push(format!("its {stored} classes are taken for those of ImageNet: `cygnet convert` names them with --labels"));
     }
     let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
     model.quantization = imported.quantization;
@@ -118,7 +118,7 @@ fn prepared(
     if let Some(network) = named.or(twin.filter(|_| !is_caffe)) {
         let how = match named {
             Some(_) => None,
-            None => Some(format!("photos are prepared as for {}: --network chooses", network.id)),
+            None => Some(format!("photos are prepared as for {}: `cygnet convert` chooses with --network", network.id)),
         };
         return (preprocess(&network.preset(), shape), how);
     }
@@ -149,7 +149,8 @@ fn prepared(
         _ => chosen,
     };
     let note = format!(
-        "the file does not say how photos are prepared; they are {how}: --network chooses that of another"
+        "the file does not say how photos are prepared; they are {how}: `cygnet convert` takes those of a network \
+         with --network"
     );
     (chosen, Some(note))
 }

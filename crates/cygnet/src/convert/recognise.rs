@@ -1,5 +1,6 @@
 //! The network that a bare checkpoint is of, by the names and shapes of its tensors.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use cygnet_graph::Graph;
@@ -70,10 +71,22 @@ fn fitting(
 ) -> Vec<(bool, Network, Graph)> {
     let tensors = &checkpoint.tensors;
     let mut found = Vec::new();
+    // Few names begin many networks, and a checkpoint may have very many.
+    let mut begun: HashMap<String, bool> = HashMap::new();
+    let mut begins = |first: String| -> bool {
+        let ends = |name: &String| {
+            name.strip_suffix(&first).is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        };
+        *begun.entry(first.clone()).or_insert_with(|| tensors.keys().any(ends))
+    };
     for network in registry.networks() {
         let Ok(plain) = network.build() else { continue };
         let mut least: Option<Mismatch> = None;
+        let first = plain.params().into_iter().next().map_or_else(String::new, |param| param.name);
         let mut fits = |naming: Naming| {
+            if whole && !begins((naming.key)(&first)) {
+                return false;
+            }
             let naming = locate(&plain, tensors, naming).naming;
             if whole && !naming.covers(&plain, tensors) {
                 return false;

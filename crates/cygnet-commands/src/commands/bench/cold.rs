@@ -6,11 +6,11 @@ use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use cygnet::bench::{BenchOptions, Subject, quantile, sample, session};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Bench, BenchWeights};
+use crate::args::{Bench, BenchWeights, wrong_usage};
 use crate::commands::load;
 use crate::output::{self, Column};
 
@@ -20,6 +20,9 @@ struct First {
     /// From before its start, which only the old process knows.
     #[serde(skip)]
     cold_ms: f64,
+    /// Of that the time in which it did none of the following: its own start, and telling.
+    #[serde(skip)]
+    start_ms: f64,
     load_ms: f64,
     plan_ms: f64,
     run_ms: f64,
@@ -36,7 +39,8 @@ pub(super) struct Cold {
     median_ms: f64,
     min_ms: f64,
     p95_ms: f64,
-    /// Medians of the parts: reading the file, packing its weights, the first run. The rest is the start of the process.
+    /// Medians of the parts: the start of the process, reading the file, packing its weights, the first run.
+    start_ms: f64,
     load_ms: f64,
     plan_ms: f64,
     run_ms: f64,
@@ -44,7 +48,7 @@ pub(super) struct Cold {
     peak_rss_bytes: u64,
 }
 
-pub(super) const FIELDS: [&str; 12] = [
+pub(super) const FIELDS: [&str; 13] = [
     "model",
     "threads",
     "isa",
@@ -53,6 +57,7 @@ pub(super) const FIELDS: [&str; 12] = [
     "median_ms",
     "min_ms",
     "p95_ms",
+    "start_ms",
     "load_ms",
     "plan_ms",
     "run_ms",
@@ -61,7 +66,7 @@ pub(super) const FIELDS: [&str; 12] = [
 
 impl Cold {
     /// Its values, in the order of [`FIELDS`].
-    pub(super) fn fields(&self) -> [String; 12] {
+    pub(super) fn fields(&self) -> [String; 13] {
         [
             self.model.clone(),
             self.threads.map_or_else(String::new, |threads| threads.to_string()),
@@ -71,6 +76,7 @@ impl Cold {
             self.median_ms.to_string(),
             self.min_ms.to_string(),
             self.p95_ms.to_string(),
+            self.start_ms.to_string(),
             self.load_ms.to_string(),
             self.plan_ms.to_string(),
             self.run_ms.to_string(),
@@ -81,7 +87,8 @@ impl Cold {
 
 pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::Result<Cold> {
     if args.weights == Some(BenchWeights::Random) {
-        bail!("--cold loads weights from a file; leave out --weights random");
+        let problem = "--cold loads weights from a file; leave out --weights random";
+        return Err(wrong_usage(problem.into()));
     }
     let id = load(name, args.graph_limits)?.id;
     let mut firsts: Vec<First> = Vec::new();
@@ -103,6 +110,7 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
         median_ms: quantile(&times, 0.5),
         min_ms: times[0],
         p95_ms: quantile(&times, 0.95),
+        start_ms: median(|first| first.start_ms),
         load_ms: median(|first| first.load_ms),
         plan_ms: median(|first| first.plan_ms),
         run_ms: median(|first| first.run_ms),
@@ -120,8 +128,8 @@ fn first(args: &Bench, name: &str) -> anyhow::Result<First> {
     if let Some(side) = args.image {
         command.args(["--image", &side.to_string()]);
     }
-    if let Some(level) = args.isa {
-        command.args(["--isa", level.name()]);
+    if let Some(cap) = args.isa {
+        command.args(["--isa", cap.name()]);
     }
     if let Some(macs) = args.graph_limits.max_macs {
         command.args(["--max-macs", &macs.to_string()]);
@@ -139,7 +147,9 @@ fn first(args: &Bench, name: &str) -> anyhow::Result<First> {
     read?;
     let first: First = serde_json::from_str(&line)
         .with_context(|| format!("{name}: the new process ended with {status}"))?;
-    Ok(First { cold_ms, ..first })
+    // All that the new process measured lies between two looks of this one at the clock.
+    let start_ms = (cold_ms - first.load_ms - first.plan_ms - first.run_ms).max(0.0);
+    Ok(First { cold_ms, start_ms, ..first })
 }
 
 /// What the new process does.
@@ -162,7 +172,7 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
     let mut logits = vec![0.0; session.outputs()];
     session.run(&image, &mut logits)?;
     let run_ms = lap();
-    output::json(&First { cold_ms: 0.0, load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
+    output::json(&First { cold_ms: 0.0, start_ms: 0.0, load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
     Ok(true)
 }
 
@@ -190,9 +200,15 @@ pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
         Column::number("peak RSS MB"),
     ];
     let row = |cold: &Cold| {
-        let start = cold.median_ms - cold.load_ms - cold.plan_ms - cold.run_ms;
-        let parts =
-            [cold.median_ms, cold.min_ms, cold.p95_ms, start, cold.load_ms, cold.plan_ms, cold.run_ms];
+        let parts = [
+            cold.median_ms,
+            cold.min_ms,
+            cold.p95_ms,
+            cold.start_ms,
+            cold.load_ms,
+            cold.plan_ms,
+            cold.run_ms,
+        ];
         let mut row = vec![output::plain(&cold.model), cold.isa.into()];
         row.extend(parts.map(|ms| format!("{ms:.1}")));
         row.push(format!("{:.1}", cold.peak_rss_bytes as f64 / 1e6));

@@ -3,91 +3,18 @@
 mod screen;
 mod stop;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
 use cygnet::hub::{is_url, shown_url};
-use cygnet::train::{
-    Ended, Metrics, Outcome, Recipe, RunFiles, RunOutcome, Start, Trained, Training, shell_word,
-};
+use cygnet::train::{Ended, Metrics, Outcome, Recipe, RunFiles, RunOutcome, Training, shell_word};
 use cygnet::weights::ModelFile;
 
 use self::screen::Screen;
-use crate::args::{DataLimits, bytes, duration, seconds, side, threads};
+use crate::args::{Train, wrong_usage};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
-
-#[derive(Args)]
-pub(crate) struct Train {
-    /// The labelled photos; with --print-recipe perhaps a model file
-    #[arg(value_name = "DATA", required_unless_present = "print_recipe")]
-    data: Option<PathBuf>,
-    /// Network of the zoo, perhaps with .TAG of its weights [default: mobilenet_v2]
-    #[arg(short, long, value_name = "ID[.TAG]")]
-    network: Option<String>,
-    /// Weights to start from
-    #[arg(long, value_name = "pretrained|scratch|FILE", default_value = "pretrained")]
-    from: Start,
-    /// Name of a recipe, or a TOML file
-    #[arg(long, value_name = "R")]
-    recipe: Option<String>,
-    /// Change a setting of the recipe, such as optimizer.rate=0.01
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// Which part of the network learns
-    #[arg(long, value_name = "all|last-N|head")]
-    train: Option<Trained>,
-    /// Passes over the photos
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: Option<u32>,
-    /// Photos a step
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
-    /// Height and width of the network's image
-    #[arg(long, value_name = "S", value_parser = side)]
-    image: Option<usize>,
-    /// Names all random numbers
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: Option<u64>,
-    /// End after this time, reading and evaluation included: 90s, 10m, 1h30m
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    time: Option<Duration>,
-    /// Most memory of the training step, such as 2GB; batches are split to keep to it
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    memory: Option<u64>,
-    /// Most memory for decoded photos [default: a quarter of this machine's]
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    cache: Option<u64>,
-    /// Threads; their number does not change the result
-    #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
-    threads: NonZeroUsize,
-    /// The model file to write [default: model.safetensors, or the next free of model-2.safetensors and so on]
-    #[arg(short, long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Go on with the run that wrote FILE, or with the newest of those without a name
-    #[arg(long)]
-    resume: bool,
-    /// Replace the files of an earlier run
-    #[arg(long, conflicts_with = "resume")]
-    overwrite: bool,
-    /// Seconds between two saved states, at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
-    save_every: f64,
-    /// Also write TensorBoard's event files, to NAME.events/
-    #[arg(long)]
-    tensorboard: bool,
-    /// Print the recipe as TOML, with what each setting does, and do nothing else
-    #[arg(long)]
-    print_recipe: bool,
-    /// Print one JSON object an epoch, and one at the end
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    data_limits: DataLimits,
-}
 
 /// The command line of this process, as it can be typed again, but for passwords in addresses.
 fn command_line() -> String {
@@ -203,10 +130,10 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
                 .with_context(|| format!("{}: its recipe is damaged", path.display()))?
         }
         Some(path) if !path.exists() && Recipe::named(&path.to_string_lossy()).is_ok() => {
-            bail!(
+            return Err(wrong_usage(format!(
                 "{0}: no such data; the recipe of that name is printed by --recipe {0} --print-recipe",
                 path.display()
-            );
+            )));
         }
         _ => args.training().recipe_that_fits()?,
     };
