@@ -69,7 +69,10 @@ fn what_was_decided_is_told_and_options_decide_otherwise() {
     std::fs::write(folder.join("names.json"), r#"{"cat": 1, "ant": 0}"#).unwrap();
     let (code, err) = convert(folder, &["in.safetensors", "a.safetensors"]);
     assert!(code == 0 && err.contains("note: the network's tensors are those under model."), "{err}");
-    assert!(err.contains("note: ema would fit as well: `cygnet convert` chooses with --weights-key"), "{err}");
+    assert!(
+        err.contains("note: ema would fit as well: `cygnet convert` chooses with --weights-key"),
+        "{err}"
+    );
     let args = ["in.safetensors", "b.safetensors", "--weights-key", "ema", "--labels", "names.json"];
     let (code, err) = convert(folder, &args);
     assert!(code == 0 && !err.contains("model."), "{err}");
@@ -209,14 +212,15 @@ fn a_network_that_is_prepared_for_in_several_ways_is_told_with_the_name_of_the_o
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let graph = cygnet::network("squeezenet1_1").unwrap().build().unwrap();
-    let zeros = |shape: &[usize]| {
-        Tensor::new(shape, Dtype::I8, vec![0; shape.iter().product()]).unwrap()
-    };
+    let zeros = |shape: &[usize]| Tensor::new(shape, Dtype::I8, vec![0; shape.iter().product()]).unwrap();
     let tensors: Tensors =
         graph.params().into_iter().map(|param| (param.name, zeros(&param.shape))).collect();
     safetensors::write(folder.join("in.safetensors"), &tensors, &safetensors::Metadata::default()).unwrap();
     let (code, err) = convert(folder, &["in.safetensors", "a.safetensors"]);
-    assert!(code == 0 && err.contains("`cygnet convert` has --network squeezenet1_1.caffe_in1k (caffe)"), "{err}");
+    assert!(
+        code == 0 && err.contains("`cygnet convert` has --network squeezenet1_1.caffe_in1k (caffe)"),
+        "{err}"
+    );
     for (named, out) in [("squeezenet1_1.caffe_in1k", "b"), ("squeezenet1_1.IMAGENET1K_V1", "c")] {
         let out = format!("{out}.safetensors");
         let (code, err) = convert(folder, &["in.safetensors", &out, "--network", named]);

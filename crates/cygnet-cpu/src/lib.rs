@@ -15,6 +15,8 @@ pub mod tuning;
 mod unroll;
 
 pub use activation::{Activation, SATURATION};
-pub use isa::{ByteKernel, ByteLevel, Bytes, Cap, Floats, Isa, Kernel, Level, in_order, opaque, packed, prefetch};
+pub use isa::{
+    ByteKernel, ByteLevel, Bytes, Cap, Floats, Isa, Kernel, Level, in_order, opaque, packed, prefetch,
+};
 pub use memory::{Memory, Number, SCRATCH, Store, Weights};
 pub use size::{FAR, adaptive_window, product};

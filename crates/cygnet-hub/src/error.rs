@@ -27,7 +27,9 @@ pub enum FetchError {
     #[error("no home folder for the cache; set CYGNET_CACHE to a folder")]
     NoCacheFolder,
     /// A variable of the environment has a value that means nothing.
-    #[error("{name}={value}: neither 1 (also true or yes) nor 0 (also false, no or nothing); set one of these")]
+    #[error(
+        "{name}={value}: neither 1 (also true or yes) nor 0 (also false, no or nothing); set one of these"
+    )]
     Switch {
         /// The variable.
         name: &'static str,

@@ -191,8 +191,12 @@ fn looks_like(bytes: &[u8]) -> &'static str {
     let start = bytes.trim_ascii_start();
     match bytes {
         [] => "an empty file",
-        [0x89, b'H', b'D', b'F', ..] => "an HDF5 (Keras) file (python -m tf2onnx.convert --keras makes an .onnx file of it)",
-        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => "a TensorFlow Lite file (python -m tf2onnx.convert --tflite makes an .onnx file of it)",
+        [0x89, b'H', b'D', b'F', ..] => {
+            "an HDF5 (Keras) file (python -m tf2onnx.convert --keras makes an .onnx file of it)"
+        }
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
+            "a TensorFlow Lite file (python -m tf2onnx.convert --tflite makes an .onnx file of it)"
+        }
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array",
         _ if bytes.starts_with(b"version https://git-lfs") => {
             "a Git LFS pointer instead of the file (run git lfs pull)"

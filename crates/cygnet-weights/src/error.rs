@@ -29,8 +29,10 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// Neither safetensors nor PyTorch nor a pickle.
-    #[error("{looks_like}; cygnet reads .safetensors, .pth, .pt, .bin and .ckpt (PyTorch), .pkl, .net (Deep Compression) and \
-         .onnx files")]
+    #[error(
+        "{looks_like}; cygnet reads .safetensors, .pth, .pt, .bin and .ckpt (PyTorch), .pkl, .net (Deep Compression) and \
+         .onnx files"
+    )]
     UnknownFormat {
         /// What the first bytes look like.
         looks_like: &'static str,

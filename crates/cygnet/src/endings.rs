@@ -8,7 +8,8 @@ use crate::Error;
 const READ: [&str; 9] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "net", "onnx"];
 
 /// How TensorFlow's models become files that are read; what follows says which kind it is.
-const BY_TF2ONNX: &str = "convert it: pip install tf2onnx, then python -m tf2onnx.convert --output MODEL.onnx";
+const BY_TF2ONNX: &str =
+    "convert it: pip install tf2onnx, then python -m tf2onnx.convert --output MODEL.onnx";
 
 /// What is left where no converter is known.
 const GIVE_CHECKPOINT: &str = "give the checkpoint that it was made of, a .pth, .safetensors or .onnx file";
@@ -16,7 +17,12 @@ const GIVE_CHECKPOINT: &str = "give the checkpoint that it was made of, a .pth, 
 /// Of files of other programs, what these hold, and how they become files that are read.
 const FOREIGN: [(&str, &str, &str, &str); 10] = [
     ("tflite", "a TensorFlow Lite model", BY_TF2ONNX, " --tflite "),
-    ("pt2", "a program of torch.export", "save its module's state_dict() with torch.save, as a .pth file", ""),
+    (
+        "pt2",
+        "a program of torch.export",
+        "save its module's state_dict() with torch.save, as a .pth file",
+        "",
+    ),
     ("h5", "a Keras model", BY_TF2ONNX, " --keras "),
     ("hdf5", "a Keras model", BY_TF2ONNX, " --keras "),
     ("keras", "a Keras model", BY_TF2ONNX, " --keras "),

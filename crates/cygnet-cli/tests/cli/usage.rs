@@ -20,7 +20,11 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["train", "finetune", "--print-recipe"],
     ] {
         let run = bench.run(args);
-        assert!(run.code == 2 && run.err.starts_with("error: ") && run.out.is_empty(), "{args:?}: {}", run.err);
+        assert!(
+            run.code == 2 && run.err.starts_with("error: ") && run.out.is_empty(),
+            "{args:?}: {}",
+            run.err
+        );
     }
     for args in [
         &["classify", MODEL[0], MODEL[1], "none.jpg"][..],
@@ -67,7 +71,10 @@ fn options_and_environment_name_the_same_instruction_sets() {
     let version = bench.run(&["--version"]).out;
     let sets = version.split_once(", of ").unwrap().1.trim();
     let (help, known) = (bench.run(&["bench", "--help"]).out, sets.split(", ").collect::<Vec<_>>());
-    assert!(help.contains("CYGNET_ISA") && known.ends_with(&["scalar"]) || known.contains(&"scalar"), "{sets}");
+    assert!(
+        help.contains("CYGNET_ISA") && known.ends_with(&["scalar"]) || known.contains(&"scalar"),
+        "{sets}"
+    );
     let kernels = bench.run(&["kernels", "--json"]).json();
     assert!(kernels.iter().all(|line| known.contains(&line["isa"].as_str().unwrap())), "{sets}");
     for set in known {

@@ -69,8 +69,8 @@ pub(crate) fn kernels(args: &Kernels) -> anyhow::Result<bool> {
         Column::word("kernel"),
         Column::word("type"),
         Column::word("isa"),
-        Column::number("lanes"),
-        Column::number("pixels x 1-4 vectors"),
+        Column::number("lanes").spare(),
+        Column::number("pixels x 1-4 vectors").spare(),
         Column::word("supported"),
         Column::word("used"),
     ];

@@ -1,10 +1,9 @@
-use anyhow::bail;
 use cygnet::family;
 use cygnet::graph::Cost;
 use cygnet::zoo::{Checkpoint, Family, Network, networks};
 use serde::Serialize;
 
-use crate::args::List;
+use crate::args::{List, wrong_usage};
 use crate::output::{self, Column, count};
 
 #[derive(Serialize)]

@@ -253,7 +253,8 @@ fn names_a_file(text: &str) -> bool {
 
 fn describe_file(args: &Show) -> anyhow::Result<Line> {
     if args.in_channels.is_some() {
-        let problem = format!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
+        let problem =
+            format!("{}: the weights of a file fix its channels; leave out --in-channels", args.network);
         return Err(wrong_usage(problem));
     }
     let limits = args.graph_limits.limits();

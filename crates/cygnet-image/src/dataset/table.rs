@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use cygnet_files::Size;
 use csv::{ReaderBuilder, StringRecord};
+use cygnet_files::Size;
 
 use super::part::Part;
 use super::sample::Source;

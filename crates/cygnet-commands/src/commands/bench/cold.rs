@@ -172,7 +172,14 @@ pub(super) fn first_logits(args: &Bench) -> anyhow::Result<bool> {
     let mut logits = vec![0.0; session.outputs()];
     session.run(&image, &mut logits)?;
     let run_ms = lap();
-    output::json(&First { cold_ms: 0.0, start_ms: 0.0, load_ms, plan_ms, run_ms, peak_rss_bytes: peak_rss_bytes() })?;
+    output::json(&First {
+        cold_ms: 0.0,
+        start_ms: 0.0,
+        load_ms,
+        plan_ms,
+        run_ms,
+        peak_rss_bytes: peak_rss_bytes(),
+    })?;
     Ok(true)
 }
 
@@ -189,10 +196,10 @@ pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
     }
     let columns = [
         Column::name("network"),
-        Column::word("isa"),
+        Column::word("isa").spare(),
         Column::number("cold ms"),
-        Column::number("min ms"),
-        Column::number("p95 ms"),
+        Column::number("min ms").spare(),
+        Column::number("p95 ms").spare(),
         Column::number("start"),
         Column::number("load"),
         Column::number("plan"),

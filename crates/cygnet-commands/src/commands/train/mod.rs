@@ -3,7 +3,7 @@
 mod screen;
 mod stop;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
