@@ -64,7 +64,9 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
     let is_told = own.as_ref().is_some_and(|labels| labels.len() == stored);
     let labels = own.filter(|_| is_told).unwrap_or_else(|| imagenet::labels(stored));
     if !labels.is_empty() && found.is_none() && !is_told {
-        notes.push(format!("its {stored} classes are taken for those of ImageNet: `cygnet convert` names them with --labels"));
+        notes.push(format!(
+            "its {stored} classes are taken for those of ImageNet: `cygnet convert` names them with --labels"
+        ));
     }
     let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
     model.quantization = imported.quantization;
@@ -118,7 +120,10 @@ fn prepared(
     if let Some(network) = named.or(twin.filter(|_| !is_caffe)) {
         let how = match named {
             Some(_) => None,
-            None => Some(format!("photos are prepared as for {}: `cygnet convert` chooses with --network", network.id)),
+            None => Some(format!(
+                "photos are prepared as for {}: `cygnet convert` chooses with --network",
+                network.id
+            )),
         };
         return (preprocess(&network.preset(), shape), how);
     }
