@@ -16,7 +16,6 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["list", "--family", "vgg"],
         &["man", "fly"],
         &["bench", "light.safetensors", "--cold", "--weights", "random"],
-        &["bench", "light.safetensors", "--precision", "bf16"],
         &["train", "finetune", "--print-recipe"],
     ] {
         let run = bench.run(args);

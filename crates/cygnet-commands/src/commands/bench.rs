@@ -9,7 +9,7 @@ use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
 use cygnet::runtime::{Plan, PlanOptions};
 
-use crate::args::{Bench, BenchPrecision, BenchWeights, wrong_usage};
+use crate::args::{Bench, BenchPrecision, BenchWeights};
 use crate::output::{self, Column, count, plain, shape};
 use crate::progress;
 
