@@ -1,7 +1,8 @@
 //! BMP: of OS/2 and of Windows, with palettes of up to 256 colours, as they are or as runs, and with 16, 24 or 32 bits a
 //! pixel.
 
-use super::{DecodeLimits, Image};
+use super::limits::DecodeLimits;
+use super::picture::Image;
 use crate::error::{ImageError, Result};
 
 const FORMAT: &str = "BMP";

@@ -2,10 +2,12 @@
 
 #[cfg(feature = "jxl")]
 use super::jxl;
+use super::limits::DecodeLimits;
+use super::picture::Image;
 #[cfg(feature = "tiff")]
 use super::tiff;
 use super::turn::Orientation;
-use super::{DecodeLimits, Image, bmp, gif, jpeg, png, webp};
+use super::{bmp, gif, jpeg, png, webp};
 use crate::error::{ImageError, Result};
 
 /// A format that is decoded.

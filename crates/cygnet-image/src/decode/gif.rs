@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::{DecodeLimits, Image};
+use super::limits::DecodeLimits;
+use super::picture::Image;
 use crate::error::{ImageError, Result};
 
 /// The first frame on its screen, which grows to hold the frame and is filled with the transparent colour, else

@@ -7,8 +7,9 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::limits::DecodeLimits;
+use super::picture::Image;
 use super::turn::Orientation;
-use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 /// Adds what the library does not promise: no panic on a broken file, no picture of a file without its end marker.

@@ -2,7 +2,8 @@
 
 use jxl::api::{Event, JxlDecoder, JxlDecoderOptions, JxlOutputBuffer, JxlPixelFormat};
 
-use super::{DecodeLimits, Image};
+use super::limits::DecodeLimits;
+use super::picture::Image;
 use crate::error::{ImageError, Result};
 
 const FORMAT: &str = "JPEG XL";

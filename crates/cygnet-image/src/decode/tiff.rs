@@ -6,10 +6,10 @@ use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::limits::METADATA;
+use super::limits::{DecodeLimits, METADATA};
+use super::picture::Image;
 use super::samples::Samples;
 use super::turn::Orientation;
-use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 const FORMAT: &str = "TIFF";

@@ -1,6 +1,6 @@
 //! Pictures turned upright.
 
-use super::Image;
+use super::picture::Image;
 
 /// How a picture is turned to be seen upright, by its number in EXIF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,15 +102,32 @@ impl Image {
         let [width, height] = [self.height, self.width];
         let (source, _) = self.pixels.as_chunks::<3>();
         let mut pixels = vec![0; self.pixels.len()];
+        let whole = width - width % TILE;
         for (band, rows) in pixels.chunks_mut(TILE * width * 3).enumerate() {
-            for left in (0..width).step_by(TILE) {
-                for (row, out) in rows.as_chunks_mut::<3>().0.chunks_exact_mut(width).enumerate() {
-                    let y = (band * TILE + row) as isize;
-                    let mut place = first + left as isize * across + y * down;
-                    for pixel in &mut out[left..(left + TILE).min(width)] {
-                        *pixel = source[place as usize];
-                        place += across;
+            let (rows, _) = rows.as_chunks_mut::<3>();
+            let count = rows.len() / width;
+            let top = band * TILE;
+            // The band's part of a column here is a piece of a row there.
+            let piece = |x: usize| {
+                let start = first + x as isize * across + top as isize * down;
+                let end = start + (count as isize - 1) * down;
+                &source[start.min(end) as usize..][..count]
+            };
+            let is_back = down < 0;
+            for left in (0..whole).step_by(TILE) {
+                let columns: [&[[u8; 3]]; TILE] = std::array::from_fn(|x| piece(left + x));
+                for y in 0..count {
+                    let place = if is_back { count - 1 - y } else { y };
+                    let out = &mut rows[y * width + left..][..TILE];
+                    for (pixel, column) in out.iter_mut().zip(columns) {
+                        *pixel = column[place];
                     }
+                }
+            }
+            for x in whole..width {
+                let column = piece(x);
+                for y in 0..count {
+                    rows[y * width + x] = column[if is_back { count - 1 - y } else { y }];
                 }
             }
         }
@@ -119,6 +136,7 @@ impl Image {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -171,6 +189,28 @@ mod tests {
                     let other = image::metadata::Orientation::from_exif_chunk(&damaged);
                     let read = Orientation::of_exif(&damaged) as u16;
                     assert_eq!(read, other.map_or(1, |other| u16::from(other.to_exif())), "{place} {byte}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_columns_at_any_size() {
+        let around = [1, 2, TILE - 1, TILE, TILE + 1, 2 * TILE + 5];
+        for (width, height) in around.into_iter().flat_map(|width| around.map(|height| (width, height))) {
+            let pixels = (0..width * height * 3).map(|i| (i * 7 % 251) as u8).collect();
+            let image = Image::from_rgb(width, height, pixels).unwrap();
+            let at = |image: &Image, x: usize, y: usize| {
+                <[u8; 3]>::try_from(&image.pixels[(y * image.width + x) * 3..][..3]).unwrap()
+            };
+            for number in 5..=8 {
+                let turned = image.clone().turned(Orientation::numbered(number));
+                assert_eq!([turned.width, turned.height], [height, width]);
+                for (x, y) in (0..height).flat_map(|x| (0..width).map(move |y| (x, y))) {
+                    let left = if matches!(number, 7 | 8) { width - 1 - y } else { y };
+                    let top = if matches!(number, 6 | 7) { height - 1 - x } else { x };
+                    let place = format!("{number}: {width}x{height} at {x}, {y}");
+                    assert_eq!(at(&turned, x, y), at(&image, left, top), "{place}");
                 }
             }
         }

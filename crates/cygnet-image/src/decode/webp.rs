@@ -4,10 +4,10 @@ use std::io::{Cursor, ErrorKind};
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::limits::METADATA;
+use super::limits::{DecodeLimits, METADATA};
+use super::picture::Image;
 use super::samples::Samples;
 use super::turn::Orientation;
-use super::{DecodeLimits, Image};
 use crate::error::{ImageError, Result};
 
 const FORMAT: &str = "WebP";

@@ -1,27 +1,17 @@
 //! The files of a run: which it may write, and what it goes on with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cygnet_image::Splits;
 use cygnet_train::{Ended, JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
 use cygnet_weights::ModelFile;
 
-use super::start::trainee_of;
-use super::training::{Subject, Training};
+use super::start::{is_network, trainee_of};
+use super::training::{Out, Subject, Training};
 use crate::Error;
 
 /// Of so many steps one is logged.
 const LOGGED: usize = 10;
-
-/// Where a run writes.
-#[derive(Clone, Debug)]
-pub(super) enum Out {
-    Nowhere,
-    /// The model's file, with the others beside it.
-    Named(PathBuf),
-    /// The next free name in a folder.
-    NextFree(PathBuf),
-}
 
 impl Training {
     /// The run's files, with the log that keeps other runs from them.
@@ -166,11 +156,4 @@ impl Training {
         asked.clone_from(state.recipe());
         Ok((asked, trainee_of(state, path)?))
     }
-}
-
-/// Whether `name`, perhaps with a tag, stands for the network `id`.
-pub(super) fn is_network(name: &str, id: &str) -> bool {
-    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
-    name == id
-        || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
 }

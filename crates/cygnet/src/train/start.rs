@@ -303,3 +303,10 @@ pub fn teacher(
     let graph = model.graph.without_softmax()?.resized(height, width)?;
     Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
 }
+
+/// Whether `name`, perhaps with a tag, stands for the network `id`.
+pub(super) fn is_network(name: &str, id: &str) -> bool {
+    let untagged = name.match_indices('.').map(|(at, _)| &name[..at]);
+    name == id
+        || untagged.chain([name]).any(|name| crate::network(name).is_ok_and(|network| network.id == id))
+}

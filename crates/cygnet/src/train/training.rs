@@ -11,9 +11,8 @@ use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
 use cygnet_train::{Callback, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch};
 
-use super::files::{Out, is_network};
 use super::prepared::{Prepared, RunOutcome};
-use super::start::{Start, fitting_recipe_of, own_trainee, teacher, trainee};
+use super::start::{Start, fitting_recipe_of, is_network, own_trainee, teacher, trainee};
 use crate::Error;
 
 /// Begins to ask for a run on the labelled pictures in `data`: a folder of folders, a table, an archive or IDX files
@@ -87,6 +86,16 @@ pub struct Training {
     limits: DecodeLimits,
     command: Option<String>,
     watch: Watch,
+}
+
+/// Where a run writes.
+#[derive(Clone, Debug)]
+pub(super) enum Out {
+    Nowhere,
+    /// The model's file, with the others beside it.
+    Named(PathBuf),
+    /// The next free name in a folder.
+    NextFree(PathBuf),
 }
 
 /// The network that is to learn.
