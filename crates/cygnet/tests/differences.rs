@@ -279,7 +279,7 @@ fn wrong_inputs_are_errors_that_name_what_is_wrong() {
     assert_eq!(message(engine(|o| o.batch = 0)), "the batch is 0, but must be at least 1");
     assert!(message(engine(|o| o.stochastic_depth = 1.0)).contains("stochastic depth"));
     assert!(message(engine(|o| o.trainable = vec![true])).contains("1 long"));
-    assert!(message(engine(|o| o.batch = usize::MAX / 4)).contains(" MB to learn"));
+    assert!(message(engine(|o| o.batch = usize::MAX / 4)).contains(" TB to learn"));
     let mut good = engine(|_| {}).unwrap();
     let mut params = weights(&graph);
     let mut gradients = zeros(&params);
