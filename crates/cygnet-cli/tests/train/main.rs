@@ -406,7 +406,7 @@ fn parts_that_do_not_learn_keep_their_bytes_and_limits_of_memory_are_kept() {
     let args = [&["train", "photos", "--overwrite", "--memory", "10KB"][..], &SMALL].concat();
     let refusal = bench.refusal(&args);
     assert!(
-        refusal.contains("to learn from 1 at a time") && refusal.contains("the limit is 10.0 KB"),
+        refusal.contains("to learn from 1 at a time") && refusal.contains("the limit is 10 KB"),
         "{refusal}"
     );
 }

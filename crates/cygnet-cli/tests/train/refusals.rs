@@ -8,7 +8,9 @@ fn what_is_misspelt_or_does_not_exist_is_told_with_what_there_is() {
     let print = |more: &[&str]| bench.refusal(&[&["train", "--print-recipe"][..], more].concat());
     assert!(print(&["--recipe", "fintune"]).contains("did you mean finetune?"));
     assert!(print(&["--set", "optimizer.ratte=1"]).contains("did you mean optimizer.rate?"));
-    assert!(print(&["finetune"]).contains("--recipe finetune --print-recipe"));
+    let misplaced = bench.run(&["train", "--print-recipe", "finetune"]);
+    assert_eq!(misplaced.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&misplaced.stderr).contains("--recipe finetune --print-recipe"));
     assert!(print(&["--network", "mobilenetv2"]).contains("no network is called mobilenetv2"));
     let deep = format!("{}a=1", "a.".repeat(50_000));
     assert!(print(&["--set", &deep]).contains("lies deeper"));
