@@ -134,14 +134,14 @@ impl<const PIXELS: usize, const VECTORS: usize> ByteKernel for Sized<'_, PIXELS,
                                 // A register is left for all inputs, one after another, and weights but for the last.
                                 let mut weights = [I::splat(0); VECTORS];
                                 unroll!(V < VECTORS, at most 4, {
-                                    if const { V < VECTORS - 1 } {
+                                    if V < VECTORS - 1 {
                                         weights[V] = I::load(b.add((H * VECTORS + V) * 4 * I::LANES));
                                     }
                                 });
                                 unroll!(P < PIXELS, {
                                     let inputs = I::part(I::splat(word(a.add(P * step))), H);
                                     unroll!(V < VECTORS, at most 4, {
-                                        let weights = if const { V < VECTORS - 1 } {
+                                        let weights = if V < VECTORS - 1 {
                                             weights[V]
                                         } else {
                                             I::load(b.add((H * VECTORS + V) * 4 * I::LANES))
