@@ -175,6 +175,15 @@ impl Model {
         real_weights_of(&self.graph, &self.weights, self.quantization.as_ref())
     }
 
+    /// What its layers compute with where that is less than 32 bits: `int8` or `bf16`.
+    #[must_use]
+    pub fn precision(&self) -> Option<&'static str> {
+        match &self.quantization {
+            Some(_) => Some("int8"),
+            None => halves::is_bf16(&self.graph, &self.weights).then_some("bf16"),
+        }
+    }
+
     /// The same network in f32: with weights that are what integers stood for, and values that are not rounded.
     #[must_use]
     pub fn in_floating_point(self) -> Model {

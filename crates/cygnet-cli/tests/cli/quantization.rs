@@ -101,4 +101,8 @@ fn half_the_bits_of_floats_are_another_precision() {
     assert!(size(copy).abs_diff(size(file)) < 64 && size(file) < size(MODEL[1]));
     let plan = bench.run(&["show", copy, "--plan"]).out;
     assert!(plan.contains("linear bf16"), "{plan}");
+    let [whole, of_floats] =
+        [copy, MODEL[1]].map(|file| bench.run(&["show", file, "--json"]).json()[0].clone());
+    assert_eq!(whole["precision"], json!("bf16"));
+    assert_eq!(of_floats.get("precision"), None);
 }

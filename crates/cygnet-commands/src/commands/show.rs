@@ -66,7 +66,7 @@ struct Card {
 impl Card {
     fn of(model: Model) -> Card {
         Card {
-            precision: model.quantization.is_some().then_some("int8"),
+            precision: model.precision(),
             source: model.source,
             licence: model.licence,
             labels: model.labels,

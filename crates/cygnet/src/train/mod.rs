@@ -15,6 +15,7 @@
 
 mod facts;
 mod files;
+mod left_over;
 mod prepared;
 mod start;
 mod training;

@@ -11,6 +11,7 @@ use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
 use cygnet_train::{Callback, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch};
 
+use super::left_over::left_over;
 use super::prepared::{Prepared, RunOutcome};
 use super::start::{Start, fitting_recipe_of, is_network, own_trainee, teacher, trainee};
 use crate::Error;
@@ -465,17 +466,4 @@ pub(crate) fn name_of(data: &Path) -> String {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let whole = || std::fs::canonicalize(data).ok();
     name(data).or_else(|| name(&whole()?)).unwrap_or_else(|| data.display().to_string())
-}
-
-/// That many pictures do not come up in a pass, if so.
-fn left_over(pictures: usize, batch: usize) -> Option<String> {
-    let batch = batch.clamp(1, pictures.max(1));
-    let left = pictures % batch;
-    let better = pictures / pictures.div_ceil(batch).max(1);
-    (left * 10 > pictures).then(|| {
-        format!(
-            "with {batch} pictures a step {left} of {pictures} are left over in each pass, others every time: \
-             --batch {better} takes them"
-        )
-    })
 }
