@@ -18,6 +18,7 @@ mod order;
 mod outline;
 mod pack;
 mod places;
+mod pools;
 mod quantized;
 mod rules;
 mod steps;

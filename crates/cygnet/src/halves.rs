@@ -1,17 +1,17 @@
 //! Networks whose layers have weights in bf16.
 
-use cygnet_graph::{Graph, Role};
+use cygnet_graph::{Graph, Param, Role};
 use cygnet_runtime::PlanOptions;
 use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
-/// Names of the weights of layers.
-fn layers(graph: &Graph) -> impl Iterator<Item = String> {
-    graph.params().into_iter().filter(|param| param.role == Role::Weight).map(|param| param.name)
+/// The weights of layers.
+fn layers(graph: &Graph) -> impl Iterator<Item = Param> {
+    graph.params().into_iter().filter(|param| param.role == Role::Weight)
 }
 
 /// Whether the weights of all layers are bf16, and there are layers.
 pub(crate) fn is_bf16(graph: &Graph, weights: &WeightSet) -> bool {
-    let mut types = layers(graph).map(|name| weights.get(&name).map(Tensor::dtype)).peekable();
+    let mut types = layers(graph).map(|param| weights.get(&param.name).map(Tensor::dtype)).peekable();
     types.peek().is_some() && types.all(|dtype| dtype == Some(Dtype::BF16))
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn options(graph: &Graph, weights: &WeightSet, options: PlanOptions) 
 
 /// Weights that were made of a file's tensors, with those of layers as they are in the file where they are bf16.
 pub(crate) fn kept(graph: &Graph, tensors: &Tensors, mut weights: WeightSet) -> WeightSet {
-    for param in graph.params().into_iter().filter(|param| param.role == Role::Weight) {
+    for param in layers(graph) {
         let tensor = tensors.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::BF16);
         if let Some(Ok(tensor)) = tensor.map(|tensor| tensor.reshape(param.shape)) {
             weights.insert(param.name, tensor);
@@ -43,9 +43,9 @@ pub(crate) fn widened(graph: &Graph, weights: &WeightSet) -> WeightSet {
 
 fn of_type(graph: &Graph, weights: &WeightSet, as_type: fn(&Tensor) -> Tensor) -> WeightSet {
     let mut all = weights.clone();
-    for name in layers(graph) {
-        if let Some(tensor) = weights.get(&name) {
-            all.insert(name, as_type(tensor));
+    for param in layers(graph) {
+        if let Some(tensor) = weights.get(&param.name) {
+            all.insert(param.name, as_type(tensor));
         }
     }
     all

@@ -57,6 +57,7 @@ pub mod bench;
 mod calendar;
 mod classify;
 mod convert;
+mod counted;
 mod endings;
 mod error;
 #[cfg(feature = "train")]

@@ -81,7 +81,16 @@ impl Model {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<Model, Error> {
-        let network = network(name)?;
+        Model::fetched(network(name)?, classes, cache, progress)
+    }
+
+    /// As [`Model::pretrained`], of a network that was found.
+    fn fetched(
+        network: Network,
+        classes: Option<usize>,
+        cache: &Cache,
+        progress: &mut dyn Progress,
+    ) -> Result<Model, Error> {
         let (path, published) = pull(&network, cache, progress)?;
         Model::published(network, &path, published, classes, Heads::Drop)
     }
@@ -146,8 +155,7 @@ impl Conversion {
             self.run(path)
         } else {
             let network = network_in(&self.registry, what)?;
-            let (path, published) = pull(&network, cache, progress)?;
-            let model = Model::published(network, &path, published, self.classes, Heads::Drop)?;
+            let model = Model::fetched(network, self.classes, cache, progress)?;
             Ok(Converted { model, notes: Vec::new() })
         }
     }

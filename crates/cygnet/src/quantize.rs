@@ -11,6 +11,7 @@ use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
 
 use crate::bench::{quantile, sample};
+use crate::counted::counted;
 use crate::evaluate::class_numbers;
 use crate::halves::halved;
 use crate::{Classifier, Error, Model};
@@ -209,27 +210,24 @@ pub fn quantize(
 fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<String> {
     let [lost, chance, at_most] = [loss.lost, loss.chance, loss.at_most].map(percent);
     let of = if unlabelled { "agreement" } else { "top-1" };
-    let photos = if photos == 1 { "1 photo".into() } else { format!("{photos} photos") };
+    let photos = counted(photos, "photo");
     if at_most <= drop {
         return None;
     }
     Some(if lost - chance > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most sensitive \
-            layers in \
-             floating point: try --precision bf16, or photos that are more like those it will see"
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most \
+             sensitive layers in floating point: try --precision bf16, or photos that are more like those it will see"
         )
     } else if lost > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it to \
-            within \
-             {chance:.1} only; more photos decide it"
+            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it \
+             to within {chance:.1} only; more photos decide it"
         )
     } else {
         format!(
-            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to {at_most:.1} may \
-            be lost; more \
-             photos tell more"
+            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to \
+             {at_most:.1} may be lost; more photos tell more"
         )
     })
 }

@@ -109,8 +109,7 @@ folded, ranges are found, weights rounded and biases corrected, and the most sen
 lost than --drop.
 
 The loss is judged on these photos, and counts only beyond what so many leave to chance, two standard errors: with \
-100 photos \
-that are some points, with 10000 a few tenths. What is lost on other photos at most, 95 times of 100, stands behind \
+100 photos that are some points, with 10000 a few tenths. What is lost on other photos at most, 95 times of 100, stands behind \
 the loss.
 
 The new model is held against the old one on the same photos: agreement is the share with the same first guess, and KL how far \

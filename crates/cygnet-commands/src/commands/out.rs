@@ -8,9 +8,12 @@ use anyhow::{anyhow, bail};
 
 use crate::args::wrong_usage;
 
-/// Whether `out` has one of the endings of files that the command writes.
+/// Whether `out` has one of the endings of files that the command writes. A folder, a device or a pipe is not replaced, whatever
+/// its name.
 pub(super) fn check_ending(out: &Path, endings: &[&str]) -> anyhow::Result<()> {
-    check_kind(out)?;
+    if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{}: exists and is not a file", out.display());
+    }
     if endings.iter().any(|ending| ends_in(out, ending)) {
         return Ok(());
     }
@@ -30,20 +33,11 @@ pub(super) fn ends_in(out: &Path, ending: &str) -> bool {
 
 /// Whether a file may be written there, before it takes work to make it.
 pub(super) fn check_place(out: &Path, overwrite: bool) -> anyhow::Result<()> {
-    check_kind(out)?;
     if !overwrite && out.symlink_metadata().is_ok() {
         return Err(taken(out));
     }
     if let Some(folder) = out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
         bail!("{}: no such folder, to write {} to", folder.display(), out.display());
-    }
-    Ok(())
-}
-
-/// A folder, a device or a pipe is not replaced, whatever its name.
-fn check_kind(out: &Path) -> anyhow::Result<()> {
-    if out.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        bail!("{}: exists and is not a file", out.display());
     }
     Ok(())
 }

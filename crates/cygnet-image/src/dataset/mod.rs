@@ -89,8 +89,7 @@ impl Splits {
             };
             let reason = format!(
                 "{there}; expected a folder train with a folder for each class, such as train/cats/1.jpg; where a \
-                table tells the \
-                 classes, give the table"
+                 table tells the classes, give the table"
             );
             return Err(ImageError::Dataset { path: path.to_owned(), reason });
         }

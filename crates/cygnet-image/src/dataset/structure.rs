@@ -224,7 +224,7 @@ fn doubled(members: &[Member], depth: usize, top: &str) -> usize {
     }
 }
 
-pub(crate) fn pictures(count: usize) -> String {
+fn pictures(count: usize) -> String {
     if count == 1 { "1 picture".into() } else { format!("{count} pictures") }
 }
 

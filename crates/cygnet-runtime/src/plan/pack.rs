@@ -7,8 +7,6 @@ use cygnet_kernels::{
 
 mod bytes;
 
-pub(super) use bytes::pools_bytes;
-
 use super::fold::Params;
 use super::layout::Layout;
 use super::places::{Place, picked, pieces};

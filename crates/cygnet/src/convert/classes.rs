@@ -1,13 +1,7 @@
-//! How many classes there are, and what their names leave open.
+//! What the names of classes leave open.
 
 use std::collections::HashMap;
 use std::path::Path;
-
-/// So many things, whose name has a plural in -s or -es.
-pub(super) fn counted(count: usize, name: &str) -> String {
-    let plural = if name.ends_with('s') { "es" } else { "s" };
-    format!("{count} {name}{}", if count == 1 { "" } else { plural })
-}
 
 /// That classes cannot be told apart by the names in the file `labels`, if so.
 pub(super) fn ambiguous(labels: &Path, names: &[String]) -> Option<String> {

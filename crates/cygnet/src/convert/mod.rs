@@ -19,9 +19,10 @@ use cygnet_weights::{Checkpoint, RUN_KEY, is_model_file, read_class_names};
 use cygnet_zoo::Registry;
 
 use crate::Error;
+use crate::counted::counted;
 use crate::endings::unread;
 use crate::named::network_in;
-use classes::{ambiguous, counted};
+use classes::ambiguous;
 use request::Request;
 
 pub(crate) use bare::published_model;

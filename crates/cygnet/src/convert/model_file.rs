@@ -7,9 +7,9 @@ use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensors, WeightSet, fit};
 
-use super::classes::counted;
 use super::naming::new_classifier;
 use super::request::Converted;
+use crate::counted::counted;
 use crate::model::check_prepared;
 use crate::{Error, Model, halves};
 

@@ -4,8 +4,8 @@ use cygnet_graph::Graph;
 use cygnet_weights::{Naming, Tensors, naming_by_execution};
 use cygnet_zoo::{KeyMap, Network};
 
-use super::classes::counted;
 use crate::Error;
+use crate::counted::counted;
 
 /// Every naming a network's checkpoint may have: its own, its sources', and by order of execution.
 pub(super) fn namings(network: &Network, graph: &Graph) -> Vec<(Option<&'static KeyMap>, Naming)> {

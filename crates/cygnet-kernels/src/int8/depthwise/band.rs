@@ -28,15 +28,18 @@ impl Band<'_> {
     /// As [`ByteDepthwise::run`].
     pub(super) unsafe fn run(self) {
         let op = self.op;
-        let [whole, rest] = op.blocks;
+        let (is_fallback, [whole, rest]) = (is_fallback(op.level.lanes()), op.blocks);
+        let all = match (op.is_flat, whole) {
+            (true, _) => [4, 0],
+            (false, 0) => [0, rest],
+            (false, _) => [4, rest],
+        };
         // SAFETY: the caller's promise.
         unsafe {
             macro_rules! sizes {
                 ($vectors:expr; $(($rows:literal, $groups:literal, $width:literal): [$($sizes:literal)*],)*) => {
                     match (op.together, op.groups, op.window.kernel[1], $vectors) {
-                        (2, ..) if is_fallback(op.level.lanes()) => op.level.run(Sized::<2, 0, 0, 4>(self.clone())),
-                        _ if is_fallback(op.level.lanes()) => op.level.run(Sized::<1, 0, 0, 4>(self.clone())),
-                        $($(($rows, $groups, $width, $sizes) => {
+                        $($(($rows, $groups, $width, $sizes) if !is_fallback => {
                             op.level.run(Sized::<$rows, $groups, $width, $sizes>(self.clone()));
                         })*)*
                         (2, ..) => op.level.run(Sized::<2, 0, 0, 4>(self.clone())),
@@ -44,17 +47,13 @@ impl Band<'_> {
                     }
                 };
             }
-            let all = if op.is_flat || whole > 0 { &[4, rest][..] } else { &[rest] };
-            for &vectors in all.iter().filter(|&&vectors| vectors > 0) {
+            for vectors in all.into_iter().filter(|&vectors| vectors > 0) {
                 sizes! {
                     vectors;
                     (2, 1, 3): [1 2 4],
                     (1, 1, 3): [1 2 4],
                     (2, 2, 5): [4],
                     (1, 2, 5): [1 2 4],
-                }
-                if op.is_flat {
-                    break;
                 }
             }
         }

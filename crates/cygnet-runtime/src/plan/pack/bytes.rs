@@ -2,7 +2,7 @@
 
 use cygnet_kernels::{
     ByteCall, ByteConv, ByteDepthwise, ByteGate, ByteMax, ByteMean, ByteScale, ByteTable, ByteWeights,
-    Ending, Map, Mean, Pixels, Plain, Pooling, Quantise, Store, Table, Term, ToBytes,
+    Ending, Map, Mean, Pooling, Quantise, Store, Table, Term, ToBytes,
 };
 use cygnet_weights::Grid;
 
@@ -10,6 +10,7 @@ use super::{all, parts};
 use crate::Chain;
 use crate::integers::{clamp_bytes, inverse, ratio};
 use crate::plan::layout::Layout;
+use crate::plan::pools::pixels;
 use crate::plan::quantized::{Integers, Quantized};
 use crate::plan::steps::{ByteChain, ByteWork, Call};
 
@@ -98,31 +99,6 @@ fn scales(grid: &Grid, channels: &[usize]) -> Vec<f32> {
 fn weights<'a>(of: &Quantized<'_>, chain: &Chain, layer: &'a Integers, inputs: usize) -> ByteWeights<'a> {
     let zero = of.grid_of(of.input(chain.head, 0)).zero;
     ByteWeights { weight: &layer.weight, bias: &layer.bias, inputs, zero }
-}
-
-/// Whether a pooling of bytes, from a map of one size to one of another, is computed with bytes.
-pub(in crate::plan) fn pools_bytes(pool: &Plain, input: [usize; 3], output: [usize; 3]) -> bool {
-    let [input, output] = [input, output].map(|size| Map::dense(0, size));
-    match pixels(pool) {
-        (_, Pooling::Max) => true,
-        (pixels, Pooling::Mean { count_pad }) => ByteMean::is_of(&pixels, count_pad, &input, &output),
-    }
-}
-
-/// Which pixels become one, and how.
-fn pixels(pool: &Plain) -> (Pixels, Pooling) {
-    let mean = Pooling::Mean { count_pad: false };
-    match *pool {
-        Plain::Pool { pooling, window, end_pad } => (Pixels::Window { window, end_pad }, pooling),
-        Plain::AdaptiveMean => (Pixels::Adaptive, mean),
-        Plain::GlobalMean => (Pixels::All, mean),
-        Plain::Binary(..)
-        | Plain::Affine { .. }
-        | Plain::Activation(_)
-        | Plain::Softmax
-        | Plain::LocalResponseNorm { .. }
-        | Plain::Upsample => unreachable!("only pooling pools"),
-    }
 }
 
 /// What the sums of a chain's first node become, with an entry for each of some channels.

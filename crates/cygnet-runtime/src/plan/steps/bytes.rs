@@ -8,8 +8,8 @@ use cygnet_kernels::{Element, Plain, Window};
 use super::{Builder, Work, pooling};
 use crate::Chain;
 use crate::plan::key::{Sliding, StepKernel, StepValue};
-use crate::plan::pack::pools_bytes;
 use crate::plan::places::{Value, picked, pieces};
+use crate::plan::pools::pools_bytes;
 use crate::plan::quantized::Quantized;
 use crate::plan::rules::{Rule, StepNode};
 
