@@ -171,16 +171,5 @@ impl Level {
     }
 }
 
-impl FromStr for Level {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Level, String> {
-        Level::ALL.iter().find(|level| level.name() == name).copied().ok_or_else(|| {
-            let known = Level::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
-            format!("{name} is no instruction set of this architecture; there are {known}")
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -49,7 +49,7 @@ impl Call {
             Call::Winograd(call) => call.reads().collect(),
             Call::Bf16Linear(call) => call.reads().collect(),
             Call::Plain(call) => call.reads().to_vec(),
-            Call::Bytes(call) => call.reads(),
+            Call::Bytes(call) => call.work().reads(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Call {
             Call::Winograd(call) => call.writes(),
             Call::Bf16Linear(call) => call.writes(),
             Call::Plain(call) => call.writes(),
-            Call::Bytes(call) => call.writes(),
+            Call::Bytes(call) => call.work().writes(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Call {
             Call::Pair(call) => call.weight_bytes(),
             Call::Winograd(call) => call.weight_bytes(),
             Call::Bf16Linear(call) => call.weight_bytes(),
-            Call::Bytes(call) => call.weight_bytes(),
+            Call::Bytes(call) => call.work().weight_bytes(),
             Call::Plain(_) => 0,
         }
     }
@@ -90,7 +90,10 @@ impl Call {
             Call::Winograd(call) => call.level(),
             Call::Bf16Linear(call) => call.level(),
             Call::Plain(call) => call.level(),
-            Call::Bytes(call) => return (!call.level().is_supported()).then(|| call.level().name()),
+            Call::Bytes(call) => {
+                let level = call.work().level();
+                return (!level.is_supported()).then(|| level.name());
+            }
         };
         (!level.is_supported()).then(|| level.name())
     }
@@ -104,7 +107,7 @@ impl Call {
             Call::Pair(call) => call.macs(),
             Call::Winograd(call) => call.macs(),
             Call::Bf16Linear(call) => call.macs(),
-            Call::Bytes(call) => call.macs(),
+            Call::Bytes(call) => call.work().macs(),
             Call::Plain(_) => 0,
         }
     }
@@ -119,7 +122,7 @@ impl Call {
             Call::Winograd(call) => call.units(),
             Call::Bf16Linear(call) => call.units(),
             Call::Plain(call) => call.units(),
-            Call::Bytes(call) => call.units(),
+            Call::Bytes(call) => call.work().units(),
         }
     }
 
@@ -129,7 +132,7 @@ impl Call {
             Call::Pair(call) => call.scratch(),
             Call::Winograd(call) => call.scratch(),
             Call::Bf16Linear(call) => call.scratch(),
-            Call::Bytes(call) => call.scratch(),
+            Call::Bytes(call) => call.work().scratch(),
             Call::Conv(_) | Call::Depthwise(_) | Call::Plain(_) => 0,
         }
     }
@@ -149,7 +152,7 @@ impl Call {
                 Call::Winograd(call) => call.run(arena, scratch, units),
                 Call::Bf16Linear(call) => call.run(arena, scratch, units),
                 Call::Plain(call) => call.run(arena, units),
-                Call::Bytes(call) => call.run(bytes, own, units),
+                Call::Bytes(call) => call.work().run(bytes, own, units),
             }
         }
     }

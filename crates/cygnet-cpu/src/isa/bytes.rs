@@ -6,8 +6,6 @@ mod avx2;
 mod avx512_vnni;
 mod scalar;
 
-use std::str::FromStr;
-
 #[cfg(target_arch = "x86_64")]
 use avx2 as avx_vnni;
 
@@ -198,17 +196,6 @@ impl ByteLevel {
             1 => [u32::from_le_bytes(four.map(|weight| weight as u8)), 0],
             _ => [pair(a, c), pair(b, d)],
         }
-    }
-}
-
-impl FromStr for ByteLevel {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<ByteLevel, String> {
-        ByteLevel::ALL.iter().find(|level| level.name() == name).copied().ok_or_else(|| {
-            let known = ByteLevel::ALL.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ");
-            format!("{name} is no instruction set for bytes of this architecture; there are {known}")
-        })
     }
 }
 

@@ -4,7 +4,6 @@ use super::*;
 fn names_are_read_and_every_set_is_within_itself_and_has_the_plain_one_within() {
     assert_eq!(Level::ALL.last(), Some(&Level::Scalar));
     for &level in Level::ALL {
-        assert_eq!(level.name().parse(), Ok(level));
         assert!(level.is_within(level) && Level::Scalar.is_within(level));
         assert_eq!(level.is_within(Level::Scalar), level == Level::Scalar);
     }
@@ -19,7 +18,6 @@ fn names_are_read_and_every_set_is_within_itself_and_has_the_plain_one_within() 
     let bytes = ByteLevel::ALL.iter().map(|level| level.name());
     assert!(Level::ALL.iter().map(|level| level.name()).chain(bytes).all(|name| names.contains(&name)));
     assert!("mmx".parse::<Cap>().unwrap_err().contains(&names.join(", ")));
-    assert!("mmx".parse::<Level>().unwrap_err().ends_with("scalar"));
     #[cfg(target_arch = "x86_64")]
     assert!(Level::Avx2.is_within(Level::Avx512) && !Level::Avx512.is_within(Level::Avx2));
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::ByteLevel;
+use cygnet_cpu::{ByteKernel, ByteLevel, Bytes};
 
 use super::conv::ByteConv;
 use super::depthwise::ByteDepthwise;
@@ -32,75 +32,101 @@ pub enum ByteCall {
     Quantise(Quantise),
 }
 
-/// What the call of each kind answers.
-macro_rules! of_each {
-    ($self:ident, $call:ident => $answer:expr) => {
-        match $self {
-            ByteCall::Conv($call) => $answer,
-            ByteCall::Depthwise($call) => $answer,
-            ByteCall::Scale($call) => $answer,
-            ByteCall::Table($call) => $answer,
-            ByteCall::Gate($call) => $answer,
-            ByteCall::Max($call) => $answer,
-            ByteCall::Mean($call) => $answer,
-            ByteCall::Quantise($call) => $answer,
-        }
-    };
-}
+/// What a program asks of each kind of call.
+pub(crate) trait ByteWork {
+    /// The set that it is computed with.
+    fn level(&self) -> ByteLevel;
 
-impl ByteCall {
-    pub(crate) fn level(&self) -> ByteLevel {
-        of_each!(self, call => call.level())
+    /// The maps that it reads.
+    fn reads(&self) -> Vec<Map>;
+
+    /// The map that it writes.
+    fn writes(&self) -> Map;
+
+    /// Bytes of weights and lists of constants.
+    fn weight_bytes(&self) -> usize {
+        0
     }
 
-    pub(crate) fn reads(&self) -> Vec<Map> {
-        of_each!(self, call => call.reads())
+    /// Multiply-accumulates.
+    fn macs(&self) -> u64 {
+        0
     }
 
-    pub(crate) fn writes(&self) -> Map {
-        of_each!(self, call => call.writes())
-    }
-
-    pub(crate) fn weight_bytes(&self) -> usize {
-        of_each!(self, call => call.weight_bytes())
-    }
-
-    pub(crate) fn macs(&self) -> u64 {
-        match self {
-            ByteCall::Conv(call) => call.macs(),
-            ByteCall::Depthwise(call) => call.macs(),
-            _ => 0,
-        }
-    }
-
-    pub(crate) fn units(&self) -> usize {
-        of_each!(self, call => call.units())
+    /// Parts that can be computed independently: rows of the output, unless the call says otherwise.
+    fn units(&self) -> usize {
+        self.writes().height
     }
 
     /// Bytes of a thread's own memory that it works in.
-    pub(crate) fn scratch(&self) -> usize {
-        match self {
-            ByteCall::Depthwise(call) => call.scratch(),
-            _ => 0,
-        }
+    fn scratch(&self) -> usize {
+        0
     }
 
+    /// Computes some units.
+    ///
     /// # Safety
-    /// As [`ByteConv::run`]; `scratch` must be the thread's own, begin where any element may, and hold [`ByteCall::scratch`]
-    /// bytes.
-    pub(crate) unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
+    /// `arena` must begin where any element may and hold the extents of all maps, nobody else may write what is read or touch
+    /// what is written, and the CPU must have the level. `scratch` must be the thread's own, begin where any element may, and
+    /// hold [`ByteWork::scratch`] bytes.
+    unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>);
+}
+
+/// A call whose units are compiled for every set, each by itself.
+pub(super) trait ByUnit: ByteWork {
+    /// Fills what of the output's halo is beside a unit.
+    ///
+    /// # Safety
+    /// As [`ByteWork::run`]; the unit must be one.
+    unsafe fn fill_halo(&self, arena: *mut u8, unit: usize);
+
+    /// Computes a unit; must be marked `#[inline(always)]`, so that it is compiled with the set's instructions.
+    ///
+    /// # Safety
+    /// As [`ByteWork::run`]; the unit must be one.
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, unit: usize);
+}
+
+/// Computes some units of a call.
+///
+/// # Safety
+/// As [`ByteWork::run`].
+pub(super) unsafe fn run_each<C: ByUnit>(call: &C, arena: *mut u8, units: Range<usize>) {
+    for unit in units {
         // SAFETY: the caller's promise.
         unsafe {
-            match self {
-                ByteCall::Depthwise(call) => call.run(arena, scratch, units),
-                ByteCall::Conv(call) => call.run(arena, units),
-                ByteCall::Scale(call) => call.run(arena, units),
-                ByteCall::Table(call) => call.run(arena, units),
-                ByteCall::Gate(call) => call.run(arena, units),
-                ByteCall::Max(call) => call.run(arena, units),
-                ByteCall::Mean(call) => call.run(arena, units),
-                ByteCall::Quantise(call) => call.run(arena, units),
-            }
+            call.fill_halo(arena, unit);
+            call.level().run(Unit { call, arena, unit });
+        }
+    }
+}
+
+struct Unit<'a, C> {
+    call: &'a C,
+    arena: *mut u8,
+    unit: usize,
+}
+
+impl<C: ByUnit> ByteKernel for Unit<'_, C> {
+    #[inline(always)]
+    unsafe fn run<I: Bytes>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.call.unit::<I>(self.arena, self.unit) }
+    }
+}
+
+impl ByteCall {
+    /// What a program asks, of whichever kind it is.
+    pub(crate) fn work(&self) -> &dyn ByteWork {
+        match self {
+            ByteCall::Conv(call) => call,
+            ByteCall::Depthwise(call) => call,
+            ByteCall::Scale(call) => call,
+            ByteCall::Table(call) => call,
+            ByteCall::Gate(call) => call,
+            ByteCall::Max(call) => call,
+            ByteCall::Mean(call) => call,
+            ByteCall::Quantise(call) => call,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Store, Weights, packed, product, tuning};
 
+use super::call::ByteWork;
 use super::ending::{Ending, Packed};
 use crate::conv::Part;
 use crate::map::{Element, Map, assert_elements, macs};
@@ -154,62 +155,10 @@ impl ByteConv {
         }
     }
 
-    pub(super) fn level(&self) -> ByteLevel {
-        self.level
-    }
-
-    pub(super) fn macs(&self) -> u64 {
-        macs(&[self.output.height, self.output.width, self.output.channels, self.depth])
-    }
-
-    pub(super) fn reads(&self) -> Vec<Map> {
-        self.taps.iter().map(|tap| tap.map).chain(self.ending.term().copied()).collect()
-    }
-
-    pub(super) fn writes(&self) -> Map {
-        self.output
-    }
-
-    /// Parts that can be computed independently: for each row, its strips, for each of those all panels; or panels
-    /// outermost, if the weights are many.
-    pub(super) fn units(&self) -> usize {
-        self.output.height * self.strips * self.panels.len()
-    }
-
-    pub(super) fn weight_bytes(&self) -> usize {
-        (self.weights.len() + self.bias.len() + self.missing.len()) * size_of::<i32>() + self.ending.bytes()
-    }
-
-    /// Computes some units.
-    ///
-    /// # Safety
-    /// `arena` must begin where any element may and hold the extents of all maps, nobody else may write what is read or touch
-    /// what is written, and the CPU must have the level.
-    pub(super) unsafe fn run(&self, arena: *mut u8, units: Range<usize>) {
-        let (panels, strips, height) = (self.panels.len(), self.strips, self.output.height);
-        for unit in units {
-            let (y, strip, panel) = if self.rows_first {
-                (unit / panels / strips, unit / panels % strips, unit % panels)
-            } else {
-                (unit / strips % height, unit % strips, unit / strips / height)
-            };
-            let panel = &self.panels[panel];
-            // SAFETY: as the caller promises; the unit lies within the output.
-            unsafe {
-                if strip == 0 && self.output.halo != [0, 0] {
-                    let channels = panel.start..panel.start + panel.channels;
-                    self.ending.fill_halo(&self.output, arena, y, channels);
-                }
-                let columns = strip * self.columns..self.output.width.min((strip + 1) * self.columns);
-                self.strip(arena, arena, y, columns, panel);
-            }
-        }
-    }
-
     /// Computes some columns of an output row, a panel's channels.
     ///
     /// # Safety
-    /// As [`ByteConv::run`]; row and columns must be within the output, which lies in memory of its own.
+    /// As [`ByteWork::run`]; row and columns must be within the output, which lies in memory of its own.
     #[inline(always)]
     unsafe fn strip(
         &self,
@@ -238,6 +187,55 @@ impl ByteConv {
             }
             if tiles > larger {
                 Strip { x: all.x + larger * (pixels + 1), tiles: tiles - larger, ..all }.run(pixels);
+            }
+        }
+    }
+}
+
+impl ByteWork for ByteConv {
+    fn level(&self) -> ByteLevel {
+        self.level
+    }
+
+    fn macs(&self) -> u64 {
+        macs(&[self.output.height, self.output.width, self.output.channels, self.depth])
+    }
+
+    fn reads(&self) -> Vec<Map> {
+        self.taps.iter().map(|tap| tap.map).chain(self.ending.term().copied()).collect()
+    }
+
+    fn writes(&self) -> Map {
+        self.output
+    }
+
+    /// For each row, its strips, for each of those all panels; or panels
+    /// outermost, if the weights are many.
+    fn units(&self) -> usize {
+        self.output.height * self.strips * self.panels.len()
+    }
+
+    fn weight_bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len() + self.missing.len()) * size_of::<i32>() + self.ending.bytes()
+    }
+
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        let (panels, strips, height) = (self.panels.len(), self.strips, self.output.height);
+        for unit in units {
+            let (y, strip, panel) = if self.rows_first {
+                (unit / panels / strips, unit / panels % strips, unit % panels)
+            } else {
+                (unit / strips % height, unit % strips, unit / strips / height)
+            };
+            let panel = &self.panels[panel];
+            // SAFETY: as the caller promises; the unit lies within the output.
+            unsafe {
+                if strip == 0 && self.output.halo != [0, 0] {
+                    let channels = panel.start..panel.start + panel.channels;
+                    self.ending.fill_halo(&self.output, arena, y, channels);
+                }
+                let columns = strip * self.columns..self.output.width.min((strip + 1) * self.columns);
+                self.strip(arena, arena, y, columns, panel);
             }
         }
     }

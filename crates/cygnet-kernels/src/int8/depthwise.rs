@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Store, Weights, packed, product, tuning};
 
+use super::call::ByteWork;
 use super::conv::ByteWeights;
 use super::ending::{Ending, Packed};
 use crate::map::{Element, Map, assert_elements, macs};
@@ -57,25 +58,6 @@ impl ByteDepthwise {
         output: Map,
         ending: Ending<'_>,
     ) -> ByteDepthwise {
-        let channels = output.channels;
-        let maps = [&input, &output].into_iter().chain(ending.term());
-        let is_dense = window.stride[1] == 1 && maps.into_iter().all(|map| map.pixel == channels);
-        let [whole, rest] = blocks(level.lanes(), &window, &output);
-        let is_flat = is_dense && pays_flat(channels, (4 * whole + rest) * level.lanes());
-        ByteDepthwise::of_layout(store, level, window, input, data, output, ending, is_flat)
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "what `new` is given, and one thing more")]
-    fn of_layout(
-        store: &mut Store,
-        level: ByteLevel,
-        window: Window,
-        input: Map,
-        data: ByteWeights<'_>,
-        output: Map,
-        ending: Ending<'_>,
-        is_flat: bool,
-    ) -> ByteDepthwise {
         // Distances count rows of a group that no window has.
         let window = window.settled();
         let [kh, kw] = window.kernel;
@@ -89,6 +71,9 @@ impl ByteDepthwise {
         let groups = rows_of(&window, together).div_ceil(4);
         let (lanes, parts) = (level.lanes(), level.parts());
         let blocks = blocks(lanes, &window, &output);
+        let maps = [&input, &output].into_iter().chain(ending.term());
+        let is_dense = window.stride[1] == 1 && maps.into_iter().all(|map| map.pixel == channels);
+        let is_flat = is_dense && pays_flat(channels, (4 * blocks[0] + blocks[1]) * lanes);
         let order = if is_flat {
             (0..channels + 4 * lanes).map(|i| i.checked_rem(channels)).collect()
         } else {
@@ -174,48 +159,45 @@ impl ByteDepthwise {
         width.div_ceil(width.div_ceil(fit.clamp(1, width)))
     }
 
-    pub(super) fn level(&self) -> ByteLevel {
-        self.level
-    }
-
-    pub(super) fn macs(&self) -> u64 {
-        let [rows, columns] = self.window.kernel;
-        macs(&[self.output.height, self.output.width, self.output.channels, rows, columns])
-    }
-
-    pub(super) fn reads(&self) -> Vec<Map> {
-        [self.input].into_iter().chain(self.ending.term().copied()).collect()
-    }
-
-    pub(super) fn writes(&self) -> Map {
-        self.output
-    }
-
-    pub(super) fn weight_bytes(&self) -> usize {
-        (self.weights.len() + self.bias.len()) * size_of::<i32>() + self.ending.bytes()
-    }
-
-    /// Bytes of a thread's own memory that it works in: interleaved rows, and vectors after them.
-    pub(super) fn scratch(&self) -> usize {
-        let bytes = self.bytes(self.seen(self.columns)).and_then(|bytes| bytes.checked_add(self.slack()));
-        bytes.unwrap_or(usize::MAX)
-    }
-
     /// Bytes after each part's interleaved rows that whole vectors reach.
     fn slack(&self) -> usize {
         16 * self.level.lanes() * self.groups * self.level.parts()
     }
+}
+
+impl ByteWork for ByteDepthwise {
+    fn level(&self) -> ByteLevel {
+        self.level
+    }
+
+    fn macs(&self) -> u64 {
+        let [rows, columns] = self.window.kernel;
+        macs(&[self.output.height, self.output.width, self.output.channels, rows, columns])
+    }
+
+    fn reads(&self) -> Vec<Map> {
+        [self.input].into_iter().chain(self.ending.term().copied()).collect()
+    }
+
+    fn writes(&self) -> Map {
+        self.output
+    }
+
+    fn weight_bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len()) * size_of::<i32>() + self.ending.bytes()
+    }
+
+    fn scratch(&self) -> usize {
+        let bytes = self.bytes(self.seen(self.columns)).and_then(|bytes| bytes.checked_add(self.slack()));
+        bytes.unwrap_or(usize::MAX)
+    }
 
     /// The output rows that are computed together.
-    pub(super) fn units(&self) -> usize {
+    fn units(&self) -> usize {
         self.output.height.div_ceil(self.together)
     }
 
-    /// Computes some units.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`]; `scratch` must be the caller's alone and hold [`ByteDepthwise::scratch`] bytes.
-    pub(super) unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
+    unsafe fn run(&self, arena: *mut u8, scratch: *mut u8, units: Range<usize>) {
         for unit in units {
             let y = unit * self.together;
             let rows = y..self.output.height.min(y + self.together);

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, Weights};
+use cygnet_cpu::{ByteLevel, Bytes, Store, Weights};
 
+use super::call::{ByUnit, ByteWork, run_each};
 use super::ending::{Ending, Packed, Table};
 use crate::map::{Element, Map, assert_elements};
 use crate::unroll;
@@ -110,66 +111,53 @@ impl ByteScale {
         let rows = Rows::new(&output, [&input].into_iter().chain(ending.term()));
         ByteScale { level, input, zero, output, ending, rows }
     }
+}
 
-    pub(super) fn level(&self) -> ByteLevel {
+impl ByteWork for ByteScale {
+    fn level(&self) -> ByteLevel {
         self.level
     }
 
-    pub(super) fn reads(&self) -> Vec<Map> {
+    fn reads(&self) -> Vec<Map> {
         [self.input].into_iter().chain(self.ending.term().copied()).collect()
     }
 
-    pub(super) fn writes(&self) -> Map {
+    fn writes(&self) -> Map {
         self.output
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         self.ending.bytes()
     }
 
-    pub(super) fn units(&self) -> usize {
-        self.output.height
-    }
-
-    /// Computes some rows.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, rows: Range<usize>) {
-        for y in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.ending.fill_halo(&self.output, arena, y, 0..self.output.channels);
-                self.level.run(ScaleRow { op: self, arena, y });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
-struct ScaleRow<'a> {
-    op: &'a ByteScale,
-    arena: *mut u8,
-    y: usize,
-}
+impl ByUnit for ByteScale {
+    unsafe fn fill_halo(&self, arena: *mut u8, y: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.ending.fill_halo(&self.output, arena, y, 0..self.output.channels) }
+    }
 
-impl ByteKernel for ScaleRow<'_> {
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let ScaleRow { op, arena, y } = self;
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, y: usize) {
         // SAFETY: the caller's promise: the row lies in all maps; blocks lie in the row.
         unsafe {
-            let zero = I::splat((-i32::from(op.zero)) as u32);
-            for x in 0..op.rows.pieces {
-                let from = at(arena, &op.input, y, x);
-                let out = at(arena, &op.output, y, x);
-                let term = op.ending.term().map_or(arena, |map| at(arena, map, y, x));
-                pieces!(I, &op.rows, |i, channel, left| {
+            let zero = I::splat((-i32::from(self.zero)) as u32);
+            for x in 0..self.rows.pieces {
+                let from = at(arena, &self.input, y, x);
+                let out = at(arena, &self.output, y, x);
+                let term = self.ending.term().map_or(arena, |map| at(arena, map, y, x));
+                pieces!(I, &self.rows, |i, channel, left| {
                     let mut sums = words::<I>(from.add(i), left);
                     unroll!(V < 4, at most 4, {
                         sums[V] = I::add(sums[V], zero);
                     });
-                    let out = out.add(i * op.output.element.bytes());
-                    op.ending.finish::<I, 4>(sums, channel, out, term.wrapping_add(i), left);
+                    let out = out.add(i * self.output.element.bytes());
+                    self.ending.finish::<I, 4>(sums, channel, out, term.wrapping_add(i), left);
                 });
             }
         }
@@ -209,59 +197,46 @@ impl ByteTable {
         let rows = Rows::new(&output, [&input]);
         ByteTable { level, input, output, table: None, fill: zero, rows }
     }
+}
 
-    pub(super) fn level(&self) -> ByteLevel {
+impl ByteWork for ByteTable {
+    fn level(&self) -> ByteLevel {
         self.level
     }
 
-    pub(super) fn reads(&self) -> Vec<Map> {
+    fn reads(&self) -> Vec<Map> {
         vec![self.input]
     }
 
-    pub(super) fn writes(&self) -> Map {
+    fn writes(&self) -> Map {
         self.output
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| table.len())
     }
 
-    pub(super) fn units(&self) -> usize {
-        self.output.height
-    }
-
-    /// Computes some rows.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, rows: Range<usize>) {
-        for y in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.output.fill_halo(arena, y, 0..self.output.channels, self.fill);
-                self.level.run(TableRow { op: self, arena, y });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
-struct TableRow<'a> {
-    op: &'a ByteTable,
-    arena: *mut u8,
-    y: usize,
-}
+impl ByUnit for ByteTable {
+    unsafe fn fill_halo(&self, arena: *mut u8, y: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.output.fill_halo(arena, y, 0..self.output.channels, self.fill) }
+    }
 
-impl ByteKernel for TableRow<'_> {
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let TableRow { op, arena, y } = self;
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, y: usize) {
         // SAFETY: the caller's promise: the row lies in both maps; blocks lie in the row.
         unsafe {
-            for x in 0..op.rows.pieces {
-                let (from, out) = (at(arena, &op.input, y, x), at(arena, &op.output, y, x));
-                pieces!(I, &op.rows, |i, _channel, left| {
+            for x in 0..self.rows.pieces {
+                let (from, out) = (at(arena, &self.input, y, x), at(arena, &self.output, y, x));
+                pieces!(I, &self.rows, |i, _channel, left| {
                     let mut bytes = I::load_first(from.add(i), left);
-                    if let Some(table) = &op.table {
+                    if let Some(table) = &self.table {
                         bytes = I::table(bytes, table.as_ptr());
                     }
                     I::store_first(out.add(i), bytes, left);
@@ -307,58 +282,45 @@ impl ByteGate {
         let scale = store.keep(len, |slot: &mut [f32]| slot[..scale.len()].copy_from_slice(scale));
         ByteGate { level, input, gate, output, scale, zeros }
     }
+}
 
-    pub(super) fn level(&self) -> ByteLevel {
+impl ByteWork for ByteGate {
+    fn level(&self) -> ByteLevel {
         self.level
     }
 
-    pub(super) fn reads(&self) -> Vec<Map> {
+    fn reads(&self) -> Vec<Map> {
         vec![self.input, self.gate]
     }
 
-    pub(super) fn writes(&self) -> Map {
+    fn writes(&self) -> Map {
         self.output
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         self.scale.len() * size_of::<f32>()
     }
 
-    pub(super) fn units(&self) -> usize {
-        self.output.height
-    }
-
-    /// Computes some rows.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, rows: Range<usize>) {
-        for y in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.output.fill_halo(arena, y, 0..self.output.channels, self.zeros[1]);
-                self.level.run(GateRow { op: self, arena, y });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
-struct GateRow<'a> {
-    op: &'a ByteGate,
-    arena: *mut u8,
-    y: usize,
-}
+impl ByUnit for ByteGate {
+    unsafe fn fill_halo(&self, arena: *mut u8, y: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.output.fill_halo(arena, y, 0..self.output.channels, self.zeros[1]) }
+    }
 
-impl ByteKernel for GateRow<'_> {
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let GateRow { op, arena, y } = self;
-        let (channels, width) = (op.output.channels, 4 * I::LANES);
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, y: usize) {
+        let (channels, width) = (self.output.channels, 4 * I::LANES);
         // SAFETY: the caller's promise: the row lies in both maps; blocks lie in the channels.
         unsafe {
-            let zero = I::splat((-i32::from(op.zeros[0])) as u32);
-            let to = Some(I::splat(u32::from(op.zeros[1]) * 0x1_0001));
-            let gate = at(arena, &op.gate, 0, 0).cast_const();
+            let zero = I::splat((-i32::from(self.zeros[0])) as u32);
+            let to = Some(I::splat(u32::from(self.zeros[1]) * 0x1_0001));
+            let gate = at(arena, &self.gate, 0, 0).cast_const();
             let mut next = 0;
             while next < channels {
                 // The last vector begins earlier than it could where that makes it whole.
@@ -369,17 +331,17 @@ impl ByteKernel for GateRow<'_> {
                     if V * I::LANES < left {
                         let place = (c + V * I::LANES) * size_of::<f32>();
                         let gate = I::load_first(gate.add(place), 4 * (left - V * I::LANES).min(I::LANES));
-                        let factor = I::mul_float(gate, I::load(op.scale.as_ptr().cast::<u8>().add(place)));
+                        let factor = I::mul_float(gate, I::load(self.scale.as_ptr().cast::<u8>().add(place)));
                         factors[V] = limited::<I>(factor);
                     }
                 });
-                for x in 0..op.output.width {
-                    let mut t = words::<I>(at(arena, &op.input, y, x).add(c), left);
+                for x in 0..self.output.width {
+                    let mut t = words::<I>(at(arena, &self.input, y, x).add(c), left);
                     unroll!(V < 4, at most 4, {
                         let product = I::mul_float(I::to_float(I::add(t[V], zero)), factors[V]);
                         t[V] = I::to_int(product);
                     });
-                    I::store_first(at(arena, &op.output, y, x).add(c), I::in_line(I::pack(t, to)), left);
+                    I::store_first(at(arena, &self.output, y, x).add(c), I::in_line(I::pack(t, to)), left);
                 }
                 next = c + width;
             }

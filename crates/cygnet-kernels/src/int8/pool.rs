@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, adaptive_window, product};
+use cygnet_cpu::{ByteLevel, Bytes, Store, adaptive_window, product};
 
+use super::call::{ByUnit, ByteWork, run_each};
 use super::element::{at, words};
 use super::ending::{Ending, Packed, ToBytes};
 use crate::map::{Element, Map, assert_elements};
@@ -124,80 +125,63 @@ impl ByteMax {
         pixels.assert(&input, &output);
         ByteMax { level, pixels, input, output, zero }
     }
+}
 
-    pub(super) fn level(&self) -> ByteLevel {
+impl ByteWork for ByteMax {
+    fn level(&self) -> ByteLevel {
         self.level
     }
 
-    pub(super) fn reads(&self) -> Vec<Map> {
+    fn reads(&self) -> Vec<Map> {
         vec![self.input]
     }
 
-    pub(super) fn writes(&self) -> Map {
+    fn writes(&self) -> Map {
         self.output
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
-        0
-    }
-
-    pub(super) fn units(&self) -> usize {
-        self.output.height
-    }
-
-    /// Computes some rows.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, rows: Range<usize>) {
-        for y in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.output.fill_halo(arena, y, 0..self.output.channels, self.zero);
-                self.level.run(MaxRow { op: self, arena, y });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
-struct MaxRow<'a> {
-    op: &'a ByteMax,
-    arena: *mut u8,
-    y: usize,
-}
+impl ByUnit for ByteMax {
+    unsafe fn fill_halo(&self, arena: *mut u8, y: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.output.fill_halo(arena, y, 0..self.output.channels, self.zero) }
+    }
 
-impl ByteKernel for MaxRow<'_> {
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let (channels, width) = (self.op.output.channels, 4 * I::LANES);
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, y: usize) {
+        let (channels, width) = (self.output.channels, 4 * I::LANES);
         // SAFETY: the caller's promise; the last vector begins earlier than it could where that makes it whole.
         unsafe {
             if channels < width {
-                return self.block::<I, false>(0);
+                return self.block::<I, false>(arena, y, 0);
             }
             for c in (0..channels).step_by(width) {
-                self.block::<I, true>(c.min(channels - width));
+                self.block::<I, true>(arena, y, c.min(channels - width));
             }
         }
     }
 }
 
-impl MaxRow<'_> {
+impl ByteMax {
     /// A vector of channels of a row; all there are if they are no `WHOLE` one.
     ///
     /// # Safety
-    /// As [`ByteMax::run`]; the row must lie in both maps, the channels in them.
+    /// As [`ByteWork::run`]; the row must lie in both maps, the channels in them.
     #[inline(always)]
-    unsafe fn block<I: Bytes, const WHOLE: bool>(&self, c: usize) {
-        let MaxRow { op, arena, y } = *self;
-        let (input, output) = (&op.input, &op.output);
-        let (rows, _) = op.pixels.extent(0, input, output, y);
+    unsafe fn block<I: Bytes, const WHOLE: bool>(&self, arena: *mut u8, y: usize, c: usize) {
+        let (input, output) = (&self.input, &self.output);
+        let (rows, _) = self.pixels.extent(0, input, output, y);
         // SAFETY: the caller's promise; windows are clipped to the input.
         unsafe {
             // The largest of each of the last two columns, which the next window may see again.
             let (mut before, mut last, mut seen) = (I::splat(0), I::splat(0), 0);
             for x in 0..output.width {
-                let (columns, _) = op.pixels.extent(1, input, output, x);
+                let (columns, _) = self.pixels.extent(1, input, output, x);
                 let (mut most, mut next) = (I::splat(0), columns.start);
                 if next + 2 == seen {
                     most = I::max_bytes(before, last);
@@ -295,46 +279,42 @@ impl ByteMean {
         ByteMean { level, pixels, input, output, count_pad, zero, ending, numbers, list: len }
     }
 
-    pub(super) fn level(&self) -> ByteLevel {
-        self.level
-    }
-
-    pub(super) fn reads(&self) -> Vec<Map> {
-        vec![self.input]
-    }
-
-    pub(super) fn writes(&self) -> Map {
-        self.output
-    }
-
-    pub(super) fn weight_bytes(&self) -> usize {
-        self.ending.bytes()
-    }
-
     fn is_one(&self) -> bool {
         [self.output.height, self.output.width] == [1, 1]
     }
 
+    /// The row and the channels of a unit.
+    fn part(&self, unit: usize) -> (usize, Range<usize>) {
+        let all = self.output.channels;
+        if self.is_one() { (0, unit * BLOCK..all.min((unit + 1) * BLOCK)) } else { (unit, 0..all) }
+    }
+}
+
+impl ByteWork for ByteMean {
+    fn level(&self) -> ByteLevel {
+        self.level
+    }
+
+    fn reads(&self) -> Vec<Map> {
+        vec![self.input]
+    }
+
+    fn writes(&self) -> Map {
+        self.output
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.ending.bytes()
+    }
+
     /// Blocks of channels where all pixels become one, rows elsewhere.
-    pub(super) fn units(&self) -> usize {
+    fn units(&self) -> usize {
         if self.is_one() { self.output.channels.div_ceil(BLOCK) } else { self.output.height }
     }
 
-    /// Computes some units.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, units: Range<usize>) {
-        let all = self.output.channels;
-        for unit in units {
-            let (y, channels) =
-                if self.is_one() { (0, unit * BLOCK..all.min((unit + 1) * BLOCK)) } else { (unit, 0..all) };
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.ending.fill_halo(&self.output, arena, y, channels.clone());
-                self.level.run(MeanRow { op: self, arena, y, channels });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
@@ -362,28 +342,27 @@ fn counts(pixels: &Pixels, axis: usize, input: &Map, output: &Map, count_pad: bo
     counts.into_iter().collect()
 }
 
-struct MeanRow<'a> {
-    op: &'a ByteMean,
-    arena: *mut u8,
-    y: usize,
-    channels: Range<usize>,
-}
+impl ByUnit for ByteMean {
+    unsafe fn fill_halo(&self, arena: *mut u8, unit: usize) {
+        let (y, channels) = self.part(unit);
+        // SAFETY: the caller's promise.
+        unsafe { self.ending.fill_halo(&self.output, arena, y, channels) }
+    }
 
-impl ByteKernel for MeanRow<'_> {
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let MeanRow { op, arena, y, channels } = self;
-        let (input, output, width) = (&op.input, &op.output, 4 * I::LANES);
-        let (rows, all_rows) = op.pixels.extent(0, input, output, y);
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, unit: usize) {
+        let (y, channels) = self.part(unit);
+        let (input, output, width) = (&self.input, &self.output, 4 * I::LANES);
+        let (rows, all_rows) = self.pixels.extent(0, input, output, y);
         // SAFETY: the caller's promise; the window is clipped to the input, and there is a list for every number of places.
         unsafe {
             let ones = I::splat(if I::PARTS == 1 { 0x0101_0101 } else { 0x0001_0001 });
             for x in 0..output.width {
-                let (columns, all_columns) = op.pixels.extent(1, input, output, x);
+                let (columns, all_columns) = self.pixels.extent(1, input, output, x);
                 let seen = rows.len() * columns.len();
-                let counted = if op.count_pad { all_rows * all_columns } else { seen };
-                let Ok(list) = op.numbers.binary_search(&counted.max(1)) else { continue };
-                let zeros = I::splat((seen as u32).wrapping_mul(u32::from(op.zero)).wrapping_neg());
+                let counted = if self.count_pad { all_rows * all_columns } else { seen };
+                let Ok(list) = self.numbers.binary_search(&counted.max(1)) else { continue };
+                let zeros = I::splat((seen as u32).wrapping_mul(u32::from(self.zero)).wrapping_neg());
                 let mut c = channels.start;
                 while c < channels.end {
                     let left = (channels.end - c).min(width);
@@ -414,7 +393,7 @@ impl ByteKernel for MeanRow<'_> {
                         }
                     }
                     let out = at(arena, output, y, x).add(c * output.element.bytes());
-                    op.ending.finish::<I, 4>(sums, list * op.list + c, out, arena, left);
+                    self.ending.finish::<I, 4>(sums, list * self.list + c, out, arena, left);
                     c += width;
                 }
             }

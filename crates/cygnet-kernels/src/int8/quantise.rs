@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use cygnet_cpu::{ByteKernel, ByteLevel, Bytes, Store, Weights};
+use cygnet_cpu::{ByteLevel, Bytes, Store, Weights};
 
+use super::call::{ByUnit, ByteWork, run_each};
 use super::element::at;
 use crate::map::{Element, Map, assert_elements};
 use crate::unroll;
@@ -42,49 +43,32 @@ impl Quantise {
         let inverse = store.keep(len, |slot: &mut [f32]| slot[..inverse.len()].copy_from_slice(inverse));
         Quantise { level, inputs, output, inverse, zero }
     }
+}
 
-    pub(super) fn level(&self) -> ByteLevel {
+impl ByteWork for Quantise {
+    fn level(&self) -> ByteLevel {
         self.level
     }
 
-    pub(super) fn reads(&self) -> Vec<Map> {
+    fn reads(&self) -> Vec<Map> {
         self.inputs.clone()
     }
 
-    pub(super) fn writes(&self) -> Map {
+    fn writes(&self) -> Map {
         self.output
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
+    fn weight_bytes(&self) -> usize {
         self.inverse.len() * size_of::<f32>()
     }
 
-    pub(super) fn units(&self) -> usize {
-        self.output.height
-    }
-
-    /// Computes some rows.
-    ///
-    /// # Safety
-    /// As [`super::ByteConv::run`].
-    pub(super) unsafe fn run(&self, arena: *mut u8, rows: Range<usize>) {
-        for y in rows {
-            // SAFETY: the caller's promise.
-            unsafe {
-                self.output.fill_halo(arena, y, 0..self.output.channels, self.zero);
-                self.level.run(QuantiseRow { op: self, arena, y });
-            }
-        }
+    unsafe fn run(&self, arena: *mut u8, _scratch: *mut u8, units: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { run_each(self, arena, units) }
     }
 }
 
-struct QuantiseRow<'a> {
-    op: &'a Quantise,
-    arena: *mut u8,
-    y: usize,
-}
-
-impl QuantiseRow<'_> {
+impl Quantise {
     /// The bytes of `left` floats, four vectors at most, that are multiplied by what `inverse` yields for each vector.
     ///
     /// # Safety
@@ -103,31 +87,35 @@ impl QuantiseRow<'_> {
                 }
                 t[V] = I::to_int(I::limit_float(I::mul_float(t[V], inverse[V])));
             });
-            I::in_line(I::pack(t, Some(I::splat(u32::from(self.op.zero) * 0x1_0001))))
+            I::in_line(I::pack(t, Some(I::splat(u32::from(self.zero) * 0x1_0001))))
         }
     }
 }
 
-impl ByteKernel for QuantiseRow<'_> {
+impl ByUnit for Quantise {
+    unsafe fn fill_halo(&self, arena: *mut u8, y: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.output.fill_halo(arena, y, 0..self.output.channels, self.zero) }
+    }
+
     #[inline(always)]
-    unsafe fn run<I: Bytes>(self) {
-        let QuantiseRow { op, arena, y } = self;
-        let (output, bytes) = (&op.output, 4 * I::LANES);
-        let inverse = op.inverse.as_ptr().cast::<u8>();
+    unsafe fn unit<I: Bytes>(&self, arena: *mut u8, y: usize) {
+        let (output, bytes) = (&self.output, 4 * I::LANES);
+        let inverse = self.inverse.as_ptr().cast::<u8>();
         let is_plane = |map: &Map| [map.channels, map.pixel] == [1, 1];
         // SAFETY: the caller's promise: the row lies in all maps; blocks lie in the row or the channels.
         unsafe {
-            if op.inputs.len() <= 4
-                && op.inputs.iter().all(is_plane)
+            if self.inputs.len() <= 4
+                && self.inputs.iter().all(is_plane)
                 && [output.channels, output.pixel] == [4, 4]
             {
-                let zero = I::splat(u32::from(op.zero) * 0x0101_0101);
+                let zero = I::splat(u32::from(self.zero) * 0x0101_0101);
                 let mut x = 0;
                 while x < output.width {
                     let left = (output.width - x).min(bytes);
                     let mut planes = [zero; 4];
                     unroll!(C < 4, at most 4, {
-                        if let Some(map) = op.inputs.get(C) {
+                        if let Some(map) = self.inputs.get(C) {
                             let by = I::splat(inverse.add(C * 4).cast::<u32>().read_unaligned());
                             planes[C] = self.bytes::<I>(at(arena, map, y, x), [by; 4], left);
                         }
@@ -144,7 +132,7 @@ impl ByteKernel for QuantiseRow<'_> {
                 return;
             }
             let mut start = 0;
-            for map in &op.inputs {
+            for map in &self.inputs {
                 for x in 0..output.width {
                     let (from, out) = (at(arena, map, y, x), at(arena, output, y, x).add(start));
                     let mut c = 0;
@@ -161,7 +149,7 @@ impl ByteKernel for QuantiseRow<'_> {
                 start += map.channels;
             }
             for x in 0..output.width {
-                at(arena, output, y, x).add(start).write_bytes(op.zero, output.channels - start);
+                at(arena, output, y, x).add(start).write_bytes(self.zero, output.channels - start);
             }
         }
     }
