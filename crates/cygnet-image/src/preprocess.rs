@@ -145,6 +145,20 @@ impl Preprocess {
         Ok(resized)
     }
 
+    /// Whether what it makes is an input of this shape, `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// Both shapes.
+    pub fn makes(&self, input: [usize; 3]) -> std::result::Result<(), String> {
+        let [height, width] = self.size;
+        let made = [self.channels.count(), height, width];
+        if made == input {
+            return Ok(());
+        }
+        let text = |[channels, height, width]: [usize; 3]| format!("{channels}x{height}x{width}");
+        Err(format!("photos are prepared as {} but the network reads {}", text(made), text(input)))
+    }
+
     /// Whether the record can be carried out.
     ///
     /// # Errors

@@ -311,7 +311,9 @@ mod tests {
             ("record.preprocess: ", |p| p.record.preprocess = serde_json::Value::Null),
             ("record.preprocess.std: 0 is not above zero", |p| p.record.preprocess["std"][1] = 0.into()),
             ("record.preprocess.std: -1 is not", |p| p.record.preprocess["std"][1] = (-1).into()),
-            ("record.preprocess makes [3, 9, 8]", |p| p.record.preprocess["size"][0] = 9.into()),
+            ("record.preprocess: photos are prepared as 3x9x8", |p| {
+                p.record.preprocess["size"][0] = 9.into()
+            }),
             ("record.labels has 1 names", |p| _ = p.record.labels.pop()),
             ("epoch is 4 and step 1, more than the 4 epochs", |p| p.epoch = 4),
             ("epoch is 9", |p| p.epoch = 9),

@@ -52,7 +52,7 @@ impl Model {
     pub fn new(graph: Graph, weights: WeightSet, preprocess: Preprocess) -> Result<Model, Error> {
         let weights = weights.part(&graph).map_err(misfit(&graph))?;
         let wrong = |reason: String| Error::Record { path: graph.name().into(), reason };
-        check_prepared(&preprocess, &graph).map_err(wrong)?;
+        preprocess.makes(graph.input_shape()).map_err(wrong)?;
         Ok(Model {
             id: graph.name().into(),
             graph,
@@ -236,16 +236,4 @@ pub(crate) fn real_weights_of(
 /// Weights that are not those of a graph.
 pub(crate) fn misfit(graph: &Graph) -> impl Fn(Misfit) -> Error {
     |misfit| Error::Record { path: graph.name().into(), reason: misfit.to_string() }
-}
-
-/// Whether photos are prepared for a graph's input.
-pub(crate) fn check_prepared(preprocess: &Preprocess, graph: &Graph) -> Result<(), String> {
-    let [channels, height, width] = graph.input_shape();
-    if (preprocess.channels.count(), preprocess.size) == (channels, [height, width]) {
-        return Ok(());
-    }
-    let (count, [rows, columns]) = (preprocess.channels.count(), preprocess.size);
-    Err(format!(
-        "photos are prepared as {count}x{rows}x{columns} but the network reads {channels}x{height}x{width}"
-    ))
 }

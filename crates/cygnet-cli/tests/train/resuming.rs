@@ -35,7 +35,7 @@ fn a_damaged_state_is_refused_by_the_name_of_the_entry() {
             r#"\"shorter_side\":{\"side\": 0"#,
             "record.preprocess.resize: side 0 is not",
         ),
-        (r#"\"size\":[16,16]"#, r#"\"size\":[16,17]"#, "record.preprocess makes"),
+        (r#"\"size\":[16,16]"#, r#"\"size\":[16,17]"#, "record.preprocess: photos are prepared as"),
         (r#"\"best\":true"#, r#"\"best\":null"#, "best: invalid type: null"),
         (r#"\"epoch\":2,\"step"#, r#"\"epoch\":3,\"step"#, "epoch is 3 and step 0"),
         (r#"\"steps\":2"#, r#"\"steps\":9"#, "steps is 9, but its epochs have 2"),

@@ -104,11 +104,7 @@ fn check_record(record: &ModelRecord) -> Result<Graph, String> {
             format!("record.preprocess: {error}")
         });
     }
-    let [channels, height, width] = graph.input_shape();
-    let taken = [preprocess.channels.count(), preprocess.size[0], preprocess.size[1]];
-    if taken != [channels, height, width] {
-        return Err(format!("record.preprocess makes {taken:?}, the graph takes {:?}", graph.input_shape()));
-    }
+    preprocess.makes(graph.input_shape()).map_err(|reason| format!("record.preprocess: {reason}"))?;
     if record.labels.len() != graph.classes() {
         let (labels, classes) = (record.labels.len(), graph.classes());
         return Err(format!("record.labels has {labels} names, the graph {classes} classes"));

@@ -10,7 +10,6 @@ use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensor
 use super::naming::new_classifier;
 use super::request::Converted;
 use crate::counted::counted;
-use crate::model::check_prepared;
 use crate::{Error, Model, halves};
 
 /// The model that a file holds, perhaps with a new classifier, which is told.
@@ -28,7 +27,7 @@ pub(super) fn model(
     let preprocess: Preprocess = serde_json::from_value(record.preprocess)
         .map_err(|error| wrong(format!("damaged preprocessing record: {error}")))?;
     preprocess.check().map_err(|error| Error::from(error).in_file(path))?;
-    check_prepared(&preprocess, &graph).map_err(wrong)?;
+    preprocess.makes(graph.input_shape()).map_err(wrong)?;
     let ([outputs, 1, 1] | [outputs]) = graph.node(graph.output()).shape[..] else {
         return Err(wrong(format!(
             "its output is {:?}, not one number a class",

@@ -12,7 +12,6 @@ use cygnet_zoo::{Network, imagenet};
 use super::naming::new_classifier;
 use super::request::{Converted, Request};
 use super::twin::{Twin, twin};
-use crate::model::check_prepared;
 use crate::named::preprocess;
 use crate::onnx::{LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
 use crate::{Error, Model};
@@ -96,7 +95,7 @@ fn written(path: &Path, imported: &Imported) -> Result<Option<Preprocess>, Error
         record.channels = ChannelOrder::Rgb;
     }
     record.check().map_err(|error| Error::from(error).in_file(path))?;
-    check_prepared(&record, &imported.graph).map_err(wrong)?;
+    record.makes(imported.graph.input_shape()).map_err(wrong)?;
     Ok(Some(record))
 }
 
