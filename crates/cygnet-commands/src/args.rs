@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// List the kernels, the instruction sets they are compiled for, and which are used
     #[command(after_help = help::KERNELS)]
     Kernels(Kernels),
-    /// Check networks against golden files of their reference implementations
+    /// Check networks against golden files of their reference implementations, or a model against another
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
     /// Print what completes command lines in a shell
@@ -411,7 +411,29 @@ pub(crate) struct Verify {
     /// Let the runtime use kernels that trade rounding for speed, as the other commands do
     #[arg(long)]
     pub(crate) fast: bool,
-    /// Golden files
-    #[arg(required = true, value_name = "FILE.json")]
+    /// Hold a model against this one, over photos: an ONNX file, a checkpoint, a model file or a network of the zoo
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "ID[.TAG]|FILE", conflicts_with_all = ["executor", "fast"])]
+    pub(crate) against: Option<String>,
+    /// A photo for --against, or a folder or pattern of some; several times for several
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "PATH", requires = "against")]
+    pub(crate) photo: Vec<PathBuf>,
+    /// A folder of photos for --against
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "DIR", requires = "against")]
+    pub(crate) data: Option<PathBuf>,
+    /// How many photos to look at, from all over those that there are
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) images: u32,
+    #[cfg(feature = "train")]
+    #[command(flatten)]
+    pub(crate) picture_limits: PictureLimits,
+    #[cfg(feature = "train")]
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
+    /// Golden files; with --against one model
+    #[arg(required = true, value_name = "FILE.json|MODEL")]
     pub(crate) files: Vec<PathBuf>,
 }

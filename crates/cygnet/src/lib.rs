@@ -91,7 +91,9 @@ pub use named::{network, preprocess};
 pub use nearest::family;
 pub use onnx::OnnxSettings;
 #[cfg(feature = "train")]
-pub use quantize::{LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize};
+pub use quantize::{
+    LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
+};
 pub use {
     cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,
     cygnet_weights as weights, cygnet_zoo as zoo,

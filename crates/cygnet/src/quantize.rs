@@ -282,7 +282,7 @@ fn look(model: &Model, photos: &Path, how: &Quantizing, notes: &mut Vec<String>)
 }
 
 /// Up to `count` of a list, from all over it.
-fn spread<T>(list: &[T], count: usize) -> impl Iterator<Item = &T> {
+pub fn spread<T>(list: &[T], count: usize) -> impl Iterator<Item = &T> {
     let count = count.min(list.len());
     (0..count).map(move |i| &list[i * list.len() / count])
 }

@@ -3,6 +3,8 @@
 //! formula.
 
 #[cfg(feature = "train")]
+mod against;
+#[cfg(feature = "train")]
 mod gradients;
 mod onnx;
 
@@ -17,6 +19,9 @@ use cygnet_weights::trimmed;
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+#[cfg(feature = "train")]
+pub use against::{Against, Explanation, Layers, Parting, PhotoOutcome};
 
 /// Largest golden file that is read.
 const MAX_BYTES: u64 = 64 << 20;

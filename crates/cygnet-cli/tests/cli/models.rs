@@ -216,3 +216,42 @@ fn golden_files_are_verified_and_a_failure_names_its_layer() {
     let run = bench.run(&["verify", good.to_str().unwrap()]);
     assert!(run.code == 0 && run.out.starts_with("pass"), "{}", run.out);
 }
+
+#[test]
+fn models_are_held_against_each_other_over_photos() {
+    let bench = Bench::new().with_model();
+    bench.picture("dark.bmp", 20);
+    bench.picture("bright.bmp", 200);
+    assert_eq!(bench.run(&["convert", "light.safetensors", "light.onnx"]).code, 0);
+    let run = bench.run(&["verify", "light.safetensors", "--against", "light.onnx", "--data", "."]);
+    assert_eq!((run.code, run.out.matches("pass  ").count()), (0, 2), "{}{}", run.out, run.err);
+    assert!(run.out.contains("2 of 2 layers compute the same"), "{}", run.out);
+
+    let mut other = cygnet::Model::open(bench.path("light.safetensors")).unwrap();
+    other.preprocess.mean = vec![0.0; 3];
+    other.write(bench.path("other.safetensors")).unwrap();
+    let against =
+        ["verify", "light.safetensors", "--against", "other.safetensors", "--photo", "dark.bmp", "--json"];
+    let run = bench.run(&against);
+    let lines = run.json();
+    assert_eq!((run.code, lines.len()), (1, 2), "{}", run.out);
+    assert_eq!((&lines[0]["photo"], &lines[0]["pass"]), (&"dark.bmp".into(), &false.into()));
+    assert_eq!((&lines[1]["failed"], &lines[1]["layers"]["same"]), (&1.into(), &2.into()));
+    let cause = lines[1]["causes"][0].as_str().unwrap();
+    assert!(cause.starts_with("photos are prepared differently: numbers"), "{cause}");
+
+    for (args, code, words) in [
+        (&["light.safetensors", "--against", "light.onnx"][..], 2, "--photo, or a folder with --data"),
+        (&["a", "b", "--against", "light.onnx", "--photo", "dark.bmp"], 2, "one argument, a model"),
+        (&["light.safetensors", "--photo", "dark.bmp"], 2, "--against"),
+        (&["light.safetensors", "--against", "none.onnx", "--photo", "dark.bmp"], 1, "none.onnx"),
+        (
+            &["light.safetensors", "--against", "light.onnx", "--photo", "light.onnx"],
+            1,
+            "no photo could be read",
+        ),
+    ] {
+        let run = bench.run(&[&["verify"], args].concat());
+        assert!(run.code == code && run.err.contains(words), "{args:?}: {} {}", run.code, run.err);
+    }
+}

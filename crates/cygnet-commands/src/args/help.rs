@@ -148,7 +148,8 @@ Examples:
 pub(super) const VERIFY: &str = "\
 Examples:
   cygnet verify goldens/inference/*.json
-  CYGNET_ISA=scalar cygnet verify --fast goldens/inference/*.json";
+  CYGNET_ISA=scalar cygnet verify --fast goldens/inference/*.json
+  cygnet verify pets.safetensors --against pets.onnx --data pets/";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

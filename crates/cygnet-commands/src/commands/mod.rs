@@ -1,5 +1,7 @@
 //! One function a command. Each says whether all went well.
 
+#[cfg(feature = "train")]
+mod against;
 mod bench;
 mod classify;
 mod completions;

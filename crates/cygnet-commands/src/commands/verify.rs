@@ -6,6 +6,10 @@ use crate::output::{self, BAD, GOOD, end_of, plain, styled};
 use crate::progress;
 
 pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
+    #[cfg(feature = "train")]
+    if let Some(other) = &args.against {
+        return super::against::against(args, other);
+    }
     let executor = match args.executor {
         Executor::Reference => verify::Executor::Reference,
         Executor::Runtime => {

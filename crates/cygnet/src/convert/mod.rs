@@ -28,6 +28,8 @@ use request::Request;
 pub(crate) use bare::published_model;
 pub use request::Converted;
 pub(crate) use request::Heads;
+#[cfg(feature = "train")]
+pub(crate) use twin::plain;
 
 /// What a list of names lacks that is one too short.
 const BACKGROUND: &str =

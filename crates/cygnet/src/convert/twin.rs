@@ -59,7 +59,7 @@ fn logits(graph: &Graph) -> NodeId {
 }
 
 /// An operator without what differs by exporter: padding is written out, and a bias may be that of a merged batch norm.
-fn plain(graph: &Graph, id: NodeId) -> Op {
+pub(crate) fn plain(graph: &Graph, id: NodeId) -> Op {
     let node = graph.node(id);
     let written = |padding: Padding, kernel, stride, dilation| {
         let [_, height, width] = graph.node(node.inputs[0]).shape[..] else { return padding };
