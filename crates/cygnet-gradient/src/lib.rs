@@ -26,6 +26,7 @@ mod pack;
 mod pooling;
 mod program;
 mod reduce;
+mod round;
 mod transform;
 mod value;
 
@@ -42,6 +43,7 @@ pub use pack::{Pack, PackForm, panel_width};
 pub use pooling::{Pooling, PoolingKind, Window};
 pub use program::{Arena, Params, Program, Run, Step};
 pub use reduce::{Reduce, WeightLayout};
+pub use round::{Round, RoundBackward};
 pub use transform::{Transform, TransformKind};
 pub use value::{Gradient, Norm, Sink, Source, View};
 

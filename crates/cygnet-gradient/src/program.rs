@@ -9,7 +9,8 @@ use cygnet_cpu::{
 use crate::area::Touches;
 use crate::{
     Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
-    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Pooling, Reduce, Transform,
+    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Pooling, Reduce, Round,
+    Transform,
 };
 
 /// One step of a [`Program`].
@@ -29,6 +30,8 @@ pub enum Step {
     DepthwiseBackward(Box<DepthwiseBackward>),
     /// Adds partial gradients to a parameter's.
     Reduce(Reduce),
+    /// Rounds a value to a grid, or passes its gradient on.
+    Round(Round),
     /// Statistics of a value.
     Moments(Moments),
     /// A batch norm's vectors from a batch's statistics.
@@ -67,6 +70,7 @@ macro_rules! each {
             Step::Depthwise($inner) => $body,
             Step::DepthwiseBackward($inner) => $body,
             Step::Reduce($inner) => $body,
+            Step::Round($inner) => $body,
             Step::Moments($inner) => $body,
             Step::BatchNorm($inner) => $body,
             Step::Freeze($inner) => $body,

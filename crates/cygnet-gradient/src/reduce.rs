@@ -26,6 +26,8 @@ pub enum WeightLayout {
         /// Channels.
         channels: usize,
     },
+    /// Any number of elements, whose sum is that of the one element of the parameter.
+    Total,
 }
 
 /// Adds partial gradients, in order, to a parameter's.
@@ -52,6 +54,7 @@ impl Work for Reduce {
     fn fits(&self, limits: &Limits<'_>) -> bool {
         let lies_well = match self.layout {
             WeightLayout::Same => self.len == self.size,
+            WeightLayout::Total => self.size == 1 && self.len <= FAR,
             WeightLayout::Taps { taps, inner } => {
                 let each = size(&[taps, inner]);
                 self.len == self.size && each > 0 && self.size.is_multiple_of(each)
@@ -70,7 +73,12 @@ impl Work for Reduce {
     }
 
     fn tasks(&self) -> usize {
-        self.len.div_ceil(ELEMENTS)
+        match self.layout {
+            WeightLayout::Total => 1,
+            WeightLayout::Same | WeightLayout::Taps { .. } | WeightLayout::Depthwise { .. } => {
+                self.len.div_ceil(ELEMENTS)
+            }
+        }
     }
 
     fn gradients(&self) -> Vec<usize> {
@@ -78,7 +86,8 @@ impl Work for Reduce {
     }
 
     unsafe fn run(&self, memory: &Workspace<'_>, task: usize) {
-        let range = task * ELEMENTS..((task + 1) * ELEMENTS).min(self.len);
+        let elements = self.len.div_ceil(self.tasks().max(1)).max(ELEMENTS);
+        let range = task * elements..((task + 1) * elements).min(self.len);
         // SAFETY: `fits` checked the partial sums and the parameter. Tasks write elements of their own, through the pointer.
         unsafe {
             let to = memory.gradients[self.param];
@@ -98,6 +107,7 @@ impl Work for Reduce {
                     let element = range.start + start + i;
                     let place = match self.layout {
                         WeightLayout::Same => element,
+                        WeightLayout::Total => 0,
                         WeightLayout::Taps { taps, inner } => {
                             let (out, rest) = (element / (taps * inner), element % (taps * inner));
                             out * taps * inner + rest % inner * taps + rest / inner

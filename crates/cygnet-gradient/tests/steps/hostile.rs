@@ -5,8 +5,8 @@ use cygnet_cpu::{Activation, Level};
 use cygnet_gradient::{
     Apply, Arena, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Gather,
     Geometry, Gradient, Import, InputGradient, Loss, Mask, Moments, Norm, Normalise, NormaliseBackward, Pack,
-    PackForm, Params, Pooling, PoolingKind, Program, Run, Sink, Source, Step, Transform, TransformKind, View,
-    Window,
+    PackForm, Params, Pooling, PoolingKind, Program, Round, RoundBackward, Run, Sink, Source, Step,
+    Transform, TransformKind, View, Window,
 };
 use cygnet_testing::arithmetic::{levels, number, team, values};
 use proptest::prelude::*;
@@ -147,7 +147,7 @@ fn geometry() -> impl Strategy<Value = Geometry> {
 fn hostile() -> impl Strategy<Value = Hostile> {
     let place = || prop_oneof![4 => 0..ARENA, 1 => number(ARENA)];
     let views = [any_view(0).boxed(), any_view(1).boxed(), any_view(2).boxed(), any_view(3).boxed()];
-    (0..18usize, views, geometry(), [place(), place(), place(), place()], prop::bool::weighted(0.8))
+    (0..19usize, views, geometry(), [place(), place(), place(), place()], prop::bool::weighted(0.8))
         .prop_map(|(kind, views, geometry, numbers, fits)| Hostile { kind, views, geometry, numbers, fits })
 }
 
@@ -176,7 +176,7 @@ impl Hostile {
             b.images = a.images;
             match kind {
                 0 | 1 | 4 | 5 if geometry == Geometry::POINT => (b.height, b.width) = (a.height, a.width),
-                2 | 3 | 6..=12 | 16 => b = size(a, b),
+                2 | 3 | 6..=12 | 16 | 17 => b = size(a, b),
                 _ => {}
             }
             if matches!(kind, 13 | 14) {
@@ -294,6 +294,16 @@ impl Hostile {
                 let to = if backward.is_some() { a } else { b };
                 let step = Gather { parts: vec![Some(a)], sources, whole: b, backward };
                 (Step::Gather(step), result(None, to))
+            }
+            17 => {
+                let backward = at.is_multiple_of(2).then_some(RoundBackward {
+                    g: if fits { d } else { c },
+                    sums,
+                    factor: 0.5,
+                });
+                let zero = at.to_le_bytes()[0];
+                let step = Round { x: a, to: b, zero, scales: 2, shared: false, backward };
+                (Step::Round(step), vec![Written::View(b), Written::From(sums)])
             }
             _ => {
                 let (blocks, rows, channels) = (at % 9, a.width, a.channels);

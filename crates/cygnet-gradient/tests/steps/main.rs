@@ -12,3 +12,4 @@ mod functions;
 mod hostile;
 mod norms;
 mod pairs;
+mod rounding;
