@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 
 use cygnet_cpu::Level;
 use cygnet_gradient::{Params, Program, Run};
-use cygnet_graph::{Graph, Param};
+use cygnet_graph::Graph;
 
-use crate::EngineError;
 use crate::plan::{Mode, check_outputs, plan};
 use crate::resources::{Held, Resources, check_threads};
+use crate::{EngineError, Grids};
 
 /// How a graph is trained.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct EngineOptions {
     pub frozen_batch_norm: bool,
     /// Weight of a batch's statistics in the running ones (PyTorch's convention).
     pub batch_norm_momentum: f32,
-    /// For each parameter of the graph, whether its gradient is wanted; the backward pass ends below the first.
-    /// Empty means every parameter that learns.
+    /// For each parameter of the graph, then for each list of scales, whether its gradient is wanted; the backward pass
+    /// ends below the first parameter. Empty means every one that learns.
     pub trainable: Vec<bool>,
     /// Probability of dropping the last residual branch of an image; falls linearly to none at the first.
     pub stochastic_depth: f32,
@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub dropout: bool,
     /// Factor of the weights of the graph's auxiliary outputs; at 0 they and what only they need are left alone.
     pub auxiliary: f32,
+    /// Values that are rounded.
+    pub grids: Grids,
 }
 
 impl EngineOptions {
@@ -48,6 +50,7 @@ impl EngineOptions {
             stochastic_depth: 0.0,
             dropout: true,
             auxiliary: 1.0,
+            grids: Grids::default(),
         }
     }
 }
@@ -83,12 +86,30 @@ pub struct StepOutcome<'a> {
 pub struct Engine {
     graph: Graph,
     options: EngineOptions,
-    params: Vec<Param>,
+    lists: Vec<List>,
     classes: usize,
     train: Option<Passes>,
     evaluate: Option<Passes>,
     resources: Resources,
     logits: Vec<f32>,
+}
+
+/// A list of numbers that is a parameter, of the graph or of grids.
+#[derive(Debug)]
+struct List {
+    name: String,
+    len: usize,
+    is_learnt: bool,
+}
+
+fn lists(graph: &Graph, grids: &Grids) -> Vec<List> {
+    let of_graph = graph.params().into_iter().map(|param| {
+        let is_learnt = param.role.is_learnt();
+        List { len: param.shape.iter().product(), name: param.name, is_learnt }
+    });
+    let scales =
+        |(i, &len): (usize, &usize)| List { name: format!("list {i} of scales"), len, is_learnt: true };
+    of_graph.chain(grids.scales.iter().enumerate().map(scales)).collect()
 }
 
 /// The steps of one mode, and where they leave the logits: offset, and distance of images.
@@ -102,13 +123,13 @@ impl Passes {
     fn new(
         graph: &Graph,
         options: &EngineOptions,
-        params: &[Param],
+        lists: &[List],
         mode: Mode,
     ) -> Result<Passes, EngineError> {
         let is_trained = |i: usize| options.trainable.get(i).copied().unwrap_or(true);
         let trainable: Vec<bool> =
-            params.iter().enumerate().map(|(i, param)| param.role.is_learnt() && is_trained(i)).collect();
-        let sizes = params.iter().map(|param| param.shape.iter().product()).collect();
+            lists.iter().enumerate().map(|(i, list)| list.is_learnt && is_trained(i)).collect();
+        let sizes = lists.iter().map(|list| list.len).collect();
         let images = graph.input_shape().iter().product::<usize>() * options.batch;
         let plan = plan(graph, options, mode, &trainable)?;
         let (targets, losses) = match mode {
@@ -125,14 +146,14 @@ impl Passes {
         made: &'a mut Option<Passes>,
         graph: &Graph,
         options: &EngineOptions,
-        params: &[Param],
+        lists: &[List],
         mode: Mode,
         threads: usize,
     ) -> Result<&'a Passes, EngineError> {
         let passes = match made.take() {
             Some(passes) => passes,
             None => {
-                let passes = Passes::new(graph, options, params, mode)?;
+                let passes = Passes::new(graph, options, lists, mode)?;
                 let bytes = passes.program.bytes(threads);
                 if bytes > MEMORY_LIMIT {
                     let graph = graph.name().into();
@@ -149,7 +170,7 @@ impl Passes {
 const MEMORY_LIMIT: u64 = 1 << 40;
 
 /// Checks settings and the graph's outputs; the number of classes.
-fn check_settings(graph: &Graph, options: &EngineOptions, params: &[Param]) -> Result<usize, EngineError> {
+fn check_settings(graph: &Graph, options: &EngineOptions, lists: &[List]) -> Result<usize, EngineError> {
     let setting = |what, value: String, wanted| Err(EngineError::Setting { what, value, wanted });
     if options.batch == 0 {
         return setting("the batch", "0".into(), "at least 1");
@@ -163,7 +184,7 @@ fn check_settings(graph: &Graph, options: &EngineOptions, params: &[Param]) -> R
     if !(options.auxiliary.is_finite() && options.auxiliary >= 0.0) {
         return setting("the factor of auxiliary outputs", options.auxiliary.to_string(), "0 or more");
     }
-    if !options.trainable.is_empty() && options.trainable.len() != params.len() {
+    if !options.trainable.is_empty() && options.trainable.len() != lists.len() {
         let value = format!("{} long", options.trainable.len());
         return setting("the list of trained parameters", value, "empty or as long as that of parameters");
     }
@@ -172,6 +193,7 @@ fn check_settings(graph: &Graph, options: &EngineOptions, params: &[Param]) -> R
     if bytes > MEMORY_LIMIT {
         return Err(EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes });
     }
+    options.grids.check(graph)?;
     check_outputs(graph, options)?;
     Ok(graph.node(graph.output()).shape[0])
 }
@@ -183,7 +205,7 @@ impl Engine {
     /// If a setting makes no sense, the outputs are no vectors of classes, or threads cannot be started.
     pub fn new(graph: &Graph, options: EngineOptions) -> Result<Engine, EngineError> {
         // Settings first: they cost nothing.
-        check_settings(graph, &options, &graph.params())?;
+        check_settings(graph, &options, &lists(graph, &options.grids))?;
         let resources = Resources::new(options.threads)?;
         Engine::sharing(graph, options, &resources)
     }
@@ -197,11 +219,11 @@ impl Engine {
         options: EngineOptions,
         resources: &Resources,
     ) -> Result<Engine, EngineError> {
-        let params = graph.params();
-        let classes = check_settings(graph, &options, &params)?;
+        let lists = lists(graph, &options.grids);
+        let classes = check_settings(graph, &options, &lists)?;
         Ok(Engine {
             graph: graph.clone(),
-            params,
+            lists,
             classes,
             train: None,
             evaluate: None,
@@ -216,11 +238,11 @@ impl Engine {
     /// # Errors
     /// If a setting makes no sense, the outputs are no vectors of classes or a batch norm has a single value to learn from.
     pub fn memory_bytes(graph: &Graph, options: &EngineOptions) -> Result<u64, EngineError> {
-        let params = graph.params();
-        check_settings(graph, options, &params)?;
+        let lists = lists(graph, &options.grids);
+        check_settings(graph, options, &lists)?;
         check_threads(options.threads)?;
         let bytes = |mode| {
-            let passes = Passes::new(graph, options, &params, mode)?;
+            let passes = Passes::new(graph, options, &lists, mode)?;
             Ok::<_, EngineError>(passes.program.bytes(options.threads.get()))
         };
         Ok(bytes(Mode::Train)?.max(bytes(Mode::Evaluate)?))
@@ -234,8 +256,8 @@ impl Engine {
 
     /// One forward and backward pass over a micro-batch.
     ///
-    /// `params` and `gradients` hold one vector for each of [`Graph::params`], in its order; those of parameters that
-    /// are not trained may be empty in `gradients`. `images` is `[batch, channels, height, width]`, `targets` the
+    /// `params` and `gradients` hold one vector for each of [`Graph::params`], in its order, then one for each list of
+    /// [`Grids::scales`]; those of parameters that are not trained may be empty in `gradients`. `images` is `[batch, channels, height, width]`, `targets` the
     /// probabilities `[batch, classes]`. `scale` times the gradient of the mean loss is added to `gradients`; running
     /// statistics in `params` move. Masks of dropout and stochastic depth follow from `seed`.
     ///
@@ -270,23 +292,23 @@ impl Engine {
     ) -> Result<Vec<(String, f64)>, EngineError> {
         self.check_step(params, images, targets, gradients)?;
         let run = Run { params: Params::Change(params), gradients, images, targets, seed: 0, scale: 1.0 };
-        let Engine { graph, options, params, train, resources, .. } = self;
+        let Engine { graph, options, lists, train, resources, .. } = self;
         let mut held = resources.hold();
-        let passes = Passes::of(train, graph, options, params, Mode::Train, held.pool.threads())?;
+        let passes = Passes::of(train, graph, options, lists, Mode::Train, held.pool.threads())?;
         held.arena.hold(&passes.program, 1);
         Ok(passes.program.profile(&mut held.arena, run))
     }
 
     /// Runs the steps of a mode and keeps the logits; the loss.
     fn run(&mut self, mode: Mode, run: Run<'_>) -> Result<f64, EngineError> {
-        let Engine { graph, options, params, classes, train, evaluate, resources, logits } = self;
+        let Engine { graph, options, lists, classes, train, evaluate, resources, logits } = self;
         let made = match mode {
             Mode::Train => train,
             Mode::Evaluate => evaluate,
         };
         let mut held = resources.hold();
         let Held { pool, arena } = &mut *held;
-        let passes = Passes::of(made, graph, options, params, mode, pool.threads())?;
+        let passes = Passes::of(made, graph, options, lists, mode, pool.threads())?;
         arena.hold(&passes.program, pool.threads());
         passes.program.run(pool, arena, run);
         let [offset, stride] = passes.logits;
@@ -307,21 +329,20 @@ impl Engine {
         self.check_params(params)?;
         self.check_images(images)?;
         check("the targets", self.options.batch * self.classes, targets.len())?;
-        check("the list of gradients", self.params.len(), gradients.len())?;
-        for (i, (param, gradient)) in self.params.iter().zip(gradients).enumerate() {
+        check("the list of gradients", self.lists.len(), gradients.len())?;
+        for (i, (list, gradient)) in self.lists.iter().zip(gradients).enumerate() {
             let is_trained = self.options.trainable.get(i).copied().unwrap_or(true);
-            if param.role.is_learnt() && (is_trained || !gradient.is_empty()) {
-                let name = || format!("the gradient of {}", param.name);
-                check(name, param.shape.iter().product(), gradient.len())?;
+            if list.is_learnt && (is_trained || !gradient.is_empty()) {
+                check(|| format!("the gradient of {}", list.name), list.len, gradient.len())?;
             }
         }
         Ok(())
     }
 
     fn check_params(&self, params: &[Vec<f32>]) -> Result<(), EngineError> {
-        check("the list of parameters", self.params.len(), params.len())?;
-        for (param, values) in self.params.iter().zip(params) {
-            check(|| param.name.clone(), param.shape.iter().product(), values.len())?;
+        check("the list of parameters", self.lists.len(), params.len())?;
+        for (list, values) in self.lists.iter().zip(params) {
+            check(|| list.name.clone(), list.len, values.len())?;
         }
         Ok(())
     }

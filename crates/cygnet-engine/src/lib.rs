@@ -6,6 +6,7 @@
 
 mod engine;
 mod error;
+mod grids;
 mod optimizer;
 mod plan;
 mod resources;
@@ -14,6 +15,7 @@ mod schedule;
 pub use cygnet_gradient::OPTIMISED;
 pub use engine::{Engine, EngineOptions, StepOutcome};
 pub use error::EngineError;
+pub use grids::{Grids, ValueGrid};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};
 pub use resources::Resources;
 pub use schedule::{Schedule, ScheduleKind};

@@ -9,6 +9,7 @@ mod facts;
 mod forward;
 mod layer;
 mod memory;
+mod round;
 
 use cygnet_gradient::{Loss, Norm, Source, Step, View};
 use cygnet_graph::{Graph, NodeId, Op, Role};
@@ -67,6 +68,8 @@ struct Lowering<'a> {
     /// Where in a concatenation a node writes its value.
     homes: Vec<Option<(usize, usize)>>,
     gradients: Vec<Option<Tensor>>,
+    /// What was rounded to become the value.
+    computed: Vec<Option<Tensor>>,
     norms: Vec<Option<NormState>>,
     /// Sums that a reader left for a group's backward pass, and their number.
     sums: Vec<Option<(Buffer, usize)>>,
@@ -120,6 +123,7 @@ pub(crate) fn plan(
             values: vec![None; n],
             homes: vec![None; n],
             gradients: vec![None; n],
+            computed: vec![None; n],
             norms: vec![None; facts.groups.len()],
             sums: vec![None; facts.groups.len()],
             moments: vec![None; facts.groups.len()],
@@ -154,6 +158,7 @@ impl Lowering<'_> {
         for i in 0..self.graph.nodes().len() {
             if self.facts.live[i] {
                 self.forward(i)?;
+                self.round(i);
             }
         }
         let facts = self.facts;
@@ -171,6 +176,7 @@ impl Lowering<'_> {
                 }
                 for i in (0..self.graph.nodes().len()).rev() {
                     if self.facts.live[i] && self.facts.needs[i] {
+                        self.round_backward(i);
                         self.backward(i);
                     }
                 }
@@ -246,20 +252,22 @@ impl Lowering<'_> {
         Source { view: self.view(y), norm: Some(self.norm(group)), activation }
     }
 
-    /// Where a node writes its value.
+    /// Where a node writes what it computes.
     fn output(&mut self, i: usize) -> Tensor {
-        let tensor = match self.homes[i] {
-            Some((concat, start)) => {
-                let whole = match self.values[concat] {
-                    Some(Value::Real(whole)) => whole,
-                    Some(Value::Virtual(_)) | None => self.output(concat),
-                };
-                Lowering::part(whole, start, self.shape(i)[0])
-            }
-            None => self.fresh(self.shape(i)),
-        };
+        let is_rounded = self.options.grids.of(i).is_some();
+        let tensor = if is_rounded { self.fresh(self.shape(i)) } else { self.place_of(i) };
         self.values[i] = Some(Value::Real(tensor));
         tensor
+    }
+
+    /// Where a node's value lies.
+    fn place_of(&mut self, i: usize) -> Tensor {
+        let Some((concat, start)) = self.homes[i] else { return self.fresh(self.shape(i)) };
+        let whole = match self.values[concat] {
+            Some(Value::Real(whole)) => whole,
+            Some(Value::Virtual(_)) | None => self.output(concat),
+        };
+        Lowering::part(whole, start, self.shape(i)[0])
     }
 
     /// Gives inputs of concatenations their part of one buffer.

@@ -296,7 +296,7 @@ impl Lowering<'_> {
         }
         if let Some((clamp, [low, high])) = facts.clamp_after[i] {
             let g = self.gradients[clamp].expect("a clamp's reader gives its gradient");
-            let z = self.real(clamp);
+            let z = self.computed(clamp);
             let activation = cygnet_cpu::Activation::Clamp { low, high };
             return Gradient::Clamp { g: self.view(g), z: self.view(z), activation };
         }

@@ -53,6 +53,8 @@ pub(super) struct Facts {
     pub(super) drop: Vec<Option<(usize, f32)>>,
     /// For a concatenation, whether only a shuffle reads it, from its parts.
     pub(super) in_parts: Vec<bool>,
+    /// Whether its value is rounded, so that nothing joins it.
+    is_rounded: Vec<bool>,
 }
 
 impl Facts {
@@ -113,6 +115,7 @@ impl Facts {
             joins: vec![false; n],
             drop: vec![None; n],
             in_parts: vec![false; n],
+            is_rounded: (0..n).map(|i| options.grids.of(i).is_some()).collect(),
         };
         if mode == Mode::Train && options.stochastic_depth > 0.0 {
             facts.find_drops(graph, options.stochastic_depth);
@@ -128,10 +131,10 @@ impl Facts {
         self.outputs.iter().any(|&(output, _)| output == i)
     }
 
-    /// The one node that reads a value, if the loss does not.
+    /// The one node that reads a value, if the loss does not and it is not rounded.
     fn reader(&self, i: usize) -> Option<usize> {
         match self.readers[i].as_slice() {
-            [reader] if !self.is_output(i) => Some(*reader),
+            [reader] if !self.is_output(i) && !self.is_rounded[i] => Some(*reader),
             _ => None,
         }
     }
