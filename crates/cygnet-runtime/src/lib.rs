@@ -7,6 +7,7 @@
 
 mod activation;
 mod chains;
+mod halves;
 pub mod integers;
 mod kernels;
 mod plan;
@@ -19,6 +20,7 @@ pub use chains::{Chain, Joined, chains};
 pub use cygnet_kernels::{
     ByteLevel, Cap, Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
 };
+pub use halves::reads_once;
 pub use kernels::{KernelKind, KernelRow, KernelSet, kernels};
 pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,

@@ -2,6 +2,8 @@
 
 use cygnet_graph::{Graph, Param, Role};
 use cygnet_runtime::PlanOptions;
+#[cfg(feature = "train")]
+use cygnet_runtime::reads_once;
 use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
 /// The weights of layers.
@@ -34,6 +36,18 @@ pub(crate) fn kept(graph: &Graph, tensors: &Tensors, mut weights: WeightSet) -> 
 /// The weights with those of layers in bf16.
 pub(crate) fn halved(graph: &Graph, weights: &WeightSet) -> WeightSet {
     of_type(graph, weights, Tensor::as_bf16)
+}
+
+/// The weights of a network of whole numbers with those in bf16 that layers in floating point read once.
+#[cfg(feature = "train")]
+pub(crate) fn halved_in_part(graph: &Graph, mut weights: WeightSet) -> WeightSet {
+    for param in layers(graph).filter(|param| reads_once(graph, param.node)) {
+        let tensor = weights.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::F32);
+        if let Some(half) = tensor.map(Tensor::as_bf16) {
+            weights.insert(param.name, half);
+        }
+    }
+    weights
 }
 
 /// The weights with those of layers in f32, if they are bf16.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::bench::{quantile, sample};
 use crate::counted::counted;
 use crate::evaluate::class_numbers;
-use crate::halves::halved;
+use crate::halves::{halved, halved_in_part};
 use crate::{Classifier, Error, Model};
 
 /// What numbers a model is to compute with.
@@ -160,6 +160,7 @@ pub fn quantize(
                 cygnet_quantize::quantize(&model.graph, &model.weights, &images, &labels, options, tell)?;
             let QuantizedNetwork { graph, weights, quantization, .. } = made;
             sensitivity = made.sensitivity;
+            let weights = halved_in_part(&graph, weights);
             quantized = Model { graph, weights, quantization: Some(quantization), ..quantized };
         }
         Precision::Bf16 => quantized.weights = halved(&model.graph, &model.weights),

@@ -6,6 +6,7 @@ use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
 use cygnet_kernels::ByteLevel;
 use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
+use crate::halves::is_bf16;
 use crate::integers::{integer_bias, real_weight, table};
 use crate::{Chain, RunError, chains};
 
@@ -78,6 +79,11 @@ impl<'q> Quantized<'q> {
 
     pub(super) fn is_inside(&self, id: NodeId) -> bool {
         self.is_inside[id.0]
+    }
+
+    /// Whether a layer computes in bf16.
+    pub(super) fn is_bf16(&self, id: NodeId) -> bool {
+        is_bf16(self.graph, self.weights, id)
     }
 
     /// Whether a node takes each byte of its input to another by a table.

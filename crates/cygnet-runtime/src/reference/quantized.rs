@@ -7,6 +7,7 @@ use cygnet_weights::{Grid, Quantization, WeightSet};
 
 use super::{Reference, RunError, conv_shape, map, pool_shape};
 use crate::chains::{Chain, chains};
+use crate::halves::is_bf16;
 use crate::integers::{
     clamp_bytes, dequantize, integer_bias, integers, mean_factor, quantize, ratio, real_weights, steps,
     table, to_byte,
@@ -16,7 +17,8 @@ use crate::plan::has_mean;
 /// A graph with integer weights and the record of what is quantised, ready to run on one image at a time.
 ///
 /// Sums of products are exact; each is scaled, rounded and saturated once, at the end of its [`Chain`]. What is not on a grid is
-/// computed as [`Reference<f32>`] does, of what bytes stand for.
+/// computed as [`Reference<f32>`] does, of what bytes stand for, but for layers that [read their input once](crate::reads_once)
+/// and whose weights are bf16: they compute [in it](cygnet_kernels::reference::bf16).
 ///
 /// ```
 /// use cygnet_graph::{Graph, NodeId};
@@ -46,6 +48,8 @@ pub struct QuantizedReference {
     /// Whether a node's value is only a part of a chain's.
     is_inside: Vec<bool>,
     layers: Vec<Option<Layer>>,
+    /// For each node, its weights and biases if it is a layer in bf16.
+    halves: Vec<Option<[Vec<f32>; 2]>>,
 }
 
 /// A layer of whole numbers. Integers are stored as `f64`, whose sums are exact.
@@ -91,8 +95,9 @@ impl QuantizedReference {
         }
         let real = real_weights(&graph, weights, quantization);
         let numbers = real.select(&graph).map_err(|misfit| RunError::Plan(misfit.to_string()))?;
+        let halves = graph.iter().map(|(id, _)| half_layer(&graph, id, weights)).collect();
         let real = Reference::new(graph, &numbers)?;
-        Ok(QuantizedReference { real, grids, ends, is_inside, layers })
+        Ok(QuantizedReference { real, grids, ends, is_inside, layers, halves })
     }
 
     /// The graph it runs.
@@ -265,7 +270,14 @@ impl QuantizedReference {
         on_bytes.unwrap_or_else(|| {
             let inputs: Vec<&[f32]> =
                 node.inputs.iter().map(|&input| &*value(values, input).numbers).collect();
-            self.on_grid(id, self.real.value(id, &inputs))
+            let numbers = match &self.halves[id.0] {
+                Some([weight, bias]) => {
+                    let channels = self.graph().node(read).shape[0];
+                    kernels::bf16::linear(&channels_last(inputs[0], channels), weight, bias)
+                }
+                None => self.real.value(id, &inputs),
+            };
+            self.on_grid(id, numbers)
         })
     }
 
@@ -335,6 +347,26 @@ impl Layer {
         let weights = integers(weights.get(&weight.name)?).into_iter().map(f64::from).collect();
         Some(Layer { weights, bias, scales })
     }
+}
+
+/// The weights of a layer in bf16, those of each output in the order in which it sums, and its biases.
+fn half_layer(graph: &Graph, id: NodeId, weights: &WeightSet) -> Option<[Vec<f32>; 2]> {
+    if !is_bf16(graph, weights, id) {
+        return None;
+    }
+    let node = graph.node(id);
+    let [outputs, inputs] = [node.shape[0], graph.node(node.inputs[0]).shape.iter().product()];
+    let weight = weights.of_role(graph, id, Role::Weight)?.to_f32();
+    let channels = graph.node(node.inputs[0]).shape[0];
+    let weight = weight.chunks_exact(inputs).flat_map(|row| channels_last(row, channels)).collect();
+    let bias = weights.of_role(graph, id, Role::Bias).map(|bias| bias.to_f32().into_owned());
+    Some([weight, bias.unwrap_or_else(|| vec![0.0; outputs])])
+}
+
+/// Numbers pixel after pixel.
+fn channels_last(numbers: &[f32], channels: usize) -> Vec<f32> {
+    let pixels = numbers.len() / channels.max(1);
+    (0..numbers.len()).map(|i| numbers[i % channels * pixels + i / channels]).collect()
 }
 
 fn is_shared(grid: &Grid) -> bool {

@@ -211,3 +211,44 @@ fn means_of_sizes_that_bytes_have_no_kernel_for_are_floats() {
     let text = check(&graph, &network);
     assert!(text.contains("dequantize") && text.contains("mean pool 2x2/2 -> "), "{text}");
 }
+
+#[test]
+fn layers_of_bf16_that_read_their_input_once_stand_among_those_of_bytes() {
+    let graph = build(|net, x| {
+        let a = net.at("a").conv(x, Conv::new(20, 1).bias()).relu();
+        let gate = net.at("b").conv(a.global_avg_pool(), Conv::new(7, 1).bias()).relu();
+        let gate = net.at("c").conv(gate, Conv::new(20, 1)).activation(Activation::HARD_SIGMOID);
+        let b = net.at("d").conv(a * gate, Conv::new(6, 1).bias());
+        net.at("fc").linear(b, 9)
+    });
+    let is_gate = |id: NodeId| ["b", "c"].contains(&&*graph.node(id).path);
+    let is_float = |id: NodeId| {
+        is_gate(id)
+            || graph
+                .node(id)
+                .inputs
+                .iter()
+                .any(|input| is_gate(*input) && graph.node(id).shape[1..] == [1, 1])
+    };
+    let mean = graph.iter().find(|(id, _)| is_gate(*id)).map(|(_, node)| node.inputs[0]).unwrap();
+    let (mut weights, record) = made_up(&graph, Scales::Channels, |id| is_float(id) || id == mean);
+    for name in ["b.weight", "c.weight"] {
+        let half = weights.get(name).unwrap().as_bf16();
+        weights.insert(name, half);
+    }
+    let text = check(&graph, &(weights.clone(), record.clone()));
+    assert!(
+        text.contains("linear bf16 -> 7x1x1  %4  %5") && text.contains("linear bf16 -> 20x1x1"),
+        "{text}"
+    );
+    assert!(text.contains("multiply u8 -> 20x9x11 u8") && text.contains("linear u8 -> 9"), "{text}");
+    // A linear layer that reads a map pixel after pixel.
+    let is_out = |id: NodeId| {
+        graph.node(id).path == "fc" || graph.node(id).inputs.iter().any(|i| graph.node(*i).path == "fc")
+    };
+    let (mut weights, record) =
+        made_up(&graph, Scales::Shared, |id| is_out(id) || graph.node(id).path == "d");
+    let half = weights.get("fc.weight").unwrap().as_bf16();
+    weights.insert("fc.weight", half);
+    assert!(check(&graph, &(weights, record)).contains("linear bf16 -> 9"));
+}

@@ -8,6 +8,8 @@ use cygnet_weights::{Quantization, WeightSet};
 
 use super::random_weights;
 use crate::halves::halved;
+#[cfg(feature = "train")]
+use crate::halves::halved_in_part;
 use crate::model::{misfit, plan_of, real_weights_of};
 use crate::{Error, Model};
 
@@ -76,6 +78,7 @@ impl Subject {
         let plan = PlanOptions::default();
         let made = cygnet_quantize::quantize_plainly(&self.graph, &self.weights, &images, plan, threads)?;
         let cygnet_quantize::QuantizedNetwork { graph, weights, quantization, .. } = made;
+        let weights = halved_in_part(&graph, weights);
         Ok(Subject { graph, weights, quantization: Some(quantization) })
     }
 }

@@ -60,10 +60,7 @@ pub(super) fn model(
         }
         None => (graph, Head::Keep),
     };
-    let mut weights = fitted(path, &graph, &tensors, head)?;
-    if quantization.is_none() {
-        weights = halves::kept(&graph, &tensors, weights);
-    }
+    let weights = halves::kept(&graph, &tensors, fitted(path, &graph, &tensors, head)?);
     let model = Model {
         id: record.network,
         graph,

@@ -84,7 +84,8 @@ impl<'g> Builder<'_, 'g> {
     fn is_bf16(&self, window: &Window, pad: [usize; 2], groups: usize, layer: &Layer<'g>) -> bool {
         let [_, height, width] = self.facts.input_map(layer.first());
         let [_, rows, columns] = self.facts.map(layer.last());
-        self.facts.options.bf16
+        let is_wanted = || self.facts.quantized.is_some_and(|quantized| quantized.is_bf16(layer.first()));
+        (self.facts.options.bf16 || is_wanted())
             && groups == 1
             && layer.residual.is_none()
             && layer.folds.is_empty()
