@@ -23,6 +23,11 @@ pub fn graph_json(bytes: &[u8]) -> bool {
     others.len() == 6
 }
 
+/// TFLite files: as [`onnx`].
+pub fn tflite(bytes: &[u8]) -> bool {
+    cygnet_onnx::is_tflite(bytes) && onnx(bytes)
+}
+
 /// ONNX files: the graph that one becomes has all its weights, and is written and read again.
 pub fn onnx(bytes: &[u8]) -> bool {
     let Ok(imported) = cygnet_onnx::import(bytes.to_vec(), &cygnet_onnx::Options::default()) else {

@@ -12,7 +12,7 @@ mod graphs;
 mod networks;
 
 pub use files::{archive, checkpoint, idx, picture, safetensors, table};
-pub use graphs::{graph_json, onnx};
+pub use graphs::{graph_json, onnx, tflite};
 #[cfg(feature = "networks")]
 pub use networks::{golden, model_file, network, recipe, state};
 
@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "archive", run: archive },
     Target { name: "graph_json", run: graph_json },
     Target { name: "onnx", run: onnx },
+    Target { name: "tflite", run: tflite },
     #[cfg(feature = "networks")]
     Target { name: "model_file", run: networks::whole_model_file },
     #[cfg(feature = "networks")]

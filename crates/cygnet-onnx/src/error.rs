@@ -38,7 +38,7 @@ pub enum ImportError {
     #[error("cannot read: {0}")]
     Read(#[from] std::io::Error),
     /// It is no ONNX file, or only a part of one.
-    #[error("damaged or no ONNX file: {0}")]
+    #[error("damaged or of no known form: {0}")]
     Damaged(String),
     /// It is made of more parts than any network.
     #[error("the file has more than {limit} {what}, which no network has")]

@@ -1,4 +1,4 @@
-//! ONNX files as graphs with weights, and graphs as ONNX files.
+//! ONNX and TFLite files as graphs with weights, and graphs as ONNX files.
 //!
 //! [`import`] makes a [`Graph`](cygnet_graph::Graph) and its weights of a file by named rules ([`operators`]), one or more an operator of
 //! the format; what no operator of the graph can hold is refused, all of it at once. No arithmetic but that of constants
@@ -20,6 +20,7 @@ mod scan;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod tflite;
 
 pub use array::{LoneTensor, read_tensor};
 pub(crate) use error::Reason;
@@ -27,3 +28,4 @@ pub use error::{ImportError, Refusal};
 pub use export::{ExportError, ExportOptions, Preparation, export};
 pub use import::{Imported, ImportedInput, ImportedOutput, Options, import, is_onnx, open};
 pub use rules::operators;
+pub use tflite::{PRODUCER as TFLITE, is_tflite, operators as tflite_operators};

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
 
-use cygnet_onnx::{ImportError, LoneTensor, Options, import, operators, read_tensor};
+use cygnet_onnx::{ImportError, LoneTensor, Options, import, operators, read_tensor, tflite_operators};
 use cygnet_runtime::Reference;
 
 /// The ONNX project's own tolerance.
@@ -131,6 +131,8 @@ fn tests_of_the_onnx_project_pass_or_are_refused() {
 fn the_page_names_all_operators() {
     let names: Vec<String> = operators().map(|name| format!("`{name}`")).collect();
     replace("operators", &format!("{}.\n", names.join(", ")));
+    let names: Vec<String> = tflite_operators().map(|name| format!("`{name}`")).collect();
+    replace("TFLite operators", &format!("{}.\n", names.join(", ")));
 }
 
 /// Puts a text between the marks of that name in docs/onnx.md, or checks that it is there.

@@ -10,15 +10,12 @@ use crate::reference::map;
 #[must_use]
 pub fn reads_once(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
-    match &node.op {
-        Op::Linear { .. } => true,
-        Op::Conv(conv) => {
-            let [_, height, width] = map(&graph.node(node.inputs[0]).shape);
-            let [_, rows, columns] = map(&node.shape);
-            conv.groups == 1 && conv.kernel == [height, width] && [rows, columns] == [1, 1]
-        }
-        _ => false,
+    if let Op::Conv(conv) = &node.op {
+        let [_, height, width] = map(&graph.node(node.inputs[0]).shape);
+        let [_, rows, columns] = map(&node.shape);
+        return conv.groups == 1 && conv.kernel == [height, width] && [rows, columns] == [1, 1];
     }
+    matches!(node.op, Op::Linear { .. })
 }
 
 /// Whether a layer of a network with types of its own is computed in bf16: it [reads its input once](reads_once), its weights are

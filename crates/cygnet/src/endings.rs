@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::Error;
 
 /// Of files with weights that are read.
-const READ: [&str; 9] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "net", "onnx"];
+const READ: [&str; 10] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "net", "onnx", "tflite"];
 
 /// How TensorFlow's models become files that are read; what follows says which kind it is.
 const BY_TF2ONNX: &str =
@@ -15,8 +15,7 @@ const BY_TF2ONNX: &str =
 const GIVE_CHECKPOINT: &str = "give the checkpoint that it was made of, a .pth, .safetensors or .onnx file";
 
 /// Of files of other programs, what these hold, and how they become files that are read.
-const FOREIGN: [(&str, &str, &str, &str); 10] = [
-    ("tflite", "a TensorFlow Lite model", BY_TF2ONNX, " --tflite "),
+const FOREIGN: [(&str, &str, &str, &str); 9] = [
     (
         "pt2",
         "a program of torch.export",

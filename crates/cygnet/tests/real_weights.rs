@@ -107,6 +107,26 @@ fn photos_are_named() {
     }
 }
 
+/// A TFLite file of uint8 weights with zero points computes with its integers.
+#[test]
+fn a_tflite_file_names_photos() {
+    let weights = cygnet_testing::shared("data/weights/v3-large-minimalistic_224_1.0_uint8.tflite");
+    let Some(weights) = weights else { return };
+    let model = Model::open(weights).unwrap();
+    assert_eq!((model.precision(), model.graph.classes()), (Some("int8"), 1001));
+    let classifier = Classifier::new(model).unwrap();
+    let mut right = 0;
+    for photo in std::fs::read_dir(cygnet_testing::shared("data/images/imagenet100").unwrap()).unwrap() {
+        let photo = photo.unwrap().path();
+        let answer = classifier.classify(&std::fs::read(&photo).unwrap(), 1).unwrap();
+        let label = answer.top[0].label.to_lowercase();
+        let name = photo.file_stem().unwrap().to_str().unwrap().to_lowercase();
+        let name = name.split_once('_').unwrap().1.replace('_', " ");
+        right += usize::from(label.split(", ").any(|synonym| synonym == name));
+    }
+    assert!(right >= 75, "{right} of 100");
+}
+
 #[test]
 fn mobilenet_v2_scores_what_pytorch_scores_within_one_photo() {
     let Some(classifier) = mobilenet_v2() else { return };

@@ -3,7 +3,7 @@
 mod grids;
 mod lower;
 mod options;
-mod writer;
+pub(crate) mod writer;
 
 use cygnet_graph::Graph;
 use cygnet_weights::WeightSet;

@@ -16,7 +16,7 @@ use crate::schema::{
 const BATCH: &str = "batch";
 
 /// A setting of a node.
-pub(super) enum Setting<'s> {
+pub(crate) enum Setting<'s> {
     Int(i64),
     Ints(Vec<i64>),
     Float(f32),
@@ -24,7 +24,7 @@ pub(super) enum Setting<'s> {
 }
 
 /// A file as it grows.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     graph: GraphProto,
     half: bool,
     batch: Option<usize>,
@@ -32,24 +32,24 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(name: &str, options: &ExportOptions) -> Writer {
+    pub(crate) fn new(name: &str, options: &ExportOptions) -> Writer {
         let graph = GraphProto { name: Some(name.into()), ..GraphProto::default() };
         Writer { graph, half: options.half, batch: options.batch, made: 0 }
     }
 
     /// The type of the network's numbers.
-    pub(super) fn float(&self) -> DataType {
+    pub(crate) fn float(&self) -> DataType {
         if self.half { DataType::Float16 } else { DataType::Float }
     }
 
     /// A name that nothing has yet.
-    pub(super) fn fresh(&mut self, what: &str) -> String {
+    pub(crate) fn fresh(&mut self, what: &str) -> String {
         self.made += 1;
         format!("{what}_{}", self.made)
     }
 
     /// Adds a node of one output and returns its name.
-    pub(super) fn node(
+    pub(crate) fn node(
         &mut self,
         operator: &str,
         inputs: &[&str],
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     /// Gives the value of the last node that name, if one made it and nothing else reads it.
-    pub(super) fn rename(&mut self, value: &str, name: &str) {
+    pub(crate) fn rename(&mut self, value: &str, name: &str) {
         let made = self.graph.node.iter_mut().rev().find(|node| node.output[0] == value);
         let Some(node) = made else {
             // The image itself is the output.
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Numbers of the network, in its precision.
-    pub(super) fn floats(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> String {
+    pub(crate) fn floats(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> String {
         let bytes: Vec<u8> = if self.half {
             numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect()
         } else {
@@ -125,19 +125,34 @@ impl Writer {
     }
 
     /// Numbers of single precision, whatever the network's.
-    pub(super) fn singles(&mut self, name: &str, numbers: &[f32]) -> String {
+    pub(crate) fn singles(&mut self, name: &str, numbers: &[f32]) -> String {
         let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.tensor(name, &[numbers.len()], DataType::Float, bytes)
     }
 
+    /// A single number of single precision.
+    pub(crate) fn number(&mut self, name: &str, number: f32) -> String {
+        self.tensor(name, &[], DataType::Float, number.to_le_bytes().to_vec())
+    }
+
+    /// Whether an initialiser has this name.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.graph.initializer.iter().any(|tensor| tensor.name() == name)
+    }
+
+    /// The graph without a file around it.
+    pub(crate) fn graph(self) -> GraphProto {
+        self.graph
+    }
+
     /// A list of whole numbers.
-    pub(super) fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
+    pub(crate) fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
         let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.tensor(name, &[numbers.len()], DataType::Int64, bytes)
     }
 
     /// Numbers of any type, as the bytes that they are.
-    pub(super) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
+    pub(crate) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
         let dims = shape.iter().map(|&n| n as i64).collect();
         self.graph.initializer.push(TensorProto {
             dims,
@@ -150,13 +165,13 @@ impl Writer {
     }
 
     /// Declares the input, whose further dimensions are `shape`.
-    pub(super) fn input(&mut self, name: &str, shape: &[usize], kind: DataType) {
+    pub(crate) fn input(&mut self, name: &str, shape: &[usize], kind: DataType) {
         let value = self.value(name, shape, kind);
         self.graph.input.push(value);
     }
 
     /// Declares an output, whose further dimensions are `shape`.
-    pub(super) fn output(&mut self, name: &str, shape: &[usize], kind: DataType) {
+    pub(crate) fn output(&mut self, name: &str, shape: &[usize], kind: DataType) {
         let value = self.value(name, shape, kind);
         self.graph.output.push(value);
     }
@@ -175,7 +190,7 @@ impl Writer {
     }
 
     /// The whole file.
-    pub(super) fn model(self, options: &ExportOptions, ir: i64) -> ModelProto {
+    pub(crate) fn model(self, options: &ExportOptions, ir: i64) -> ModelProto {
         let entry = |(key, value): &(String, String)| StringStringEntryProto {
             key: Some(key.clone()),
             value: Some(value.clone()),

@@ -6,7 +6,7 @@ pub(crate) mod draft;
 pub(crate) mod grids;
 mod inputs;
 pub(crate) mod view;
-mod walk;
+pub(crate) mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,11 +94,14 @@ pub fn open(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     import(std::fs::read(path)?, &Options { folder, ..options.clone() })
 }
 
-/// Makes a graph of the bytes of an ONNX file.
+/// Makes a graph of the bytes of an ONNX or TFLite file.
 ///
 /// # Errors
 /// What the file is instead, or all operators that no graph can hold, with the names of their nodes.
 pub fn import(bytes: Vec<u8>, options: &Options) -> Result<Imported, ImportError> {
+    if crate::tflite::is_tflite(&bytes) {
+        return crate::tflite::import(&bytes, options);
+    }
     let bytes = Bytes::from(bytes);
     crate::scan::scan(&bytes)?;
     let model = ModelProto::decode(bytes).map_err(|error| ImportError::Damaged(error.to_string()))?;

@@ -18,7 +18,7 @@ use crate::{Reason, Refusal, rewrite, rules};
 /// Most numbers that constants may take which the file computes.
 const ROOM: usize = 1 << 26;
 
-pub(super) fn walk(
+pub(crate) fn walk(
     graph: &GraphProto,
     opset: i64,
     external: &External,

@@ -5,6 +5,7 @@ mod bytes;
 mod hostile;
 mod pieces;
 mod shapes;
+mod tflite;
 
 use prost::Message;
 

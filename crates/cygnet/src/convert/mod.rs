@@ -84,7 +84,7 @@ impl Conversion {
     /// classes.
     pub fn run_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Converted, Error> {
         let path = Path::new(name);
-        if cygnet_onnx::is_onnx(&bytes) {
+        if onnx::brings_graph(&bytes) {
             return self.labelled(self.run_onnx(path, |options| cygnet_onnx::import(bytes, options))?);
         }
         let bytes = Arc::new(bytes);

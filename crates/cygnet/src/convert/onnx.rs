@@ -1,9 +1,10 @@
-//! The model of an ONNX file: its graph, that of the zoo's network that it equals, and how photos are prepared for it.
+//! The model of an ONNX or TFLite file: its graph, that of the zoo's network that it equals, and how photos are prepared for it.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use cygnet_graph::NodeId;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess};
 use cygnet_onnx::Imported;
 use cygnet_weights::{Head, Naming, Tensors, fit};
@@ -22,15 +23,20 @@ const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
 /// Pixels around the middle of a photo that a network looks at, where nothing is said: 224 of 256.
 const USUAL_CROP: f64 = 0.875;
 
-/// Whether `path` is a file that begins as an ONNX file does.
+/// Whether bytes begin as those of a file do that brings its graph: an ONNX or a TFLite file.
+pub(super) fn brings_graph(head: &[u8]) -> bool {
+    cygnet_onnx::is_onnx(head) || cygnet_onnx::is_tflite(head)
+}
+
+/// Whether `path` is a file that brings its graph.
 pub(super) fn is_onnx(path: &Path) -> bool {
     let mut head = Vec::new();
     let mut read = || File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
     // What is no file may never have anything to read.
-    path.is_file() && read().is_ok() && cygnet_onnx::is_onnx(&head)
+    path.is_file() && read().is_ok() && brings_graph(&head)
 }
 
-/// The model of what an ONNX file holds. A network that is named says how photos are prepared.
+/// The model of what such a file holds. A network that is named says how photos are prepared.
 pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> Result<Converted, Error> {
     let mut notes = imported.notes.clone();
     for output in imported.outputs.iter().filter(|output| !output.is_as_stored()) {
@@ -107,6 +113,25 @@ fn with_classes(model: Model, path: &Path, classes: usize) -> Result<Model, Erro
     Ok(Model { graph, weights, labels: Vec::new(), ..model })
 }
 
+/// TensorFlow's way, with the numbers that the bytes of a quantised image stand for.
+fn tensorflow(imported: &Imported) -> (Preprocess, &'static str) {
+    let [_, height, width] = imported.graph.input_shape();
+    let usual = Preprocess { size: [height, width], ..Preprocess::inception(height.min(width), USUAL_CROP) };
+    let grid = imported.quantization.as_ref().and_then(|record| record.values.get(&NodeId(0)));
+    let ends = grid.map(|grid| [0, 255].map(|byte| (byte - i32::from(grid.zero)) as f32 * grid.scale(0)));
+    match ends {
+        Some([low, high]) if low.abs() < 0.1 && (high - 1.0).abs() < 0.1 => {
+            let plain = Preprocess { mean: vec![0.0; 3], std: vec![1.0; 3], ..usual };
+            (plain, "as TensorFlow does, to numbers from 0 to 1")
+        }
+        Some([low, high]) if low.abs() < 1.0 && (high - 255.0).abs() < 2.0 => {
+            let plain = Preprocess { scale: 1.0, mean: vec![0.0; 3], std: vec![1.0; 3], ..usual };
+            (plain, "as TensorFlow does, as pixels from 0 to 255")
+        }
+        _ => (usual, "as TensorFlow does, to numbers from -1 to 1"),
+    }
+}
+
 /// How photos are prepared for a network of a file, and what was decided about it.
 fn prepared(
     imported: &Imported,
@@ -131,7 +156,9 @@ fn prepared(
         size: [height, width],
         ..Preprocess::torchvision(side, (side as f64 / USUAL_CROP).round() as usize)
     };
-    let (chosen, how) = if imported.input.is_bytes {
+    let (chosen, how) = if imported.producer == cygnet_onnx::TFLITE {
+        tensorflow(imported)
+    } else if imported.input.is_bytes {
         let plain = Preprocess { scale: 1.0, mean: vec![0.0; 3], std: vec![1.0; 3], ..usual };
         (plain, "as pixels from 0 to 255")
     } else if is_caffe {

@@ -1,0 +1,44 @@
+//! TFLite files, told in operators of ONNX: what these become is known by the rules for them.
+//!
+//! A file has one input and one list of operators over tensors whose channels come last. Each operator becomes nodes between
+//! transpositions, which move nothing when they are imported. Tensors of bytes get a pair of QuantizeLinear and
+//! DequantizeLinear, so that they become values on grids.
+
+mod operators;
+mod reader;
+mod translation;
+
+use std::collections::BTreeMap;
+
+pub use operators::tflite_operators as operators;
+
+use super::import::{self, Imported, Options};
+use crate::ImportError;
+use crate::external::External;
+
+/// Where a file's name for its form stands.
+const IDENTIFIER: std::ops::Range<usize> = 4..8;
+
+/// The set of operators that files are told in.
+const OPSET: i64 = 17;
+
+/// Program of the models that are made of such files: [`Imported::producer`].
+pub const PRODUCER: &str = "tflite";
+
+/// Whether bytes begin as a TFLite file does.
+#[must_use]
+pub fn is_tflite(bytes: &[u8]) -> bool {
+    bytes.get(IDENTIFIER) == Some(b"TFL3")
+}
+
+/// Makes a graph of the bytes of a TFLite file.
+///
+/// # Errors
+/// As [`crate::import`].
+pub(crate) fn import(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    let graph = translation::translate(bytes)?;
+    let mut imported = import::walk::walk(&graph, OPSET, &External { folder: None }, options)?;
+    imported.producer = PRODUCER.into();
+    imported.metadata = BTreeMap::new();
+    Ok(imported)
+}
