@@ -1,9 +1,7 @@
 //! Networks whose layers have weights in bf16.
 
 use cygnet_graph::{Graph, Param, Role};
-use cygnet_runtime::PlanOptions;
-#[cfg(feature = "train")]
-use cygnet_runtime::reads_once;
+use cygnet_runtime::{PlanOptions, reads_once};
 use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
 /// The weights of layers.
@@ -40,10 +38,26 @@ pub(crate) fn halved(graph: &Graph, weights: &WeightSet) -> WeightSet {
 
 /// The weights of a network of whole numbers with those in bf16 that layers in floating point read once.
 #[cfg(feature = "train")]
-pub(crate) fn halved_in_part(graph: &Graph, mut weights: WeightSet) -> WeightSet {
+pub(crate) fn halved_in_part(graph: &Graph, weights: WeightSet) -> WeightSet {
+    halved_where(graph, weights, |_, _| true)
+}
+
+/// As [`halved_in_part`] of weights that lose nothing: those of a file that has no other type for them.
+pub(crate) fn restored(graph: &Graph, weights: WeightSet) -> WeightSet {
+    halved_where(graph, weights, |whole, half| whole.to_f32() == half.to_f32())
+}
+
+fn halved_where(
+    graph: &Graph,
+    mut weights: WeightSet,
+    is_wanted: impl Fn(&Tensor, &Tensor) -> bool,
+) -> WeightSet {
     for param in layers(graph).filter(|param| reads_once(graph, param.node)) {
-        let tensor = weights.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::F32);
-        if let Some(half) = tensor.map(Tensor::as_bf16) {
+        let Some(whole) = weights.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::F32) else {
+            continue;
+        };
+        let half = whole.as_bf16();
+        if is_wanted(whole, &half) {
             weights.insert(param.name, half);
         }
     }

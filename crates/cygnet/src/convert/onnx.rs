@@ -15,7 +15,7 @@ use super::request::{Converted, Request};
 use super::twin::{Twin, twin};
 use crate::named::preprocess;
 use crate::onnx::{LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
-use crate::{Error, Model};
+use crate::{Error, Model, halves};
 
 /// Programs whose files come of Caffe, which prepared photos its own way.
 const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
@@ -75,6 +75,9 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
     }
     let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
     model.quantization = imported.quantization;
+    if model.quantization.is_some() {
+        model.weights = halves::restored(&model.graph, model.weights);
+    }
     if let Some(network) = told(NETWORK) {
         model.id = network;
     }
