@@ -18,7 +18,7 @@ pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{WrongUsage, command, parse, wrong_usage};
 #[cfg(feature = "train")]
-pub(crate) use train::Train;
+pub(crate) use train::{Train, TrainPrecision};
 #[cfg(feature = "train")]
 use values::points;
 pub(crate) use values::{Batch, BenchThreads};

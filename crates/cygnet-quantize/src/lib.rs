@@ -16,6 +16,7 @@ mod balance;
 mod calibrate;
 mod fold;
 mod judge;
+mod learning;
 mod network;
 mod places;
 mod plain;
@@ -32,6 +33,7 @@ use thiserror::Error;
 
 pub use fold::folded;
 pub use judge::{Agreement, Loss, compare, guess};
+pub use learning::{Ranged, Rounding, ranged};
 pub use plain::quantize_plainly;
 pub use range::Method;
 pub use sensitivity::Sensitivity;

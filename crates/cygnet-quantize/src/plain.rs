@@ -3,7 +3,7 @@
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 use cygnet_runtime::PlanOptions;
-use cygnet_weights::{Dtype, Grid, Tensor, WeightGrid, WeightSet};
+use cygnet_weights::{Dtype, Grid, Quantization, Tensor, WeightGrid, WeightSet};
 
 use crate::calibrate::{least_scale, ranges};
 use crate::network::{Network, each, numbers_of};
@@ -41,24 +41,36 @@ pub fn quantize_plainly(
     let survey = Survey::new(&network, images, &places.has_grid, Asked::Ends, threads)?;
     survey.finite(&graph)?;
     let mut record = ranges(&graph, &places, &survey, threads)?;
-    let grids = record.grids(&graph);
+    round_weights(&graph, &mut weights, &mut record, &places.is_layer, threads)?;
+    let outputs = [survey.outputs, Vec::new()];
+    Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity: Vec::new() })
+}
+
+/// Rounds the weights of layers to the nearest integers; their scales are added to the record of values.
+pub(crate) fn round_weights(
+    graph: &Graph,
+    weights: &mut WeightSet,
+    record: &mut Quantization,
+    is_layer: &[bool],
+    threads: usize,
+) -> Result<(), QuantizeError> {
+    let grids = record.grids(graph);
     let mut layers: Vec<(NodeId, &Grid)> = graph
         .iter()
-        .filter(|(id, _)| places.is_layer[id.0])
+        .filter(|(id, _)| is_layer[id.0])
         .filter_map(|(id, node)| Some((id, grids[node.inputs[0].0].as_ref()?)))
         .collect();
     let rounded = each(
         threads,
         &mut layers,
         || (),
-        |(), _, (id, input)| Ok::<_, QuantizeError>(rounded(&graph, &weights, *id, input)),
+        |(), _, (id, input)| Ok::<_, QuantizeError>(rounded(graph, weights, *id, input)),
     )?;
     for Integers { param, grid, tensor } in rounded.into_iter().flatten() {
         record.weights.insert(param.name.clone(), grid);
         weights.insert(param.name, tensor);
     }
-    let outputs = [survey.outputs, Vec::new()];
-    Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity: Vec::new() })
+    Ok(())
 }
 
 /// A layer's weights to the nearest integers, in steps of the grid that its input is on.

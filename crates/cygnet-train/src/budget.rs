@@ -7,6 +7,7 @@ use cygnet_runtime::peak_gflops;
 use crate::TrainError;
 use crate::data::PATIENCE;
 use crate::evaluate::pace;
+use crate::int8::Numbers;
 use crate::recipe::Trained;
 use crate::task::Task;
 use crate::trainer::Trainer;
@@ -65,7 +66,7 @@ impl Budget {
         let look = match examples.into_iter().find(|examples| examples.len() > 0) {
             Some(examples) if options.time.is_some() => {
                 let part = task.graph.without_auxiliary();
-                pace(&part, &trainee.weights, options.level, options.threads, examples)?
+                pace(&part, &Numbers::from(&trainee.weights), options.level, options.threads, examples)?
             }
             _ => 0.0,
         };

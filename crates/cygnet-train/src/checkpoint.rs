@@ -6,15 +6,19 @@
 mod damage;
 mod same;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cygnet_graph::Graph;
 use cygnet_weights::safetensors::{self, Metadata};
-use cygnet_weights::{ModelFile, ModelRecord, RUN_KEY, Tensor, Tensors, WeightSet, Weights};
+use cygnet_weights::{
+    ModelFile, ModelRecord, QUANTIZED_FORMAT, RUN_KEY, Tensor, Tensors, WeightSet, Weights,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport};
+use crate::int8::Numbers;
 use crate::recipe::Recipe;
 
 /// Version of the state that this crate writes.
@@ -38,6 +42,9 @@ pub struct Progress {
     /// Sums over the epoch under way.
     pub(crate) sums: Sums,
     pub(crate) history: Vec<EpochReport>,
+    /// Of a run that learns with rounding, the byte that stands for 0 by the node whose value is rounded.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) zeros: BTreeMap<usize, u8>,
     /// The epoch with the best accuracy, counted from 1.
     pub(crate) best: Option<u64>,
     /// Why the run ended, if it did.
@@ -66,6 +73,7 @@ impl Progress {
             seconds: 0.0,
             sums: Sums::default(),
             history: Vec::new(),
+            zeros: BTreeMap::new(),
             best: None,
             ended: None,
         }
@@ -93,42 +101,51 @@ pub struct State {
 pub(crate) const WEIGHTS: &str = "weights";
 pub(crate) const AVERAGE: &str = "average";
 
+/// How names of lists of scales begin.
+pub(crate) const SCALES_OF: &str = "quantization.scales.";
+
+/// The lists of numbers that a run trains, with their shapes: the parameters of a graph, then so many lists of scales.
+pub(crate) fn lists(graph: &Graph, scales: &[usize]) -> Vec<(String, Vec<usize>)> {
+    let params = graph.params().into_iter().map(|param| (param.name, param.shape));
+    let scales = scales.iter().enumerate().map(|(i, &len)| (format!("{SCALES_OF}{i}"), vec![len]));
+    params.chain(scales).collect()
+}
+
 impl State {
     pub(crate) fn new(progress: Progress) -> State {
         State { progress, tensors: Tensors::new() }
     }
 
-    /// Adds one vector for each parameter of `graph`; empty ones are left out.
+    /// Adds the numbers of [`lists`]; empty ones are left out.
     pub(crate) fn insert(
         &mut self,
         group: &str,
-        graph: &Graph,
+        lists: &[(String, Vec<usize>)],
         values: &[Vec<f32>],
     ) -> Result<(), TrainError> {
-        for (param, values) in graph.params().into_iter().zip(values).filter(|(_, values)| !values.is_empty())
-        {
-            self.tensors.insert(format!("{group}/{}", param.name), Tensor::from_f32(param.shape, values)?);
+        for ((name, shape), values) in lists.iter().zip(values).filter(|(_, values)| !values.is_empty()) {
+            self.tensors.insert(format!("{group}/{name}"), Tensor::from_f32(shape.clone(), values)?);
         }
         Ok(())
     }
 
-    /// Reads one vector for each parameter of `graph` back; `wanted` says whose must be there.
+    /// Reads the numbers of [`lists`] back; `wanted` says whose must be there.
     pub(crate) fn take(
         &self,
         path: &Path,
         group: &str,
-        graph: &Graph,
+        lists: &[(String, Vec<usize>)],
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Weights, TrainError> {
         let damaged = |reason: String| TrainError::Run { path: path.into(), reason };
-        let values = graph.params().into_iter().enumerate().map(|(index, param)| {
+        let values = lists.iter().enumerate().map(|(index, (name, shape))| {
             if !wanted(index) {
                 return Ok(Vec::new());
             }
-            let name = format!("{group}/{}", param.name);
+            let name = format!("{group}/{name}");
             let tensor = self.tensors.get(&name).ok_or_else(|| damaged(format!("has no tensor {name}")))?;
-            if tensor.shape() != param.shape {
-                return Err(damaged(format!("{name} is {:?}, not {:?}", tensor.shape(), param.shape)));
+            if tensor.shape() != *shape {
+                return Err(damaged(format!("{name} is {:?}, not {shape:?}", tensor.shape())));
             }
             Ok(tensor.to_f32().into_owned())
         });
@@ -222,18 +239,24 @@ impl State {
     /// # Errors
     /// If the file lacks some.
     pub fn weights(&self, path: &Path, graph: &Graph) -> Result<WeightSet, TrainError> {
-        Ok(WeightSet::of(graph, self.take(path, WEIGHTS, graph, |_| true)?)?)
+        Ok(WeightSet::of(graph, self.take(path, WEIGHTS, &lists(graph, &[]), |_| true)?)?)
     }
 }
 
 /// Writes a model file.
 pub(crate) fn write_model(
     path: &Path,
-    record: ModelRecord,
+    mut record: ModelRecord,
     graph: &Graph,
-    weights: &WeightSet,
+    numbers: &Numbers,
 ) -> Result<(), TrainError> {
-    let tensors = weights.part(graph)?.into();
+    let mut tensors: Tensors = numbers.weights.part(graph)?.into();
+    if let Some(quantization) = &numbers.quantization {
+        let (form, scales) = quantization.to_file();
+        tensors.extend(scales);
+        record.format = record.format.max(QUANTIZED_FORMAT);
+        record.quantization = Some(form);
+    }
     Ok(ModelFile { record, tensors }.write(path)?)
 }
 
@@ -287,7 +310,7 @@ mod tests {
         let numbers: Vec<Vec<f32>> =
             graph.params().iter().map(|param| vec![0.5; param.shape.iter().product()]).collect();
         for group in [WEIGHTS, AVERAGE, "mean_square"] {
-            state.insert(group, &graph, &numbers).unwrap();
+            state.insert(group, &lists(&graph, &[]), &numbers).unwrap();
         }
         state
     }

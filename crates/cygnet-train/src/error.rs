@@ -6,6 +6,7 @@ use std::time::Duration;
 use cygnet_engine::EngineError;
 use cygnet_graph::BuildError;
 use cygnet_image::ImageError;
+use cygnet_quantize::QuantizeError;
 use cygnet_runtime::RunError;
 use cygnet_weights::{Misfit, WeightsError};
 use thiserror::Error;
@@ -95,6 +96,9 @@ pub enum TrainError {
     /// The network cannot be run.
     #[error(transparent)]
     Eval(#[from] RunError),
+    /// The network cannot be made one of whole numbers.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
     /// The pictures cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),

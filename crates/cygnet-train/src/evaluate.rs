@@ -7,9 +7,9 @@ use std::time::Instant;
 use cygnet_graph::Graph;
 use cygnet_image::{Image, Photos, Preprocess, map_indexed};
 use cygnet_runtime::{Level, Plan, Session, softmax};
-use cygnet_weights::WeightSet;
 
 use crate::TrainError;
+use crate::int8::Numbers;
 use crate::metrics::Verdict;
 
 /// Examples that are looked at again and again.
@@ -70,7 +70,7 @@ impl Examples {
 #[expect(clippy::too_many_arguments, reason = "each is one thing, and they are passed on")]
 pub(crate) fn outputs<T: Send>(
     graph: &Graph,
-    weights: &WeightSet,
+    numbers: &Numbers,
     level: Level,
     threads: NonZeroUsize,
     count: usize,
@@ -78,7 +78,11 @@ pub(crate) fn outputs<T: Send>(
     output: impl Fn(usize, &mut [f32]) -> T + Sync,
     seen: impl Fn(usize) + Sync,
 ) -> Result<Vec<T>, TrainError> {
-    let plan = Arc::new(Plan::new(graph.clone(), &weights.select(graph)?, level)?);
+    let Numbers { weights, quantization } = numbers;
+    let plan = Arc::new(match quantization {
+        Some(quantization) => Plan::quantized(graph.clone(), weights, quantization, level)?,
+        None => Plan::new(graph.clone(), &weights.select(graph)?, level)?,
+    });
     let length = graph.input_shape().iter().product();
     let state = || {
         let session = Session::new(Arc::clone(&plan));
@@ -96,7 +100,7 @@ pub(crate) fn outputs<T: Send>(
 /// Seconds that an example takes, by some from all over, without the first of each thread.
 pub(crate) fn pace(
     graph: &Graph,
-    weights: &WeightSet,
+    numbers: &Numbers,
     level: Level,
     threads: NonZeroUsize,
     examples: &Examples,
@@ -106,7 +110,7 @@ pub(crate) fn pace(
     let input = |index: usize, input: &mut [f32]| examples.input(index * all / count, input);
     let (start, ends) = (Instant::now(), Mutex::new(Vec::new()));
     let seen = |_| ends.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-    outputs(graph, weights, level, threads, count, input, |_, _| (), seen)?;
+    outputs(graph, numbers, level, threads, count, input, |_, _| (), seen)?;
     let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
     let [first, last] = [ends.first(), ends.last()].map(|end| *end.unwrap_or(&start));
     let timed = count.saturating_sub(threads_count).max(1);
@@ -116,7 +120,7 @@ pub(crate) fn pace(
 /// A verdict for every example.
 pub(crate) fn judge(
     graph: &Graph,
-    weights: &WeightSet,
+    numbers: &Numbers,
     level: Level,
     threads: NonZeroUsize,
     examples: &Examples,
@@ -131,5 +135,5 @@ pub(crate) fn judge(
         Verdict::of(scores, examples.class(index))
     };
     let input = |index: usize, input: &mut [f32]| examples.input(index, input);
-    outputs(graph, weights, level, threads, examples.len(), input, verdict, seen)
+    outputs(graph, numbers, level, threads, examples.len(), input, verdict, seen)
 }

@@ -16,9 +16,10 @@ pub use compose::Difference;
 use crate::TrainError;
 
 /// The recipes that Cygnet brings, by name.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("finetune", include_str!("../recipes/finetune.toml")),
     ("head", include_str!("../recipes/head.toml")),
+    ("int8", include_str!("../recipes/int8.toml")),
     ("scratch", include_str!("../recipes/scratch.toml")),
     ("scratch-small", include_str!("../recipes/scratch-small.toml")),
     ("mobilenet_v2", include_str!("../recipes/mobilenet_v2.toml")),
@@ -116,6 +117,17 @@ pub enum Balance {
     Sampling,
 }
 
+/// What numbers the network that is trained will compute with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantize {
+    /// Those that it learns with, in floating point.
+    #[default]
+    None,
+    /// Whole numbers, with whose rounding it learns.
+    Int8,
+}
+
 /// Knowledge distillation (Hinton et al. 2015). The student learns the cross-entropy to a mixture of the labels and
 /// the teacher's softened answers on the same changed pictures; its own logits are not divided by the temperature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,6 +139,15 @@ pub struct Distill {
     pub share: f64,
     /// Divides the teacher's logits before softmax.
     pub temperature: f64,
+}
+
+impl fmt::Display for Quantize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Quantize::None => "none",
+            Quantize::Int8 => "int8",
+        })
+    }
 }
 
 impl Default for Distill {
@@ -176,6 +197,9 @@ pub struct Recipe {
     pub early_stop: u32,
     /// Share of the pictures that is taken for validation where none are given, at most 5000.
     pub validation: f64,
+    /// What numbers the network will compute with. For whole numbers a trained one learns on, as a whole and without
+    /// auxiliary heads; its batch norms are folded.
+    pub quantize: Quantize,
     /// What is done about unequal classes.
     pub balance: Balance,
     /// The optimiser.
@@ -211,6 +235,7 @@ impl Default for Recipe {
             layer_decay: 1.0,
             early_stop: 0,
             validation: 0.2,
+            quantize: Quantize::None,
             balance: Balance::None,
             optimizer: OptimizerConfig::default(),
             schedule: Schedule::default(),
@@ -265,6 +290,9 @@ impl Recipe {
             } else {
                 error.to_string()
             });
+        }
+        if self.quantize == Quantize::Int8 && self.train != Trained::All {
+            return Err(format!("train is {}, but must be all for quantize=int8", self.train));
         }
         let Recipe { optimizer, schedule, mix, distill, .. } = self;
         let range = |what: &str, value: f64, low: f64, high: f64| {

@@ -8,16 +8,18 @@ use cygnet_graph::Graph;
 use cygnet_image::{Batch, Rng, epoch_order};
 use cygnet_weights::{Accuracy, ModelRecord, WeightSet, Weights};
 
-use crate::TrainError;
 use crate::budget::Budget;
 use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
-use crate::checkpoint::{AVERAGE, Progress, State, Sums, WEIGHTS, write_model};
+use crate::checkpoint::{AVERAGE, BEGIN_AGAIN, Progress, State, Sums, WEIGHTS, write_model};
 use crate::evaluate::{Examples, judge};
 use crate::files::RunFiles;
+use crate::int8::{Int8, Numbers};
+use crate::memory::{divide, is_there};
 use crate::metrics::{Metrics, Verdict};
-use crate::recipe::Balance;
+use crate::recipe::{Balance, Quantize};
 use crate::task::Task;
 use crate::trainer::{Outcome, Trainee, Trainer};
+use crate::{TrainError, checkpoint};
 
 /// A run under way.
 pub(crate) struct Run<'t> {
@@ -28,6 +30,7 @@ pub(crate) struct Run<'t> {
     record: ModelRecord,
     engine: Engine,
     optimizer: Optimizer,
+    /// Those of the graph, then scales if it learns with rounding.
     params: Weights,
     /// Running average of `params`; empty if there is none.
     averages: Weights,
@@ -35,7 +38,7 @@ pub(crate) struct Run<'t> {
     network: Graph,
     part: Graph,
     /// The best weights of this process, of that part, and their answers for the validation pictures.
-    best: Option<(WeightSet, Vec<Verdict>)>,
+    best: Option<(Numbers, Vec<Verdict>)>,
     gradients: Weights,
     batch: usize,
     parts: usize,
@@ -53,13 +56,27 @@ impl Trainer {
     /// written last remains.
     pub fn run(mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainError> {
         self.check_time()?;
-        let record = self.record();
         let resumed = self.resumed.take();
         let files = self.options.out.as_ref().map(RunFiles::of);
         let state_path = files.as_ref().map(RunFiles::state).unwrap_or_default();
+        self.int8 = match (self.recipe.quantize, &resumed) {
+            (Quantize::None, _) => None,
+            (Quantize::Int8, None) => Some(self.begin_int8()?),
+            (Quantize::Int8, Some(state)) => {
+                let int8 = self.resume_int8(&state.progress.zeros);
+                let reason =
+                    format!("is damaged: zeros are not those of the network's values; {BEGIN_AGAIN}");
+                Some(int8.ok_or(TrainError::Run { path: state_path.clone(), reason })?)
+            }
+        };
+        let record = self.record();
         let progress = match &resumed {
             Some(state) => state.progress.clone(),
-            None => Progress::new(self.recipe.clone(), record.clone(), self.data.fingerprint),
+            None => {
+                let zeros = self.int8.as_ref().map(Int8::zeros).unwrap_or_default();
+                let progress = Progress::new(self.recipe.clone(), record.clone(), self.data.fingerprint);
+                Progress { zeros, ..progress }
+            }
         };
         if let Some(state) = &resumed {
             self.trainee.weights = state.weights(&state_path, &self.trainee.graph)?;
@@ -83,16 +100,19 @@ impl<'t> Run<'t> {
         files: Option<RunFiles>,
         record: ModelRecord,
     ) -> Result<Run<'t>, TrainError> {
-        let Trainer { recipe, options, trainee, .. } = trainer;
+        let Trainer { recipe, options, trainee, int8, .. } = trainer;
+        let groups: Vec<Group> =
+            task.groups.iter().copied().chain(int8.iter().flat_map(Int8::groups)).collect();
         let batch = trainer.batch();
         let engine = |parts: usize| EngineOptions {
             threads: options.threads,
             level: options.level,
             frozen_batch_norm: task.frozen_batch_norm,
             batch_norm_momentum: recipe.batch_norm_momentum as f32,
-            trainable: task.groups.iter().map(|group| group.trained).collect(),
+            trainable: groups.iter().map(|group| group.trained).collect(),
             stochastic_depth: recipe.stochastic_depth as f32,
             auxiliary: recipe.auxiliary as f32,
+            grids: int8.as_ref().map(|int8| int8.grids(&task.graph)).unwrap_or_default(),
             ..EngineOptions::new(batch / parts)
         };
         let (parts, memory_bytes) = divide(&task.graph, batch, options.memory_bytes, engine)?;
@@ -100,16 +120,17 @@ impl<'t> Run<'t> {
             let graph = task.graph.name().into();
             return Err(EngineError::Memory { graph, batch: batch / parts, bytes: memory_bytes }.into());
         }
-        let params = trainee.weights.to_lists(&task.graph)?;
+        let mut params = trainee.weights.to_lists(&task.graph)?;
+        params.extend(int8.iter().flat_map(|int8| int8.start.clone()));
         let lengths: Vec<usize> = params.iter().map(Vec::len).collect();
         let gradients = params
             .iter()
-            .zip(&task.groups)
+            .zip(&groups)
             .map(|(param, group)| vec![0.0; if group.trained { param.len() } else { 0 }])
             .collect();
         Ok(Run {
             engine: Engine::new(&task.graph, engine(parts))?,
-            optimizer: Optimizer::new(recipe.optimizer.clone(), task.groups.clone(), &lengths),
+            optimizer: Optimizer::new(recipe.optimizer.clone(), groups, &lengths),
             averages: if recipe.ema > 0.0 { params.clone() } else { Weights::new() },
             network: trainee.graph.without_auxiliary(),
             part: task.graph.without_auxiliary(),
@@ -130,28 +151,41 @@ impl<'t> Run<'t> {
     }
 
     pub(crate) fn restore(&mut self, state: &State, path: &Path) -> Result<(), TrainError> {
-        let (task, graph) = (self.task, &self.task.graph);
+        let lists = self.lists();
+        let is_trained: Vec<bool> = self.gradients.iter().map(|gradient| !gradient.is_empty()).collect();
         for (name, slot) in self.optimizer.slot_names().iter().zip(&mut self.optimizer.slots) {
-            *slot = state.take(path, name, graph, |index| task.groups[index].trained)?;
+            *slot = state.take(path, name, &lists, |index| is_trained[index])?;
         }
         self.optimizer.steps = self.progress.steps;
         if !self.averages.is_empty() {
-            self.averages = state.take(path, AVERAGE, graph, |_| true)?;
+            self.averages = state.take(path, AVERAGE, &lists, |_| true)?;
+        }
+        if self.trainer.int8.is_some() {
+            self.params = state.take(path, WEIGHTS, &lists, |_| true)?;
         }
         Ok(())
     }
 
-    /// The weights that are evaluated and stored.
-    fn current(&self) -> Result<WeightSet, TrainError> {
-        let weights = if self.averages.is_empty() { &self.params } else { &self.averages };
-        Ok(WeightSet::of(&self.task.graph, weights.clone())?.part(&self.part)?)
+    /// The lists of numbers that are trained, as the state has them.
+    fn lists(&self) -> Vec<(String, Vec<usize>)> {
+        checkpoint::lists(&self.task.graph, self.trainer.int8.as_ref().map_or(&[], Int8::lens))
     }
 
-    /// The whole network's weights, given those of the part that is trained.
-    fn whole(&self, part: &WeightSet) -> WeightSet {
-        let mut whole = self.trainer.trainee.weights.clone();
-        part.iter().for_each(|(name, tensor)| whole.insert(name, tensor.clone()));
-        whole
+    /// What is evaluated and stored.
+    fn current(&self) -> Result<Numbers, TrainError> {
+        let params = if self.averages.is_empty() { &self.params } else { &self.averages };
+        if let Some(int8) = &self.trainer.int8 {
+            return int8.integers(&self.part, params);
+        }
+        let weights = WeightSet::of(&self.task.graph, params.clone())?.part(&self.part)?;
+        Ok(Numbers { weights, quantization: None })
+    }
+
+    /// The whole network's numbers, given those of the part that is trained.
+    fn whole(&self, part: &Numbers) -> Numbers {
+        let mut weights = self.trainer.trainee.weights.clone();
+        part.weights.iter().for_each(|(name, tensor)| weights.insert(name, tensor.clone()));
+        Numbers { weights, quantization: part.quantization.clone() }
     }
 
     fn seconds(&self) -> f64 {
@@ -189,14 +223,13 @@ impl<'t> Run<'t> {
         let labels: Vec<usize> = data.train.samples().iter().map(|sample| sample.class).collect();
         let classes = data.classes.len();
         let (epochs, steps) = (u64::from(recipe.epochs), self.steps());
-        let trained = |(param, group): (&Vec<f32>, &Group)| if group.trained { param.len() } else { 0 };
         callback.begin(&RunInfo {
             network: self.trainer.trainee.id.clone(),
             recipe: recipe.name.clone(),
             images: [labels.len(), data.validation.samples().len()],
             classes,
             auxiliary: self.task.graph.auxiliary().len(),
-            trained_params: self.params.iter().zip(&self.task.groups).map(trained).sum(),
+            trained_params: self.gradients.iter().map(Vec::len).sum(),
             epochs,
             steps,
             batch: self.batch,
@@ -297,6 +330,8 @@ impl<'t> Run<'t> {
             }
         }
         self.gradients.iter_mut().for_each(|gradient| gradient.fill(0.0));
+        let int8 = self.trainer.int8.as_ref();
+        let mut rounded = int8.map(|int8| int8.rounded(&self.task.graph, &self.params)).transpose()?;
         let part = self.batch / self.parts;
         let length = batch.images.len() / self.batch;
         let (images, targets) =
@@ -304,8 +339,8 @@ impl<'t> Run<'t> {
         for (number, (images, targets)) in images.zip(targets).enumerate() {
             let seed = Rng::keyed(&[recipe.seed, self.progress.steps, number as u64]).state;
             let scale = 1.0 / self.parts as f32;
-            let outcome =
-                self.engine.step(&mut self.params, images, targets, seed, &mut self.gradients, scale)?;
+            let params = rounded.as_mut().unwrap_or(&mut self.params);
+            let outcome = self.engine.step(params, images, targets, seed, &mut self.gradients, scale)?;
             if !outcome.loss.is_finite() {
                 return Err(TrainError::Diverged { epoch: self.progress.epoch + 1 });
             }
@@ -317,7 +352,16 @@ impl<'t> Run<'t> {
                 .filter(|(logits, label)| Verdict::of(logits, **label).guess == **label)
                 .count() as u64;
         }
-        self.optimizer.step(&mut self.params, &mut self.gradients, rate);
+        match int8 {
+            Some(int8) => int8.descend(&mut self.params, |params| {
+                self.optimizer.step(params, &mut self.gradients, rate);
+            }),
+            None => self.optimizer.step(&mut self.params, &mut self.gradients, rate),
+        }
+        // Rounding makes a number of what is none, and the loss does not tell.
+        if int8.is_some() && !self.params.iter().flatten().all(|x| x.is_finite()) {
+            return Err(TrainError::Diverged { epoch: self.progress.epoch + 1 });
+        }
         self.progress.steps += 1;
         if !self.averages.is_empty() {
             average(&mut self.averages, &self.params, recipe.ema, self.progress.steps);
@@ -325,7 +369,7 @@ impl<'t> Run<'t> {
         Ok(())
     }
 
-    fn judge(&self, part: &WeightSet, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
+    fn judge(&self, part: &Numbers, examples: &Examples) -> Result<Vec<Verdict>, TrainError> {
         let options = &self.trainer.options;
         let seen = |done| options.watch.0("evaluating", done, examples.len());
         judge(&self.part, part, options.level, options.threads, examples, seen)
@@ -388,17 +432,23 @@ impl<'t> Run<'t> {
 
     fn save(&mut self) -> Result<(), TrainError> {
         if let Some(files) = &self.files {
-            let graph = &self.trainer.trainee.graph;
             let mut progress = self.progress.clone();
             progress.seconds = self.seconds();
             let mut state = State::new(progress);
-            let learnt = WeightSet::of(&self.task.graph, self.params.clone())?;
-            state.insert(WEIGHTS, graph, &self.whole(&learnt).to_lists(graph)?)?;
+            let lists = self.lists();
+            if self.trainer.int8.is_some() {
+                state.insert(WEIGHTS, &lists, &self.params)?;
+            } else {
+                let graph = &self.trainer.trainee.graph;
+                let learnt = Numbers::from(&WeightSet::of(&self.task.graph, self.params.clone())?);
+                let whole = self.whole(&learnt).weights.to_lists(graph)?;
+                state.insert(WEIGHTS, &checkpoint::lists(graph, &[]), &whole)?;
+            }
             for (name, slot) in self.optimizer.slot_names().iter().zip(&self.optimizer.slots) {
-                state.insert(name, &self.task.graph, slot)?;
+                state.insert(name, &lists, slot)?;
             }
             if !self.averages.is_empty() {
-                state.insert(AVERAGE, &self.task.graph, &self.averages)?;
+                state.insert(AVERAGE, &lists, &self.averages)?;
             }
             state.write(&files.state())?;
             write_model(&files.last(), self.record.clone(), &self.network, &self.whole(&self.current()?))?;
@@ -417,11 +467,11 @@ impl<'t> Run<'t> {
         {
             // The best weights of a run that was resumed after its best epoch are in its model file.
             let file = cygnet_weights::ModelFile::read(&files.model)?;
-            let lost = |misfit| TrainError::Run {
+            let lost = |reason| TrainError::Run {
                 path: files.model.clone(),
-                reason: format!("{misfit}; it is not the file that this run wrote any more"),
+                reason: format!("{reason}; it is not the file that this run wrote any more"),
             };
-            part = Some(WeightSet::from(file.tensors).part(&self.part).map_err(lost)?);
+            part = Some(Numbers::of_file(file, &self.part).map_err(lost)?);
         }
         let part = part.map_or_else(|| self.current(), Ok)?;
         // Who interrupts a run does not wait for figures.
@@ -433,40 +483,10 @@ impl<'t> Run<'t> {
         let test_verdicts = judged(&self.task.test)?;
         let metrics = (!verdicts.is_empty()).then(|| Metrics::of(&verdicts, data.classes.len()));
         let record = self.measured(metrics.as_ref());
-        let weights = self.whole(&part).part(&self.network)?;
+        let Numbers { weights, quantization } = self.whole(&part);
+        let weights = weights.part(&self.network)?;
         let model = Trainee { graph: self.network, weights, ..trainee.clone() };
-        Ok(Outcome { ended, history: self.progress.history, best, model, verdicts, test_verdicts, record })
+        let history = self.progress.history;
+        Ok(Outcome { ended, history, best, model, verdicts, test_verdicts, quantization, record })
     }
-}
-
-/// Whether so much memory can be had, which would end the process where the plan takes it.
-fn is_there(bytes: u64) -> bool {
-    let mut room: Vec<u8> = Vec::new();
-    let is_there = usize::try_from(bytes).is_ok_and(|bytes| room.try_reserve_exact(bytes).is_ok());
-    // Memory that nothing looks at need not be taken, and the compiler would leave it out.
-    std::hint::black_box(room.as_ptr());
-    is_there
-}
-
-/// Into how many parts a batch must be divided to keep to a limit of memory, and what a part then takes.
-fn divide(
-    graph: &Graph,
-    batch: usize,
-    limit: Option<u64>,
-    engine: impl Fn(usize) -> EngineOptions,
-) -> Result<(usize, u64), EngineError> {
-    let limit = limit.unwrap_or(u64::MAX);
-    let mut bytes = Engine::memory_bytes(graph, &engine(1))?;
-    let mut parts = 1;
-    while bytes > limit {
-        let next = (parts + 1..=batch).find(|parts| batch.is_multiple_of(*parts));
-        // Batch norm may need larger parts.
-        let smaller = next.and_then(|next| Some((next, Engine::memory_bytes(graph, &engine(next)).ok()?)));
-        let Some(smaller) = smaller else {
-            let graph = graph.name().into();
-            return Err(EngineError::MemoryLimit { graph, batch: batch / parts, bytes, limit });
-        };
-        (parts, bytes) = smaller;
-    }
-    Ok((parts, bytes))
 }

@@ -11,7 +11,8 @@ use cygnet_image::{Batch, BatchRecipe, Batches, ImageError, Rng};
 use crate::TrainError;
 use crate::distil::distil;
 use crate::evaluate::{Examples, outputs};
-use crate::recipe::{Recipe, Trained};
+use crate::int8::Numbers;
+use crate::recipe::{Quantize, Recipe, Trained};
 use crate::trainer::Trainer;
 
 /// What steps are made on: the whole network and photos, or its classifier and features.
@@ -60,7 +61,9 @@ impl Task {
                 source: Source::Photos(Arc::new(batches)),
                 validation,
                 test,
-                frozen_batch_norm: recipe.frozen_batch_norm || recipe.train != Trained::All,
+                frozen_batch_norm: recipe.frozen_batch_norm
+                    || recipe.train != Trained::All
+                    || recipe.quantize == Quantize::Int8,
             });
         }
         if teacher.is_some() {
@@ -101,8 +104,16 @@ impl Task {
             };
             let (level, threads, count) = (options.level, options.threads, examples.len());
             let seen = |done| options.watch.0("computing features", done, count);
-            let all =
-                outputs(&body, &trainee.weights, level, threads, count, input, |_, out| out.to_vec(), seen)?;
+            let all = outputs(
+                &body,
+                &Numbers::from(&trainee.weights),
+                level,
+                threads,
+                count,
+                input,
+                |_, out| out.to_vec(),
+                seen,
+            )?;
             Ok(all.concat())
         };
         let inputs = |examples: Examples| -> Result<Examples, TrainError> {

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Preprocess, Sample};
 use cygnet_runtime::Level;
-use cygnet_weights::{ModelRecord, Origin, TrainingRecord, WeightSet};
+use cygnet_weights::{ModelRecord, Origin, Quantization, TrainingRecord, WeightSet};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport, Watch};
 use crate::checkpoint::{BEGIN_AGAIN, State};
 use crate::data::TrainData;
 use crate::files::RunFiles;
+use crate::int8::Int8;
 use crate::metrics::Verdict;
-use crate::recipe::{Recipe, Trained};
+use crate::recipe::{Quantize, Recipe, Trained};
 
 /// What is trained: a network with weights to start from.
 #[derive(Clone, Debug)]
@@ -116,6 +117,8 @@ pub struct Outcome {
     pub verdicts: Vec<Verdict>,
     /// Those for the test pictures.
     pub test_verdicts: Vec<Verdict>,
+    /// What whole numbers stand for, if it computes with such.
+    pub quantization: Option<Quantization>,
     /// What the model file says.
     pub record: ModelRecord,
 }
@@ -165,6 +168,8 @@ pub struct Trainer {
     pub(crate) options: TrainOptions,
     pub(crate) teacher: Option<Teacher>,
     pub(crate) resumed: Option<State>,
+    /// The rounding that it learns with, once it is known.
+    pub(crate) int8: Option<Int8>,
 }
 
 impl Trainee {
@@ -233,10 +238,11 @@ impl Trainer {
         }
         recipe.train.check(&trainee.graph)?;
         // Heads in a part that does not learn have nothing to teach it.
-        let has_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
+        let is_whole = recipe.train == Trained::All && recipe.quantize == Quantize::None;
+        let has_heads = recipe.auxiliary > 0.0 && is_whole;
         let trainee = if has_heads { trainee } else { trainee.without_auxiliary() };
         let trainee = Trainee { weights: trainee.weights.part(&trainee.graph)?, ..trainee };
-        Ok(Trainer { trainee, data, recipe, options, teacher: None, resumed: None })
+        Ok(Trainer { trainee, data, recipe, options, teacher: None, resumed: None, int8: None })
     }
 
     /// Lets the network learn from another one, as the recipe's `distill` says.

@@ -328,13 +328,15 @@ fn answers(model: &Model, images: &[Vec<f32>]) -> Result<(Vec<Vec<f32>>, f64), E
     Ok((answers, quantile(&times, 0.5)))
 }
 
-fn bytes(model: &Model) -> usize {
+/// Bytes of a model's numbers, with what its integers stand for.
+pub(crate) fn bytes(model: &Model) -> usize {
     let scales = model.quantization.as_ref().map(|record| record.to_file().1);
     let scales: usize = scales.iter().flatten().map(|(_, tensor)| tensor.bytes().len()).sum();
     scales + model.weights.iter().map(|(_, tensor)| tensor.bytes().len()).sum::<usize>()
 }
 
-fn layers(model: &Model) -> LayerCounts {
+/// Layers by what they compute with.
+pub(crate) fn layers(model: &Model) -> LayerCounts {
     let mut counts = LayerCounts::default();
     for (id, _) in model.graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
         let weight = model.weights.of_role(&model.graph, id, Role::Weight);

@@ -106,3 +106,37 @@ fn half_the_bits_of_floats_are_another_precision() {
     assert_eq!(whole["precision"], json!("bf16"));
     assert_eq!(of_floats.get("precision"), None);
 }
+
+#[test]
+fn training_with_rounding_ends_in_a_model_of_bytes() {
+    let bench = Bench::new();
+    for number in 0..12u8 {
+        bench.picture(&format!("photos/dark/{number}.bmp"), 10 * number);
+        bench.picture(&format!("photos/bright/{number}.bmp"), 255 - 10 * number);
+    }
+    let few = ["--image", "16", "--epochs", "2", "--batch", "6", "-j", "1"];
+    let network =
+        ["train", "photos", "--network", "mobilenet_v2_0.1", "--from", "scratch", "-o", "f.safetensors"];
+    let float = bench.run(&[&network[..], &few].concat());
+    assert_eq!(float.code, 0, "{}", float.err);
+    let rounded = ["train", "photos", "--from", "f.safetensors", "--quantize", "int8", "-o", "i.safetensors"];
+    let run = bench.run(&[&rounded[..], &["--batch", "6", "--json"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let lines = run.json();
+    assert_eq!(lines.len(), 4, "three epochs and the end: {}", run.out);
+    assert_eq!((&lines[3]["precision"], &lines[3]["event"]), (&json!("int8"), &json!("end")));
+    let recipe = bench.run(&["train", "i.safetensors", "--print-recipe"]).out;
+    assert!(recipe.contains("name = \"int8\"") && recipe.contains("quantize = \"int8\""), "{recipe}");
+    let card = bench.run(&["show", "i.safetensors", "--json"]).json().remove(0);
+    assert_eq!(card["precision"], json!("int8"));
+    let [bytes, floats] =
+        ["i.safetensors", "f.safetensors"].map(|name| std::fs::metadata(bench.path(name)).unwrap().len());
+    assert!(bytes < floats, "{bytes} for {floats}");
+    let guess = bench.run(&["classify", "-m", "i.safetensors", "--json", "photos/dark/0.bmp"]);
+    assert_eq!(guess.code, 0, "{}", guess.err);
+    let part =
+        bench.run(&["train", "photos", "--from", "f.safetensors", "--quantize", "int8", "--train", "head"]);
+    assert!(part.code != 0 && part.err.contains("must be all for quantize=int8"), "{}", part.err);
+    let word = bench.run(&["train", "photos", "--quantize", "int4"]);
+    assert!(word.code == 2 && word.err.contains("int8"), "{}", word.err);
+}

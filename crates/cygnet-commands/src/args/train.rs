@@ -10,6 +10,13 @@ use cygnet::train::{Start, Trained};
 use super::limits::DataLimits;
 use super::values::{bytes, duration, seconds, side, threads};
 
+/// What numbers a trained network may come to compute with.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum TrainPrecision {
+    /// Bytes; what does not bear it stays in floating point
+    Int8,
+}
+
 #[derive(Args)]
 pub(crate) struct Train {
     /// The labelled photos; with --print-recipe perhaps a model file
@@ -30,6 +37,9 @@ pub(crate) struct Train {
     /// Which part of the network learns
     #[arg(long, value_name = "all|last-N|head")]
     pub(crate) train: Option<Trained>,
+    /// Learn with the rounding of whole numbers, from a trained network, which becomes one that computes with them
+    #[arg(long, value_enum, value_name = "int8")]
+    pub(crate) quantize: Option<TrainPrecision>,
     /// Passes over the photos
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: Option<u32>,

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use cygnet_graph::{Graph, Op, Role};
 use cygnet_image::{ImageError, Preprocess};
-use cygnet_weights::{Dtype, MODEL_FORMAT, ModelRecord, Tensors};
+use cygnet_weights::{Dtype, MODEL_FORMAT, ModelRecord, SCALES, Tensors};
 
-use super::{AVERAGE, Progress, State, WEIGHTS};
+use super::{AVERAGE, Progress, SCALES_OF, State, WEIGHTS};
 use crate::callback::{Ended, EpochReport};
 
 /// More seconds than any run takes.
@@ -142,6 +142,13 @@ fn check_tensors(tensors: &Tensors, graph: &Graph) -> Result<(), String> {
         }
         if let Some(number) = tensor.to_f32().iter().find(|number| !number.is_finite()) {
             return Err(format!("{name} has the number {number}, as after a run that diverged"));
+        }
+        let is_scale = [WEIGHTS, AVERAGE].iter().any(|group| {
+            let name = name.strip_prefix(group).and_then(|name| name.strip_prefix('/'));
+            name.is_some_and(|name| name.starts_with(SCALES_OF))
+        });
+        if let Some(number) = tensor.to_f32().iter().find(|number| is_scale && !SCALES.contains(number)) {
+            return Err(format!("{name} has the number {number}, which is no scale"));
         }
         let is_square = name.starts_with("mean_square/");
         if let Some(number) = tensor.to_f32().iter().find(|number| is_square && **number < 0.0) {

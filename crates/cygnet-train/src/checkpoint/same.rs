@@ -6,7 +6,7 @@ use cygnet_weights::ModelRecord;
 
 use super::State;
 use crate::data::TrainData;
-use crate::recipe::Recipe;
+use crate::recipe::{Quantize, Recipe};
 
 /// Most names that a message lists.
 const LISTED: usize = 3;
@@ -29,7 +29,7 @@ impl State {
             && graph.is_ok_and(|graph| graph == model.graph)
             && model.preprocess == ours.preprocess
             && model.labels == ours.labels
-            && model.quantization.is_none()
+            && model.quantization.is_some() == (recipe.quantize == Quantize::Int8)
             && trained(model) == trained(ours)
             && is_recipe
     }

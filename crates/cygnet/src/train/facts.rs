@@ -1,17 +1,17 @@
 //! What a report says first.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cygnet_runtime::{Level, Plan};
+use cygnet_runtime::Level;
 use cygnet_train::{Fact, Metrics, Outcome};
 use cygnet_weights::TrainingRecord;
 
-use crate::Error;
 use crate::bench::{BenchOptions, Timing, bench};
 use crate::calendar::date;
-use crate::model::misfit;
+use crate::model::plan_of;
+use crate::quantize::{LayerCounts, bytes, layers};
+use crate::{Error, Model};
 
 /// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
 const QUIET: f64 = 1.3;
@@ -26,10 +26,9 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     let cost = model.graph.cost();
     let options =
         BenchOptions { plan: level.into(), threads: Some(1), batch: 1, duration: Duration::from_millis(400) };
-    let weights = model.weights.select(&model.graph).map_err(misfit(&model.graph))?;
-    let plan = Arc::new(Plan::new(model.graph.clone(), &weights, options.plan)?);
+    let made = Model::from(outcome.clone());
+    let plan = plan_of(&made.graph, &made.weights, made.quantization.as_ref(), options.plan)?;
     let timing = bench(&model.id, &plan, options)?;
-    let bytes: usize = weights.iter().map(|values| size_of_val(&**values)).sum();
     let [_, height, width] = model.graph.input_shape();
     let [train, validation, test] = pictures;
     let mut facts = vec![
@@ -38,10 +37,14 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
         ("classes", record.labels.len().to_string()),
         ("params", format!("{:.2} M", cost.params as f64 / 1e6)),
         ("MACs", format!("{:.1} M", cost.macs as f64 / 1e6)),
-        ("model file", format!("{:.1} MB", bytes as f64 / 1e6)),
+        ("model file", format!("{:.1} MB", bytes(&made) as f64 / 1e6)),
         ("latency", latency(&timing)),
         ("pictures", format!("{train} to learn from, {validation} for validation, {test} for the test")),
     ];
+    if made.quantization.is_some() {
+        let LayerCounts { int8, bf16, f32 } = layers(&made);
+        facts.push(("precision", format!("int8, {int8} of {} layers", int8 + bf16 + f32)));
+    }
     let classes = record.labels.len();
     for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
         if !verdicts.is_empty() {

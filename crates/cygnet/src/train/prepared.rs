@@ -46,7 +46,7 @@ impl RunOutcome {
 
 impl From<Outcome> for Model {
     fn from(outcome: Outcome) -> Model {
-        let Outcome { model, record, .. } = outcome;
+        let Outcome { model, quantization, record, .. } = outcome;
         Model {
             id: model.id,
             graph: model.graph,
@@ -58,7 +58,7 @@ impl From<Outcome> for Model {
             accuracy: record.accuracy,
             recipe: record.recipe,
             training: record.training,
-            quantization: None,
+            quantization,
             written_by: Some(record.written_by),
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use cygnet_graph::{Graph, Op};
 use cygnet_hub::{Cache, Progress as Download, sha256_of};
 use cygnet_image::{Crop, Preprocess, Resize, Splits};
-use cygnet_train::{Recipe, State, Teacher, Trained, Trainee, initial_weights};
+use cygnet_train::{Quantize, Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Origin, Tensor, WeightSet};
 
 use crate::convert::Heads;
@@ -117,7 +117,8 @@ pub fn trainee(
 ) -> Result<Trainee, Error> {
     crate::optimised::advise_training();
     let classes = labels.len();
-    let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All;
+    let becomes_int8 = recipe.quantize == Quantize::Int8;
+    let wants_heads = recipe.auxiliary > 0.0 && recipe.train == Trained::All && !becomes_int8;
     let heads = if wants_heads { Heads::KeepIfThere } else { Heads::Drop };
     let (mut origin, mut notes) = (Origin::default(), Vec::new());
     let mut model = match start {
@@ -143,15 +144,22 @@ pub fn trainee(
             origin.file = path.file_name().map(|name| name.to_string_lossy().into_owned());
             origin.sha256 = sha256_of(path).ok();
             if model.quantization.is_some() {
+                let becomes = match recipe.quantize {
+                    Quantize::Int8 => "learning goes on from the rounded weights, with new ranges",
+                    Quantize::None => {
+                        "learning goes on from the rounded weights, and the model will be in floating point; \
+                         `cygnet quantize` makes it int8 again"
+                    }
+                };
                 notes.push(format!(
-                    "{} is int8: learning goes on from the rounded weights, and the model will be in floating point; \
-                     `cygnet quantize` makes it int8 again, and the model that was quantised is the better start",
+                    "{} is int8: {becomes}; the model that was quantised is the better start",
                     path.display()
                 ));
             }
             model.in_floating_point()
         }
         Start::Scratch => {
+            check_trained(recipe)?;
             let network = network(name)?;
             let side = network.side();
             let graph = if wants_heads { network.build_with_heads()? } else { network.build()? };
@@ -162,6 +170,14 @@ pub fn trainee(
             Model { id: network.id, ..Model::new(graph, weights, preprocess)? }
         }
     };
+    if model.labels != labels && becomes_int8 {
+        let reason = format!(
+            "{} knows other classes than the pictures; train it on them in floating point first, then with --quantize int8 \
+             --from the file that comes out",
+            model.id
+        );
+        return Err(Error::NoStart { reason });
+    }
     if model.labels != labels {
         let graph = model.graph.with_classes(classes)?;
         let params = graph.params();
@@ -188,11 +204,24 @@ pub fn trainee(
     fitted(trainee, recipe)
 }
 
+/// Refuses to round what has learnt nothing yet.
+fn check_trained(recipe: &Recipe) -> Result<(), Error> {
+    match recipe.quantize {
+        Quantize::None => Ok(()),
+        Quantize::Int8 => {
+            let reason = "random weights are not trained with rounding; train without --quantize first, then with it \
+                          --from the file that comes out";
+            Err(Error::NoStart { reason: reason.into() })
+        }
+    }
+}
+
 /// A network of one's own with random weights and the recipe's image size.
 ///
 /// # Errors
 /// If it is for another number of classes than `labels`, or cannot have this image size.
 pub fn own_trainee(id: &str, graph: &Graph, labels: &[String], recipe: &Recipe) -> Result<Trainee, Error> {
+    check_trained(recipe)?;
     let mut trainee = Trainee::from_scratch(id, graph.without_softmax()?, recipe.seed);
     if trainee.graph.classes() != labels.len() {
         let classes = trainee.graph.classes();

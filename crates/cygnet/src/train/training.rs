@@ -9,7 +9,9 @@ use cygnet_graph::{BuildError, Graph};
 use cygnet_hub::{Cache, Progress as Download};
 use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
-use cygnet_train::{Callback, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch};
+use cygnet_train::{
+    Callback, Quantize, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch,
+};
 
 use super::left_over::left_over;
 use super::prepared::{Prepared, RunOutcome};
@@ -45,6 +47,7 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
         recipe: None,
         settings: Vec::new(),
         part: None,
+        quantize: Quantize::None,
         image: None,
         out: Out::Nowhere,
         resume: false,
@@ -73,6 +76,7 @@ pub struct Training {
     pub(super) recipe: Option<String>,
     pub(super) settings: Vec<String>,
     part: Option<Trained>,
+    quantize: Quantize,
     image: Option<usize>,
     pub(super) out: Out,
     pub(super) resume: bool,
@@ -204,6 +208,12 @@ impl Training {
         self.set(format!("train={part}"))
     }
 
+    /// What numbers the network will compute with: for whole numbers it learns on with their rounding, from a trained one.
+    pub fn quantize(mut self, quantize: Quantize) -> Self {
+        self.quantize = quantize;
+        self.set(format!("quantize={quantize}"))
+    }
+
     /// The model file to write, with the run's other files beside it ([`RunFiles`](cygnet_train::RunFiles)). One that is
     /// there is refused.
     pub fn out(mut self, model: impl Into<PathBuf>) -> Self {
@@ -330,6 +340,7 @@ impl Training {
         };
         let (name, mut settings) = match (&self.recipe, self.part) {
             (Some(name), _) => (name.as_str(), Vec::new()),
+            (None, _) if self.quantize == Quantize::Int8 => ("int8", Vec::new()),
             (None, Some(Trained::Head)) => ("head", Vec::new()),
             (None, _) => {
                 // A network of one's own keeps its size.

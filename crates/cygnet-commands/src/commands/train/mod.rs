@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use cygnet::hub::{is_url, shown_url};
-use cygnet::train::{Ended, Metrics, Outcome, Recipe, RunFiles, RunOutcome, Training, shell_word};
+use cygnet::train::{Ended, Metrics, Outcome, Quantize, Recipe, RunFiles, RunOutcome, Training, shell_word};
 use cygnet::weights::ModelFile;
 
 use self::screen::Screen;
-use crate::args::{Train, wrong_usage};
+use crate::args::{Train, TrainPrecision, wrong_usage};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
@@ -55,6 +55,8 @@ impl Train {
         training = with(training, self.image, Training::image);
         training = with(training, self.seed, Training::seed);
         training = with(training, self.train, Training::part);
+        let quantize = |training: Training, TrainPrecision::Int8| training.quantize(Quantize::Int8);
+        training = with(training, self.quantize, quantize);
         training = with(training, self.time, Training::time);
         training = training.limits(self.data_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
@@ -142,7 +144,7 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
 }
 
 fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std::io::Result<()> {
-    let Outcome { ended, best, test_verdicts, record, .. } = &run.outcome;
+    let Outcome { ended, best, test_verdicts, quantization, record, .. } = &run.outcome;
     let labels = &record.labels;
     let test = Metrics::of(test_verdicts, labels.len());
     output::json(&serde_json::json!({
@@ -150,6 +152,7 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
         "ended": ended,
         "best_epoch": best,
         "model": files.model,
+        "precision": if quantization.is_some() { "int8" } else { "f32" },
         "report": metrics.map(|_| files.report()),
         "validation": metrics.filter(|metrics| metrics.images > 0),
         "test": (test.images > 0).then_some(test),

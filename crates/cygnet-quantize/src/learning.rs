@@ -1,0 +1,138 @@
+//! What training has to know of a network that will compute with whole numbers: which values are rounded, which of their scales
+//! are one, and what the integers of its weights are.
+
+use std::collections::BTreeMap;
+
+use cygnet_graph::{Graph, NodeId};
+use cygnet_weights::{Grid, Quantization, WeightSet};
+
+use crate::calibrate::grids;
+use crate::network::Network;
+use crate::places::Places;
+use crate::plain::round_weights;
+use crate::range::tidy;
+use crate::survey::{Asked, Survey};
+use crate::{QuantizeError, QuantizeOptions, fits, folded};
+
+/// A network in floating point before it learns with rounding.
+#[derive(Clone, Debug)]
+pub struct Ranged {
+    /// The graph without batch norms.
+    pub graph: Graph,
+    /// Its weights.
+    pub weights: WeightSet,
+    /// The grids of values that fit some images.
+    pub quantization: Quantization,
+}
+
+/// Folds a network and finds grids for its values by images `[channels, height, width]`, prepared as it wants them.
+///
+/// # Errors
+/// As [`quantize`](crate::quantize).
+pub fn ranged(
+    graph: &Graph,
+    weights: &WeightSet,
+    images: &[Vec<f32>],
+    options: QuantizeOptions,
+) -> Result<Ranged, QuantizeError> {
+    if images.is_empty() {
+        return Err(QuantizeError::NoImages { graph: graph.name().into() });
+    }
+    let (graph, weights) = folded(graph, weights)?;
+    fits(&graph, images.len())?;
+    let network = Network::new(&graph, &weights, options.plan)?;
+    let places = places(&graph);
+    let survey = Survey::new(&network, images, &places.has_grid, Asked::Numbers, options.threads)?;
+    survey.finite(&graph)?;
+    let quantization = grids(&graph, &weights, &places, &survey, options.method, options.threads)?;
+    Ok(Ranged { graph, weights, quantization })
+}
+
+/// Places where every layer that can compute with whole numbers does.
+fn places(graph: &Graph) -> Places {
+    Places::of(graph, &vec![false; graph.nodes().len()])
+}
+
+/// How the values and weights of a folded graph are rounded, apart from scales, which are learnt: lists of numbers, one list for
+/// all values that a table joins, else one for each with a scale for each channel.
+#[derive(Clone, Debug)]
+pub struct Rounding {
+    is_layer: Vec<bool>,
+    zeros: BTreeMap<NodeId, u8>,
+    list_of: BTreeMap<NodeId, usize>,
+    lens: Vec<usize>,
+}
+
+impl Rounding {
+    /// The rounding of a graph whose values have these zeros; none if these are not its values that are rounded.
+    #[must_use]
+    pub fn new(graph: &Graph, zeros: BTreeMap<NodeId, u8>) -> Option<Rounding> {
+        let places = places(graph);
+        let mut rounding =
+            Rounding { is_layer: places.is_layer, zeros, list_of: BTreeMap::new(), lens: Vec::new() };
+        for group in places.groups {
+            for (number, value) in group.values.iter().enumerate() {
+                if !group.one_scale {
+                    rounding.lens.push(graph.node(*value).shape[0]);
+                } else if number == 0 {
+                    rounding.lens.push(1);
+                }
+                rounding.list_of.insert(*value, rounding.lens.len() - 1);
+            }
+        }
+        rounding.zeros.keys().eq(rounding.list_of.keys()).then_some(rounding)
+    }
+
+    /// The byte that stands for 0 of every value that is rounded.
+    #[must_use]
+    pub fn zeros(&self) -> &BTreeMap<NodeId, u8> {
+        &self.zeros
+    }
+
+    /// The list of scales of a value that is rounded.
+    #[must_use]
+    pub fn list_of(&self, value: NodeId) -> Option<usize> {
+        self.list_of.get(&value).copied()
+    }
+
+    /// Lengths of the lists of scales.
+    #[must_use]
+    pub fn lens(&self) -> &[usize] {
+        &self.lens
+    }
+
+    /// The lists of scales of a record.
+    #[must_use]
+    pub fn scales(&self, record: &Quantization) -> Vec<Vec<f32>> {
+        let mut scales: Vec<Vec<f32>> = self.lens.iter().map(|&len| vec![1.0; len]).collect();
+        for (value, grid) in &record.values {
+            let Some(list) = self.list_of(*value).and_then(|list| scales.get_mut(list)) else { continue };
+            list.iter_mut().enumerate().for_each(|(channel, scale)| *scale = grid.scale(channel));
+        }
+        scales
+    }
+
+    /// The network of whole numbers that weights in floating point and lists of scales stand for: every scale is rounded to
+    /// few bits, every weight to the nearest integer of its output's scale, which its largest weight has.
+    ///
+    /// # Errors
+    /// If the weights are not those of the graph.
+    pub fn integers(
+        &self,
+        graph: &Graph,
+        weights: &WeightSet,
+        scales: &[Vec<f32>],
+        threads: usize,
+    ) -> Result<(WeightSet, Quantization), QuantizeError> {
+        let misfit = |misfit| QuantizeError::Weights { graph: graph.name().into(), misfit };
+        let mut weights = weights.part(graph).map_err(misfit)?;
+        let mut record = Quantization::default();
+        for (value, &zero) in &self.zeros {
+            let scales = self.list_of(*value).and_then(|list| scales.get(list));
+            let scales = scales.map(|scales| scales.iter().map(|&scale| tidy(scale)).collect());
+            record.values.insert(*value, Grid { zero, scales: scales.unwrap_or_default() });
+        }
+        round_weights(graph, &mut weights, &mut record, &self.is_layer, threads)?;
+        Ok((weights, record))
+    }
+}

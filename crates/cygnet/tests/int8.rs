@@ -1,0 +1,204 @@
+//! Learning with the rounding of whole numbers: what comes out computes with them as it was last evaluated, and neither threads
+//! nor interruptions change a byte of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use cygnet::graph::{BuildError, Conv, Graph, Role};
+use cygnet::image::{Image, Rng};
+use cygnet::train::{Callback, Ended, Quantize, RunFiles, Start, StepReport, Trained, Training, train};
+use cygnet::weights::{Dtype, Tensor, safetensors};
+use cygnet::{Classifier, Model, evaluate};
+use tempfile::TempDir;
+
+const SIDE: usize = 16;
+
+/// A residual, a gate and a norm that no layer can take.
+fn small(classes: usize) -> Result<Graph, BuildError> {
+    Graph::build("small", [3, SIDE, SIDE], |net, image| {
+        let x = net.at("a.bn").batch_norm(net.at("a").conv(image, Conv::new(8, 3).stride(2))).relu6();
+        let y = net.at("b.bn").batch_norm(net.at("b").depthwise(x, Conv::new(0, 3))).hard_swish();
+        let squeezed = net.at("down").conv(y.global_avg_pool(), Conv::new(4, 1).bias()).relu();
+        let y = y * net.at("up").conv(squeezed, Conv::new(8, 1).bias()).hard_sigmoid();
+        let y = net.at("c.bn").batch_norm(net.at("c").conv(y, Conv::new(8, 1)));
+        let x = net.at("d.bn").batch_norm((x + y).relu()).relu();
+        net.at("fc").linear(x.global_avg_pool().dropout(0.1), classes)
+    })
+}
+
+/// Stripes, upright or lying, on noise.
+fn pictures(folder: &Path) {
+    for class in ["lying", "upright"] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        for number in 0..24u64 {
+            let mut rng = Rng::keyed(&[number, class.len() as u64]);
+            let mut pixels: Vec<u8> = (0..SIDE * SIDE * 3).map(|_| rng.below(120) as u8).collect();
+            for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
+                let line = if class == "lying" { i / SIDE } else { i % SIDE };
+                pixel.iter_mut().for_each(|x| *x += if line.is_multiple_of(2) { 100 } else { 0 });
+            }
+            let png = Image::from_rgb(SIDE, SIDE, pixels).unwrap().to_png().unwrap();
+            std::fs::write(folder.join(class).join(format!("{number}.png")), png).unwrap();
+        }
+    }
+}
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    /// Pictures, and a model in floating point that knows them.
+    fn new() -> Bench {
+        let bench = Bench { folder: tempfile::tempdir().unwrap() };
+        pictures(&bench.path("photos"));
+        let run =
+            train(bench.path("photos")).graph("small", small).batch(8).epochs(6).set("augment.crop=fit");
+        run.set("optimizer.rate=0.1").out(bench.path("float.safetensors")).run().unwrap();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn ask(&self, out: &str) -> Training {
+        let start = Start::File(self.path("float.safetensors"));
+        let ask = train(self.path("photos")).graph("small", small).from(start).quantize(Quantize::Int8);
+        ask.batch(8).set("optimizer.rate=0.01").out(self.path(out))
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+}
+
+/// Ends a run after some steps.
+struct Stop {
+    after: usize,
+}
+
+impl Callback for Stop {
+    fn step(&mut self, _: &StepReport) -> ControlFlow<()> {
+        self.after -= 1;
+        if self.after == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn the_model_computes_with_whole_numbers_as_it_was_evaluated() {
+    let bench = Bench::new();
+    let run = bench.ask("int8.safetensors").run().unwrap();
+    assert_eq!((run.outcome.ended, run.outcome.history.len()), (Ended::Finished, 3));
+    let said = run.facts.iter().find(|(name, _)| name == "precision").map(|(_, said)| said.as_str());
+    assert_eq!(said, Some("int8, 4 of 6 layers"), "those of the gate stay as they are");
+    let best = &run.outcome.history[run.outcome.best as usize - 1];
+    assert!(best.validation_top1.is_some_and(|top1| top1 > 80.0), "{best:?}");
+    let accuracy = run.outcome.record.accuracy.clone().unwrap();
+    assert_eq!(Some(accuracy.top1), best.validation_top1);
+
+    let read = Model::load(bench.path("int8.safetensors").to_str().unwrap()).unwrap();
+    let made = run.clone().into_model();
+    assert_eq!((&read.quantization, &read.weights), (&made.quantization, &made.weights));
+    for (id, node) in read.graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
+        let weight = read.weights.of_role(&read.graph, id, Role::Weight).map(Tensor::dtype);
+        let is_gate = ["down", "up"].contains(&node.path.as_str());
+        assert_eq!(weight, Some(if is_gate { Dtype::F32 } else { Dtype::I8 }), "{}", node.path);
+    }
+    // What is evaluated in training is what the file computes.
+    let classifier = Classifier::new(read.clone()).unwrap();
+    let verdicts = &run.outcome.verdicts;
+    assert!(!verdicts.is_empty());
+    let all = evaluate(&classifier, &bench.path("photos"), std::num::NonZeroUsize::MIN, |_, _| ()).unwrap();
+    assert!(all.top1 > 80.0, "{all:?}");
+    let before = Model::load(bench.path("float.safetensors").to_str().unwrap()).unwrap();
+    assert_ne!(read.graph.to_json(), before.graph.to_json(), "batch norms are folded");
+    assert!(bench.bytes("int8.html").windows(12).any(|window| window == b"int8, 4 of 6"));
+}
+
+#[test]
+fn threads_and_interruptions_change_no_byte() {
+    let bench = Bench::new();
+    let two = std::num::NonZeroUsize::new(2).unwrap();
+    for ema in ["ema=0", "ema=0.9"] {
+        let out = |name: &str| format!("{ema}-{name}");
+        let whole = bench.ask(&out("whole.safetensors")).set(ema).threads(two).run().unwrap();
+        let mut runs = 0;
+        let resumed = loop {
+            runs += 1;
+            let ask = bench.ask(&out("parts.safetensors")).set(ema).threads(std::num::NonZeroUsize::MIN);
+            let run = ask.resume(runs > 1).run_with(&mut Stop { after: 2 }).unwrap();
+            if run.outcome.ended == Ended::Finished {
+                break run;
+            }
+            assert!(runs < 20, "every run goes on");
+        };
+        assert!(runs > 4, "{runs}");
+        let told = |run: &cygnet::train::RunOutcome| {
+            let told = run.outcome.history.iter().map(|epoch| (epoch.loss, epoch.validation_loss));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&whole), told(&resumed));
+        for part in ["", ".last"] {
+            let [one, other] =
+                ["whole", "parts"].map(|name| bench.bytes(&out(&format!("{name}{part}.safetensors"))));
+            assert!(one == other, "{ema}{part}");
+        }
+    }
+}
+
+#[test]
+fn states_whose_rounding_is_not_that_of_the_network_are_refused() {
+    let bench = Bench::new();
+    bench.ask("run.safetensors").epochs(1).run().unwrap();
+    let path = RunFiles::of(bench.path("run.safetensors")).state();
+    let (tensors, metadata) = safetensors::read(&path).unwrap();
+    let refused = |tensors: &cygnet::weights::Tensors, metadata: &safetensors::Metadata| {
+        safetensors::write(&path, tensors, metadata).unwrap();
+        bench.ask("run.safetensors").epochs(2).resume(true).run().unwrap_err().to_string()
+    };
+    let key = cygnet::weights::RUN_KEY;
+    let mut fewer: serde_json::Value = serde_json::from_str(&metadata[key]).unwrap();
+    fewer["zeros"].as_object_mut().unwrap().remove("0");
+    let mut changed = metadata.clone();
+    changed.insert(key.into(), fewer.to_string());
+    let told = refused(&tensors, &changed);
+    assert!(
+        told.contains("zeros are not those of the network's values") && told.contains("--overwrite"),
+        "{told}"
+    );
+    for number in [0.0, -1.0, 1e30] {
+        let mut damaged = tensors.clone();
+        let name = "weights/quantization.scales.1";
+        let shape = damaged[name].shape().to_vec();
+        let mut numbers = damaged[name].to_f32().into_owned();
+        numbers[0] = number;
+        damaged.insert(name.into(), Tensor::from_f32(shape, &numbers).unwrap());
+        let told = refused(&damaged, &metadata);
+        assert!(told.contains(name) && told.contains("no scale"), "{told}");
+    }
+    let mut without = tensors.clone();
+    without.shift_remove("momentum/quantization.scales.0");
+    let told = refused(&without, &metadata);
+    assert!(told.contains("has no tensor momentum/quantization.scales.0"), "{told}");
+    // A model in floating point in the place of the run's own is none of its results.
+    safetensors::write(&path, &tensors, &metadata).unwrap();
+    std::fs::copy(bench.path("float.safetensors"), bench.path("run.safetensors")).unwrap();
+    let told = bench.ask("run.safetensors").epochs(2).resume(true).run().unwrap_err().to_string();
+    assert!(told.contains("is no result of the run"), "{told}");
+}
+
+#[test]
+fn what_does_not_go_with_rounding_is_refused() {
+    let bench = Bench::new();
+    let ask = || bench.ask("no.safetensors");
+    let told = |ask: Training| ask.run().unwrap_err().to_string();
+    let part = told(ask().part(Trained::Head));
+    assert!(part.contains("train is head, but must be all for quantize=int8"), "{part}");
+    let scratch = told(ask().from(Start::Scratch));
+    assert!(scratch.contains("train without --quantize first"), "{scratch}");
+    std::fs::rename(bench.path("photos/lying"), bench.path("photos/flat")).unwrap();
+    let other = told(ask());
+    assert!(other.contains("knows other classes") && other.contains("--from"), "{other}");
+}
