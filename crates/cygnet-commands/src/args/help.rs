@@ -65,11 +65,14 @@ training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders,
 .xz, .bz2, .zst); a .csv or .tsv of paths and labels, with headings (path, label, perhaps split) or without; or IDX \
 files (MNIST). Without pictures for validation a share of each class is set aside.
 
-Recipes: finetune, head, scratch, scratch-small, and published ones for reference: mobilenet_v2, mobilenet_v3, \
+Recipes: finetune, head, int8, scratch, scratch-small, and published ones for reference: mobilenet_v2, mobilenet_v3, \
 shufflenet, squeezenet, mnasnet, ghostnet. Without --recipe the one that fits is taken.
 
 GoogLeNet and Inception v3 learn with their auxiliary heads, which the model then lacks, where these start from \
 random weights or from the same checkpoint; --set auxiliary=0 leaves them out.
+
+--quantize int8 goes on from a trained model of the same classes with the rounding of whole numbers, where `cygnet \
+quantize` loses too much, and ends in an int8 model; its recipe is int8, unless --recipe names one.
 
 Beside the model: NAME.last.safetensors (the last model), NAME.state.safetensors (for --resume), NAME.log.jsonl \
 (metrics), NAME.html (report). Ctrl-C, SIGTERM and SIGHUP finish the step, save, and end with exit code 130; --resume \
@@ -82,6 +85,7 @@ Examples:
   cygnet train photos/ --network ghostnet_100 --time 30m
   cygnet train cifar10.tar.xz --network shufflenet_v2 --from scratch
   cygnet train photos/ --recipe finetune --set mix.mixup=0.2
+  cygnet train photos/ --from mine.safetensors --quantize int8 --epochs 3
   cygnet train photos/ --resume --epochs 40
   cygnet train --recipe finetune --print-recipe > mine.toml
   cygnet train --print-recipe model.safetensors";
