@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// Make a model of fewer bits, smaller and faster, by looking at some photos
     #[command(after_help = help::QUANTIZE)]
     Quantize(Quantize),
-    /// Make a Cygnet model file, or an ONNX file, of a checkpoint (.safetensors, .pth, .pt, .pkl, .onnx, .tflite)
+    /// Make a Cygnet model file, or an ONNX file, of a checkpoint (.safetensors, .pth, .pt, .pkl, .onnx, .tflite, .param)
     #[command(after_help = help::CONVERT)]
     Convert(Convert),
     /// Time networks on this machine

@@ -23,6 +23,14 @@ pub fn graph_json(bytes: &[u8]) -> bool {
     others.len() == 6
 }
 
+/// ncnn's pairs of files, a text and its numbers after a byte that no text has.
+pub fn ncnn(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let (text, numbers) = bytes.split_at(end);
+    let imported = cygnet_onnx::import_ncnn(text, numbers.get(1..).unwrap_or_default(), &Default::default());
+    imported.is_ok_and(|imported| imported.weights.select(&imported.graph).is_ok())
+}
+
 /// TFLite files: as [`onnx`].
 pub fn tflite(bytes: &[u8]) -> bool {
     cygnet_onnx::is_tflite(bytes) && onnx(bytes)

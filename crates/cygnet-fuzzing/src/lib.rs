@@ -12,7 +12,7 @@ mod graphs;
 mod networks;
 
 pub use files::{archive, checkpoint, idx, picture, safetensors, table};
-pub use graphs::{graph_json, onnx, tflite};
+pub use graphs::{graph_json, ncnn, onnx, tflite};
 #[cfg(feature = "networks")]
 pub use networks::{golden, model_file, network, recipe, state};
 
@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "graph_json", run: graph_json },
     Target { name: "onnx", run: onnx },
     Target { name: "tflite", run: tflite },
+    Target { name: "ncnn", run: ncnn },
     #[cfg(feature = "networks")]
     Target { name: "model_file", run: networks::whole_model_file },
     #[cfg(feature = "networks")]

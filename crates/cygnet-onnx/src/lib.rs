@@ -1,4 +1,4 @@
-//! ONNX and TFLite files as graphs with weights, and graphs as ONNX files.
+//! ONNX, TFLite and ncnn files as graphs with weights, and graphs as ONNX files.
 //!
 //! [`import`] makes a [`Graph`](cygnet_graph::Graph) and its weights of a file by named rules ([`operators`]), one or more an operator of
 //! the format; what no operator of the graph can hold is refused, all of it at once. No arithmetic but that of constants
@@ -12,6 +12,7 @@ mod error;
 mod export;
 mod external;
 mod import;
+mod ncnn;
 mod rewrite;
 mod rules;
 mod scan;
@@ -27,5 +28,6 @@ pub(crate) use error::Reason;
 pub use error::{ImportError, Refusal};
 pub use export::{ExportError, ExportOptions, Preparation, export};
 pub use import::{Imported, ImportedInput, ImportedOutput, Options, import, is_onnx, open};
+pub use ncnn::{PRODUCER as NCNN, import_ncnn, is_ncnn, operators as ncnn_operators};
 pub use rules::operators;
 pub use tflite::{PRODUCER as TFLITE, is_tflite, operators as tflite_operators};

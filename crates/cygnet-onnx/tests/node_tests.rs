@@ -7,7 +7,9 @@ use std::fmt::Write;
 use std::io::Read;
 use std::path::Path;
 
-use cygnet_onnx::{ImportError, LoneTensor, Options, import, operators, read_tensor, tflite_operators};
+use cygnet_onnx::{
+    ImportError, LoneTensor, Options, import, ncnn_operators, operators, read_tensor, tflite_operators,
+};
 use cygnet_runtime::Reference;
 
 /// The ONNX project's own tolerance.
@@ -133,6 +135,8 @@ fn the_page_names_all_operators() {
     replace("operators", &format!("{}.\n", names.join(", ")));
     let names: Vec<String> = tflite_operators().map(|name| format!("`{name}`")).collect();
     replace("TFLite operators", &format!("{}.\n", names.join(", ")));
+    let names: Vec<String> = ncnn_operators().map(|name| format!("`{name}`")).collect();
+    replace("ncnn layers", &format!("{}.\n", names.join(", ")));
 }
 
 /// Puts a text between the marks of that name in docs/onnx.md, or checks that it is there.

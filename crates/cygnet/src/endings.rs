@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::Error;
 
 /// Of files with weights that are read.
-const READ: [&str; 10] = ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "net", "onnx", "tflite"];
+const READ: [&str; 11] =
+    ["safetensors", "pth", "pt", "pkl", "bin", "ckpt", "tar", "net", "onnx", "tflite", "param"];
 
 /// How TensorFlow's models become files that are read; what follows says which kind it is.
 const BY_TF2ONNX: &str =

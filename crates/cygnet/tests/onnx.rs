@@ -136,3 +136,19 @@ fn a_network_of_whole_numbers_comes_back_with_the_same_integers_and_answers() {
         assert!(answer(&model) == answer(&returned), "{id}: other answers");
     }
 }
+
+#[test]
+fn an_ncnn_file_is_read_with_the_numbers_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.ncnn.param");
+    let text = "7767517\n3 3\nInput in0 0 1 in0 0=8 1=8 2=3\nConvolution stem 1 1 in0 1 0=4 1=3 4=1 5=1 6=108 9=1\n\
+                InnerProduct fc 1 1 1 out0 0=2 1=0 2=512\n";
+    std::fs::write(&path, text).unwrap();
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.contains("net.ncnn.bin, which is not beside it"), "{error}");
+    let numbers = vec![0u8; 4 + 4 * 108 + 4 * 4 + 4 + 4 * 512];
+    std::fs::write(folder.path().join("net.ncnn.bin"), numbers).unwrap();
+    let model = Model::open(&path).unwrap();
+    assert_eq!((model.graph.input_shape(), model.graph.classes()), ([3, 8, 8], 2));
+    assert!(Model::from_bytes("net.param", text.into()).unwrap_err().to_string().contains(".bin file beside it"));
+}

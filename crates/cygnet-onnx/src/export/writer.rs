@@ -1,5 +1,7 @@
 //! Nodes, initialisers and values of a file as it grows.
 
+use std::collections::HashSet;
+
 use half::f16;
 use prost::bytes::Bytes;
 
@@ -29,12 +31,14 @@ pub(crate) struct Writer {
     half: bool,
     batch: Option<usize>,
     made: usize,
+    /// Names of initialisers.
+    taken: HashSet<String>,
 }
 
 impl Writer {
     pub(crate) fn new(name: &str, options: &ExportOptions) -> Writer {
         let graph = GraphProto { name: Some(name.into()), ..GraphProto::default() };
-        Writer { graph, half: options.half, batch: options.batch, made: 0 }
+        Writer { graph, half: options.half, batch: options.batch, made: 0, taken: HashSet::new() }
     }
 
     /// The type of the network's numbers.
@@ -92,6 +96,12 @@ impl Writer {
         output
     }
 
+    /// Gives a value another name, too.
+    pub(crate) fn alias(&mut self, value: &str, name: &str) {
+        self.node("Identity", &[value], "", vec![]);
+        self.rename_last(name);
+    }
+
     /// Gives the value of the last node that name, if one made it and nothing else reads it.
     pub(crate) fn rename(&mut self, value: &str, name: &str) {
         let made = self.graph.node.iter_mut().rev().find(|node| node.output[0] == value);
@@ -137,7 +147,7 @@ impl Writer {
 
     /// Whether an initialiser has this name.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
-        self.graph.initializer.iter().any(|tensor| tensor.name() == name)
+        self.taken.contains(name)
     }
 
     /// The graph without a file around it.
@@ -154,6 +164,7 @@ impl Writer {
     /// Numbers of any type, as the bytes that they are.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
         let dims = shape.iter().map(|&n| n as i64).collect();
+        self.taken.insert(name.into());
         self.graph.initializer.push(TensorProto {
             dims,
             data_type: Some(kind as i32),
@@ -170,6 +181,26 @@ impl Writer {
         self.graph.input.push(value);
     }
 
+    /// Declares an image `[channels, height, width]`, of which sizes may be open.
+    pub(crate) fn open_input(&mut self, name: &str, shape: [Option<usize>; 3]) {
+        let value = self.open(name, &shape);
+        self.graph.input.push(value);
+    }
+
+    /// Declares an output of so many dimensions, whose sizes follow.
+    pub(crate) fn open_output(&mut self, name: &str, rank: usize) {
+        let value = self.open(name, &vec![None; rank.saturating_sub(1)]);
+        self.graph.output.push(value);
+    }
+
+    fn open(&self, name: &str, further: &[Option<usize>]) -> ValueInfoProto {
+        let sizes = further.iter().enumerate().map(|(place, size)| match size {
+            Some(size) => dimension::Value::DimValue(*size as i64),
+            None => dimension::Value::DimParam(format!("size_{place}")),
+        });
+        self.value_of(name, sizes.collect(), DataType::Float)
+    }
+
     /// Declares an output, whose further dimensions are `shape`.
     pub(crate) fn output(&mut self, name: &str, shape: &[usize], kind: DataType) {
         let value = self.value(name, shape, kind);
@@ -177,12 +208,16 @@ impl Writer {
     }
 
     fn value(&self, name: &str, shape: &[usize], kind: DataType) -> ValueInfoProto {
+        let sizes = shape.iter().map(|&n| dimension::Value::DimValue(n as i64));
+        self.value_of(name, sizes.collect(), kind)
+    }
+
+    fn value_of(&self, name: &str, sizes: Vec<dimension::Value>, kind: DataType) -> ValueInfoProto {
         let dim = |value| Dimension { value: Some(value), ..Dimension::default() };
         let batch = match self.batch {
             Some(batch) => dimension::Value::DimValue(batch as i64),
             None => dimension::Value::DimParam(BATCH.into()),
         };
-        let sizes = shape.iter().map(|&n| dimension::Value::DimValue(n as i64));
         let shape = TensorShapeProto { dim: std::iter::once(batch).chain(sizes).map(dim).collect() };
         let tensor = type_proto::Tensor { elem_type: Some(kind as i32), shape: Some(shape) };
         let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };

@@ -19,6 +19,7 @@ use prost::bytes::Bytes;
 pub use self::arrange::{ImportedInput, ImportedOutput};
 use crate::ImportError;
 use crate::external::External;
+use crate::ncnn;
 use crate::schema::ModelProto;
 
 /// Largest file that is read: the form has no larger ones.
@@ -91,7 +92,27 @@ pub fn open(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = Some(folder.unwrap_or(Path::new(".")).to_owned());
-    import(std::fs::read(path)?, &Options { folder, ..options.clone() })
+    let bytes = std::fs::read(path)?;
+    if ncnn::is_ncnn(&bytes) {
+        return open_ncnn(path, &bytes, options);
+    }
+    import(bytes, &Options { folder, ..options.clone() })
+}
+
+/// Makes a graph of an ncnn .param file, whose numbers lie beside it.
+fn open_ncnn(path: &Path, text: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    let beside = ncnn::numbers_of(path);
+    let metadata = std::fs::metadata(&beside).ok().filter(|metadata| metadata.is_file());
+    let Some(metadata) = metadata else {
+        let name = beside.file_name().unwrap_or_default().to_string_lossy();
+        return Err(ImportError::Unfit(format!(
+            "the numbers of its layers are in {name}, which is not beside it"
+        )));
+    };
+    if metadata.len() > MAX_BYTES {
+        return Err(std::io::Error::other("its numbers take more than 2 GB").into());
+    }
+    ncnn::import_ncnn(text, &std::fs::read(&beside)?, options)
 }
 
 /// Makes a graph of the bytes of an ONNX or TFLite file.
@@ -99,6 +120,11 @@ pub fn open(path: &Path, options: &Options) -> Result<Imported, ImportError> {
 /// # Errors
 /// What the file is instead, or all operators that no graph can hold, with the names of their nodes.
 pub fn import(bytes: Vec<u8>, options: &Options) -> Result<Imported, ImportError> {
+    if ncnn::is_ncnn(&bytes) {
+        return Err(ImportError::Unfit(
+            "the numbers of an ncnn file's layers are in the .bin file beside it".into(),
+        ));
+    }
     if crate::tflite::is_tflite(&bytes) {
         return crate::tflite::import(&bytes, options);
     }

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod hostile;
+mod ncnn;
 mod pieces;
 mod shapes;
 mod tflite;

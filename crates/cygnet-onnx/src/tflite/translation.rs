@@ -292,8 +292,7 @@ impl<'a> Translation<'a> {
             return Err(ImportError::Unfit(format!("nothing makes the output {name}")));
         };
         let further = shape.get(1..).unwrap_or_default().to_vec();
-        let last = self.writer.node("Identity", &[&made], "", vec![]);
-        self.writer.rename(&last, name);
+        self.writer.alias(&made, name);
         self.writer.output(name, &further, DataType::Float);
         Ok(())
     }

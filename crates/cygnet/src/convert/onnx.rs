@@ -1,4 +1,4 @@
-//! The model of an ONNX or TFLite file: its graph, that of the zoo's network that it equals, and how photos are prepared for it.
+//! The model of an ONNX, TFLite or ncnn file: its graph, that of the zoo's network that it equals, and how photos are prepared for it.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,9 +23,9 @@ const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
 /// Pixels around the middle of a photo that a network looks at, where nothing is said: 224 of 256.
 const USUAL_CROP: f64 = 0.875;
 
-/// Whether bytes begin as those of a file do that brings its graph: an ONNX or a TFLite file.
+/// Whether bytes begin as those of a file do that brings its graph: an ONNX, a TFLite or an ncnn file.
 pub(super) fn brings_graph(head: &[u8]) -> bool {
-    cygnet_onnx::is_onnx(head) || cygnet_onnx::is_tflite(head)
+    cygnet_onnx::is_onnx(head) || cygnet_onnx::is_tflite(head) || cygnet_onnx::is_ncnn(head)
 }
 
 /// Whether `path` is a file that brings its graph.

@@ -1,0 +1,54 @@
+//! ncnn's pairs of files, told in operators of ONNX: layers in a text, their numbers in the file beside it, one layer's after
+//! the other's.
+
+mod numbers;
+mod operators;
+mod text;
+mod translation;
+
+use std::path::{Path, PathBuf};
+
+use crate::ImportError;
+use crate::external::External;
+use crate::import::{self, Imported, Options};
+
+pub use operators::ncnn_operators as operators;
+
+/// What the text begins with.
+const MAGIC: &str = "7767517";
+
+/// The set of operators that files are told in.
+const OPSET: i64 = 17;
+
+/// Program of the models that are made of such files: [`Imported::producer`].
+pub const PRODUCER: &str = "ncnn";
+
+/// Largest text that is read.
+const MAX_TEXT: usize = 64 << 20;
+
+/// Whether bytes begin as an ncnn .param file does.
+#[must_use]
+pub fn is_ncnn(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(MAGIC.as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+}
+
+/// The file with the numbers of the layers that the .param file at `path` tells of.
+#[must_use]
+pub(crate) fn numbers_of(path: &Path) -> PathBuf {
+    path.with_extension("bin")
+}
+
+/// Makes a graph of the bytes of a .param file and of the .bin file that goes with it.
+///
+/// # Errors
+/// As [`crate::import`].
+pub fn import_ncnn(text: &[u8], numbers: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    if text.len() > MAX_TEXT {
+        return Err(ImportError::Limit { what: "bytes of text", limit: MAX_TEXT });
+    }
+    let graph = translation::translate(text, numbers)?;
+    let mut imported = import::walk::walk(&graph, OPSET, &External { folder: None }, options)?;
+    imported.producer = PRODUCER.into();
+    Ok(imported)
+}

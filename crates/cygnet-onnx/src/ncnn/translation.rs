@@ -1,0 +1,163 @@
+//! Layers as a graph of ONNX grows.
+
+use std::collections::HashMap;
+
+use super::numbers::Stream;
+use super::operators;
+use super::text::{Layer, layers};
+use crate::export::ExportOptions;
+use crate::export::writer::{Setting, Writer};
+use crate::schema::GraphProto;
+use crate::{ImportError, Reason, Refusal};
+
+/// A value that was made.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) name: String,
+    /// Dimensions with the batch: 4 of maps, 2 of vectors.
+    pub(super) rank: usize,
+    /// Channels, where they are known.
+    pub(super) channels: Option<usize>,
+}
+
+/// A layer with the graph.
+pub(super) struct Call<'a, 't> {
+    pub(super) layer: &'t Layer<'a>,
+    pub(super) inputs: Vec<Made>,
+    pub(super) numbers: &'t mut Stream<'a>,
+    writer: &'t mut Writer,
+}
+
+/// The graph of a text and its numbers.
+pub(super) fn translate(text: &[u8], numbers: &[u8]) -> Result<GraphProto, ImportError> {
+    let text = std::str::from_utf8(text).map_err(|error| ImportError::Damaged(error.to_string()))?;
+    let layers = layers(text)?;
+    let options = ExportOptions { batch: Some(1), ..ExportOptions::default() };
+    let mut writer = Writer::new("ncnn", &options);
+    let mut numbers = Stream(numbers);
+    let mut made: HashMap<&str, Made> = HashMap::new();
+    let mut read: HashMap<&str, usize> = HashMap::new();
+    let mut refusals = Vec::new();
+    for layer in &layers {
+        for input in &layer.inputs {
+            *read.entry(input).or_default() += 1;
+        }
+        let refuse = |reason: Reason| Refusal::new(layer.name, layer.kind, reason);
+        if layer.kind == "Input" {
+            if !made.is_empty() {
+                return Err(ImportError::Unfit(
+                    "the network has several inputs; networks read one image".into(),
+                ));
+            }
+            let value = image(layer, &layers, &mut writer)
+                .map_err(|reason| ImportError::Refused(vec![refuse(reason)]))?;
+            made.extend(layer.outputs.first().map(|name| (*name, value)));
+            continue;
+        }
+        let inputs: Option<Vec<Made>> = layer.inputs.iter().map(|name| made.get(name).cloned()).collect();
+        let Some(inputs) = inputs else {
+            // What is made of a refused value needs no reason of its own.
+            if refusals.is_empty() {
+                refusals.push(refuse(Reason::new("it reads what nothing before it makes")));
+            }
+            continue;
+        };
+        let Some(rule) = operators::find(layer.kind) else {
+            refusals.push(refuse(Reason::new("no rule knows this layer")));
+            continue;
+        };
+        let call = &mut Call { layer, inputs, numbers: &mut numbers, writer: &mut writer };
+        match rule(call) {
+            Ok(values) if values.len() == layer.outputs.len() => {
+                made.extend(layer.outputs.iter().copied().zip(values))
+            }
+            Ok(values) => {
+                let reason = format!("it makes {} values, not {}", values.len(), layer.outputs.len());
+                refusals.push(refuse(Reason::new(reason)));
+            }
+            // The numbers of later layers cannot be found any more.
+            Err(reason) => {
+                refusals.push(refuse(reason));
+                break;
+            }
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(ImportError::Refused(refusals));
+    }
+    let outputs = layers.iter().flat_map(|layer| &layer.outputs).filter(|name| !read.contains_key(*name));
+    for name in outputs {
+        let Some(value) = made.get(name) else { continue };
+        writer.alias(&value.name, name);
+        writer.open_output(name, value.rank);
+    }
+    Ok(writer.graph())
+}
+
+/// The image: as large as its layer says, with as many channels as its first reader's weights.
+fn image(layer: &Layer<'_>, layers: &[Layer<'_>], writer: &mut Writer) -> Result<Made, Reason> {
+    let name = layer.outputs.first().copied().unwrap_or("in0");
+    let told = [2, 1, 0].map(|number| usize::try_from(layer.int(number, 0)).ok().filter(|&n| n > 0));
+    let first = layers.iter().find(|layer| layer.inputs.contains(&name));
+    let of_weights = first.filter(|first| first.kind == "Convolution").and_then(|first| {
+        let [outputs, columns, all] = [first.int(0, 0), first.int(1, 1), first.int(6, 0)];
+        let each = outputs.checked_mul(columns)?.checked_mul(first.int(11, columns))?;
+        usize::try_from(all.checked_div(each)?).ok().filter(|&n| n > 0)
+    });
+    let channels = told[0].or(of_weights).unwrap_or(3);
+    writer.open_input(name, [Some(channels), told[1], told[2]]);
+    Ok(Made { name: name.into(), rank: 4, channels: Some(channels) })
+}
+
+impl Call<'_, '_> {
+    /// The first input.
+    pub(super) fn input(&self) -> Result<Made, Reason> {
+        self.at(0)
+    }
+
+    pub(super) fn at(&self, input: usize) -> Result<Made, Reason> {
+        self.inputs.get(input).cloned().ok_or_else(|| Reason::new(format!("it lacks its input {input}")))
+    }
+
+    pub(super) fn node(&mut self, operator: &str, inputs: &[&str], settings: Vec<(&str, Setting)>) -> String {
+        self.writer.node(operator, inputs, "", settings)
+    }
+
+    /// As [`Call::node`], under the layer's name.
+    pub(super) fn named(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        settings: Vec<(&str, Setting)>,
+    ) -> String {
+        self.writer.node(operator, inputs, self.layer.name, settings)
+    }
+
+    /// Numbers as a constant.
+    pub(super) fn constant(&mut self, what: &str, shape: &[usize], numbers: &[f32]) -> String {
+        let mut name = format!("{}.{what}", self.layer.name);
+        if self.writer.is_taken(&name) {
+            name = self.writer.fresh(&name);
+        }
+        self.writer.floats(&name, shape, numbers)
+    }
+
+    pub(super) fn number(&mut self, number: f64) -> String {
+        let name = self.writer.fresh("number");
+        self.writer.number(&name, number as f32)
+    }
+
+    pub(super) fn list(&mut self, numbers: &[i64]) -> String {
+        let name = self.writer.fresh("list");
+        self.writer.ints(&name, numbers)
+    }
+
+    /// A value as one with four dimensions.
+    pub(super) fn as_map(&mut self, value: &Made) -> String {
+        if value.rank == 4 {
+            return value.name.clone();
+        }
+        let shape = self.list(&[0, -1, 1, 1]);
+        self.node("Reshape", &[&value.name, &shape], vec![])
+    }
+}
