@@ -199,12 +199,13 @@ fn ends(channel: &Samples, method: Method) -> [f32; 2] {
         }
         Method::Mse => {
             let zero = zero(&[[low, high]]);
-            let share = best(&|share| loss(channel.sorted.iter().map(|&x| (x, 1.0)), zero, step(share)), 4);
+            let share = best(&|share| channel.loss(zero, step(share)), 4);
             [low * share, high * share]
         }
         Method::Kl => {
             let zero = zero(&[[low, high]]);
-            let share = best(&|share| divergence(channel, zero, step(1.0), step(share)), 4);
+            let histogram = Histogram::new(&channel.sorted, zero, step(1.0));
+            let share = best(&|share| histogram.divergence(zero, step(share)), 4);
             [low * share, high * share]
         }
     }
@@ -224,10 +225,14 @@ fn thin(half: &Samples) -> Vec<Weighted> {
     ends.chain(middle.chunks(step).map(stand_in)).collect()
 }
 
+/// The ends of a grid of `scale`, and the mean square of what is lost of a number between them.
+fn span(zero: u8, scale: f32) -> ([f32; 2], f32) {
+    ([0, 255].map(|q: i32| (q - i32::from(zero)) as f32 * scale), scale * scale / 12.0)
+}
+
 /// The mean square of what a grid loses of some numbers.
 fn loss(numbers: impl Iterator<Item = Weighted>, zero: u8, scale: f32) -> f64 {
-    let [low, high] = [0, 255].map(|q: i32| (q - i32::from(zero)) as f32 * scale);
-    let step = scale * scale / 12.0;
+    let ([low, high], step) = span(zero, scale);
     let (mut lost, mut count) = (0.0, 0.0);
     for (x, weight) in numbers {
         let beyond = x - x.clamp(low, high);
@@ -239,40 +244,137 @@ fn loss(numbers: impl Iterator<Item = Weighted>, zero: u8, scale: f32) -> f64 {
     lost / f64::from(count.max(1.0))
 }
 
+impl Samples {
+    /// As [`loss`], which looks only at numbers beyond the grid's ends.
+    fn loss(&self, zero: u8, scale: f32) -> f64 {
+        let ([low, high], step) = span(zero, scale);
+        let [below, between, above] = parts(&self.sorted, [low, high]);
+        let square = |beyond: f32| f64::from(beyond * beyond);
+        let zeros = between.partition_point(|&x| x <= 0.0) - between.partition_point(|&x| x < 0.0);
+        let lost = below.iter().map(|x| square(x - low)).sum::<f64>()
+            + f64::from(step) * (between.len() - zeros) as f64
+            + above.iter().map(|x| square(x - high)).sum::<f64>();
+        lost / self.sorted.len().max(1) as f64
+    }
+}
+
+/// The numbers below some ends, between them, and above, of numbers in ascending order.
+fn parts(sorted: &[f32], [low, high]: [f32; 2]) -> [&[f32]; 3] {
+    let (below, rest) = sorted.split_at(sorted.partition_point(|&x| x < low));
+    let (between, above) = rest.split_at(rest.partition_point(|&x| x <= high));
+    [below, between, above]
+}
+
 /// Bins of a distribution.
 const BINS: usize = 1024;
 
-/// How far the distribution of numbers on a grid of `scale` is from what it was.
-fn divergence(channel: &Samples, zero: u8, whole: f32, scale: f32) -> f64 {
-    let low = -f32::from(zero) * whole;
-    let bin = |x: f32| (((x - low) / (whole * 255.0) * BINS as f32) as usize).min(BINS - 1);
-    let mut before = vec![0u32; BINS];
-    let mut clipped = vec![0u32; BINS];
-    let limits = [0, 255].map(|q: i32| (q - i32::from(zero)) as f32 * scale);
-    for &x in &channel.sorted {
-        before[bin(x)] += 1;
-        clipped[bin(x.clamp(limits[0], limits[1]))] += 1;
+/// How some numbers are distributed over the grid on which the farthest of them are.
+struct Histogram<'s> {
+    /// In ascending order.
+    sorted: &'s [f32],
+    low: f32,
+    /// The grid's step.
+    whole: f32,
+    /// The bins that have some, in ascending order, and how many.
+    bins: Vec<(usize, u32)>,
+}
+
+impl<'s> Histogram<'s> {
+    fn new(sorted: &'s [f32], zero: u8, whole: f32) -> Histogram<'s> {
+        let low = -f32::from(zero) * whole;
+        let of_bin = sorted.chunk_by(|&a, &b| bin(a, low, whole) == bin(b, low, whole));
+        let bins = of_bin.map(|numbers| (bin(numbers[0], low, whole), numbers.len() as u32)).collect();
+        Histogram { sorted, low, whole, bins }
     }
-    // Numbers of one step are spread over the bins that had some.
-    let step = |i: usize| {
-        let x = low + (i as f32 + 0.5) * whole * 255.0 / BINS as f32;
-        (x / scale).round_ties_even() as i64
-    };
-    let mut after = vec![0.0f64; BINS];
-    let mut first = 0;
-    while first < BINS {
-        let end = (first..BINS).find(|&i| step(i) != step(first)).unwrap_or(BINS);
-        let sum: u32 = clipped[first..end].iter().sum();
-        let filled = before[first..end].iter().filter(|&&count| count > 0).count().max(1);
-        for i in first..end {
-            after[i] = if before[i] > 0 { f64::from(sum) / filled as f64 } else { 0.0 };
+
+    /// How far the distribution of the numbers on a grid of `scale` is from what it was.
+    fn divergence(&self, zero: u8, scale: f32) -> f64 {
+        let Histogram { sorted, low, whole, bins } = self;
+        let (ends, _) = span(zero, scale);
+        let [below, between, above] = parts(sorted, ends);
+        let ends = ends.map(|end| bin(end, *low, *whole));
+        let step = |bin: usize| {
+            let x = low + (bin as f32 + 0.5) * whole * 255.0 / BINS as f32;
+            (x / scale).round_ties_even() as i64
+        };
+        // Numbers of one step are spread over the bins that had some; those beyond an end are in its bin.
+        let end_steps = ends.map(step);
+        let steps: Vec<i64> = bins.iter().map(|(bin, _)| step(*bin)).collect();
+        let mut after: Vec<f64> = Vec::with_capacity(bins.len());
+        let mut numbers = 0..0;
+        let kept_numbers = below.len()..below.len() + between.len();
+        for of_step in steps.chunk_by(|a, b| a == b) {
+            let of_bins = &bins[after.len()..][..of_step.len()];
+            numbers =
+                numbers.end..numbers.end + of_bins.iter().map(|(_, count)| *count as usize).sum::<usize>();
+            let inside =
+                numbers.end.min(kept_numbers.end).saturating_sub(numbers.start.max(kept_numbers.start));
+            let clipped =
+                |end: usize, beyond: &[f32]| if end_steps[end] == of_step[0] { beyond.len() } else { 0 };
+            let sum = inside + clipped(0, below) + clipped(1, above);
+            after.extend(of_step.iter().map(|_| sum as f64 / of_step.len() as f64));
         }
-        first = end;
+        let (total, kept) = (sorted.len().max(1) as f64, after.iter().sum::<f64>().max(1.0));
+        let term = |((_, before), after): (&(usize, u32), &f64)| {
+            let p = f64::from(*before) / total;
+            p * (p / (after / kept).max(1e-9)).ln()
+        };
+        bins.iter().zip(&after).map(term).sum()
     }
-    let (total, kept) = (channel.sorted.len().max(1) as f64, after.iter().sum::<f64>().max(1.0));
-    let term = |(&before, &after): (&u32, &f64)| {
-        let p = f64::from(before) / total;
-        if p == 0.0 { 0.0 } else { p * (p / (after / kept).max(1e-9)).ln() }
-    };
-    before.iter().zip(&after).map(term).sum()
+}
+
+/// The bin of a number.
+fn bin(x: f32, low: f32, whole: f32) -> usize {
+    (((x - low) / (whole * 255.0) * BINS as f32) as usize).min(BINS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The divergence by its definition, number by number and bin by bin.
+    fn divergence(numbers: &[f32], zero: u8, whole: f32, scale: f32) -> f64 {
+        let low = -f32::from(zero) * whole;
+        let ([least, most], _) = span(zero, scale);
+        let (mut before, mut clipped) = (vec![0.0f64; BINS], vec![0.0f64; BINS]);
+        for &x in numbers {
+            before[bin(x, low, whole)] += 1.0;
+            clipped[bin(x.clamp(least, most), low, whole)] += 1.0;
+        }
+        let step =
+            |i: usize| ((low + (i as f32 + 0.5) * whole * 255.0 / BINS as f32) / scale).round_ties_even();
+        let spread = |i: usize| {
+            let same = || (0..BINS).filter(|&other| step(other) == step(i));
+            let sum: f64 = same().map(|bin| clipped[bin]).sum();
+            sum / same().filter(|&bin| before[bin] > 0.0).count() as f64
+        };
+        let filled: Vec<usize> = (0..BINS).filter(|&i| before[i] > 0.0).collect();
+        let after: Vec<f64> = filled.iter().map(|&i| spread(i)).collect();
+        let kept = after.iter().sum::<f64>().max(1.0);
+        let term = |(&i, after): (&usize, &f64)| {
+            let p = before[i] / numbers.len() as f64;
+            p * (p / (after / kept).max(1e-9)).ln()
+        };
+        filled.iter().zip(&after).map(term).sum()
+    }
+
+    #[test]
+    fn what_is_lost_of_sorted_numbers_is_what_the_definitions_say() {
+        let wave = |i: usize| ((i * 7919 % 1000) as f32 / 250.0 - 2.0).powi(3);
+        let relu = |i: usize| wave(i).max(0.0);
+        for numbers in [(0..700).map(wave).collect(), (0..300).map(relu).collect(), vec![0.0; 9]] {
+            let samples = Samples::new(numbers, [-8.0, 8.0]);
+            for (zero, whole) in [(0, 8.0 / 255.0), (128, 16.0 / 255.0), (3, 0.1)] {
+                let histogram = Histogram::new(&samples.sorted, zero, whole);
+                for scale in [0.2, 0.5, 0.999, 1.0].map(|share| whole * share) {
+                    let wanted = loss(samples.sorted.iter().map(|&x| (x, 1.0)), zero, scale);
+                    let lost = samples.loss(zero, scale);
+                    assert!((lost - wanted).abs() <= 1e-12 * wanted, "{lost} {wanted}");
+                    let wanted = divergence(&samples.sorted, zero, whole, scale);
+                    let found = histogram.divergence(zero, scale);
+                    assert!((found - wanted).abs() <= 1e-12 * wanted.abs().max(1.0), "{found} {wanted}");
+                }
+            }
+        }
+    }
 }
