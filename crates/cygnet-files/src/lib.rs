@@ -7,4 +7,4 @@ mod size;
 mod whole;
 
 pub use size::Size;
-pub use whole::{write_new, write_whole};
+pub use whole::{write_new, write_own, write_whole};

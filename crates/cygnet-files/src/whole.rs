@@ -37,6 +37,18 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>)
     }
 }
 
+/// As [`write_whole`], but what has the name is replaced if it is a link, and what that leads to stays as it is.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_own(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let is_other = |metadata: fs::Metadata| !metadata.is_file() && !metadata.is_symlink();
+    if fs::symlink_metadata(path).is_ok_and(is_other) {
+        return Err(io::Error::other("exists and is not a file"));
+    }
+    put(path, write, |file| Ok(_ = file.persist(path)?))
+}
+
 /// As [`write_whole`], but never in the place of a file: of several that write one at once a single one does.
 ///
 /// # Errors
@@ -131,6 +143,21 @@ mod tests {
         assert_eq!(write(b"third").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(left(folder.path()), ["out"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_written_through_or_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, target] = ["link", "target"].map(|name| folder.path().join(name));
+        fs::write(&target, "before").unwrap();
+        std::os::unix::fs::symlink("target", &link).unwrap();
+        write_whole(&link, |file| file.write_all(b"through")).unwrap();
+        assert!(link.is_symlink());
+        write_own(&link, |file| file.write_all(b"own")).unwrap();
+        assert!(!link.is_symlink());
+        assert_eq!([fs::read(&link).unwrap(), fs::read(&target).unwrap()], [&b"own"[..], b"through"]);
+        assert!(write_own(folder.path(), |_| Ok(())).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cygnet_files::write_whole;
+use cygnet_files::write_own;
 use serde::{Deserialize, Serialize};
 
 use crate::{Case, fastest};
@@ -87,15 +87,12 @@ impl Table {
         }
         let mut times = self.times.clone();
         times.extend(Table::read(path).unwrap_or_default().times);
-        if path.is_symlink() {
-            fs::remove_file(path)?;
-        }
         let mut text = Vec::new();
         for (case, ms) in times {
             serde_json::to_writer(&mut text, &Line { case, ms })?;
             text.push(b'\n');
         }
-        write_whole(path, |file| file.write_all(&text))
+        write_own(path, |file| file.write_all(&text))
     }
 
     /// The file's name in a cache folder.

@@ -155,7 +155,7 @@ impl State {
     pub(crate) fn write(&self, path: &Path) -> Result<(), TrainError> {
         let progress = serde_json::to_string(&self.progress)
             .map_err(|error| TrainError::Run { path: path.into(), reason: error.to_string() })?;
-        Ok(safetensors::write(path, &self.tensors, &Metadata::from([(RUN_KEY.into(), progress)]))?)
+        Ok(safetensors::write_own(path, &self.tensors, &Metadata::from([(RUN_KEY.into(), progress)]))?)
     }
 
     /// The same run with more or fewer epochs, over which the learning rate's curve is then drawn. A finished run goes
@@ -243,7 +243,7 @@ impl State {
     }
 }
 
-/// Writes a model file.
+/// Writes the model file of a run.
 pub(crate) fn write_model(
     path: &Path,
     mut record: ModelRecord,
@@ -257,7 +257,7 @@ pub(crate) fn write_model(
         record.format = record.format.max(QUANTIZED_FORMAT);
         record.quantization = Some(form);
     }
-    Ok(ModelFile { record, tensors }.write(path)?)
+    Ok(ModelFile { record, tensors }.write_own(path)?)
 }
 
 #[cfg(test)]

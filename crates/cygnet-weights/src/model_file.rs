@@ -155,6 +155,14 @@ impl ModelFile {
         safetensors::write(&path, &self.tensors, &self.metadata(path.as_ref())?)
     }
 
+    /// As [`ModelFile::write`], but a link of that name is replaced by the file.
+    ///
+    /// # Errors
+    /// As [`ModelFile::write`].
+    pub fn write_own(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        safetensors::write_own(&path, &self.tensors, &self.metadata(path.as_ref())?)
+    }
+
     /// As [`ModelFile::write`], but never in the place of a file.
     ///
     /// # Errors

@@ -171,8 +171,17 @@ impl<'de> Visitor<'de> for TextFields {
 /// # Errors
 /// Names the file and its size, for instance when the disk is full.
 pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
-    let content = Content::of(tensors, metadata);
-    write_whole(path.as_ref(), content.length(), |file| content.write(file))
+    Content::of(tensors, metadata)
+        .put(path.as_ref(), |path, content| cygnet_files::write_whole(path, |file| content.write(file)))
+}
+
+/// As [`write()`], but a link of that name is replaced by the file.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_own(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
+    Content::of(tensors, metadata)
+        .put(path.as_ref(), |path, content| cygnet_files::write_own(path, |file| content.write(file)))
 }
 
 /// As [`write()`], but never in the place of a file.
@@ -180,9 +189,8 @@ pub fn write(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> 
 /// # Errors
 /// As [`write()`]; its source is of the kind [`io::ErrorKind::AlreadyExists`] if something has the name.
 pub fn write_new(path: impl AsRef<Path>, tensors: &Tensors, metadata: &Metadata) -> Result<(), WeightsError> {
-    let content = Content::of(tensors, metadata);
-    let failed = |source| WeightsError::Write { bytes: content.length(), source }.in_file(path.as_ref());
-    cygnet_files::write_new(path.as_ref(), |file| content.write(file)).map_err(failed)
+    Content::of(tensors, metadata)
+        .put(path.as_ref(), |path, content| cygnet_files::write_new(path, |file| content.write(file)))
 }
 
 /// What a file holds: its header, and tensors in the order of their data.
@@ -201,23 +209,19 @@ impl Content<'_> {
         self.header.len() as u64 + self.order.iter().map(|tensor| tensor.bytes().len() as u64).sum::<u64>()
     }
 
+    /// Writes it to `path` in the manner of `write`.
+    fn put(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&Path, &Self) -> io::Result<()>,
+    ) -> Result<(), WeightsError> {
+        write(path, self).map_err(|source| WeightsError::Write { bytes: self.length(), source }.in_file(path))
+    }
+
     fn write(&self, file: &mut File) -> io::Result<()> {
         file.write_all(&self.header)?;
         self.order.iter().try_for_each(|tensor| file.write_all(tensor.bytes()))
     }
-}
-
-/// Writes a file of `bytes` bytes whole or not at all.
-///
-/// # Errors
-/// [`WeightsError::Write`] with the path.
-pub fn write_whole(
-    path: &Path,
-    bytes: u64,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), WeightsError> {
-    cygnet_files::write_whole(path, write)
-        .map_err(|source| WeightsError::Write { bytes, source }.in_file(path))
 }
 
 /// Length and header, and the tensors in the order of their data.

@@ -176,8 +176,22 @@ fn links_are_replaced_by_the_run_s_own_files() {
         assert!(!is_link(name), "{name}");
         assert!(bench.bytes("before") == before, "{name}");
     }
+    for name in ["run.safetensors", "run.last.safetensors", "run.state.safetensors"] {
+        let elsewhere = format!("elsewhere-{name}");
+        std::fs::rename(bench.path(name), bench.path(&elsewhere)).unwrap();
+        symlink(&elsewhere, bench.path(name)).unwrap();
+    }
+    let before =
+        ["elsewhere-run.safetensors", "elsewhere-run.last.safetensors", "elsewhere-run.state.safetensors"];
+    let bytes = before.map(|name| bench.bytes(name));
+    assert!(bench.run(&[&RESUME[..6], &["24"]].concat()).status.success());
+    assert_eq!(before.map(|name| bench.bytes(name)), bytes);
+    assert!(!is_link("run.last.safetensors") && !is_link("run.state.safetensors"));
+    // A link to the best model stays as long as none is better.
+    let state = cygnet::train::State::read(&bench.path("run.state.safetensors")).unwrap();
+    assert_eq!(is_link("run.safetensors"), state.best() <= Some(4));
     let log = String::from_utf8(bench.bytes("run.log.jsonl")).unwrap();
-    assert_eq!(crate::epochs_of(&log), [1, 2, 3, 4]);
+    assert_eq!(crate::epochs_of(&log), (1..=24).collect::<Vec<u64>>());
 }
 
 #[test]

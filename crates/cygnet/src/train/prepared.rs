@@ -1,13 +1,13 @@
 //! A run that can begin, and what comes out of it.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use cygnet_files::write_own;
 use cygnet_train::{
     Callback, Ended, Fact, JsonLog, Outcome, Page, RunFiles, TensorBoard, TrainData, TrainError, Trainer,
     report,
 };
-use cygnet_weights::safetensors::write_whole;
 
 use super::facts::{facts, made};
 use crate::{Error, Model};
@@ -113,20 +113,11 @@ impl Prepared {
             let made = made(command.as_deref(), &place, outcome.record.training.as_ref());
             let page = Page { title: &title, facts: &facts, made: &made, model: &files.model };
             let html = report(&page, &outcome, &data);
-            replace_link(&files.report())?;
-            write_whole(&files.report(), html.len() as u64, |file| file.write_all(html.as_bytes()))?;
+            let failed = |source| TrainError::Write { path: files.report(), source };
+            write_own(&files.report(), |file| file.write_all(html.as_bytes())).map_err(failed)?;
         }
         Ok(RunOutcome { outcome, files, facts })
     }
-}
-
-/// Removes what has the name of a file, if it is a link: what that leads to is not written.
-fn replace_link(path: &Path) -> Result<(), Error> {
-    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-        return Ok(());
-    }
-    let failed = |source| Error::Train(TrainError::Write { path: path.into(), source });
-    std::fs::remove_file(path).map_err(failed)
 }
 
 fn dataset(outcome: &Outcome) -> &str {
