@@ -19,10 +19,10 @@ pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{WrongUsage, command, parse, wrong_usage};
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, TrainPrecision};
-#[cfg(feature = "train")]
-use values::points;
 pub(crate) use values::{Batch, BenchThreads};
 use values::{batch, bench_threads, seconds, side, threads};
+#[cfg(feature = "train")]
+use values::{bytes, points};
 
 /// Lightweight vision networks on a CPU: classify photos, look into networks, check them against their references.
 #[derive(Parser)]
@@ -212,6 +212,9 @@ pub(crate) struct Quantize {
     /// Threads, which change no result; auto: one a core
     #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = threads)]
     pub(crate) threads: NonZeroUsize,
+    /// Most memory for values of the photos, such as 8GB; fewer threads work where they would take more [default: 4GB]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = "Limits")]
+    pub(crate) memory: Option<u64>,
     /// Print the report as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -430,10 +433,9 @@ pub(crate) struct Verify {
     #[cfg(feature = "train")]
     #[command(flatten)]
     pub(crate) picture_limits: PictureLimits,
-    #[cfg(feature = "train")]
-    #[command(flatten)]
-    pub(crate) graph_limits: GraphLimits,
     /// Golden files; with --against one model
     #[arg(required = true, value_name = "FILE.json|MODEL")]
     pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }

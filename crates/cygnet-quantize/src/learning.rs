@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::plain::round_weights;
 use crate::range::tidy;
 use crate::survey::{Asked, Survey};
-use crate::{QuantizeError, QuantizeOptions, fits, folded};
+use crate::{QuantizeError, QuantizeOptions, folded, memory};
 
 /// A network in floating point before it learns with rounding.
 #[derive(Clone, Debug)]
@@ -39,12 +39,12 @@ pub fn ranged(
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
     let (graph, weights) = folded(graph, weights)?;
-    fits(&graph, images.len())?;
+    let threads = memory::threads(&graph, images.len(), options.threads, options.memory_bytes)?;
     let network = Network::new(&graph, &weights, options.plan)?;
     let places = places(&graph);
-    let survey = Survey::new(&network, images, &places.has_grid, Asked::Numbers, options.threads)?;
+    let survey = Survey::new(&network, images, &places.has_grid, Asked::Numbers, threads)?;
     survey.finite(&graph)?;
-    let quantization = grids(&graph, &weights, &places, &survey, options.method, options.threads)?;
+    let quantization = grids(&graph, &weights, &places, &survey, options.method, threads)?;
     Ok(Ranged { graph, weights, quantization })
 }
 

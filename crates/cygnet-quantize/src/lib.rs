@@ -17,6 +17,7 @@ mod calibrate;
 mod fold;
 mod judge;
 mod learning;
+mod memory;
 mod network;
 mod places;
 mod plain;
@@ -34,6 +35,7 @@ use thiserror::Error;
 pub use fold::folded;
 pub use judge::{Agreement, Loss, compare, guess};
 pub use learning::{Ranged, Rounding, ranged};
+pub use memory::check_images;
 pub use plain::quantize_plainly;
 pub use range::Method;
 pub use sensitivity::Sensitivity;
@@ -67,7 +69,10 @@ pub enum QuantizeError {
         graph: String,
     },
     /// What is kept of all images would take too much memory.
-    #[error("{graph}: {images} images take {}, there are {}; give fewer", Size(*bytes), Size(*limit))]
+    #[error(
+        "{graph}: {images} images take {}, the limit is {}; give fewer with --images, or raise it with --memory",
+        Size(*bytes), Size(*limit)
+    )]
     Memory {
         /// The graph's name.
         graph: String,
@@ -75,7 +80,7 @@ pub enum QuantizeError {
         images: usize,
         /// Bytes that are needed.
         bytes: u64,
-        /// Bytes that this process may have.
+        /// The most that it may be.
         limit: u64,
     },
     /// The network's answers are no numbers.
@@ -101,13 +106,16 @@ pub struct QuantizeOptions {
     /// floating point as long as more is lost, by more than the number of images leaves to chance (two standard
     /// errors, of some points where images are few): [`Loss`] says what that is.
     pub drop: f64,
+    /// Most bytes for values, of all images and threads together; fewer threads work where they would take more. Without,
+    /// 4 GiB, or 256 MiB a thread if that is more, and no more than half of what this process may have.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Default for QuantizeOptions {
-    /// One thread, half a point, the best instruction set, sums as they are defined.
+    /// One thread, half a point, the best instruction set, sums as they are defined, and the usual memory.
     fn default() -> QuantizeOptions {
         let plan = PlanOptions { strict: true, ..PlanOptions::default() };
-        QuantizeOptions { plan, threads: 1, method: None, drop: 0.5 }
+        QuantizeOptions { plan, threads: 1, method: None, drop: 0.5, memory_bytes: None }
     }
 }
 
@@ -163,9 +171,8 @@ pub fn quantize(
     if images.is_empty() {
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
-    let threads = options.threads.max(1);
     let (graph, weights) = folded(graph, weights)?;
-    fits(&graph, images.len())?;
+    let threads = memory::threads(&graph, images.len(), options.threads, options.memory_bytes)?;
     let network = || Network::new(&graph, &weights, options.plan);
     let float = network()?;
     let mut real = vec![false; graph.nodes().len()];
@@ -199,18 +206,6 @@ pub fn quantize(
         let count = (sensitivity.len() / 16).max(1) << (round - 1);
         worst.iter().take(count).for_each(|layer| real[layer.node.0] = true);
         places = Places::of(&graph, &real);
-    }
-}
-
-/// Whether there is memory for what is kept of so many images: bytes of values, and numbers of a few at a time.
-fn fits(graph: &Graph, images: usize) -> Result<(), QuantizeError> {
-    let [channels, height, width] = graph.input_shape();
-    let image = 4 * (channels * height * width) as u64;
-    let each = image.saturating_add(graph.peak_activation_bytes() / 2);
-    let bytes = each.saturating_mul(images as u64);
-    match cygnet_runtime::cpu::memory_bytes().filter(|&limit| bytes > limit) {
-        Some(limit) => Err(QuantizeError::Memory { graph: graph.name().into(), images, bytes, limit }),
-        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::network::{Network, each, numbers_of};
 use crate::places::Places;
 use crate::rounding::nearest_integers;
 use crate::survey::{Asked, Survey};
-use crate::{QuantizeError, QuantizedNetwork, fits, folded};
+use crate::{QuantizeError, QuantizedNetwork, folded, memory};
 
 /// The weights of a layer as integers.
 struct Integers {
@@ -35,7 +35,7 @@ pub fn quantize_plainly(
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
     let (graph, mut weights) = folded(graph, weights)?;
-    fits(&graph, images.len())?;
+    let threads = memory::threads(&graph, images.len(), threads, None)?;
     let network = Network::new(&graph, &weights, plan)?;
     let places = Places::of(&graph, &vec![false; graph.nodes().len()]);
     let survey = Survey::new(&network, images, &places.has_grid, Asked::Ends, threads)?;

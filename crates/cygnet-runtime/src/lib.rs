@@ -28,3 +28,4 @@ pub use plan::{
 };
 pub use reference::{QuantizedReference, Reference, RunError};
 pub use session::{Session, team};
+pub use threads::at_once;

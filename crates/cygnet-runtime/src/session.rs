@@ -7,10 +7,6 @@ use cygnet_kernels::{Arena, Map, cpu};
 
 use crate::{Plan, RunError};
 
-/// Largest number of bytes of memory for the images of a batch that are worked on at once, if it has room for one; half
-/// of the machine's, if that is less.
-const BATCH_MEMORY: u64 = 4 << 30;
-
 /// Runs a [`Plan`] into buffers of the caller. Sessions share the plan and its packed weights, so a program may have
 /// one on each of its threads. The results do not depend on the number of threads, not in one bit. Runs after the first
 /// of their kind allocate nothing; threads that wait for the next run sleep.
@@ -220,7 +216,7 @@ impl Session {
     }
 
     /// Computes the outputs `[images, outputs]` for `images`, `[images, channels, height, width]`: each thread works on
-    /// an image of its own, in memory of its own (fewer threads, where that would take more than 4 GiB); images that are
+    /// an image of its own, in memory of its own (on fewer threads where that would take too much, [`Plan::at_once`]); images that are
     /// left over when there are fewer than half as many as threads are worked on by all together, one after the other.
     ///
     /// # Errors
@@ -272,9 +268,7 @@ impl Session {
             self.crew = Some(team(self.most)?);
         }
         let plan = &*self.plan;
-        let memory = cpu::memory_bytes().map_or(BATCH_MEMORY, |bytes| BATCH_MEMORY.min(bytes / 2));
-        let room = memory / plan.program().arena_bytes().max(1) as u64;
-        let wanted = self.most.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let wanted = plan.at_once(self.most);
         self.arenas.resize_with(self.arenas.len().max(wanted), || plan.program().arena());
         let (arenas, work) = (Mutex::new(self.arenas.iter_mut()), Mutex::new(work));
         self.crew.as_mut().unwrap_or(&mut self.team).run(|_| {

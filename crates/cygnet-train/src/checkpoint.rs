@@ -9,7 +9,7 @@ mod same;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cygnet_graph::Graph;
+use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_weights::safetensors::{self, Metadata};
 use cygnet_weights::{
     ModelFile, ModelRecord, QUANTIZED_FORMAT, RUN_KEY, Tensor, Tensors, WeightSet, Weights,
@@ -182,6 +182,14 @@ impl State {
     /// # Errors
     /// If the file cannot be read or is no state of a run.
     pub fn read(path: &Path) -> Result<State, TrainError> {
+        State::read_within(path, &Limits::default())
+    }
+
+    /// As [`State::read`]; the network may ask for as much as `limits` say.
+    ///
+    /// # Errors
+    /// As [`State::read`].
+    pub fn read_within(path: &Path, limits: &Limits) -> Result<State, TrainError> {
         let wrong = |reason: String| TrainError::Run { path: path.into(), reason };
         if !path.exists() {
             return Err(wrong(
@@ -200,7 +208,7 @@ impl State {
             return Err(wrong(format!("has version {}, this program knows {VERSION}", progress.version)));
         }
         let state = State { progress, tensors };
-        state.check().map_err(|reason| wrong(format!("is damaged: {reason}; {BEGIN_AGAIN}")))?;
+        state.check(limits).map_err(|reason| wrong(format!("is damaged: {reason}; {BEGIN_AGAIN}")))?;
         Ok(state)
     }
 
@@ -226,6 +234,14 @@ impl State {
     #[must_use]
     pub fn recipe(&self) -> &Recipe {
         &self.progress.recipe
+    }
+
+    /// The network, auxiliary heads included. What it may ask for was checked when the state was read.
+    ///
+    /// # Errors
+    /// If the record's is none.
+    pub fn graph(&self) -> Result<Graph, BuildError> {
+        Graph::from_json_within(&self.record().graph, &Limits { macs: u64::MAX, ..Limits::default() })
     }
 
     /// What is trained, as in its model file.

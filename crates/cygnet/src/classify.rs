@@ -108,6 +108,12 @@ impl Classifier {
         &self.model
     }
 
+    /// How many of `threads` classify photos at once: fewer where all would take too much memory ([`Plan::at_once`]).
+    #[must_use]
+    pub fn at_once(&self, threads: NonZeroUsize) -> NonZeroUsize {
+        NonZeroUsize::new(self.whole.plan().at_once(threads.get())).unwrap_or(threads)
+    }
+
     /// The network's output for an input tensor `[channels, height, width]`.
     ///
     /// # Errors
@@ -171,7 +177,7 @@ impl Classifier {
         Ok(stages.plan().features().iter().map(map).collect())
     }
 
-    /// Classifies image files on up to `threads` threads, each a whole photo at a time. `each` is called on the
+    /// Classifies image files on up to `threads` threads ([`Classifier::at_once`]), each a whole photo at a time. `each` is called on the
     /// calling thread with every answer, or why there is none, in the order of `paths`.
     ///
     /// # Errors
@@ -183,7 +189,7 @@ impl Classifier {
         threads: NonZeroUsize,
         each: impl FnMut(&P, Result<Answer, Error>) -> Result<(), E>,
     ) -> Result<(), E> {
-        in_order(paths, threads, |path| self.classify_file(path, top), each)
+        in_order(paths, self.at_once(threads), |path| self.classify_file(path, top), each)
     }
 
     /// Classifies an image file.

@@ -118,7 +118,7 @@ pub fn evaluate(
         Some(path) => classifier.classify_file(path, all),
         None => classifier.classify_image(&sample.decode(classifier.limits())?, all),
     };
-    let Ok(()) = in_order(&samples, threads, work, |sample, answer| {
+    let Ok(()) = in_order(&samples, classifier.at_once(threads), work, |sample, answer| {
         match answer {
             Ok(answer) => {
                 let class = numbers[sample.class];

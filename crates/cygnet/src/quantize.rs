@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use cygnet_graph::{Graph, Role};
-use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images};
-use cygnet_quantize::{Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, compare};
+use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images, without_name};
+use cygnet_quantize::{
+    Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, compare,
+};
 use cygnet_runtime::{Level, PlanOptions, RunError, Session};
 use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
@@ -39,6 +41,8 @@ pub struct Quantizing {
     pub drop: f64,
     /// Threads; they change no result.
     pub threads: usize,
+    /// Most bytes for values of the photos: see [`QuantizeOptions::memory_bytes`].
+    pub memory_bytes: Option<u64>,
     /// What may be decoded.
     pub limits: DecodeLimits,
 }
@@ -47,7 +51,7 @@ impl Default for Quantizing {
     /// int8, 100 photos, half a point, one thread.
     fn default() -> Quantizing {
         let (precision, limits) = (Precision::default(), DecodeLimits::default());
-        Quantizing { precision, images: 100, drop: 0.5, threads: 1, limits }
+        Quantizing { precision, images: 100, drop: 0.5, threads: 1, memory_bytes: None, limits }
     }
 }
 
@@ -145,6 +149,7 @@ pub fn quantize(
                     "what is lost was seen on generated images alone; give photos to know it".into()
                 }
             });
+            check_images(&model.graph, how.images, how.memory_bytes)?;
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
@@ -155,7 +160,8 @@ pub fn quantize(
             let plan = PlanOptions::strict(Level::chosen().map_err(RunError::Plan)?);
             // What is lost on generated images says nothing.
             let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
-            let options = QuantizeOptions { plan, threads: how.threads, method: None, drop };
+            let Quantizing { threads, memory_bytes, .. } = *how;
+            let options = QuantizeOptions { plan, threads, method: None, drop, memory_bytes };
             let made =
                 cygnet_quantize::quantize(&model.graph, &model.weights, &images, &labels, options, tell)?;
             let QuantizedNetwork { graph, weights, quantization, .. } = made;
@@ -244,6 +250,7 @@ struct Looked {
 }
 
 fn look(model: &Model, photos: &Path, how: &Quantizing, notes: &mut Vec<String>) -> Result<Looked, Error> {
+    let check = |photos: usize| check_images(&model.graph, photos.min(how.images), how.memory_bytes);
     let splits = Splits::open_any(photos, how.limits);
     let (samples, names) = match splits {
         Ok(Splits { train, validation, test, .. }) => {
@@ -253,18 +260,21 @@ fn look(model: &Model, photos: &Path, how: &Quantizing, notes: &mut Vec<String>)
         }
         Err(error) => {
             let Ok(paths) = collect_images([photos]) else { return Err(error.into()) };
+            check(paths.len())?;
             let mut images = Vec::new();
             for path in spread(&paths, how.images) {
-                let bytes = std::fs::read(path)
-                    .map_err(|source| cygnet_image::ImageError::Read { path: path.clone(), source })?;
-                match Image::decode(&bytes, how.limits) {
+                match Image::open_within(path, how.limits) {
                     Ok(image) => images.push(model.preprocess.apply(&image)?),
-                    Err(error) => notes.push(format!("{}: left out: {error}", path.display())),
+                    Err(error) => {
+                        let (name, told) = (path.display().to_string(), error.to_string());
+                        notes.push(format!("{name}: left out: {}", without_name(&told, &name)));
+                    }
                 }
             }
             return Ok(Looked { images, labels: Vec::new() });
         }
     };
+    check(samples.len())?;
     let numbers = class_numbers(&Classifier::new(model.clone())?, &names);
     if let Err(unknown) = &numbers {
         notes.push(format!("labels are not used: {unknown}"));

@@ -11,7 +11,7 @@ mod onnx;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cygnet_graph::{BuildError, Graph, Param, Role, shape::elements};
+use cygnet_graph::{BuildError, Graph, Limits, Param, Role, shape::elements};
 #[cfg(feature = "train")]
 use cygnet_runtime::Level;
 use cygnet_runtime::{Plan, PlanOptions, Reference, RunError, Session};
@@ -172,13 +172,19 @@ pub enum Executor {
 /// Compares one golden file.
 #[must_use]
 pub fn verify(path: &Path, executor: Executor) -> Outcome {
-    outcome(path, read(path).and_then(|text| compare(path, &text, executor)))
+    verify_within(path, executor, &Limits::default())
+}
+
+/// As [`verify`]; the networks of a file may ask for as much as `limits` say, for all its images together.
+#[must_use]
+pub fn verify_within(path: &Path, executor: Executor, limits: &Limits) -> Outcome {
+    outcome(path, read(path).and_then(|text| compare(path, &text, executor, limits)))
 }
 
 /// As [`verify`], of the bytes of a golden file that is called `name`.
 #[must_use]
 pub fn verify_bytes(name: &str, text: &[u8], executor: Executor) -> Outcome {
-    outcome(Path::new(name), compare(Path::new(name), text, executor))
+    outcome(Path::new(name), compare(Path::new(name), text, executor, &Limits::default()))
 }
 
 fn outcome(path: &Path, compared: Result<Comparison, VerifyError>) -> Outcome {
@@ -204,16 +210,21 @@ struct Comparison {
 }
 
 #[cfg(feature = "train")]
-fn training_steps(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, VerifyError> {
+fn training_steps(
+    path: &Path,
+    text: &[u8],
+    executor: Executor,
+    limits: &Limits,
+) -> Result<Comparison, VerifyError> {
     let level = match executor {
         Executor::Reference => Level::Scalar,
         Executor::Runtime(options) => options.level,
     };
-    gradients::compare(path, text, level)
+    gradients::compare(path, text, level, limits)
 }
 
 #[cfg(not(feature = "train"))]
-fn training_steps(path: &Path, _: &[u8], _: Executor) -> Result<Comparison, VerifyError> {
+fn training_steps(path: &Path, _: &[u8], _: Executor, _: &Limits) -> Result<Comparison, VerifyError> {
     Err(VerifyError::NoTraining { path: path.into() })
 }
 
@@ -229,14 +240,19 @@ fn read(path: &Path) -> Result<Vec<u8>, VerifyError> {
     std::fs::read(path).map_err(failed)
 }
 
-fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, VerifyError> {
+/// Limits of the network when it computes so many images.
+fn for_each_of(images: usize, limits: &Limits) -> Limits {
+    Limits { macs: limits.macs / images.max(1) as u64, ..*limits }
+}
+
+fn compare(path: &Path, text: &[u8], executor: Executor, limits: &Limits) -> Result<Comparison, VerifyError> {
     let format = |source| VerifyError::Format { path: path.into(), source };
     let kind: Kind = serde_json::from_slice(text).map_err(format)?;
     if kind.gradients.is_some() {
-        return training_steps(path, text, executor);
+        return training_steps(path, text, executor, limits);
     }
     if kind.cases.is_some() {
-        return onnx::compare(path, text, executor);
+        return onnx::compare(path, text, executor, limits);
     }
     let golden: Golden = serde_json::from_slice(text).map_err(format)?;
     let [batch, channels, height, width] = golden.input_shape;
@@ -257,6 +273,7 @@ fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, V
     let keys = network.keys.unwrap_or(&SAME_KEYS);
     let classes = golden.logits.len() / batch;
     let graph = (network.row.build)(&Spec { image: [channels, height, width], classes, ..network.spec() })?;
+    graph.check(&for_each_of(batch, limits))?;
     let weights = synthetic_weights(&graph, keys, &golden.state_dict, &golden.unused_modules, golden.gain)?;
     let input = synthetic("input", golden.input_shape.iter().product(), |v| v);
     let images = || input.chunks_exact(channels * height * width);
@@ -281,7 +298,9 @@ fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, V
     let reference = Reference::<f32>::new(graph, &weights)?;
     let mut by_reference = Vec::new();
     let mut layers = Vec::new();
-    for (i, image) in images().enumerate() {
+    // Its layers are those of the first image; the answers are those of all only where it is judged itself.
+    let judged = if executor == Executor::Reference { batch } else { 1 };
+    for (i, image) in images().take(judged).enumerate() {
         by_reference.extend(reference.run_with(image, |id, value| {
             let path = &reference.graph().node(id).path;
             if i == 0 && !path.is_empty() {

@@ -56,16 +56,16 @@ impl PictureLimits {
     }
 }
 
-/// Limits on the network in a model file.
+/// Limits on the networks in files.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct GraphLimits {
-    /// Most multiply-accumulates of a model file's network, such as 2T; larger ones are refused
+    /// Most multiply-accumulates of a file's network, such as 2T; larger ones are refused [default: 1T]
     #[arg(long, value_name = "N", value_parser = quantity, help_heading = "Limits")]
     pub(crate) max_macs: Option<u64>,
 }
 
 impl GraphLimits {
-    /// What the network in a model file may ask for.
+    /// What the network in a file may ask for.
     pub(crate) fn limits(self) -> Limits {
         let usual = Limits::default();
         Limits { macs: self.max_macs.unwrap_or(usual.macs), ..usual }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use cygnet::train::{Start, Trained};
 
-use super::limits::DataLimits;
+use super::limits::{DataLimits, GraphLimits};
 use super::values::{bytes, duration, seconds, side, threads};
 
 /// What numbers a trained network may come to compute with.
@@ -87,4 +87,6 @@ pub(crate) struct Train {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) data_limits: DataLimits,
+    #[command(flatten)]
+    pub(crate) graph_limits: GraphLimits,
 }

@@ -18,6 +18,7 @@ use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.picture_limits.limits());
+    super::note_threads(&classifier, args.threads);
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
     if !args.json && !args.csv {

@@ -12,6 +12,7 @@ use crate::progress;
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     std::fs::metadata(&args.folder).with_context(|| args.folder.display().to_string())?;
     let classifier = super::classifier(&args.model, args.graph_limits)?.within(args.data_limits.limits());
+    super::note_threads(&classifier, args.threads);
     let bar = progress::things(0, "evaluating", "images");
     let start = Instant::now();
     let result = cygnet::evaluate(&classifier, &args.folder, args.threads, |done, total| {

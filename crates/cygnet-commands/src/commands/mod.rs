@@ -35,6 +35,7 @@ pub(crate) use show::show;
 pub(crate) use train::train;
 pub(crate) use verify::verify;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -44,12 +45,11 @@ use cygnet::runtime::Level;
 use cygnet::{Classifier, Conversion, Converted, Model};
 
 use crate::args::GraphLimits;
-use crate::output::{self, Hinted};
+use crate::output;
 use crate::progress::Download;
 
 /// The model that an argument names, ready to classify. What was decided on the way is told.
 fn classifier(name: &str, limits: GraphLimits) -> anyhow::Result<Classifier> {
-    level()?;
     let Converted { model, notes } = converted(name, limits)?;
     notes.iter().for_each(|note| output::note(note));
     let shape = model.graph.outputs().first().map(|output| &model.graph.node(output.node).shape);
@@ -100,6 +100,15 @@ fn of_model<E: Into<anyhow::Error>>(name: &str) -> impl Fn(E) -> anyhow::Error {
     }
 }
 
+/// Tells when fewer threads work at once than were asked for.
+fn note_threads(classifier: &Classifier, wanted: NonZeroUsize) {
+    let threads = classifier.at_once(wanted);
+    if threads < wanted {
+        let photos = output::pictures(threads.get());
+        output::note(&format!("the network takes much memory: {photos} at a time, not {wanted}"));
+    }
+}
+
 /// Tells how classes without names get them.
 fn note_nameless(model: &Model) {
     if model.labels.is_empty() {
@@ -142,10 +151,7 @@ fn typed(text: String, of: Option<&str>) -> String {
 
 /// The instruction set to use, as `CYGNET_ISA` allows.
 fn level() -> anyhow::Result<Level> {
-    Level::chosen().map_err(|problem| {
-        let hint = format!("leave CYGNET_ISA unset for the best that this CPU has, {}", Level::best().name());
-        Hinted { problem: format!("CYGNET_ISA: {problem}"), hint }.into()
-    })
+    Level::chosen().map_err(anyhow::Error::msg)
 }
 
 /// Why an argument is neither a network nor a file.

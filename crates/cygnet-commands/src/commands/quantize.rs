@@ -15,7 +15,6 @@ const SHOWN: usize = 8;
 const BAR: usize = 24;
 
 pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
-    super::level()?;
     if let Some(data) = &args.data {
         std::fs::metadata(data).map_err(|error| anyhow::anyhow!("{}: {error}", data.display()))?;
     }
@@ -41,6 +40,7 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
         images: args.images as usize,
         drop: args.drop,
         threads: args.threads.get(),
+        memory_bytes: args.memory,
         limits: args.data_limits.limits(),
     };
     let bar = progress::shown(None);

@@ -1,5 +1,5 @@
 use cygnet::runtime::PlanOptions;
-use cygnet::verify::{self, Outcome, verify as check};
+use cygnet::verify::{self, Outcome, verify_within};
 
 use crate::args::{Executor, Verify};
 use crate::output::{self, BAD, GOOD, end_of, plain, styled};
@@ -20,7 +20,7 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
     let bar = progress::things(args.files.len() as u64, "verifying", "files");
     let mut passed = 0;
     for file in &args.files {
-        let outcome = check(file, executor);
+        let outcome = verify_within(file, executor, &args.graph_limits.limits());
         passed += usize::from(outcome.pass);
         bar.inc(1);
         bar.suspend(|| if args.json { output::json(&outcome) } else { print(&outcome) })?;

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use cygnet_graph::{Graph, Op, Role};
+use cygnet_graph::{Graph, Limits, Op, Role};
 use cygnet_image::{ImageError, Preprocess};
 use cygnet_weights::{Dtype, MODEL_FORMAT, ModelRecord, SCALES, Tensors};
 
@@ -26,18 +26,18 @@ fn within(entry: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), Str
 
 impl State {
     /// Names the first entry that no run writes, and what is wrong with it.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let graph = self.progress.check()?;
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), String> {
+        let graph = self.progress.check(limits)?;
         check_tensors(&self.tensors, &graph)
     }
 }
 
 impl Progress {
     /// The graph, if nothing contradicts itself.
-    fn check(&self) -> Result<Graph, String> {
+    fn check(&self, limits: &Limits) -> Result<Graph, String> {
         let Progress { recipe, epoch, step, steps, seconds, sums, history, best, ended, .. } = self;
         recipe.check().map_err(|reason| format!("recipe.{reason}"))?;
-        let graph = check_record(&self.record)?;
+        let graph = check_record(&self.record, limits)?;
         let epochs = u64::from(recipe.epochs);
         if *epoch > epochs || (*epoch == epochs && *step > 0) {
             return Err(format!(
@@ -92,9 +92,10 @@ impl Progress {
 }
 
 /// The graph of a record whose parts belong together.
-fn check_record(record: &ModelRecord) -> Result<Graph, String> {
+fn check_record(record: &ModelRecord, limits: &Limits) -> Result<Graph, String> {
     within("record.format", record.format.into(), 1.0..=MODEL_FORMAT.into())?;
-    let graph = Graph::from_json(&record.graph).map_err(|error| format!("record.graph: {error}"))?;
+    let graph = Graph::from_json_within(&record.graph, limits);
+    let graph = graph.map_err(|error| format!("record.graph: {error}"))?;
     let preprocess: Preprocess = serde_json::from_value(record.preprocess.clone())
         .map_err(|error| format!("record.preprocess: {error}"))?;
     if let Err(error) = preprocess.check() {

@@ -1,6 +1,5 @@
 //! Whether a model and pictures are those of a state's run.
 
-use cygnet_graph::Graph;
 use cygnet_image::Sample;
 use cygnet_weights::ModelRecord;
 
@@ -17,7 +16,7 @@ impl State {
     #[must_use]
     pub fn has_made(&self, model: &ModelRecord) -> bool {
         let (ours, recipe) = (self.record(), self.recipe());
-        let graph = Graph::from_json(&ours.graph).map(|graph| graph.without_auxiliary().to_json());
+        let graph = self.graph().map(|graph| graph.without_auxiliary().to_json());
         let trained = |record: &ModelRecord| {
             let training = record.training.clone();
             training.map(|training| (training.from, training.class_pictures))

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use cygnet_graph::{Graph, Op};
+use cygnet_graph::{Graph, Limits, Op};
 use cygnet_hub::{Cache, Progress as Download, sha256_of};
 use cygnet_image::{Crop, Preprocess, Resize, Splits};
 use cygnet_train::{Quantize, Recipe, State, Teacher, Trained, Trainee, initial_weights};
 use cygnet_weights::{Origin, Tensor, WeightSet};
 
-use crate::convert::Heads;
+use crate::convert::{Conversion, Heads};
 use crate::model::misfit;
 use crate::{Error, Model, local, network, preprocess, pull};
 
@@ -115,6 +115,19 @@ pub fn trainee(
     cache: &Cache,
     progress: &mut dyn Download,
 ) -> Result<Trainee, Error> {
+    trainee_within(name, start, labels, recipe, &Limits::default(), cache, progress)
+}
+
+/// As [`trainee`]; the network of a file may ask for as much as `limits` say.
+pub(super) fn trainee_within(
+    name: &str,
+    start: &Start,
+    labels: &[String],
+    recipe: &Recipe,
+    limits: &Limits,
+    cache: &Cache,
+    progress: &mut dyn Download,
+) -> Result<Trainee, Error> {
     crate::optimised::advise_training();
     let classes = labels.len();
     let becomes_int8 = recipe.quantize == Quantize::Int8;
@@ -134,10 +147,13 @@ pub fn trainee(
         Start::File(path) => {
             let path = &local(path, cache, progress)?;
             check_start(path)?;
-            let model = Model::convert_with(path, None, None, heads).or_else(|error| match error {
-                Error::Ambiguous { .. } | Error::Unrecognised { .. } => {
-                    Model::convert_with(path, Some(name), None, heads)
-                }
+            let convert = |network: Option<&str>| {
+                let network = network.map(str::to_owned);
+                let conversion = Conversion { network, limits: *limits, ..Conversion::default() };
+                Ok(conversion.run_with(path, heads)?.model)
+            };
+            let model = convert(None).or_else(|error| match error {
+                Error::Ambiguous { .. } | Error::Unrecognised { .. } => convert(Some(name)),
                 other => Err(other),
             })?;
             origin.network = Some(model.id.clone());
@@ -294,7 +310,7 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
     crate::optimised::advise_training();
     let record = state.record();
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
-    let graph = Graph::from_json(&record.graph).map_err(|error| Error::from(error).in_file(path))?;
+    let graph = state.graph().map_err(|error| Error::from(error).in_file(path))?;
     Ok(Trainee {
         id: record.network.clone(),
         weights: state.weights(path, &graph)?,
@@ -308,7 +324,8 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
     })
 }
 
-/// The network that the recipe's `distill.teacher` names, for images of the trained one's size.
+/// The network that the recipe's `distill.teacher` names, for images of the trained one's size. It may ask for as much as
+/// `limits` say.
 ///
 /// # Errors
 /// If it cannot be had, or is for other classes.
@@ -316,6 +333,7 @@ pub fn teacher(
     trainee: &Trainee,
     labels: &[String],
     recipe: &Recipe,
+    limits: &Limits,
     cache: &Cache,
     progress: &mut dyn Download,
 ) -> Result<Option<Teacher>, Error> {
@@ -323,13 +341,14 @@ pub fn teacher(
     if name.is_empty() {
         return Ok(None);
     }
-    let model = Model::load_with(name, cache, progress)?.in_floating_point();
+    let model = Model::load_within(name, limits, cache, progress)?.in_floating_point();
     if model.labels != labels {
         let reason = "is for other classes than the pictures'; a teacher must know the same".into();
         return Err(Error::Record { path: name.into(), reason });
     }
     let [_, height, width] = trainee.graph.input_shape();
     let graph = model.graph.without_softmax()?.resized(height, width)?;
+    graph.check(limits)?;
     Ok(Some(Teacher { graph, weights: model.weights, preprocess: model.preprocess }))
 }
 

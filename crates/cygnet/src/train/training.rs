@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cygnet_graph::{BuildError, Graph};
+use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_hub::{Cache, Progress as Download};
 use cygnet_image::{DecodeLimits, Splits};
 use cygnet_runtime::{Level, cpu};
@@ -15,7 +15,7 @@ use cygnet_train::{
 
 use super::left_over::left_over;
 use super::prepared::{Prepared, RunOutcome};
-use super::start::{Start, fitting_recipe_of, is_network, own_trainee, teacher, trainee};
+use super::start::{Start, fitting_recipe_of, is_network, own_trainee, teacher, trainee_within};
 use crate::Error;
 
 /// Begins to ask for a run on the labelled pictures in `data`: a folder of folders, a table, an archive or IDX files
@@ -60,6 +60,7 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
         save_every: None,
         cache: None,
         limits: DecodeLimits::default(),
+        graph_limits: Limits::default(),
         command: None,
         watch: Watch::default(),
     }
@@ -89,6 +90,7 @@ pub struct Training {
     save_every: Option<Duration>,
     cache: Option<Cache>,
     limits: DecodeLimits,
+    graph_limits: Limits,
     command: Option<String>,
     watch: Watch,
 }
@@ -266,6 +268,12 @@ impl Training {
         self
     }
 
+    /// What the networks in files may ask for: of the one to start from, of a teacher, and of the run that goes on.
+    pub fn graph_limits(mut self, limits: Limits) -> Self {
+        self.graph_limits = limits;
+        self
+    }
+
     /// Most memory for decoded pictures. Without it a quarter of the machine's.
     pub fn photo_bytes(mut self, bytes: u64) -> Self {
         self.photo_bytes = Some(bytes);
@@ -372,7 +380,7 @@ impl Training {
         let files = self.files()?;
         let mut state = match &files {
             Some((files, _)) if self.resume => {
-                let state = State::read(&files.state())?;
+                let state = State::read_within(&files.state(), &self.graph_limits)?;
                 Training::check_result(&state, files)?;
                 Some(state)
             }
@@ -393,7 +401,7 @@ impl Training {
             }
         };
         notes.append(&mut trainee.notes);
-        let teacher = teacher(&trainee, &labels, &recipe, &cache, download)?;
+        let teacher = teacher(&trainee, &labels, &recipe, &self.graph_limits, &cache, download)?;
         // Weights may have to be fetched, which has a time of its own.
         let began = began + read.elapsed();
 
@@ -458,7 +466,8 @@ impl Training {
             (Subject::Own { id, .. }, Start::File(_)) => id,
             (Subject::Zoo(name), _) => name.as_deref().unwrap_or(USUAL),
         };
-        let trainee = trainee(name, &self.start(), labels, recipe, cache, download)?;
+        let limits = &self.graph_limits;
+        let trainee = trainee_within(name, &self.start(), labels, recipe, limits, cache, download)?;
         if let (Subject::Zoo(Some(name)), Start::File(file)) = (&self.subject, self.start())
             && !is_network(name, &trainee.id)
         {

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use cygnet_graph::{Graph, Param};
+use cygnet_graph::{Graph, Limits, Param};
 use cygnet_runtime::Level;
 use cygnet_train::{Engine, EngineOptions};
 use cygnet_zoo::{KeyMap, Spec, keymap::SAME_KEYS};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Comparison, TensorRow, VerifyError, checked_batch, synthetic, synthetic_weights};
+use super::{Comparison, TensorRow, VerifyError, checked_batch, for_each_of, synthetic, synthetic_weights};
 
 /// How many times the larger of the reference's own rounding error and the spread of its noisy runs a result may be off.
 const FACTOR: f64 = 5.0;
@@ -88,7 +88,12 @@ struct Golden {
 }
 
 /// Compares all runs of a file.
-pub(super) fn compare(path: &Path, text: &[u8], level: Level) -> Result<Comparison, VerifyError> {
+pub(super) fn compare(
+    path: &Path,
+    text: &[u8],
+    level: Level,
+    limits: &Limits,
+) -> Result<Comparison, VerifyError> {
     let golden: Golden =
         serde_json::from_slice(text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
     let contradiction = |reason: String| VerifyError::Contradiction { path: path.into(), reason };
@@ -116,7 +121,9 @@ pub(super) fn compare(path: &Path, text: &[u8], level: Level) -> Result<Comparis
     let momentum = momenta.first().map_or(0.1, |&momentum| momentum as f32);
     let start = |frozen: bool, disturbance: u64| {
         let shape = if frozen { golden.frozen_input_shape } else { golden.input_shape };
-        Training::new(&golden, shape, classes, level, momentum, frozen, disturbance)
+        let steps = 4 + golden.gentle_steps.losses.len().max(golden.frozen_steps.losses.len());
+        let limits = for_each_of(shape[0].saturating_mul(steps), limits);
+        Training::new(&golden, shape, classes, level, momentum, frozen, disturbance, &limits)
     };
     let mut worst: f64 = 0.0;
     let mut first_bad = None;
@@ -195,6 +202,7 @@ struct Training {
 }
 
 impl Training {
+    #[allow(clippy::too_many_arguments, reason = "a run is told by so much")]
     fn new(
         golden: &Golden,
         [batch, channels, height, width]: [usize; 4],
@@ -203,6 +211,7 @@ impl Training {
         momentum: f32,
         frozen: bool,
         disturbance: u64,
+        limits: &Limits,
     ) -> Result<Training, VerifyError> {
         let name = format!("{}/{}", golden.source, golden.model);
         let network = cygnet_zoo::find(&name).ok_or(VerifyError::Unknown { name })?;
@@ -225,6 +234,7 @@ impl Training {
                 trains_heads = rows.iter().any(|row| heads.contains(&row.0) && row.3 > 0.0);
             }
         }
+        graph.check(limits)?;
         let params =
             synthetic_weights(&graph, keys, &golden.state_dict, &golden.unused_modules, golden.gain)?;
         let mut options = EngineOptions::new(batch);

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use cygnet_graph::shape::elements;
+use cygnet_graph::{Limits, shape::elements};
 use cygnet_hub::sha256_of;
 use cygnet_onnx::{Imported, ImportedOutput, Options};
 use cygnet_runtime::{Plan, QuantizedReference, Reference, Session};
 use half::f16;
 use serde::Deserialize;
 
-use super::{Comparison, Executor, MAX_BATCH, MAX_INPUT, VerifyError};
+use super::{Comparison, Executor, MAX_BATCH, MAX_INPUT, VerifyError, for_each_of};
 
 /// Why an import's weights can be had.
 const COMPLETE: &str = "an import has the weights of its graph";
@@ -96,7 +96,12 @@ fn beside(golden: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(plain), folder.join("..").join(plain)].into_iter().find(|file| file.is_file())
 }
 
-pub(super) fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Comparison, VerifyError> {
+pub(super) fn compare(
+    path: &Path,
+    text: &[u8],
+    executor: Executor,
+    limits: &Limits,
+) -> Result<Comparison, VerifyError> {
     let golden: Golden =
         serde_json::from_slice(text).map_err(|source| VerifyError::Format { path: path.into(), source })?;
     let wrong = |reason: String| VerifyError::Contradiction { path: path.into(), reason };
@@ -121,13 +126,14 @@ pub(super) fn compare(path: &Path, text: &[u8], executor: Executor) -> Result<Co
         let count = elements(&input.shape).filter(|&count| (1..=MAX_INPUT).contains(&count));
         let count = count.ok_or_else(|| wrong(format!("an input of {:?}", input.shape)))?;
         let numbers = input.numbers(count).ok_or_else(|| wrong(format!("an input of {}", input.dtype)))?;
-        let options = Options { shape: input.shape.clone(), ..Options::default() };
+        let options = Options { shape: input.shape.clone(), limits: *limits, ..Options::default() };
         let imported = cygnet_onnx::open(&file, &options)?;
         let (batch, shape) = (imported.input.batch(), &imported.input.shape);
         if *shape != input.shape || imported.input.name != input.name || batch > MAX_BATCH {
             let (name, given) = (&imported.input.name, &input.shape);
             return Err(wrong(format!("the input is {name} {shape:?}, not {} {given:?}", input.name)));
         }
+        imported.graph.check(&for_each_of(golden.cases.len().saturating_mul(batch), limits))?;
         let tensors = run(&imported, &numbers, executor)?;
         for output in &case.outputs {
             let found = imported.outputs.iter().position(|other| other.name == output.name);

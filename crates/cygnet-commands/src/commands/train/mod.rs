@@ -58,7 +58,7 @@ impl Train {
         let quantize = |training: Training, TrainPrecision::Int8| training.quantize(Quantize::Int8);
         training = with(training, self.quantize, quantize);
         training = with(training, self.time, Training::time);
-        training = training.limits(self.data_limits.limits());
+        training = training.limits(self.data_limits.limits()).graph_limits(self.graph_limits.limits());
         training = with(training, self.memory, Training::memory_bytes);
         with(training, self.cache, Training::photo_bytes)
     }
@@ -82,7 +82,6 @@ pub(crate) fn train(args: &Train) -> anyhow::Result<bool> {
     if args.print_recipe {
         return print_recipe(args);
     }
-    super::level()?;
     let stop = stop::Stop::listen().context("cannot listen for Ctrl-C")?;
     let mut screen = Screen::new(args.json, stop.clone());
     let prepared = args
