@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod output;
+mod process;
 mod progress;
 
 use std::io::{self, Write as _};
@@ -15,32 +16,16 @@ use std::process::ExitCode;
 use args::{Command, WrongUsage};
 
 /// Does what this process's arguments say. Its output and errors are those of the process. `commit` names the source
-/// that it was built from, where that is known.
+/// that it was built from, where that is known; `closed` says that the process began without a standard output.
 #[must_use]
-pub fn main(commit: Option<&str>) -> ExitCode {
+pub fn main(commit: Option<&str>, closed: bool) -> ExitCode {
+    output::be_closed(closed);
     let cli = match args::parse(commit) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
     output::be_quiet(cli.quiet);
-    let done = match cli.command {
-        Command::Classify(args) => commands::classify(&args),
-        Command::List(args) => commands::list(&args),
-        Command::Show(args) => commands::show(&args),
-        Command::Pull(args) => commands::pull(&args),
-        #[cfg(feature = "train")]
-        Command::Train(args) => commands::train(&args),
-        #[cfg(feature = "train")]
-        Command::Eval(args) => commands::eval(&args),
-        #[cfg(feature = "train")]
-        Command::Quantize(args) => commands::quantize(&args),
-        Command::Convert(args) => commands::convert(&args),
-        Command::Bench(args) => commands::bench(&args),
-        Command::Kernels(args) => commands::kernels(&args),
-        Command::Verify(args) => commands::verify(&args),
-        Command::Completions(args) => commands::completions(&args),
-        Command::Man(args) => commands::man(&args),
-    };
+    let done = process::check().and_then(|()| done(&cli.command));
     // What is still in the buffer is lost if it cannot be written.
     let done = done.and_then(|done| Ok(io::stdout().flush().map(|()| done)?));
     match done {
@@ -57,6 +42,28 @@ pub fn main(commit: Option<&str>) -> ExitCode {
             }
             if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Does what is asked, and says whether all went well.
+fn done(command: &Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Classify(args) => commands::classify(args),
+        Command::List(args) => commands::list(args),
+        Command::Show(args) => commands::show(args),
+        Command::Pull(args) => commands::pull(args),
+        #[cfg(feature = "train")]
+        Command::Train(args) => commands::train(args),
+        #[cfg(feature = "train")]
+        Command::Eval(args) => commands::eval(args),
+        #[cfg(feature = "train")]
+        Command::Quantize(args) => commands::quantize(args),
+        Command::Convert(args) => commands::convert(args),
+        Command::Bench(args) => commands::bench(args),
+        Command::Kernels(args) => commands::kernels(args),
+        Command::Verify(args) => commands::verify(args),
+        Command::Completions(args) => commands::completions(args),
+        Command::Man(args) => commands::man(args),
     }
 }
 

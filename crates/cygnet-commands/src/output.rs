@@ -9,10 +9,11 @@ mod text;
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -43,6 +44,8 @@ const FEWEST: usize = 40;
 
 static QUIET: OnceLock<bool> = OnceLock::new();
 
+static IS_CLOSED: OnceLock<bool> = OnceLock::new();
+
 /// Makes this process say nothing but data, errors and warnings.
 pub(crate) fn be_quiet(quiet: bool) {
     QUIET.get_or_init(|| quiet);
@@ -51,6 +54,22 @@ pub(crate) fn be_quiet(quiet: bool) {
 /// Whether only data, errors and warnings are wanted.
 pub(crate) fn is_quiet() -> bool {
     QUIET.get().copied().unwrap_or(false)
+}
+
+/// Has all that is printed fail: this process began without a standard output.
+pub(crate) fn be_closed(closed: bool) {
+    IS_CLOSED.get_or_init(|| closed);
+}
+
+/// What results are written to.
+///
+/// # Errors
+/// If the process began without one: where it was the system has something by now that takes all and keeps nothing.
+pub(crate) fn results() -> io::Result<StdoutLock<'static>> {
+    match IS_CLOSED.get() {
+        Some(true) => Err(io::Error::other("is closed")),
+        Some(false) | None => Ok(io::stdout().lock()),
+    }
 }
 
 /// Columns of the terminal that shows standard output; none in a pipe or file, where nothing is cut.
@@ -82,7 +101,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
 
 /// Prints a line, or several.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{}", guarded(text))
+    writeln!(AutoStream::auto(results()?), "{}", guarded(text))
 }
 
 /// Prints one JSON object as a line.
@@ -95,7 +114,7 @@ pub(crate) fn csv<T: AsRef<str>>(fields: impl IntoIterator<Item = T>) -> io::Res
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(fields.into_iter().map(|field| plain(field.as_ref())))?;
     let record = writer.into_inner().map_err(|error| error.into_error())?;
-    io::stdout().lock().write_all(&record)
+    results()?.write_all(&record)
 }
 
 /// Says something on standard error, unless nothing is to be said. That nobody listens is no error.

@@ -42,6 +42,12 @@ pub enum FetchError {
         /// The folder.
         folder: PathBuf,
     },
+    /// What has the cache folder's name is no folder.
+    #[error("{}: is not a folder, and the cache is one; CYGNET_CACHE names another", path.display())]
+    NotAFolder {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The cache folder cannot be used.
     #[error("{}: cannot {action}: {source}; CYGNET_CACHE names another cache folder", path.display())]
     Cache {

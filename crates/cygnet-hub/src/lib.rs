@@ -94,6 +94,16 @@ fn switch(name: &'static str, value: &OsStr) -> Result<bool, FetchError> {
     }
 }
 
+/// Whether `CYGNET_OFFLINE` switches the network off: where it is `1`, `true` or `yes`, and not where it is `0`, `false`,
+/// `no` or empty.
+///
+/// # Errors
+/// [`FetchError::Switch`] if it is anything else.
+pub fn offline_by_env() -> Result<bool, FetchError> {
+    const NAME: &str = "CYGNET_OFFLINE";
+    env::var_os(NAME).map_or(Ok(false), |value| switch(NAME, &value))
+}
+
 /// A folder with published files.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -121,8 +131,8 @@ impl Cache {
     }
 
     /// The cache of this user: `CYGNET_CACHE`, else `cygnet` in the system's cache folder. `CYGNET_MIRROR`
-    /// names mirrors as in [`Cache::mirrors`], `CYGNET_OFFLINE` switches the network off where it is `1`,
-    /// `true` or `yes`, and not where it is `0`, `false`, `no` or empty, `PIP_INDEX_URL` names the index of Python packages.
+    /// names mirrors as in [`Cache::mirrors`], `CYGNET_OFFLINE` switches the network off ([`offline_by_env`]),
+    /// `PIP_INDEX_URL` names the index of Python packages.
     ///
     /// # Errors
     /// [`FetchError::NoCacheFolder`] if neither is known, [`FetchError::Switch`] if `CYGNET_OFFLINE` is anything else.
@@ -137,8 +147,7 @@ impl Cache {
             }
         };
         let mirrors = set("CYGNET_MIRROR").unwrap_or_default();
-        let offline = set("CYGNET_OFFLINE").map_or(Ok(false), |value| switch("CYGNET_OFFLINE", &value))?;
-        let mut cache = Cache::at(folder).mirrors(&mirrors.to_string_lossy()).offline(offline);
+        let mut cache = Cache::at(folder).mirrors(&mirrors.to_string_lossy()).offline(offline_by_env()?);
         if let Some(index) = set("PIP_INDEX_URL") {
             cache = cache.index(&index.to_string_lossy());
         }
@@ -199,6 +208,9 @@ impl Cache {
     /// Names every source and why it did not deliver, or the file that could not be written.
     pub fn fetch(&self, artifact: &Artifact<'_>, progress: &mut dyn Progress) -> Result<PathBuf, FetchError> {
         artifact.check()?;
+        if self.folder.exists() && !self.folder.is_dir() {
+            return Err(FetchError::NotAFolder { path: self.folder.clone() });
+        }
         let path = self.folder.join(artifact.file_name);
         if let Some(reason) = owned::shared_with(&self.folder) {
             let folder = self.folder.display();

@@ -161,7 +161,7 @@ fn a_set_that_is_no_text_is_refused_too() {
         let mut command = bench.command(&["kernels"]);
         command.env("CYGNET_ISA", std::ffi::OsStr::from_bytes(b"avx\xff"));
         let run = Run::of(command.output().unwrap());
-        assert!(run.code == 1 && run.err.contains("is no instruction set"), "{}", run.err);
+        assert!(run.code == 2 && run.err.contains("is no instruction set"), "{}", run.err);
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod addresses;
 mod benchmarks;
+#[cfg(target_os = "linux")]
+mod endings;
 mod evaluation;
 mod hints;
 mod models;

@@ -107,7 +107,7 @@ fn kernels_are_listed_with_the_instruction_set_that_is_used() {
     }
     let scalar = listed("scalar").json();
     assert!(scalar.iter().all(|line| (line["used"] == true) == (line["isa"] == "scalar")));
-    assert_eq!(listed("mmx").code, 1);
+    assert_eq!(listed("mmx").code, 2);
     let shown = Run::of(bench.command(&["kernels"]).env("CYGNET_ISA", "scalar").output().unwrap()).out;
     assert!(shown.contains("scalar is used, scalar for bytes: CYGNET_ISA=scalar"), "{shown}");
 }

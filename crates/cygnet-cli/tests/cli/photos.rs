@@ -2,8 +2,12 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use cygnet::Model;
+use cygnet::graph::{Conv, Graph, Padding};
+use cygnet::image::{Interpolation, Preprocess};
+use cygnet::weights::WeightSet;
 use serde_json::Value;
 
 use super::{Bench, MODEL, Run};
@@ -151,29 +155,49 @@ fn where_memory_is_short_a_picture_a_checkpoint_and_a_run_are_refused_and_the_re
     // A million empty lists, each in the list of the last.
     let pickle = [&b"\x80\x02"[..], &b"]q\0".repeat(1 << 20), &b"a".repeat((1 << 20) - 1), b"."].concat();
     std::fs::write(bench.path("deep.pkl"), pickle).unwrap();
-    let within = |kilobytes: u32, args: &[&str]| {
-        let own = bench.command(args);
-        let mut shell = Command::new("sh");
-        let script = format!("ulimit -v {kilobytes}; exec \"$0\" \"$@\"");
-        shell.arg("-c").arg(script).arg(own.get_program()).args(own.get_args());
-        shell
-            .current_dir(bench.path(""))
-            .stdin(Stdio::null())
-            .envs(own.get_envs().filter_map(|(k, v)| Some((k, v?))));
-        Run::of(shell.output().unwrap())
-    };
     let photos = ["--json", "-j", "1", "large.gif", "photos/a/1.bmp"];
-    let run = within(400_000, &[&["classify", MODEL[0], MODEL[1]][..], &photos].concat());
+    let run = bench.within(400_000, &[&["classify", MODEL[0], MODEL[1]][..], &photos].concat());
     assert!(run.code == 1 && run.err.contains("large.gif: decoding takes 916 MB of memory"), "{}", run.err);
     assert_eq!(run.json()[1]["top"][0]["label"], "bright");
     for number in 0..300 {
         bench.picture(&format!("many/{number}.bmp"), 250);
     }
-    let run = within(400_000, &["classify", MODEL[0], MODEL[1], "--json", "-j", "1000", "many"]);
+    let run = bench.within(400_000, &["classify", MODEL[0], MODEL[1], "--json", "-j", "1000", "many"]);
     assert_eq!((run.code, run.json().len()), (0, 300), "{}", run.err);
-    let run = within(200_000, &["classify", "--model", "deep.pkl", "photos/a/1.bmp"]);
+    let run = bench.within(200_000, &["classify", "--model", "deep.pkl", "photos/a/1.bmp"]);
     assert!(run.code == 1 && run.err.contains("deep.pkl: damaged pickle"), "{}", run.err);
     let large = ["--from", "scratch", "--image", "1024", "--epochs", "1", "-j", "1", "--set", "validation=0"];
-    let run = within(400_000, &[&["train", "photos"][..], &large].concat());
+    let run = bench.within(400_000, &[&["train", "photos"][..], &large].concat());
     assert!(run.code == 1 && run.err.contains("more than there may be"), "{}", run.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_take_much_memory_take_turns() {
+    let bench = Bench::new();
+    let graph = Graph::build("wide", [3, 8, 8], |net, image| {
+        let wide = Conv::new(16, 1).padding(Padding::symmetric(0, 65_535));
+        net.at("fc").linear(net.at("conv").conv(image, wide).global_avg_pool(), 2)
+    });
+    let graph = graph.unwrap();
+    let weights: Vec<Vec<f32>> =
+        graph.params().iter().map(|param| vec![1.0; param.shape.iter().product()]).collect();
+    let weights = WeightSet::of(&graph, weights).unwrap();
+    let preprocess = Preprocess::imagenet(8, 1.0, Interpolation::Bilinear);
+    let model = Model { id: "wide".into(), ..Model::new(graph, weights, preprocess).unwrap() };
+    model.write(bench.path("wide.safetensors")).unwrap();
+    for number in 0..24 {
+        bench.picture(&format!("photos/0/{number}.bmp"), 250);
+    }
+    for args in [
+        &["classify", "--model", "wide.safetensors", "-j", "24", "photos/0"][..],
+        &["eval", "--model", "wide.safetensors", "-j", "24", "photos"],
+    ] {
+        let run = bench.within(1_500_000, args);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert!(run.err.contains("the network takes much memory: "), "{}", run.err);
+    }
+    let quantize = ["quantize", "wide.safetensors", "--data", "photos", "-j", "24"];
+    let refused = bench.within(1_500_000, &quantize);
+    assert!(refused.code == 1 && refused.err.contains("raise it with --memory"), "{}", refused.err);
 }

@@ -57,11 +57,54 @@ fn a_switch_of_the_environment_is_on_or_off_and_nothing_else() {
         assert!(run.err.contains("no source delivers it"), "{off}: {}", run.err);
     }
     let run = pull("maybe");
-    assert!(run.code == 1 && run.err.contains("CYGNET_OFFLINE=maybe: neither 1 (also true"), "{}", run.err);
+    assert!(run.code == 2 && run.err.contains("CYGNET_OFFLINE=maybe: neither 1 (also true"), "{}", run.err);
 
     let mut command = bench.command(&["man"]);
     let run = Run::of(command.env("SOURCE_DATE_EPOCH", "today").output().unwrap());
-    assert!(run.code == 1 && run.err.contains("SOURCE_DATE_EPOCH=today: not a number"), "{}", run.err);
+    assert!(run.code == 2 && run.err.contains("SOURCE_DATE_EPOCH=today: not a number"), "{}", run.err);
+}
+
+#[test]
+fn every_command_looks_at_the_switches_of_the_environment() {
+    let bench = Bench::new().with_model();
+    bench.picture("a.bmp", 0);
+    for args in [
+        &["list"][..],
+        &["show", "mobilenet_v2"],
+        &["pull", "mobilenet_v2"],
+        &["classify", MODEL[0], MODEL[1], "a.bmp"],
+        &["convert", "light.safetensors", "out.safetensors"],
+        &["bench", "light.safetensors"],
+        &["kernels"],
+        &["verify", "none.json"],
+        &["completions", "bash"],
+        &["man"],
+        &["train", "photos"],
+        &["quantize", "light.safetensors"],
+        &["eval", MODEL[0], MODEL[1], "photos"],
+    ] {
+        for (name, told) in
+            [("CYGNET_ISA", "CYGNET_ISA: foo is no instruction set"), ("CYGNET_OFFLINE", "=foo: neither")]
+        {
+            let run = Run::of(bench.command(args).env(name, "foo").output().unwrap());
+            assert!(run.code == 2 && run.out.is_empty() && run.err.contains(told), "{args:?}: {}", run.err);
+        }
+    }
+    assert!(!bench.path("out.safetensors").exists());
+}
+
+#[test]
+fn a_cache_that_is_no_folder_is_told_so() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("cache"), "mine").unwrap();
+    let run = bench.run(&["pull", "mobilenet_v2"]);
+    assert_eq!(run.code, 1);
+    assert!(
+        run.err.starts_with("error: ") && run.err.contains("is not a folder, and the cache is one"),
+        "{}",
+        run.err
+    );
+    assert_eq!(std::fs::read(bench.path("cache")).unwrap(), b"mine");
 }
 
 #[test]
@@ -90,5 +133,39 @@ fn options_and_environment_name_the_same_instruction_sets() {
         Run::of(bench.command(&["kernels"]).env("CYGNET_ISA", "mmx").output().unwrap()),
     ] {
         assert!(run.err.contains(&format!("there are {sets}")), "{}", run.err);
+    }
+}
+
+#[test]
+fn the_limit_of_arithmetic_is_one_for_all_that_run_a_file() {
+    let bench = Bench::new().with_model();
+    bench.picture("a.bmp", 250);
+    for name in ["photos/bright/1.bmp", "photos/dark/1.bmp"] {
+        bench.picture(name, 9);
+    }
+    let golden = serde_json::json!({
+        "source": "torchvision", "model": "mobilenet_v2", "input_shape": [1, 3, 32, 32], "gain": 1.0,
+        "logits": vec![0.0; 1000], "logits_std": 1.0, "max_abs_diff_f32_f64": 0.0, "state_dict": [], "trace": []
+    });
+    std::fs::write(bench.path("golden.json"), golden.to_string()).unwrap();
+    for args in [
+        &["classify", MODEL[0], MODEL[1], "a.bmp"][..],
+        &["eval", MODEL[0], MODEL[1], "photos"],
+        &["show", "light.safetensors"],
+        &["convert", "light.safetensors", "out.safetensors"],
+        &["quantize", "light.safetensors", "--images", "1"],
+        &["bench", "light.safetensors"],
+        &["bench", "light.safetensors", "--cold"],
+        &["train", "photos", "--from", "light.safetensors"],
+        &["train", "photos", "--from", "scratch", "--set", "distill.teacher=light.safetensors"],
+        &["verify", "golden.json"],
+        &["verify", "golden.json", "--executor", "reference"],
+    ] {
+        let run = bench.run(&[args, &["--max-macs", "100"]].concat());
+        let told = run.err + &run.out;
+        assert!(
+            run.code == 1 && told.contains("the limit is 100;") && told.contains("--max-macs"),
+            "{args:?}: {told}"
+        );
     }
 }

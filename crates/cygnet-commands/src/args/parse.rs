@@ -111,7 +111,7 @@ pub(crate) fn parse(commit: Option<&str>) -> Result<Cli, ExitCode> {
 
 /// Prints help or the version.
 fn shown(text: &clap::Error) -> ExitCode {
-    match text.print().and_then(|()| io::stdout().flush()) {
+    match output::results().and_then(|_| text.print()).and_then(|()| io::stdout().flush()) {
         Err(problem) if problem.kind() != io::ErrorKind::BrokenPipe => {
             output::error(&format!("standard output: {problem}"));
             ExitCode::FAILURE

@@ -1,6 +1,6 @@
 //! Completions of the shells, with the names that the command knows.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Arg;
 use clap::builder::{PossibleValuesParser, Resettable};
@@ -12,6 +12,7 @@ use cygnet::zoo::{Family, networks};
 
 use super::list::called;
 use crate::args::{Completions, command};
+use crate::output;
 
 /// Names that complete some arguments beside files, and the word that stands for them in a script.
 struct Names {
@@ -47,8 +48,7 @@ pub(crate) fn completions(args: &Completions) -> anyhow::Result<bool> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "cygnet", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
-    io::stdout()
-        .lock()
+    output::results()?
         .write_all(lists.iter().fold(script, |script, list| list.put(script, args.shell)).as_bytes())?;
     Ok(true)
 }

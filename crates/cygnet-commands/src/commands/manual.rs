@@ -1,9 +1,10 @@
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap_mangen::Man as Page;
+use cygnet_files::{write_new, write_whole};
 
 use crate::args::{Man, command, wrong_usage};
 use crate::output::{self, Hinted};
@@ -23,26 +24,20 @@ pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
                 }
             },
         };
-        io::stdout().lock().write_all(&page(shown, &today()?)?)?;
+        output::results()?.write_all(&page(shown, &today()?)?)?;
         return Ok(true);
     };
     let date = today()?;
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for shown in std::iter::once(&whole).chain(whole.get_subcommands()) {
         let path = folder.join(format!("{}.1", name(shown)));
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if args.overwrite {
-            options.create(true).truncate(true)
-        } else {
-            options.create_new(true)
-        };
-        let file = options.open(&path);
-        if file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        let text = page(shown, &date)?;
+        let write = |file: &mut File| file.write_all(&text);
+        let written = if args.overwrite { write_whole(&path, write) } else { write_new(&path, write) };
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
             let problem = format!("{}: is there already", path.display());
             return Err(Hinted { problem, hint: "give --overwrite to replace it".into() }.into());
         }
-        let written = file.and_then(|mut file| file.write_all(&page(shown, &date)?));
         written.with_context(|| path.display().to_string())?;
         output::talk(&output::plain(&path.to_string_lossy()));
     }
@@ -109,8 +104,10 @@ fn today() -> anyhow::Result<String> {
     let seconds = match std::env::var_os("SOURCE_DATE_EPOCH").filter(|told| !told.is_empty()) {
         Some(told) => {
             let told = told.to_string_lossy();
-            told.parse::<u64>().ok().with_context(|| {
-                format!("SOURCE_DATE_EPOCH={told}: not a number of seconds; leave it unset for this day")
+            told.parse::<u64>().map_err(|_| {
+                wrong_usage(format!(
+                    "SOURCE_DATE_EPOCH={told}: not a number of seconds; leave it unset for this day"
+                ))
             })?
         }
         None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
