@@ -342,7 +342,7 @@ mod tests {
     fn entries_that_no_run_writes_are_refused_by_name() {
         assert_eq!(read(&state()), Ok(()));
         type Damage = fn(&mut Progress);
-        let damages: [(&str, Damage); 25] = [
+        let damages: [(&str, Damage); 34] = [
             ("recipe.batch is 0", |p| p.recipe.batch = 0),
             ("recipe.optimizer.rate is -1", |p| p.recipe.optimizer.rate = -1.0),
             ("record.format is 77", |p| p.record.format = 77),
@@ -363,6 +363,17 @@ mod tests {
             ("history[1].accuracy is 101", |p| p.history[1].accuracy = 101.0),
             ("history[1].validation_top1 is 400", |p| p.history[1].validation_top1 = Some(400.0)),
             ("history[1].validation_loss is -2", |p| p.history[1].validation_loss = Some(-2.0)),
+            ("history[0].loss is 1.0e300, not from 0 to 3.4e38", |p| p.history[0].loss = 1e300),
+            ("history[0].rate is 1.0e300", |p| p.history[0].rate = 1e300),
+            ("history[1].images_per_s is 1.0e300", |p| p.history[1].images_per_s = 1e300),
+            ("history[1].seconds is 1.0e300", |p| p.history[1].seconds = 1e300),
+            ("history[1].seconds is -1, not at least 0", |p| p.history[1].seconds = -1.0),
+            ("history[1].validation_loss is 1.0e300", |p| p.history[1].validation_loss = Some(1e300)),
+            ("history[0].validation_top1 is 50, not from 0 to 20", |p| {
+                p.history[0].validation_top5 = Some(20.0)
+            }),
+            ("history[0].validation has a part", |p| p.history[0].validation_loss = None),
+            ("sums.loss is 1.0e300", |p| p.sums.loss = 1e300),
             ("best is none, by history it is 1", |p| p.best = None),
             ("best is 2, by history it is 1", |p| p.best = Some(2)),
             ("steps is 0, less than the 1 of one epoch", |p| p.steps = 0),

@@ -12,16 +12,28 @@ use crate::callback::{Ended, EpochReport};
 /// More seconds than any run takes.
 const MOST_SECONDS: f64 = 1e9;
 
-/// Numbers of any size that are none below 0.
-const POSITIVE: RangeInclusive<f64> = 0.0..=f64::MAX;
+/// What a mean of losses, a rate or a speed is at most: they come of floats.
+const LARGEST: f64 = f32::MAX as f64;
+
+/// Numbers that are none below 0.
+const POSITIVE: RangeInclusive<f64> = 0.0..=LARGEST;
 
 fn within(entry: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), String> {
+    /// From here on, and up to its inverse, digits are not written out.
+    const MANY: f64 = 1e9;
     if range.contains(&value) {
         return Ok(());
     }
+    let told = |number: f64| match number.abs() {
+        size if size > MANY || (size > 0.0 && size < 1.0 / MANY) => format!("{number:.1e}"),
+        _ => number.to_string(),
+    };
     let (low, high) = range.into_inner();
-    let wanted = if high == f64::MAX { format!("at least {low}") } else { format!("from {low} to {high}") };
-    Err(format!("{entry} is {value}, not {wanted}"))
+    let wanted = match low {
+        _ if value < low => format!("at least {}", told(low)),
+        _ => format!("from {} to {}", told(low), told(high)),
+    };
+    Err(format!("{entry} is {}, not {wanted}", told(value)))
 }
 
 impl State {
@@ -57,7 +69,7 @@ impl Progress {
             return Err(format!("steps is {steps}, less than the {step} of one epoch"));
         }
         within("seconds", *seconds, 0.0..=MOST_SECONDS)?;
-        within("sums.loss", sums.loss, POSITIVE)?;
+        within("sums.loss", sums.loss, 0.0..=LARGEST * sums.images.max(1) as f64)?;
         within("sums.seconds", sums.seconds, 0.0..=MOST_SECONDS)?;
         if sums.right > sums.images {
             return Err(format!("sums.right is {}, of {} images", sums.right, sums.images));
@@ -128,8 +140,15 @@ fn check_report(index: usize, report: &EpochReport) -> Result<(), String> {
     {
         percent.map_or(Ok(()), |percent| within(&entry(name), percent, 0.0..=100.0))?;
     }
+    if let (Some(top1), Some(top5)) = (report.validation_top1, report.validation_top5) {
+        within(&entry("validation_top1"), top1, 0.0..=top5)?;
+    }
+    let judged = [report.validation_loss, report.validation_top1, report.validation_top5];
+    if judged.iter().any(Option::is_some) && judged.iter().any(Option::is_none) {
+        return Err(format!("{} has a part of what validation tells", entry("validation")));
+    }
     // A probability that is rounded up to more than 1 makes a little less than 0.
-    let from_zero = -1e-3..=f64::MAX;
+    let from_zero = -1e-3..=LARGEST;
     report.validation_loss.map_or(Ok(()), |loss| within(&entry("validation_loss"), loss, from_zero))?;
     within(&entry("seconds"), *seconds, 0.0..=MOST_SECONDS)?;
     within(&entry("images_per_s"), *images_per_s, POSITIVE)

@@ -146,7 +146,7 @@ fn short(value: f64, range: f64) -> String {
     let range = if range > 0.0 { range } else { value.abs() };
     match value.abs().max(range) {
         0.0 => "0".into(),
-        size if size < 0.01 => format!("{value:.1e}"),
+        size if !(0.01..1e7).contains(&size) => format!("{value:.1e}"),
         _ => format!("{value:.*}", (1.0 - range.log10()).ceil().clamp(0.0, 5.0) as usize),
     }
 }
@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(labels(&[0.0097]), ["9.7e-3"]);
         assert_eq!(labels(&[0.02, 0.02, f64::NAN]), ["0.020"]);
         assert_eq!(labels(&[0.0, 0.0]), ["0"]);
+        assert_eq!(labels(&[0.0, 3e38]), ["0.0e0", "1.5e38", "3.0e38"]);
     }
 
     #[test]
