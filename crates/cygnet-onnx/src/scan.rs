@@ -1,7 +1,7 @@
-//! Counts what a file is made of before anything is decoded: an empty message of two bytes takes a kilobyte of memory.
+//! Counts what a file is made of before it is read and anything is decoded: an empty message of two bytes takes a kilobyte of
+//! memory, and what is no message at all is known by its first bytes.
 
-use prost::bytes::{Buf, Bytes};
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use std::io::{Read, Seek};
 
 use crate::ImportError;
 
@@ -88,36 +88,101 @@ struct Tally {
     texts: usize,
 }
 
-/// Whether a file may be decoded: it is made of messages of the right form, and not of too many.
-pub(crate) fn scan(bytes: &Bytes) -> Result<(), ImportError> {
-    Tally::default().scan(bytes.clone(), MODEL, 0)
+/// Whether a file of `length` bytes may be decoded: it is made of messages of the right form, and not of too many. Numbers of
+/// tensors are skipped.
+pub(crate) fn scan(file: &mut (impl Read + Seek), length: u64) -> Result<(), ImportError> {
+    Tally::default().scan(&mut Fields { file, left: length }, MODEL, 0)
+}
+
+/// What is left of a message.
+struct Fields<'f, F> {
+    file: &'f mut F,
+    left: u64,
+}
+
+/// What follows the key of a field.
+enum Value {
+    /// A number, so many bytes of which are still to be skipped.
+    Number(u64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl<F: Read + Seek> Fields<'_, F> {
+    /// The next field's number and what follows it.
+    fn next(&mut self) -> Result<(u32, Value), ImportError> {
+        let key = self.varint()?;
+        let tag = u32::try_from(key >> 3).unwrap_or(0);
+        if tag == 0 {
+            return Err(damaged("a field has no number".into()));
+        }
+        let value = match key & 7 {
+            0 => {
+                self.varint()?;
+                Value::Number(0)
+            }
+            1 => Value::Number(8),
+            2 => Value::Bytes(self.varint()?),
+            5 => Value::Number(4),
+            other => return Err(damaged(format!("a field is of kind {other}, which no ONNX file has"))),
+        };
+        let (Value::Number(length) | Value::Bytes(length)) = value;
+        if length > self.left {
+            return Err(damaged(format!("a field of {length} bytes reaches past its end")));
+        }
+        Ok((tag, value))
+    }
+
+    fn varint(&mut self) -> Result<u64, ImportError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let mut byte = [0];
+            self.left = self.left.checked_sub(1).ok_or_else(|| damaged("it ends within a number".into()))?;
+            self.file.read_exact(&mut byte)?;
+            value |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(damaged("a number has more than ten bytes".into()))
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), ImportError> {
+        self.left -= length;
+        Ok(self.file.seek_relative(length.cast_signed())?)
+    }
+}
+
+fn damaged(reason: String) -> ImportError {
+    ImportError::Damaged(reason)
 }
 
 impl Tally {
-    fn scan(&mut self, mut bytes: Bytes, field: Field, depth: usize) -> Result<(), ImportError> {
-        let Message(fields) = field else { return Ok(()) };
-        let damaged = |error: prost::DecodeError| ImportError::Damaged(error.to_string());
+    fn scan<F: Read + Seek>(
+        &mut self,
+        fields: &mut Fields<'_, F>,
+        field: Field,
+        depth: usize,
+    ) -> Result<(), ImportError> {
+        let Message(known) = field else { return Ok(()) };
         if depth > MAX_DEPTH {
-            return Err(ImportError::Damaged("messages lie too deep within each other".into()));
+            return Err(damaged("messages lie too deep within each other".into()));
         }
-        while bytes.has_remaining() {
-            let (tag, wire) = decode_key(&mut bytes).map_err(damaged)?;
-            if wire != WireType::LengthDelimited {
-                skip_field(wire, tag, &mut bytes, DecodeContext::default()).map_err(damaged)?;
-                continue;
-            }
-            let length = decode_varint(&mut bytes).map_err(damaged)?;
-            if length > bytes.remaining() as u64 {
-                return Err(ImportError::Damaged(format!("a field of {length} bytes reaches past its end")));
-            }
-            let inner = bytes.split_to(length as usize);
-            match fields.iter().find(|(known, _)| *known == tag) {
-                Some((_, Text)) => self.texts += 1,
-                Some((_, message)) => {
+        while fields.left > 0 {
+            let (tag, value) = fields.next()?;
+            let known = known.iter().find(|(known, _)| *known == tag).map(|(_, field)| *field);
+            match (value, known) {
+                (Value::Bytes(length), Some(message @ Message(_))) => {
                     self.messages += 1;
-                    self.scan(inner, *message, depth + 1)?;
+                    fields.left -= length;
+                    let mut inner = Fields { file: &mut *fields.file, left: length };
+                    self.scan(&mut inner, message, depth + 1)?;
                 }
-                None => {}
+                (Value::Bytes(length), text) => {
+                    self.texts += usize::from(text.is_some());
+                    fields.skip(length)?;
+                }
+                (Value::Number(length), _) => fields.skip(length)?,
             }
             for (what, count, limit) in
                 [("messages", self.messages, MAX_MESSAGES), ("texts", self.texts, MAX_TEXTS)]

@@ -64,7 +64,7 @@ pub fn open_key(path: impl AsRef<Path>, key: &str) -> Result<Checkpoint, Weights
 }
 
 fn open_with(path: &Path, key: Option<&str>) -> Result<Checkpoint, WeightsError> {
-    let opened = file::read(path).and_then(|bytes| match (shard(path), Index::of(&bytes)) {
+    let opened = file::read(path, check_beginning).and_then(|bytes| match (shard(path), Index::of(&bytes)) {
         (Some(shard), _) => Err(shard),
         (None, Some(index)) => read_parts(path, &index?).and_then(|whole| whole.under_some(key)),
         (None, None) => parse_bytes(bytes, key),
@@ -79,7 +79,7 @@ fn read_parts(path: &Path, index: &Index) -> Result<Checkpoint, WeightsError> {
     let mut tensors = Tensors::new();
     for name in index.parts() {
         let path = folder.join(name);
-        let part = file::read(&path).and_then(|bytes| parse_bytes(bytes, None));
+        let part = file::read(&path, check_beginning).and_then(|bytes| parse_bytes(bytes, None));
         let part = part.map_err(|error| error.in_file(&path))?;
         let held = part.tensors.iter().filter(|(tensor, _)| index.holds(name, tensor));
         tensors.extend(held.map(|(tensor, values)| (tensor.clone(), values.clone())));
@@ -184,6 +184,14 @@ impl Checkpoint {
             .collect();
         self.taken_key = Some(key.into());
         Ok(self)
+    }
+}
+
+/// Whether a long file begins as one of the formats that have such.
+fn check_beginning(first: &[u8]) -> Result<(), WeightsError> {
+    match first {
+        [_, _, _, _, _, _, _, _, b'{', ..] | [b'P', b'K', 3 | 5, 4 | 6, ..] | [0x80, 2..=5, ..] => Ok(()),
+        other => Err(WeightsError::UnknownFormat { looks_like: looks_like(other) }),
     }
 }
 

@@ -31,13 +31,16 @@ const MAX_FILE_BYTES: usize = 16 << 20;
 /// Names the file, and what it is instead.
 pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>, WeightsError> {
     let path = path.as_ref();
-    file::read(path).and_then(|bytes| parse(&bytes)).map_err(|error| error.in_file(path))
+    let bytes = file::read(path, |_| Err(WeightsError::ClassNames { reason: TOO_LARGE }));
+    bytes.and_then(|bytes| parse(&bytes)).map_err(|error| error.in_file(path))
 }
+
+const TOO_LARGE: &str = "is larger than any list of class names";
 
 fn parse(bytes: &[u8]) -> Result<Vec<String>, WeightsError> {
     let wrong = |reason| Err(WeightsError::ClassNames { reason });
     if bytes.len() > MAX_FILE_BYTES {
-        return wrong("is larger than any list of class names");
+        return wrong(TOO_LARGE);
     }
     let Ok(text) = str::from_utf8(bytes) else { return wrong("is not text in UTF-8") };
     let text = text.trim_start_matches('\u{feff}');

@@ -1,17 +1,34 @@
 //! Bytes of files.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use crate::{WeightsError, tensor::Bytes};
 
-/// The bytes of a regular file, mapped if possible; anything else has no size that could be trusted.
-pub(crate) fn read(path: &Path) -> Result<Bytes, WeightsError> {
-    if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_file() {
+/// Longer files are looked at before they are read, which takes memory where they cannot be mapped.
+const SHORT: u64 = 64 << 20;
+
+/// Bytes that tell every format.
+const BEGINNING: u64 = 16;
+
+/// The bytes of a regular file, mapped if possible; anything else has no size that could be trusted. Of a long one `check`
+/// sees the first bytes before.
+pub(crate) fn read(
+    path: &Path,
+    check: impl FnOnce(&[u8]) -> Result<(), WeightsError>,
+) -> Result<Bytes, WeightsError> {
+    let metadata = std::fs::metadata(path).map_err(WeightsError::Read)?;
+    if !metadata.is_file() {
         return Err(WeightsError::Read(io::Error::other("is not a file")));
     }
     let mut file = File::open(path).map_err(WeightsError::Read)?;
+    if metadata.len() > SHORT {
+        let mut first = Vec::new();
+        (&mut file).take(BEGINNING).read_to_end(&mut first).map_err(WeightsError::Read)?;
+        check(&first)?;
+        file.rewind().map_err(WeightsError::Read)?;
+    }
     // Elsewhere no other file can be renamed to the place of a mapped one.
     #[cfg(unix)]
     if let Some(map) = Bytes::map(&file) {

@@ -46,7 +46,11 @@ const DTYPES: [(Dtype, FileDtype); 10] = [
 /// Names the file and what is damaged, cut off or not supported.
 pub fn read(path: impl AsRef<Path>) -> Result<(Tensors, Metadata), WeightsError> {
     let path = path.as_ref();
-    file::read(path).and_then(|bytes| parse_bytes(&bytes)).map_err(|error| error.in_file(path))
+    let header = |first: &[u8]| match first.get(LENGTH_BYTES) {
+        Some(b'{') => Ok(()),
+        _ => Err(WeightsError::UnknownFormat { looks_like: "an unknown format" }),
+    };
+    file::read(path, header).and_then(|bytes| parse_bytes(&bytes)).map_err(|error| error.in_file(path))
 }
 
 /// Reads the bytes of a safetensors file; the tensors share them.

@@ -1,7 +1,6 @@
 //! Photos to labelled guesses, embeddings and feature maps.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -198,12 +197,8 @@ impl Classifier {
     /// If it cannot be read, or is no readable image.
     pub fn classify_file(&self, path: impl AsRef<Path>, top: usize) -> Result<Answer, Error> {
         let path = path.as_ref();
-        let failed = |source| Error::Read { path: path.into(), source };
-        let metadata = std::fs::metadata(path).map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(failed(io::Error::other("is not a file")));
-        }
-        self.classify_from(File::open(path).map_err(failed)?, top).map_err(|error| error.in_file(path))
+        let bytes = self.limits.read_file(path)?;
+        self.classify(&bytes, top).map_err(|error| error.in_file(path))
     }
 
     /// Classifies the photo at an `https` address; it is not kept.

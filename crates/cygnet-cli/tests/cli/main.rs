@@ -12,6 +12,8 @@ mod networks;
 mod photos;
 mod quantization;
 mod scripts;
+#[cfg(target_os = "linux")]
+mod sparse;
 #[cfg(unix)]
 mod terminal;
 mod usage;

@@ -62,22 +62,26 @@ fn what_is_no_file_is_neither_read_nor_replaced() {
     for name in ["photos/a/1.bmp", "photos/b/1.bmp", "photos/b/2.bmp"] {
         bench.picture(name, 9);
     }
-    for args in [
-        &["classify", MODEL[0], MODEL[1], "pipe"][..],
-        &["verify", "pipe"],
-        &["convert", "pipe", "out.safetensors"],
-        &["classify", "--model", "pipe", MODEL[1]],
-        &["show", "pipe"],
-        &["eval", MODEL[0], MODEL[1], "pipe"],
-        &["train", "pipe"],
-        &["train", "photos", "--from", "pipe"],
-    ] {
-        let run = bench.run(args);
-        let told = run.err + &run.out;
-        assert!(
-            run.code == 1 && (told.contains("is not a file") || told.contains("is neither a file")),
-            "{told}"
-        );
+    for place in ["pipe", "/dev/zero"] {
+        for args in [
+            &["classify", MODEL[0], MODEL[1], place][..],
+            &["verify", place],
+            &["convert", place, "out.safetensors"],
+            &["convert", MODEL[1], "out.safetensors", "--labels", place],
+            &["classify", "--model", place, MODEL[1]],
+            &["show", place],
+            &["eval", MODEL[0], MODEL[1], place],
+            &["quantize", place],
+            &["quantize", MODEL[1], "--data", place],
+            &["train", place],
+            &["train", "photos", "--from", place],
+            &["train", "photos", "--recipe", place],
+        ] {
+            let run = bench.run(args);
+            let told = run.err + &run.out;
+            let known = ["is not a file", "is neither a file", "neither a network nor a file"];
+            assert!(run.code == 1 && known.iter().any(|known| told.contains(known)), "{args:?}: {told}");
+        }
     }
     let run = bench.run(&["convert", MODEL[1], "pipe"]);
     assert!(run.code == 1 && run.err.contains("is not a file"), "{}", run.err);

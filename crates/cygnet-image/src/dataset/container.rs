@@ -1,8 +1,10 @@
 //! Which container a file is, told by its first bytes, and what is inside a compressed one.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
@@ -51,6 +53,8 @@ pub(super) fn open(path: &Path, limits: DecodeLimits) -> Result<Contents> {
     let first = block(&mut file).map_err(failed)?;
     let starts = |magic: &[u8]| first.starts_with(magic);
     let file = Cursor::new(first.clone()).chain(file);
+    let given = Rc::default();
+    let file = Fed { inner: file, taken: 0, given: Rc::clone(&given) };
     let unpacked: Box<dyn Read> = if starts(b"\x1f\x8b") {
         Box::new(MultiGzDecoder::new(file))
     } else if starts(b"\xfd7zXZ\0") {
@@ -60,10 +64,10 @@ pub(super) fn open(path: &Path, limits: DecodeLimits) -> Result<Contents> {
     } else if starts(b"\x28\xb5\x2f\xfd") {
         Box::new(ZstdReader::new(file))
     } else {
-        return Ok(Contents { kind: kind(&first), is_compressed: false, reader: Box::new(file) });
+        return Ok(Contents { kind: kind(&first), is_compressed: false, reader: Box::new(file.inner) });
     };
     let most = limits.max_unpacked.saturating_mul(BESIDE_PICTURES);
-    let mut unpacked = Bounded { inner: unpacked, most, left: most };
+    let mut unpacked = Bounded { inner: unpacked, most, given };
     let first = block(&mut unpacked).map_err(|error| damaged(path, &error))?;
     let reader = Box::new(Cursor::new(first.clone()).chain(unpacked));
     Ok(Contents { kind: kind(&first), is_compressed: true, reader })
@@ -100,22 +104,46 @@ fn kind(first: &[u8]) -> Kind {
     }
 }
 
+/// Bytes of a compressed file that may be read before anything comes of them, beside twice as many as come.
+const FOR_NOTHING: u64 = 64 << 20;
+
+/// Ends in an error where a compressed file has far more bytes than they unpack to, as none of pictures has.
+struct Fed<R> {
+    inner: R,
+    taken: u64,
+    /// Bytes unpacked so far.
+    given: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Fed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.taken += read as u64;
+        if self.taken > FOR_NOTHING + 2 * self.given.get() {
+            return Err(refused("unpacks to next to nothing; download or copy the file again".into()));
+        }
+        Ok(read)
+    }
+}
+
 /// Ends in an error where more is read.
 struct Bounded<R> {
     inner: R,
     most: u64,
-    left: u64,
+    /// Bytes unpacked so far.
+    given: Rc<Cell<u64>>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            refused(format!(
+        self.given.set(self.given.get() + read as u64);
+        if self.given.get() > self.most {
+            return Err(refused(format!(
                 "unpacks to more than {} bytes; unpack it and give the folder, or raise the limit with --max-unpacked",
                 self.most
-            ))
-        })?;
+            )));
+        }
         Ok(read)
     }
 }

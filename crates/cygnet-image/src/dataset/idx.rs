@@ -1,5 +1,6 @@
 //! IDX files of unsigned bytes, the format of MNIST and its successors (LeCun, Cortes and Burges), plain or gzipped.
 
+use std::cmp::Ordering;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ fn add(path: &Path, limits: DecodeLimits, found: &mut Found) -> Result<()> {
 fn read(path: &Path, dimensions: usize, limits: DecodeLimits) -> Result<(Vec<usize>, Vec<u8>)> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
-    let Contents { kind, mut reader, .. } = container::open(path, limits)?;
+    let Contents { kind, is_compressed, mut reader } = container::open(path, limits)?;
     if kind != Kind::Idx {
         return Err(wrong("not an IDX file of unsigned bytes".into()));
     }
@@ -106,11 +107,20 @@ fn read(path: &Path, dimensions: usize, limits: DecodeLimits) -> Result<(Vec<usi
     if length == 0 {
         return Err(wrong(format!("{shape:?} holds no picture")));
     }
+    let check = |bytes: u64| {
+        let than = match bytes.cmp(&(length as u64)) {
+            Ordering::Less => "fewer",
+            Ordering::Equal => return Ok(()),
+            Ordering::Greater => "more",
+        };
+        Err(wrong(format!("has {than} bytes than its sizes {shape:?} promise")))
+    };
+    if !is_compressed {
+        let whole = fs::metadata(path).map_err(failed)?.len();
+        check(whole.saturating_sub(header.len() as u64))?;
+    }
     let mut bytes = Vec::new();
     reader.take(length as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() != length {
-        let than = if bytes.len() < length { "fewer" } else { "more" };
-        return Err(wrong(format!("has {than} bytes than its sizes {shape:?} promise")));
-    }
+    check(bytes.len() as u64)?;
     Ok((shape, bytes))
 }

@@ -60,7 +60,7 @@ impl Sample {
             Source::Part { file, offset, length } => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(*offset)).map_err(read)?;
-                let bytes = limits.read(Read::take(&mut *file, *length)).map_err(read)?;
+                let bytes = limits.read_of(Read::take(&mut *file, *length), *length).map_err(read)?;
                 bytes.map(Cow::Owned).map_err(refused)
             }
             Source::Zipped(zipped) => {

@@ -107,14 +107,29 @@ pub(super) fn is_table(path: &Path) -> bool {
 /// The most bytes of a table, which is read into memory.
 const MOST_BYTES: u64 = 1 << 30;
 
+/// Bytes by which a file that is no text is mostly known.
+const FIRST_BYTES: u64 = 1 << 16;
+
+const ZEROS: &str = "has zero bytes, as UTF-16 has without a byte order mark; save the table as UTF-8";
+
 /// The table's text: UTF-8, or UTF-16 behind a byte order mark, as spreadsheets write it.
 fn text(path: &Path) -> Result<String> {
     let failed = |source| ImageError::Read { path: path.to_owned(), source };
     let wrong = |reason: String| ImageError::Dataset { path: path.to_owned(), reason };
+    let too_long = || wrong(format!("is a table of more than {}; divide it", Size(MOST_BYTES)));
+    if std::fs::metadata(path).map_err(failed)?.len() > MOST_BYTES {
+        return Err(too_long());
+    }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    let mut file = File::open(path).map_err(failed)?.take(MOST_BYTES + 1);
+    (&mut file).take(FIRST_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    let is_utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    if !is_utf16 && bytes.contains(&0) {
+        return Err(wrong(ZEROS.into()));
+    }
+    file.read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(wrong(format!("is a table of more than {}; divide it", Size(MOST_BYTES))));
+        return Err(too_long());
     }
     let utf16 = |unit: fn([u8; 2]) -> u16| {
         let (units, rest) = bytes[2..].as_chunks();
@@ -135,9 +150,7 @@ fn text(path: &Path) -> Result<String> {
         wrong(format!("line {line} is not UTF-8, perhaps Latin-1 or Windows-1252; save the table as UTF-8"))
     })?;
     if text.contains('\0') {
-        return Err(wrong(
-            "has zero bytes, as UTF-16 has without a byte order mark; save the table as UTF-8".into(),
-        ));
+        return Err(wrong(ZEROS.into()));
     }
     if text.starts_with('\u{feff}') {
         text.remove(0);

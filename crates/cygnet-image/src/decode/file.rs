@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::format::Format;
-use super::limits::DecodeLimits;
+use super::limits::{DecodeLimits, METADATA};
 use crate::error::{ImageError, Result};
 
 /// Bytes that tell every format.
@@ -13,6 +13,9 @@ const SIGNATURE: u64 = 64;
 
 /// Files up to this length are read if they begin as a picture does.
 const USUAL_BYTES: usize = 256 << 20;
+
+/// Bytes within which a file tells the picture's size, behind whatever metadata.
+const BEFORE_SIZE: usize = 2 * METADATA;
 
 /// Bytes a pixel of the least dense pictures, 16 bits in four channels.
 const PIXEL_BYTES: usize = 8;
@@ -24,22 +27,37 @@ impl DecodeLimits {
     /// # Errors
     /// The outer one is the reader's; the inner one [`ImageError::UnknownFormat`], [`ImageError::TooLarge`] or
     /// [`ImageError::FileTooLong`].
-    pub fn read(self, mut reader: impl Read) -> io::Result<Result<Vec<u8>>> {
+    pub fn read(self, reader: impl Read) -> io::Result<Result<Vec<u8>>> {
+        self.read_up_to(reader, None)
+    }
+
+    /// As [`DecodeLimits::read`], of a file whose length is known: one that is too long is not read further than its size is
+    /// told.
+    pub(crate) fn read_of(self, reader: impl Read, length: u64) -> io::Result<Result<Vec<u8>>> {
+        self.read_up_to(reader, Some(length))
+    }
+
+    fn read_up_to(self, mut reader: impl Read, length: Option<u64>) -> io::Result<Result<Vec<u8>>> {
         let mut data = Vec::new();
         (&mut reader).take(SIGNATURE).read_to_end(&mut data)?;
         if let Err(refused) = Format::of(&data) {
             return Ok(Err(refused));
         }
         let mut most = USUAL_BYTES;
-        (&mut reader).take((most + 1 - data.len()) as u64).read_to_end(&mut data)?;
-        if data.len() > most {
+        let is_longer = |most: usize| length.is_some_and(|length| length > most as u64);
+        let first = if is_longer(most) { BEFORE_SIZE } else { most + 1 };
+        (&mut reader).take((first - data.len()) as u64).read_to_end(&mut data)?;
+        if data.len() > most || is_longer(most) {
             match self.longest(&data) {
                 Ok(longest) => most = longest,
                 Err(refused) => return Ok(Err(refused)),
             }
-            (&mut reader).take((most + 1).saturating_sub(data.len()) as u64).read_to_end(&mut data)?;
+            if !is_longer(most) {
+                let more = (most + 1).saturating_sub(data.len()) as u64;
+                (&mut reader).take(more).read_to_end(&mut data)?;
+            }
         }
-        if data.len() > most {
+        if data.len() > most || is_longer(most) {
             return Ok(Err(ImageError::FileTooLong { max_bytes: most }));
         }
         Ok(Ok(data))
@@ -53,10 +71,11 @@ impl DecodeLimits {
         let path = path.as_ref();
         let read = |source| ImageError::Read { path: path.to_owned(), source };
         // Before it is opened: a pipe would wait for its writer.
-        if !fs::metadata(path).map_err(read)?.is_file() {
+        let metadata = fs::metadata(path).map_err(read)?;
+        if !metadata.is_file() {
             return Err(read(io::Error::other("is not a file")));
         }
-        let bytes = File::open(path).and_then(|file| self.read(file)).map_err(read)?;
+        let bytes = File::open(path).and_then(|file| self.read_of(file, metadata.len())).map_err(read)?;
         bytes.map_err(|reason| ImageError::File { path: path.to_owned(), reason: Box::new(reason) })
     }
 

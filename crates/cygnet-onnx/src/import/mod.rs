@@ -9,6 +9,8 @@ pub(crate) mod view;
 pub(crate) mod walk;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
 use cygnet_graph::{Graph, Limits};
@@ -24,6 +26,8 @@ use crate::schema::ModelProto;
 
 /// Largest file that is read: the form has no larger ones.
 const MAX_BYTES: u64 = 1 << 31;
+/// Largest text of layers that is read, which has a line for each.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
 /// Oldest version of the file's form that is read.
 const OLDEST_IR: i64 = 3;
 /// Oldest and newest operator set that rules know.
@@ -90,13 +94,21 @@ pub fn open(path: &Path, options: &Options) -> Result<Imported, ImportError> {
     if metadata.len() > MAX_BYTES {
         return Err(std::io::Error::other("is larger than 2 GB, which no file of this form can be").into());
     }
+    // What is no such file is not read to its end.
+    let mut file = BufReader::new(File::open(path)?);
+    let first = file.fill_buf()?;
+    if ncnn::is_ncnn(first) {
+        if metadata.len() > MAX_TEXT_BYTES {
+            return Err(std::io::Error::other("is longer than any list of layers").into());
+        }
+        return open_ncnn(path, &std::fs::read(path)?, options);
+    }
+    if !crate::tflite::is_tflite(first) {
+        crate::scan::scan(&mut file, metadata.len())?;
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = Some(folder.unwrap_or(Path::new(".")).to_owned());
-    let bytes = std::fs::read(path)?;
-    if ncnn::is_ncnn(&bytes) {
-        return open_ncnn(path, &bytes, options);
-    }
-    import(bytes, &Options { folder, ..options.clone() })
+    import(std::fs::read(path)?, &Options { folder, ..options.clone() })
 }
 
 /// Makes a graph of an ncnn .param file, whose numbers lie beside it.
@@ -128,9 +140,9 @@ pub fn import(bytes: Vec<u8>, options: &Options) -> Result<Imported, ImportError
     if crate::tflite::is_tflite(&bytes) {
         return crate::tflite::import(&bytes, options);
     }
-    let bytes = Bytes::from(bytes);
-    crate::scan::scan(&bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|error| ImportError::Damaged(error.to_string()))?;
+    crate::scan::scan(&mut Cursor::new(&bytes), bytes.len() as u64)?;
+    let model =
+        ModelProto::decode(Bytes::from(bytes)).map_err(|error| ImportError::Damaged(error.to_string()))?;
     let unfit = |reason: String| Err(ImportError::Unfit(reason));
     if model.ir_version() < OLDEST_IR {
         return unfit(format!(
