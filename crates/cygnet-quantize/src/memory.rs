@@ -90,7 +90,7 @@ mod tests {
         });
         let wide = wide.unwrap();
         let [image, thread] = [of_image(&wide), of_thread(&wide)];
-        assert!(thread > 16 << 22 && image > 1 << 20, "{image} {thread}");
+        assert!(thread > 16 << 20 && image > 1 << 20, "{image} {thread}");
         let room = |images, wanted, limit| threads(&wide, images, wanted, Some(limit));
         assert_eq!(room(10, 8, 10 * image + 3 * thread).unwrap(), 3);
         assert_eq!(room(10, 8, 10 * image + 100 * thread).unwrap(), 8);

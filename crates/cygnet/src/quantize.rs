@@ -261,15 +261,19 @@ fn look(model: &Model, photos: &Path, how: &Quantizing, notes: &mut Vec<String>)
         Err(error) => {
             let Ok(paths) = collect_images([photos]) else { return Err(error.into()) };
             check(paths.len())?;
-            let mut images = Vec::new();
+            let (mut images, mut unread) = (Vec::new(), None);
             for path in spread(&paths, how.images) {
                 match Image::open_within(path, how.limits) {
                     Ok(image) => images.push(model.preprocess.apply(&image)?),
                     Err(error) => {
                         let (name, told) = (path.display().to_string(), error.to_string());
                         notes.push(format!("{name}: left out: {}", without_name(&told, &name)));
+                        unread.get_or_insert(error);
                     }
                 }
+            }
+            if let Some(error) = unread.filter(|_| images.is_empty()) {
+                return Err(error.into());
             }
             return Ok(Looked { images, labels: Vec::new() });
         }
