@@ -27,6 +27,16 @@ const PROBE: f64 = 0.02;
 /// Runs whose steps are kept apart; later ones do not count.
 const MOST_RUNS: usize = 2000;
 
+/// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
+const QUIET: f64 = 1.3;
+
+/// Whether runs whose shortest took `min_ms`, and of which 95 % took no longer than `p95_ms`, were disturbed: the machine
+/// had other work, and what was measured tells more of that.
+#[must_use]
+pub fn is_disturbed(min_ms: f64, p95_ms: f64) -> bool {
+    p95_ms > QUIET * min_ms
+}
+
 /// How a network is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BenchOptions {
@@ -65,6 +75,8 @@ pub struct Timing {
     pub min_ms: f64,
     /// 95 % of runs took no longer.
     pub p95_ms: f64,
+    /// Whether the machine had other work meanwhile, by [`is_disturbed`].
+    pub disturbed: bool,
     /// Images a second at the median.
     pub images_per_s: f64,
     /// Billions of multiply-accumulates a second at the median.
@@ -90,6 +102,8 @@ pub struct StepTiming {
     pub step: usize,
     /// What computes it.
     pub kernel: String,
+    /// Whether the machine had other work meanwhile, by [`is_disturbed`] of whole runs.
+    pub disturbed: bool,
     /// The path, or else the operator, of the node it is there for; empty for a copy.
     pub node: String,
     /// Shape of what it writes.
@@ -230,7 +244,7 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
         if batch == 1 { session.run(&images, &mut logits) } else { session.run_batch(&images, &mut logits) }
     })?;
     let peak_gflops = peak_gflops(plan_options.level, PROBE).max(before);
-    let median_ms = quantile(&times, 0.5);
+    let [min_ms, median_ms, p95_ms] = [0.0, 0.5, 0.95].map(|share| quantile(&times, share));
     let gmacs_per_s = graph.cost().macs as f64 * batch as f64 / median_ms / 1e6;
     Ok(Timing {
         model: model.into(),
@@ -242,8 +256,9 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
         strict: plan_options.strict,
         runs: times.len(),
         median_ms,
-        min_ms: times[0],
-        p95_ms: quantile(&times, 0.95),
+        min_ms,
+        p95_ms,
+        disturbed: is_disturbed(min_ms, p95_ms),
         images_per_s: batch as f64 * 1e3 / median_ms,
         gmacs_per_s,
         percent_of_peak: 200.0 * gmacs_per_s / (peak_gflops * threads as f64),
@@ -268,12 +283,14 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
     let threads = team.threads();
     let mut calls = vec![Duration::ZERO; program.calls().len()];
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); steps.len()];
+    let mut runs = Vec::new();
     let (peak, bandwidth) = (peak_gflops(options.level, PROBE), l2_gbytes_per_s(PROBE));
     let start = Instant::now();
     while times.iter().all(|times| times.len() < MOST_RUNS) {
         calls.fill(Duration::ZERO);
         program.run_timed_on(&mut team, &mut arena, &image, &mut calls);
         if start.elapsed() >= duration / 4 {
+            runs.push(calls.iter().sum::<Duration>().as_secs_f64());
             for (times, step) in times.iter_mut().zip(steps) {
                 times.push(calls[step.calls.clone()].iter().sum::<Duration>().as_secs_f64() * 1e3);
             }
@@ -284,7 +301,8 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
     }
     let peak = peak_gflops(options.level, PROBE).max(peak);
     let bandwidth = l2_gbytes_per_s(PROBE).max(bandwidth);
-    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    times.iter_mut().chain([&mut runs]).for_each(|times| times.sort_by(f64::total_cmp));
+    let disturbed = is_disturbed(quantile(&runs, 0.0), quantile(&runs, 0.95));
     let medians: Vec<f64> = times.iter().map(|times| quantile(times, 0.5)).collect();
     let all: f64 = medians.iter().sum();
     let timing = |(i, (step, &ms)): (usize, (&PlanStep, &f64))| {
@@ -297,6 +315,7 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
             threads,
             step: i,
             kernel: step.key.kernel.to_string(),
+            disturbed,
             node: step.name(graph).into(),
             output: step.shape.clone(),
             input_type: step.key.inputs.first().and_then(named_type),
@@ -348,6 +367,12 @@ mod tests {
         assert_eq!([0.5, 0.95].map(|share| quantile(&[1.0, 2.0, 3.0], share)), [2.0, 3.0]);
         assert_eq!([0.5, 0.95].map(|share| quantile(&[7.0], share)), [7.0, 7.0]);
         assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn runs_that_now_and_then_take_much_longer_were_disturbed() {
+        assert!(!is_disturbed(1.0, 1.2) && is_disturbed(1.0, 1.5));
+        assert!(!is_disturbed(0.0, 0.0) && !is_disturbed(7.0, 7.0));
     }
 
     #[test]

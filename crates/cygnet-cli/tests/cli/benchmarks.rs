@@ -17,6 +17,7 @@ fn a_benchmark_tells_times_and_what_they_are_of_the_peak() {
         assert!(0.0 < number("min_ms") && number("min_ms") <= number("median_ms"), "{line}");
         assert!(number("median_ms") <= number("p95_ms"), "{line}");
         assert!((number("images_per_s") * number("median_ms") - 1e3).abs() < 1e-6, "{line}");
+        assert_eq!(line["disturbed"], number("p95_ms") > 1.3 * number("min_ms"), "{line}");
         let share = 200.0 * number("gmacs_per_s") / number("peak_gflops") / number("threads");
         assert!((number("percent_of_peak") - share).abs() < 1e-6, "{line}");
         assert!(number("arena_bytes") > 0.0 && number("weight_bytes") > 0.0, "{line}");
@@ -40,6 +41,7 @@ fn a_benchmark_of_layers_tells_what_bounds_each() {
     assert_eq!(lines.len(), steps.len());
     for (i, (line, step)) in lines.iter().zip(steps).enumerate() {
         assert_eq!(line["step"], i);
+        assert!(line["disturbed"].is_boolean(), "{line}");
         assert_eq!(
             [&line["kernel"], &line["output"], &line["macs"]],
             [&step["kernel"], &step["output"], &step["macs"]]

@@ -20,10 +20,11 @@ and files nothing is cut.
 Exit codes:
   0    all went well
   1    something failed, or some of many things: standard error says which;
-       also a network, recipe or setting that there is not
+       also a name of something that there is not: a file, network, tag,
+       family, recipe, setting or instruction set of CYGNET_ISA
   2    wrong usage, whatever there is on this machine: an option or command
        that there is not, a value out of range, options or endings of files
-       that do not go together
+       that do not go together or do not apply
   130  training was interrupted; its state is saved";
 
 pub(super) const CLASSIFY: &str = "\
