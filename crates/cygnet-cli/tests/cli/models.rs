@@ -35,7 +35,7 @@ fn a_name_without_ending_is_answered_with_the_file_and_other_programs_files_by_w
         assert!(run.code == 1 && run.err.contains("(did you mean light.safetensors?)"), "{}", run.err);
     }
     for (name, what) in [
-        ("a.TFLITE", "a TensorFlow Lite model"),
+        ("a.PB", "a TensorFlow graph"),
         ("a.pt2", "a program of torch.export"),
         ("a.h5", "a Keras model"),
         ("a.keras", "a Keras model"),
