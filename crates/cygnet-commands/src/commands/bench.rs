@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cygnet::bench::{BenchOptions, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest};
+use cygnet::bench::{
+    BenchOptions, Choice, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest,
+};
 use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
 use cygnet::runtime::{Plan, PlanOptions};
@@ -132,11 +134,27 @@ fn fastest_of_all(name: &str, subject: Subject, options: BenchOptions) -> anyhow
     if table.damaged() > 0 {
         warn(format!("{} damaged lines are ignored", table.damaged()));
     }
-    let index = fastest(&plans, &mut table, options)?;
+    let Choice { index, disturbed } = fastest(&plans, &mut table, options)?;
+    if let Some(noise) = disturbed {
+        output::note(&format!("{name}: {}", compared_in_noise(noise, index)));
+    }
     if let Err(error) = table.write(&path) {
         warn(format!("{error}; what was measured is not kept"));
     }
     Ok(Arc::clone(&plans[index]))
+}
+
+/// What is to be known of a comparison of f32 with others while the machine had other things to do.
+fn compared_in_noise(noise: f64, index: usize) -> String {
+    let taken = match index {
+        0 => "fp32 is taken, as no other is faster by more",
+        _ => "what is taken is faster than fp32 by more",
+    };
+    let percent = 100.0 * noise;
+    format!(
+        "times moved by {percent:.0} % while precisions were compared, so the machine had other work: {taken}, \
+             and the next run measures again"
+    )
 }
 
 #[cfg(feature = "train")]
@@ -360,12 +378,23 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {:.0} GFLOP/s; its second-level cache: {:.0} GB/s",
+        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {}; its second-level cache: {:.0} GB/s",
         plain(id),
         steps.len(),
         count(macs),
         if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
-        first.peak_gflops,
+        peaks(steps),
         first.l2_gbytes_per_s
     ))
+}
+
+/// What a thread could do with the numbers that steps multiply.
+fn peaks(steps: &[StepTiming]) -> String {
+    let peak = |of_bytes: bool| {
+        let is_one = |step: &&StepTiming| (step.macs > 0 && step.input_type.is_some()) == of_bytes;
+        steps.iter().find(is_one).map(|step| step.peak_gflops)
+    };
+    let floats = peak(false).map(|peak| format!("{peak:.0} GFLOP/s"));
+    let bytes = peak(true).map(|peak| format!("{peak:.0} GOP/s of bytes"));
+    floats.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
 }
