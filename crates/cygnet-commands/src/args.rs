@@ -202,9 +202,10 @@ pub(crate) struct Quantize {
     pub(crate) images: u32,
     /// Points of top-1 accuracy, or of agreement without labels, that may be lost on the photos, beyond what so many
     /// leave to chance, before layers stay in floating point
-    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points, requires = "data")]
     pub(crate) drop: f64,
-    /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision
+    /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision. The report is beside
+    /// it, and ends in .html
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the file if it exists

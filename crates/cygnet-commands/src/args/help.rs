@@ -111,7 +111,7 @@ pub(super) const QUANTIZE: &str = "\
 PHOTOS is anything that `cygnet train` reads, or a folder of pictures, which then have no labels. A handful will do, a hundred \
 are better; without --data ranges are found from generated images, which is for timing only. Nothing is trained: batch norms are \
 folded, ranges are found, weights rounded and biases corrected, and the most sensitive layers stay in floating point if more is \
-lost than --drop.
+lost than --drop: in int8 they alone compute so; in bf16 their weights stay f32, and then all layers compute in f32.
 
 The loss is judged on these photos, and counts only beyond what so many leave to chance, two standard errors: with \
 100 photos that are some points, with 10000 a few tenths. What is lost on other photos at most, 95 times of 100, stands behind \
