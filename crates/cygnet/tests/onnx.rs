@@ -150,5 +150,7 @@ fn an_ncnn_file_is_read_with_the_numbers_beside_it() {
     std::fs::write(folder.path().join("net.ncnn.bin"), numbers).unwrap();
     let model = Model::open(&path).unwrap();
     assert_eq!((model.graph.input_shape(), model.graph.classes()), ([3, 8, 8], 2));
-    assert!(Model::from_bytes("net.param", text.into()).unwrap_err().to_string().contains(".bin file beside it"));
+    assert!(
+        Model::from_bytes("net.param", text.into()).unwrap_err().to_string().contains(".bin file beside it")
+    );
 }
