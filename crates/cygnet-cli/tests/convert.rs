@@ -228,4 +228,21 @@ fn a_network_that_is_prepared_for_in_several_ways_is_told_with_the_name_of_the_o
     }
     let prepared = |name: &str| Model::open(folder.join(name)).unwrap().preprocess;
     assert_ne!(prepared("b.safetensors").scale, prepared("c.safetensors").scale);
+    // The model file, and an ONNX file of it, are as unsure as the checkpoint; a name decides later too.
+    let guessed = |name: &str| Model::open(folder.join(name)).unwrap().guessed;
+    let (code, err) = convert(folder, &["a.safetensors", "a.onnx"]);
+    assert!(code == 0 && err.contains("caffe_in1k"), "{err}");
+    for name in ["a.safetensors", "a.onnx"] {
+        assert!(guessed(name).is_some_and(|told| told.contains("caffe_in1k")), "{name}");
+    }
+    for (named, out, same) in [
+        ("squeezenet1_1.caffe_in1k", "d.safetensors", "b.safetensors"),
+        ("squeezenet1_1", "e.safetensors", "c.safetensors"),
+    ] {
+        let (code, err) = convert(folder, &["a.safetensors", out, "--network", named]);
+        assert!(code == 0 && !err.contains("caffe_in1k (caffe)"), "{err}");
+        assert_eq!((prepared(out), guessed(out)), (prepared(same), None), "{named}");
+    }
+    let (code, err) = convert(folder, &["a.safetensors", "f.safetensors", "--network", "mobilenet_v2"]);
+    assert!(code == 1 && err.contains("is a model of squeezenet1_1, not of mobilenet_v2"), "{err}");
 }

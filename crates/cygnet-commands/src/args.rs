@@ -2,6 +2,7 @@
 
 mod help;
 mod limits;
+mod misplaced;
 mod parse;
 #[cfg(feature = "train")]
 mod train;
@@ -201,9 +202,10 @@ pub(crate) struct Quantize {
     pub(crate) images: u32,
     /// Points of top-1 accuracy, or of agreement without labels, that may be lost on the photos, beyond what so many
     /// leave to chance, before layers stay in floating point
-    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points, requires = "data")]
     pub(crate) drop: f64,
-    /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision
+    /// The model file to write; by default ID-PRECISION.safetensors, or the FILE's name with its precision. The report is beside
+    /// it, and ends in .html
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace the file if it exists
@@ -269,12 +271,12 @@ pub(crate) struct Convert {
 /// How OUT is written that ends in .onnx.
 #[derive(Args)]
 pub(crate) struct OnnxArgs {
-    /// For OUT.onnx: version of the operator set
-    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u32).range(13..=22))]
-    pub(crate) opset: u32,
-    /// For OUT.onnx: images of a batch, or dynamic: any number
-    #[arg(long, value_name = "N|dynamic", default_value = "dynamic", value_parser = batch)]
-    pub(crate) batch: Batch,
+    /// For OUT.onnx: version of the operator set [default: 17]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(13..=22))]
+    pub(crate) opset: Option<u32>,
+    /// For OUT.onnx: images of a batch, or dynamic: any number [default: dynamic]
+    #[arg(long, value_name = "N|dynamic", value_parser = batch)]
+    pub(crate) batch: Option<Batch>,
     /// For OUT.onnx: pixels from 0 to 255 go in, in rows of columns of red, green and blue, and are prepared by the file
     #[arg(long)]
     pub(crate) preprocess: bool,

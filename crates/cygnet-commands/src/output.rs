@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub(crate) use table::{Column, table};
 pub(crate) use text::{
-    bar, classes, count, end_of, escaped, guarded, pictures, plain, shape, start_of, wrapped,
+    bar, classes, count, end_of, escaped, guarded, path_of, pictures, plain, shape, start_of, wrapped,
 };
 
 /// For headings and names.

@@ -259,7 +259,9 @@ impl Cache {
         let mut settle = |source: String, result, progress: &mut dyn Progress| match result {
             Ok::<String, _>(hash) => {
                 // Where nothing succeeds the error names them.
-                let failed = |(source, error): &(String, AttemptError)| format!("{source}: {error}");
+                let failed = |(failed, error): &(String, AttemptError)| {
+                    format!("{} came from {source}; {failed} did not have it: {error}", artifact.file_name)
+                };
                 attempts.iter().map(failed).for_each(|told| progress.message(&told));
                 self.remember(path, artifact, &hash);
                 Ok(true)

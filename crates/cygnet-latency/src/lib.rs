@@ -2,7 +2,7 @@
 //!
 //! Plans of one network are compared together, run by run in turns, since a time alone means little on a machine that has other
 //! things to do. What was compared is known by the keys of all steps, so that a comparison holds for every network of the same
-//! shapes. No networks, no precisions.
+//! shapes. What other work on the machine disturbed is not kept, and its noise is known. No networks, no precisions.
 
 mod measure;
 mod table;
@@ -10,11 +10,8 @@ mod table;
 use cygnet_runtime::{Plan, cpu};
 use serde::{Deserialize, Serialize};
 
-pub use measure::{Run, measure};
+pub use measure::{Machine, Run, Times, in_turns, measure};
 pub use table::Table;
-
-/// Share of the first plan's time that another must do without to be taken in its place.
-const GAIN: f64 = 0.03;
 
 /// What was compared, and where: all that decides which plan is the fastest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,17 +52,4 @@ fn plan_key(plan: &Plan) -> String {
     let text: String = plan.steps().iter().map(|step| format!("{:?};", step.key)).collect();
     let hash = text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     format!("{hash:016x}")
-}
-
-/// Which of some plans to take by their times: the first, unless another is clearly faster.
-///
-/// ```
-/// assert_eq!(cygnet_latency::fastest(&[5.0, 2.0, 3.0]), 1);
-/// assert_eq!(cygnet_latency::fastest(&[5.0, 4.95]), 0);
-/// ```
-#[must_use]
-pub fn fastest(times: &[f64]) -> usize {
-    let Some(&first) = times.first() else { return 0 };
-    let clearly = times.iter().enumerate().filter(|(_, time)| **time < first * (1.0 - GAIN));
-    clearly.min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cygnet_files::write_own;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, fastest};
+use crate::{Case, Times};
 
 /// Most bytes of a file that is read.
 const MOST_BYTES: u64 = 16 << 20;
@@ -17,7 +17,7 @@ const MOST_BYTES: u64 = 16 << 20;
 /// are left out and counted.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    times: BTreeMap<Case, Vec<f64>>,
+    times: BTreeMap<Case, Times>,
     damaged: usize,
     /// Whether it has what its file does not have.
     is_new: bool,
@@ -28,6 +28,16 @@ struct Line {
     #[serde(flatten)]
     case: Case,
     ms: Vec<f64>,
+    #[serde(default)]
+    noise: f64,
+}
+
+impl Line {
+    fn sound(self) -> Option<(Case, Times)> {
+        let Line { case, ms, noise } = self;
+        let times = Times { ms, noise };
+        is_kept(&case, &times).then_some((case, times))
+    }
 }
 
 impl Table {
@@ -45,9 +55,9 @@ impl Table {
         };
         let mut table = Table::default();
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            match serde_json::from_slice::<Line>(line) {
-                Ok(Line { case, ms }) if is_sound(&case, &ms) => _ = table.times.insert(case, ms),
-                Ok(_) | Err(_) => table.damaged += 1,
+            match serde_json::from_slice::<Line>(line).ok().and_then(Line::sound) {
+                Some((case, times)) => _ = table.times.insert(case, times),
+                None => table.damaged += 1,
             }
         }
         Ok(table)
@@ -62,12 +72,12 @@ impl Table {
     /// Which plan of a case is the fastest, by what is known.
     #[must_use]
     pub fn known(&self, case: &Case) -> Option<usize> {
-        self.times.get(case).map(|times| fastest(times))
+        self.times.get(case).map(Times::fastest)
     }
 
-    /// Takes in what was measured, in milliseconds, in the order of the case's plans.
-    pub fn insert(&mut self, case: Case, times: Vec<f64>) {
-        if is_sound(&case, &times) {
+    /// Takes in what was measured, in the order of the case's plans, unless that was [disturbed](Times::is_disturbed).
+    pub fn insert(&mut self, case: Case, times: Times) {
+        if is_kept(&case, &times) {
             self.times.insert(case, times);
             self.is_new = true;
         }
@@ -88,8 +98,8 @@ impl Table {
         let mut times = self.times.clone();
         times.extend(Table::read(path).unwrap_or_default().times);
         let mut text = Vec::new();
-        for (case, ms) in times {
-            serde_json::to_writer(&mut text, &Line { case, ms })?;
+        for (case, Times { ms, noise }) in times {
+            serde_json::to_writer(&mut text, &Line { case, ms, noise })?;
             text.push(b'\n');
         }
         write_own(path, |file| file.write_all(&text))
@@ -102,6 +112,6 @@ impl Table {
     }
 }
 
-fn is_sound(case: &Case, times: &[f64]) -> bool {
-    times.len() == case.plans.len() && times.iter().all(|time| time.is_finite() && *time > 0.0)
+fn is_kept(case: &Case, times: &Times) -> bool {
+    times.ms.len() == case.plans.len() && times.is_sound() && !times.is_disturbed()
 }

@@ -74,7 +74,8 @@ impl Loss {
     }
 
     /// Whether it is more than `share`, and not by chance.
-    pub(crate) fn exceeds(self, share: f64) -> bool {
+    #[must_use]
+    pub fn exceeds(self, share: f64) -> bool {
         self.lost - self.chance > share
     }
 }

@@ -14,6 +14,7 @@
 
 mod balance;
 mod calibrate;
+mod distribution;
 mod fold;
 mod judge;
 mod learning;
@@ -27,18 +28,19 @@ mod sensitivity;
 mod survey;
 
 use cygnet_files::Size;
-use cygnet_graph::{BuildError, Graph};
+use cygnet_graph::{BuildError, Graph, NodeId};
 use cygnet_runtime::{PlanOptions, RunError};
 use cygnet_weights::{Misfit, Quantization, WeightSet};
 use thiserror::Error;
 
+pub use distribution::Distribution;
 pub use fold::folded;
 pub use judge::{Agreement, Loss, compare, guess};
 pub use learning::{Ranged, Rounding, ranged};
 pub use memory::check_images;
 pub use plain::quantize_plainly;
 pub use range::Method;
-pub use sensitivity::Sensitivity;
+pub use sensitivity::{Sensitivity, noise};
 
 use calibrate::Quantized;
 use network::{Network, each};
@@ -132,6 +134,8 @@ pub struct QuantizedNetwork {
     pub outputs: [Vec<Vec<f32>>; 2],
     /// What each layer's rounding alone does, in the order of the graph.
     pub sensitivity: Vec<Sensitivity>,
+    /// Where the numbers of the most sensitive layers lie on their grids when all layers are on such, the most sensitive first.
+    pub distributions: Vec<Distribution>,
 }
 
 /// Most times that a network is tried with more layers in floating point.
@@ -139,6 +143,9 @@ const ROUNDS: usize = 5;
 
 /// Images by which layers are compared.
 const COMPARED: usize = 8;
+
+/// Layers whose numbers are told of.
+const DRAWN: usize = 6;
 
 /// Quantises a network by images `[channels, height, width]`, prepared as it wants them, with the class of each if `labels` has
 /// some. `tell` hears what is done.
@@ -181,6 +188,7 @@ pub fn quantize(
     let survey = Survey::new(&float, images, &places.has_grid, Asked::Numbers, threads)?;
     survey.finite(&graph)?;
     let mut sensitivity: Vec<Sensitivity> = Vec::new();
+    let mut distributions: Vec<Distribution> = Vec::new();
     let mut round = 0;
     loop {
         let record = calibrate::grids(&graph, &weights, &places, &survey, options.method, threads)?;
@@ -191,20 +199,32 @@ pub fn quantize(
             tell("comparing layers");
             let compared = &images[..images.len().min(COMPARED)];
             sensitivity = sensitivity::layers(&float, &quantized, &places, compared, threads)?;
+            let worst = sensitivity::worst(&sensitivity, |_| true);
+            let shown = worst.iter().take(DRAWN).map(|layer| layer.node);
+            distributions =
+                shown.filter_map(|id| Distribution::of(id, &quantized, &places, &survey)).collect();
         }
         let loss = Loss::of(&survey.outputs, &outputs, labels);
         let left = sensitivity.iter().filter(|layer| !real[layer.node.0]).count();
         if !loss.exceeds(options.drop / 100.0) || round == ROUNDS || left == 0 {
             let Quantized { weights, record, .. } = quantized;
             let outputs = [survey.outputs, outputs];
-            return Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity });
+            let quantization = record;
+            return Ok(QuantizedNetwork {
+                graph,
+                weights,
+                quantization,
+                outputs,
+                sensitivity,
+                distributions,
+            });
         }
         round += 1;
         tell("more is lost than may be: the most sensitive layers stay in floating point");
-        let mut worst: Vec<&Sensitivity> = sensitivity.iter().filter(|layer| !real[layer.node.0]).collect();
-        worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
         let count = (sensitivity.len() / 16).max(1) << (round - 1);
-        worst.iter().take(count).for_each(|layer| real[layer.node.0] = true);
+        let worst = sensitivity::worst(&sensitivity, |layer| !real[layer.node.0]);
+        let worst: Vec<NodeId> = worst.iter().take(count).map(|layer| layer.node).collect();
+        worst.iter().for_each(|id| real[id.0] = true);
         places = Places::of(&graph, &real);
     }
 }

@@ -43,7 +43,8 @@ pub fn quantize_plainly(
     let mut record = ranges(&graph, &places, &survey, threads)?;
     round_weights(&graph, &mut weights, &mut record, &places.is_layer, threads)?;
     let outputs = [survey.outputs, Vec::new()];
-    Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity: Vec::new() })
+    let (sensitivity, distributions) = (Vec::new(), Vec::new());
+    Ok(QuantizedNetwork { graph, weights, quantization: record, outputs, sensitivity, distributions })
 }
 
 /// Rounds the weights of layers to the nearest integers; their scales are added to the record of values.

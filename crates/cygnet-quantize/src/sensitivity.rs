@@ -18,6 +18,13 @@ pub struct Sensitivity {
     pub noise: f64,
 }
 
+/// Layers, the most sensitive first.
+pub(crate) fn worst(all: &[Sensitivity], is_asked: impl Fn(&Sensitivity) -> bool) -> Vec<&Sensitivity> {
+    let mut worst: Vec<&Sensitivity> = all.iter().filter(|layer| is_asked(layer)).collect();
+    worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
+    worst
+}
+
 /// All values of an image in floating point.
 struct Values(Vec<Vec<f32>>);
 
@@ -95,8 +102,10 @@ pub(crate) fn layers(
     Ok(layers.iter().enumerate().map(of).collect())
 }
 
-/// How far answers are from those wanted, as a share of how far these are from their mean.
-fn noise(wanted: &[f32], given: &[f32]) -> f64 {
+/// How far an answer is from that wanted, as a share of how far the numbers of this are from their mean, both mean squares
+/// without a common shift.
+#[must_use]
+pub fn noise(wanted: &[f32], given: &[f32]) -> f64 {
     let mean =
         |of: &dyn Fn(usize) -> f64| (0..wanted.len()).map(of).sum::<f64>() / wanted.len().max(1) as f64;
     let square = |of: &dyn Fn(usize) -> f64| {

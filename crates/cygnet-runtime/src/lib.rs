@@ -18,7 +18,10 @@ mod threads;
 pub use activation::kernel_activation;
 pub use chains::{Chain, Joined, chains};
 pub use cygnet_kernels::{
-    ByteLevel, Cap, Element, Level, OPTIMISED, cpu, pool::Pool, probe::peak_gflops, reference::softmax,
+    ByteLevel, Cap, Element, Level, OPTIMISED, cpu,
+    pool::Pool,
+    probe::{peak_gflops, peak_gops_of_bytes},
+    reference::softmax,
 };
 pub use halves::reads_once;
 pub use kernels::{KernelKind, KernelRow, KernelSet, kernels};

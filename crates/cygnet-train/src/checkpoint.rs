@@ -302,6 +302,7 @@ mod tests {
             recipe: None,
             training: None,
             quantization: None,
+            guessed: None,
             written_by: String::new(),
         };
         let mut progress = Progress::new(Recipe { epochs: 4, batch: 2, ..Recipe::default() }, record, 0);

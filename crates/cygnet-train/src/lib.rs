@@ -36,5 +36,5 @@ pub use init::initial_weights;
 pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict};
 pub use recipe::{Balance, Difference, Distill, Quantize, Recipe, Trained};
-pub use report::{Fact, Page, report, shell_word};
+pub use report::{Fact, Page, page, report, shell_word};
 pub use trainer::{Outcome, Teacher, TrainOptions, Trainee, Trainer};

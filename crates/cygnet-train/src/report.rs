@@ -1,13 +1,15 @@
 //! The report of a run: one HTML file that needs nothing else.
 
+pub mod page;
 mod pictures;
 mod plot;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
+use page::{bars, escape, facts};
+
 use crate::data::TrainData;
-use crate::files::REPORT_HAS;
 use crate::metrics::Metrics;
 use crate::recipe::Recipe;
 use crate::trainer::Outcome;
@@ -38,14 +40,7 @@ pub struct Page<'a> {
 #[must_use]
 pub fn report(page: &Page<'_>, outcome: &Outcome, data: &TrainData) -> String {
     let labels = &outcome.record.labels;
-    let mut html = String::new();
-    let title = escape(page.title);
-    _ = write!(
-        html,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">{REPORT_HAS}\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>{STYLE}\
-         </head><body><h1>{title}</h1>"
-    );
+    let mut html = page::begin(page.title);
     facts(&mut html, page.facts);
     usage(&mut html, page.model);
     plot::curves(&mut html, &outcome.history, outcome.best);
@@ -71,46 +66,8 @@ pub fn report(page: &Page<'_>, outcome: &Outcome, data: &TrainData) -> String {
             escape(&recipe.to_toml())
         );
     }
-    html.push_str("</body></html>\n");
+    html.push_str(page::END);
     html
-}
-
-const STYLE: &str = "<style>\
-:root{color-scheme:light dark;--a:#1f77b4;--b:#d62728;--c:#2a8a2a;--line:#8886}html{background:Canvas;color:CanvasText}\
-@media(prefers-color-scheme:dark){:root{--a:#6cb6ff;--b:#ff8a80;--c:#7edc7e}}\
-body{font:15px/1.45 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem}table{border-collapse:collapse}\
-th,td{padding:.15rem .7rem .15rem 0;text-align:left;vertical-align:top}th{font-weight:600}\
-.facts th{white-space:nowrap;font-weight:normal;opacity:.75}.classes th,.m th,.m td{overflow-wrap:normal}\
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.wide{overflow-x:auto}\
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1rem}\
-svg{background:#8881;border-radius:4px;width:100%;height:auto;max-width:26rem}\
-svg text{font:11px system-ui,sans-serif;fill:currentColor;opacity:.85}svg .t{font-weight:600}\
-svg .mid{text-anchor:middle}svg .end{text-anchor:end}svg .grid{stroke:var(--line)}\
-svg .best{stroke:currentColor;stroke-dasharray:3 3;opacity:.5}svg .line{fill:none;stroke-width:1.8}\
-svg text.a,svg circle.a{fill:var(--a)}svg text.b,svg circle.b{fill:var(--b)}svg circle.c{fill:var(--c)}\
-svg .line.a{stroke:var(--a)}svg .line.b{stroke:var(--b)}svg .line.c{stroke:var(--c)}\
-.bars{display:grid;grid-template-columns:minmax(4rem,max-content) 1fr max-content;gap:.15rem .7rem;max-width:40rem}\
-.bars>span:nth-child(3n+1){max-width:9rem}.bars i{display:block;height:.8rem;margin-top:.3rem;background:var(--a);border-radius:2px}\
-.m td{padding:.2rem .35rem;text-align:center;font-size:12px;border:1px solid var(--line)}.m th{font-size:12px;font-weight:normal}\
-.m thead th{writing-mode:vertical-rl;padding:.3rem 0}.m tbody span{max-width:8rem}.m thead span{max-height:8rem}\
-.m span{display:block;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.row{display:flex;flex-wrap:wrap;gap:.7rem}\
-.pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:0 1.5rem}\
-figure{margin:0;width:128px}figure img{display:block;max-width:100%}\
-figure img.small{width:128px;height:128px;object-fit:contain;image-rendering:pixelated}figcaption{font-size:12px;line-height:1.25;padding-top:.2rem}\
-pre{font-size:13px;background:#8881;border-radius:4px;padding:.5rem .7rem;white-space:pre-wrap;margin:.4rem 0}\
-.copy{user-select:all}</style>";
-
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-fn facts(html: &mut String, facts: &[Fact]) {
-    html.push_str("<table class=\"facts\">");
-    for (name, value) in facts {
-        _ = write!(html, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
-    }
-    html.push_str("</table>");
 }
 
 /// Commands that use the model; a click selects one.
@@ -151,13 +108,11 @@ fn balance(html: &mut String, counts: &[usize], labels: &[String]) {
         );
         order.drain(BARS / 2..order.len() - BARS / 2);
     }
-    html.push_str("<div class=\"bars\">");
-    for class in order {
-        let (label, count) = (escape(&labels[class]), counts[class]);
-        let width = 100.0 * count as f64 / most as f64;
-        _ = write!(html, "<span>{label}</span><i style=\"width:{width:.1}%\"></i><span>{count}</span>");
-    }
-    html.push_str("</div>");
+    let share = |class: usize| counts[class] as f64 / most as f64;
+    bars(
+        html,
+        order.into_iter().map(|class| (labels[class].clone(), share(class), counts[class].to_string())),
+    );
 }
 
 fn confusion(html: &mut String, metrics: &Metrics, labels: &[String]) {

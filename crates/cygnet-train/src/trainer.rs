@@ -323,6 +323,7 @@ impl Trainer {
             network: self.trainee.id.clone(),
             graph: self.trainee.graph.to_json(),
             preprocess: serde_json::to_value(&self.trainee.preprocess).unwrap_or_default(),
+            guessed: None,
             labels: self.data.classes.clone(),
             licence: self.trainee.licence.clone(),
             source: self.trainee.source.clone(),

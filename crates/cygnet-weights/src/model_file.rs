@@ -44,6 +44,10 @@ pub struct ModelRecord {
     pub graph: Value,
     /// Size, resize rule, crop, interpolation, mean, deviation, channel order, in JSON form.
     pub preprocess: Value,
+    /// After whom photos are prepared and after whom they might be, in a sentence, where the checkpoint that the model
+    /// was made of left that open and nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guessed: Option<String>,
     /// Name of each class; empty if unknown.
     #[serde(default)]
     pub labels: Vec<String>,

@@ -29,6 +29,7 @@ fn model() -> ModelFile {
                 class_pictures: vec![5, 3],
             }),
             quantization: None,
+            guessed: None,
             written_by: "cygnet 0.1.0".into(),
         },
         tensors: Tensors::from_iter([

@@ -2,6 +2,7 @@
 //! a [clock](cpu::now).
 
 mod fastest;
+mod peaks;
 mod subject;
 
 use std::hint::black_box;
@@ -9,23 +10,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
-use cygnet_runtime::{
-    Element, Plan, PlanOptions, PlanStep, RunError, Session, StepValue, cpu, peak_gflops, team,
-};
+use cygnet_runtime::{Element, Plan, PlanOptions, PlanStep, RunError, Session, StepValue, cpu, team};
 use cygnet_weights::Weights;
 use serde::Serialize;
 
-pub use cygnet_latency::Table;
-pub use fastest::fastest;
+pub use cygnet_latency::{Case, Table, Times};
+pub use fastest::{Choice, fastest};
 pub use subject::Subject;
 
 use crate::verify::{synthetic, synthetic_param};
+use peaks::{Peaks, counts_bytes};
 
 /// Seconds that a probe of the machine takes, once before and once after a measurement.
 const PROBE: f64 = 0.02;
 
 /// Runs whose steps are kept apart; later ones do not count.
 const MOST_RUNS: usize = 2000;
+
+/// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
+const QUIET: f64 = 1.3;
+
+/// Whether runs whose shortest took `min_ms`, and of which 95 % took no longer than `p95_ms`, were disturbed: the machine
+/// had other work, and what was measured tells more of that.
+#[must_use]
+pub fn is_disturbed(min_ms: f64, p95_ms: f64) -> bool {
+    p95_ms > QUIET * min_ms
+}
 
 /// How a network is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +75,16 @@ pub struct Timing {
     pub min_ms: f64,
     /// 95 % of runs took no longer.
     pub p95_ms: f64,
+    /// Whether the machine had other work meanwhile, by [`is_disturbed`].
+    pub disturbed: bool,
     /// Images a second at the median.
     pub images_per_s: f64,
     /// Billions of multiply-accumulates a second at the median.
     pub gmacs_per_s: f64,
     /// Share of the threads' own peak of multiply-adds at the median.
     pub percent_of_peak: f64,
-    /// The peak of one thread, two operations a multiply-add: the best burst just before and after.
+    /// The peak of one thread in what its layers multiply, f32 or bytes, two operations a multiply-add: the best burst just
+    /// before and after; of networks of both, the rate of all layers at the peak of each.
     pub peak_gflops: f64,
     /// Memory for the values of one image.
     pub arena_bytes: usize,
@@ -90,6 +103,8 @@ pub struct StepTiming {
     pub step: usize,
     /// What computes it.
     pub kernel: String,
+    /// Whether the machine had other work meanwhile, by [`is_disturbed`] of whole runs.
+    pub disturbed: bool,
     /// The path, or else the operator, of the node it is there for; empty for a copy.
     pub node: String,
     /// Shape of what it writes.
@@ -110,7 +125,8 @@ pub struct StepTiming {
     pub bytes: u64,
     /// Billions of operations a second, two a multiply-add.
     pub gflops: f64,
-    /// Share of the threads' peak of multiply-adds; above 100 where a kernel needs fewer than the definition.
+    /// Share of the threads' peak of multiply-adds of what it multiplies; above 100 where a kernel needs fewer than the
+    /// definition.
     pub percent_of_peak: f64,
     /// Billions of bytes a second.
     pub gbytes_per_s: f64,
@@ -119,7 +135,8 @@ pub struct StepTiming {
     pub bound: &'static str,
     /// That time as a share of its time.
     pub percent_of_bound: f64,
-    /// The peak of one thread's multiply-adds, two operations each: the best burst just before and after.
+    /// The peak of one thread's multiply-adds of what it multiplies, f32 or bytes, two operations each: the best burst just
+    /// before and after.
     pub peak_gflops: f64,
     /// Bytes that one thread's copy within the second-level cache reads and writes, likewise.
     pub l2_gbytes_per_s: f64,
@@ -167,10 +184,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// What a plan computes with: `int8` where layers do, `bf16` if it was made for that, else `fp32`.
 #[must_use]
 pub fn precision(plan: &Plan) -> &'static str {
-    let is_bytes = |step: &PlanStep| {
-        step.macs > 0 && step.key.inputs.first().is_some_and(|value| value.element != Element::F32)
-    };
-    match plan.steps().iter().any(is_bytes) {
+    match plan.steps().iter().any(counts_bytes) {
         true => "int8",
         false if plan.options().bf16 => "bf16",
         false => "fp32",
@@ -225,12 +239,13 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
     };
     let images = images(plan, batch)?;
     let mut logits = vec![0.0; session.outputs() * batch];
-    let before = peak_gflops(plan_options.level, PROBE);
+    let mut peaks = Peaks::of(plan);
     let times = sample(duration, || {
         if batch == 1 { session.run(&images, &mut logits) } else { session.run_batch(&images, &mut logits) }
     })?;
-    let peak_gflops = peak_gflops(plan_options.level, PROBE).max(before);
-    let median_ms = quantile(&times, 0.5);
+    peaks.look_again();
+    let peak_gflops = peaks.of_all(plan.steps());
+    let [min_ms, median_ms, p95_ms] = [0.0, 0.5, 0.95].map(|share| quantile(&times, share));
     let gmacs_per_s = graph.cost().macs as f64 * batch as f64 / median_ms / 1e6;
     Ok(Timing {
         model: model.into(),
@@ -242,8 +257,9 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
         strict: plan_options.strict,
         runs: times.len(),
         median_ms,
-        min_ms: times[0],
-        p95_ms: quantile(&times, 0.95),
+        min_ms,
+        p95_ms,
+        disturbed: is_disturbed(min_ms, p95_ms),
         images_per_s: batch as f64 * 1e3 / median_ms,
         gmacs_per_s,
         percent_of_peak: 200.0 * gmacs_per_s / (peak_gflops * threads as f64),
@@ -259,7 +275,7 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
 /// If the system refuses a thread.
 pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Vec<StepTiming>, RunError> {
     cpu::now().ok_or(RunError::NoClock)?;
-    let BenchOptions { plan: options, threads, duration, .. } = options;
+    let BenchOptions { threads, duration, .. } = options;
     let graph = plan.graph();
     let (program, steps) = (plan.program(), plan.steps());
     let image = random_image(graph);
@@ -268,12 +284,14 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
     let threads = team.threads();
     let mut calls = vec![Duration::ZERO; program.calls().len()];
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); steps.len()];
-    let (peak, bandwidth) = (peak_gflops(options.level, PROBE), l2_gbytes_per_s(PROBE));
+    let mut runs = Vec::new();
+    let (mut peaks, bandwidth) = (Peaks::of(plan), l2_gbytes_per_s(PROBE));
     let start = Instant::now();
     while times.iter().all(|times| times.len() < MOST_RUNS) {
         calls.fill(Duration::ZERO);
         program.run_timed_on(&mut team, &mut arena, &image, &mut calls);
         if start.elapsed() >= duration / 4 {
+            runs.push(calls.iter().sum::<Duration>().as_secs_f64());
             for (times, step) in times.iter_mut().zip(steps) {
                 times.push(calls[step.calls.clone()].iter().sum::<Duration>().as_secs_f64() * 1e3);
             }
@@ -282,12 +300,14 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
             break;
         }
     }
-    let peak = peak_gflops(options.level, PROBE).max(peak);
+    peaks.look_again();
     let bandwidth = l2_gbytes_per_s(PROBE).max(bandwidth);
-    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    times.iter_mut().chain([&mut runs]).for_each(|times| times.sort_by(f64::total_cmp));
+    let disturbed = is_disturbed(quantile(&runs, 0.0), quantile(&runs, 0.95));
     let medians: Vec<f64> = times.iter().map(|times| quantile(times, 0.5)).collect();
     let all: f64 = medians.iter().sum();
     let timing = |(i, (step, &ms)): (usize, (&PlanStep, &f64))| {
+        let peak = peaks.of_step(step);
         let bytes = step.bytes_read + step.bytes_written + step.weight_bytes;
         let (gflops, gbytes_per_s) = (2e-6 * step.macs as f64 / ms, 1e-6 * bytes as f64 / ms);
         let shares = [gflops / peak, gbytes_per_s / bandwidth].map(|share| 100.0 * share / threads as f64);
@@ -297,6 +317,7 @@ pub fn bench_steps(model: &str, plan: &Plan, options: BenchOptions) -> Result<Ve
             threads,
             step: i,
             kernel: step.key.kernel.to_string(),
+            disturbed,
             node: step.name(graph).into(),
             output: step.shape.clone(),
             input_type: step.key.inputs.first().and_then(named_type),
@@ -348,6 +369,12 @@ mod tests {
         assert_eq!([0.5, 0.95].map(|share| quantile(&[1.0, 2.0, 3.0], share)), [2.0, 3.0]);
         assert_eq!([0.5, 0.95].map(|share| quantile(&[7.0], share)), [7.0, 7.0]);
         assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn runs_that_now_and_then_take_much_longer_were_disturbed() {
+        assert!(!is_disturbed(1.0, 1.2) && is_disturbed(1.0, 1.5));
+        assert!(!is_disturbed(0.0, 0.0) && !is_disturbed(7.0, 7.0));
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub use nearest::family;
 pub use onnx::OnnxSettings;
 #[cfg(feature = "train")]
 pub use quantize::{
-    LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
+    Distribution, LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
 };
 pub use {
     cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,

@@ -27,6 +27,8 @@ pub struct Model {
     pub quantization: Option<Quantization>,
     /// How a photo becomes its input.
     pub preprocess: Preprocess,
+    /// After whom that is and after whom it might be, in a sentence, where the checkpoint left it open and nobody said.
+    pub guessed: Option<String>,
     /// The name of each class; empty if unknown.
     pub labels: Vec<String>,
     /// Licence of the weights.
@@ -59,6 +61,7 @@ impl Model {
             weights,
             quantization: None,
             preprocess,
+            guessed: None,
             labels: Vec::new(),
             licence: None,
             source: None,
@@ -100,6 +103,7 @@ impl Model {
             network: self.id.clone(),
             graph: self.graph.to_json(),
             preprocess: serde_json::to_value(&self.preprocess).expect("plain data"),
+            guessed: self.guessed.clone(),
             labels: self.labels.clone(),
             licence: self.licence.clone(),
             source: self.source.clone(),

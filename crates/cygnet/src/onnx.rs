@@ -12,6 +12,7 @@ use crate::{Error, Model};
 /// Keys of a file's metadata under which this program writes what a model is besides its graph.
 pub(crate) const NETWORK: &str = "cygnet.network";
 pub(crate) const PREPROCESS: &str = "cygnet.preprocess";
+pub(crate) const GUESSED: &str = "cygnet.guessed";
 pub(crate) const LABELS: &str = "cygnet.labels";
 pub(crate) const LICENCE: &str = "cygnet.licence";
 pub(crate) const SOURCE: &str = "cygnet.source";
@@ -58,6 +59,7 @@ impl Model {
         let own = [
             (NETWORK, Some(self.id.clone())),
             (PREPROCESS, Some(json(serde_json::to_string(&self.preprocess)))),
+            (GUESSED, self.guessed.clone()),
             (LABELS, Some(json(serde_json::to_string(&self.labels))).filter(|_| !self.labels.is_empty())),
             (LICENCE, self.licence.clone()),
             (SOURCE, self.source.clone()),

@@ -1,10 +1,16 @@
 //! Models of fewer bits: quantised on photos after training, and held against what they were made of.
 
+mod halving;
+mod page;
+mod photos;
+mod rows;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cygnet_graph::{Graph, Role};
-use cygnet_image::{DecodeLimits, Image, Rng, Splits, collect_images, without_name};
+use cygnet_graph::{Node, NodeId, Role};
+use cygnet_image::DecodeLimits;
 use cygnet_quantize::{
     Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, compare,
 };
@@ -12,11 +18,17 @@ use cygnet_runtime::{Level, PlanOptions, RunError, Session};
 use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
 
+pub use cygnet_quantize::Distribution;
+
 use crate::bench::{quantile, sample};
 use crate::counted::counted;
-use crate::evaluate::class_numbers;
-use crate::halves::{halved, halved_in_part};
-use crate::{Classifier, Error, Model};
+use crate::halves::halved_in_part;
+use crate::{Error, Model};
+use halving::halved_within;
+use photos::{Looked, look};
+
+pub(crate) use photos::generated;
+pub use photos::spread;
 
 /// What numbers a model is to compute with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,10 +83,10 @@ pub struct QuantizeReport {
     /// Percent of photos whose first guess is right.
     pub top1: Option<f64>,
     /// Points of top-1 accuracy that are lost on these photos, or of agreement where they have no labels; below 0 if
-    /// more came right.
-    pub lost: f64,
+    /// more came right; none without photos, as generated images do not tell it.
+    pub lost: Option<f64>,
     /// Points that are lost on other photos at most, 95 times of 100: the fewer photos, the less is known.
-    pub lost_at_most: f64,
+    pub lost_at_most: Option<f64>,
     /// Median time of a photo on one thread before, in milliseconds.
     pub ms_before: f64,
     /// Median time of a photo on one thread, in milliseconds.
@@ -107,6 +119,8 @@ pub struct LayerNoise {
     pub layer: String,
     /// The share.
     pub noise: f64,
+    /// What it computes with: `int8`, `bf16` or `f32`.
+    pub precision: &'static str,
 }
 
 /// A model of fewer bits.
@@ -118,6 +132,8 @@ pub struct Quantized {
     pub report: QuantizeReport,
     /// What its user should know, a sentence each.
     pub notes: Vec<String>,
+    /// Where numbers of the most sensitive layers lie on their grids, the most sensitive first.
+    pub distributions: Vec<Distribution>,
 }
 
 /// Quantises a model by `photos`: anything that training reads, or a folder or pattern of pictures without labels; none: by
@@ -139,40 +155,39 @@ pub fn quantize(
     let Looked { images, labels } = match photos {
         Some(photos) => look(model, photos, how, &mut notes)?,
         None => {
-            notes.push(match how.precision {
-                Precision::Int8 => {
-                    "ranges are those of generated images, and nobody knows what is lost; give photos for a model that is \
-                     to be used"
-                        .into()
-                }
-                Precision::Bf16 => {
-                    "what is lost was seen on generated images alone; give photos to know it".into()
-                }
-            });
+            notes.push(
+                "without photos, the figures are those of generated images and tell nothing of what is lost on \
+                 others; give --data for a model that is to be used"
+                    .into(),
+            );
             check_images(&model.graph, how.images, how.memory_bytes)?;
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
+    let (before, ms_before) = answers(model, &images)?;
+    // What is lost on generated images says nothing.
+    let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
     let mut quantized = Model { accuracy: None, ..model.clone() };
-    let mut sensitivity: Vec<Sensitivity> = Vec::new();
+    let sensitivity: Vec<Sensitivity>;
+    let mut distributions = Vec::new();
     match how.precision {
         Precision::Int8 => {
             let plan = PlanOptions::strict(Level::chosen().map_err(RunError::Plan)?);
-            // What is lost on generated images says nothing.
-            let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
             let Quantizing { threads, memory_bytes, .. } = *how;
             let options = QuantizeOptions { plan, threads, method: None, drop, memory_bytes };
             let made =
                 cygnet_quantize::quantize(&model.graph, &model.weights, &images, &labels, options, tell)?;
             let QuantizedNetwork { graph, weights, quantization, .. } = made;
-            sensitivity = made.sensitivity;
+            (sensitivity, distributions) = (made.sensitivity, made.distributions);
             let weights = halved_in_part(&graph, weights);
             quantized = Model { graph, weights, quantization: Some(quantization), ..quantized };
         }
-        Precision::Bf16 => quantized.weights = halved(&model.graph, &model.weights),
+        Precision::Bf16 => {
+            (quantized.weights, sensitivity) = halved_within(drop, model, &images, &labels, &before, tell)?;
+        }
     }
     tell("holding it against what it was made of");
-    let [(before, ms_before), (after, ms)] = [answers(model, &images)?, answers(&quantized, &images)?];
+    let (after, ms) = answers(&quantized, &images)?;
     let Agreement { agreement, kl } = compare(&before, &after);
     let top1 = |answers: &[Vec<f32>]| {
         let right =
@@ -180,16 +195,24 @@ pub fn quantize(
         let count = right.count();
         (!labels.is_empty()).then(|| percent(count as f64 / labels.len() as f64))
     };
-    let layers = layers(&quantized);
-    let loss = Loss::of(&before, &after, &labels);
-    if how.precision == Precision::Int8 && photos.is_some() && layers.int8 > 0 {
-        notes.extend(undecided(loss, how.drop, images.len(), labels.is_empty()));
-    }
+    let types = types(&quantized);
+    let layers = counts(&types);
+    let loss = photos.map(|_| Loss::of(&before, &after, &labels));
+    notes.extend(loss.and_then(|loss| {
+        let is_left = how.precision == Precision::Int8 && layers.int8 == 0;
+        if is_left { None } else { undecided(loss, how, images.len(), labels.is_empty()) }
+    }));
     if how.precision == Precision::Int8 && layers.int8 == 0 {
         notes.push(
             "no layer computes with bytes: each loses more than it may; allow more, or give more photos"
                 .into(),
         );
+    }
+    if how.precision == Precision::Bf16 && layers.f32 > 0 {
+        notes.push(format!(
+            "{} in f32, as more would be lost than may be; so do all compute in it, and bf16 saves bytes alone",
+            counted_stay(layers.f32)
+        ));
     }
     let report = QuantizeReport {
         precision: how.precision,
@@ -198,8 +221,8 @@ pub fn quantize(
         kl,
         top1_before: top1(&before),
         top1: top1(&after),
-        lost: percent(loss.lost),
-        lost_at_most: percent(loss.at_most),
+        lost: loss.map(|loss| percent(loss.lost)),
+        lost_at_most: loss.map(|loss| percent(loss.at_most)),
         ms_before,
         ms,
         bytes_before: bytes(model),
@@ -207,16 +230,28 @@ pub fn quantize(
         layers,
         sensitivity: sensitivity
             .into_iter()
-            .map(|Sensitivity { path, noise, .. }| LayerNoise { layer: path, noise })
+            .map(|Sensitivity { node, path, noise }| {
+                let precision = types.get(&node).copied().unwrap_or("f32");
+                LayerNoise { layer: path, noise, precision }
+            })
             .collect(),
     };
-    Ok(Quantized { model: quantized, report, notes })
+    Ok(Quantized { model: quantized, report, notes, distributions })
+}
+
+/// So many layers that stay.
+fn counted_stay(layers: usize) -> String {
+    format!("{} {}", counted(layers, "layer"), if layers == 1 { "stays" } else { "stay" })
 }
 
 /// What the photos leave open of whether no more is lost than may be.
-fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<String> {
+fn undecided(loss: Loss, how: &Quantizing, photos: usize, unlabelled: bool) -> Option<String> {
+    let (drop, of) = (how.drop, if unlabelled { "agreement" } else { "top-1" });
     let [lost, chance, at_most] = [loss.lost, loss.chance, loss.at_most].map(percent);
-    let of = if unlabelled { "agreement" } else { "top-1" };
+    let advice = match how.precision {
+        Precision::Int8 => "try --precision bf16, or photos that are more like those it will see",
+        Precision::Bf16 => "give photos that are more like those it will see, or keep f32",
+    };
     let photos = counted(photos, "photo");
     if at_most <= drop {
         return None;
@@ -224,7 +259,7 @@ fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<S
     Some(if lost - chance > drop {
         format!(
             "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most \
-             sensitive layers in floating point: try --precision bf16, or photos that are more like those it will see"
+             sensitive layers as they were: {advice}"
         )
     } else if lost > drop {
         format!(
@@ -241,88 +276,6 @@ fn undecided(loss: Loss, drop: f64, photos: usize, unlabelled: bool) -> Option<S
 
 fn percent(share: f64) -> f64 {
     100.0 * share
-}
-
-/// Images as the network wants them, with their classes if these are known.
-struct Looked {
-    images: Vec<Vec<f32>>,
-    labels: Vec<usize>,
-}
-
-fn look(model: &Model, photos: &Path, how: &Quantizing, notes: &mut Vec<String>) -> Result<Looked, Error> {
-    let check = |photos: usize| check_images(&model.graph, photos.min(how.images), how.memory_bytes);
-    let splits = Splits::open_any(photos, how.limits);
-    let (samples, names) = match splits {
-        Ok(Splits { train, validation, test, .. }) => {
-            let parts = [Some(train), validation, test].into_iter().flatten();
-            let part = parts.into_iter().find(|part| !part.samples.is_empty()).unwrap_or_default();
-            (part.samples, part.classes)
-        }
-        Err(error) => {
-            let Ok(paths) = collect_images([photos]) else { return Err(error.into()) };
-            check(paths.len())?;
-            let (mut images, mut unread) = (Vec::new(), None);
-            for path in spread(&paths, how.images) {
-                match Image::open_within(path, how.limits) {
-                    Ok(image) => images.push(model.preprocess.apply(&image)?),
-                    Err(error) => {
-                        let (name, told) = (path.display().to_string(), error.to_string());
-                        notes.push(format!("{name}: left out: {}", without_name(&told, &name)));
-                        unread.get_or_insert(error);
-                    }
-                }
-            }
-            if let Some(error) = unread.filter(|_| images.is_empty()) {
-                return Err(error.into());
-            }
-            return Ok(Looked { images, labels: Vec::new() });
-        }
-    };
-    check(samples.len())?;
-    let numbers = class_numbers(&Classifier::new(model.clone())?, &names);
-    if let Err(unknown) = &numbers {
-        notes.push(format!("labels are not used: {unknown}"));
-    }
-    let mut looked = Looked { images: Vec::new(), labels: Vec::new() };
-    for sample in spread(&samples, how.images) {
-        match sample.decode(how.limits) {
-            Ok(image) => {
-                looked.images.push(model.preprocess.apply(&image)?);
-                looked.labels.extend(numbers.as_ref().ok().map(|numbers| numbers[sample.class]));
-            }
-            Err(error) => notes.push(format!("{}: left out: {error}", sample.name)),
-        }
-    }
-    Ok(looked)
-}
-
-/// Up to `count` of a list, from all over it.
-pub fn spread<T>(list: &[T], count: usize) -> impl Iterator<Item = &T> {
-    let count = count.min(list.len());
-    (0..count).map(move |i| &list[i * list.len() / count])
-}
-
-/// Images with areas of light and colour, and noise.
-pub(crate) fn generated(graph: &Graph, count: usize) -> Vec<Vec<f32>> {
-    let [channels, height, width] = graph.input_shape();
-    let image = |index: usize| {
-        let mut rng = Rng::keyed(&[index as u64]);
-        let mut image = Vec::with_capacity(channels * height * width);
-        for _ in 0..channels {
-            let (level, noise) = (rng.normal(), 0.2 * rng.uniform());
-            let waves: Vec<[f64; 3]> = (0..4)
-                .map(|_| [rng.between(0.0, 20.0), rng.between(0.0, 20.0), rng.between(0.0, 6.3)])
-                .collect();
-            for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-                let [y, x] = [y as f64 / height as f64, x as f64 / width as f64];
-                let wave: f64 = waves.iter().map(|[a, b, shift]| (a * y + b * x + shift).sin()).sum();
-                let value = level + 0.4 * wave + noise * rng.normal();
-                image.push(value.clamp(-2.0, 2.0) as f32);
-            }
-        }
-        image
-    };
-    (0..count.max(1)).map(image).collect()
 }
 
 /// How long timing goes on.
@@ -351,14 +304,25 @@ pub(crate) fn bytes(model: &Model) -> usize {
 
 /// Layers by what they compute with.
 pub(crate) fn layers(model: &Model) -> LayerCounts {
-    let mut counts = LayerCounts::default();
-    for (id, _) in model.graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
+    counts(&types(model))
+}
+
+/// What the layers of a model compute with, by node.
+fn types(model: &Model) -> BTreeMap<NodeId, &'static str> {
+    let layers = model.graph.iter().filter(|(_, node)| node.op.facts().is_weighted);
+    let of = |(id, _): (NodeId, &Node)| {
         let weight = model.weights.of_role(&model.graph, id, Role::Weight);
-        *match weight.map(Tensor::dtype) {
-            Some(Dtype::I8) => &mut counts.int8,
-            Some(Dtype::BF16) => &mut counts.bf16,
-            _ => &mut counts.f32,
-        } += 1;
-    }
-    counts
+        let name = match weight.map(Tensor::dtype) {
+            Some(Dtype::I8) => "int8",
+            Some(Dtype::BF16) => "bf16",
+            _ => "f32",
+        };
+        (id, name)
+    };
+    layers.map(of).collect()
+}
+
+fn counts(types: &BTreeMap<NodeId, &'static str>) -> LayerCounts {
+    let count = |name: &str| types.values().filter(|of| **of == name).count();
+    LayerCounts { int8: count("int8"), bf16: count("bf16"), f32: count("f32") }
 }

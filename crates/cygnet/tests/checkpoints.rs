@@ -328,3 +328,21 @@ fn networks_that_a_program_adds_are_named_and_recognised() {
     }
     assert!(matches!(Conversion::default().run(&file), Err(Error::Unrecognised { .. })));
 }
+
+#[test]
+fn of_a_body_with_names_of_its_own_the_networks_of_such_shapes_are_told() {
+    let folder = Folder::new();
+    let graph = cygnet::network(NETWORK).unwrap().build().unwrap().with_classes(CLASSES).unwrap();
+    let head = graph.params().last().unwrap().name.rsplit_once('.').unwrap().0.to_owned();
+    let mut body = tensors();
+    body.retain(|name, _| !name.starts_with(&head));
+    let body = renamed(&body, |name| format!("mine.{}", name.replace(['.', '_'], "-")));
+    let error = Conversion::default().run(folder.checkpoint(&body)).unwrap_err().to_string();
+    assert!(
+        error.contains("no known network; nearest are\n  ") && error.contains("shufflenet_v2_0.5: "),
+        "{error}"
+    );
+    let few = Tensors::from([("elephant".to_owned(), Tensor::from_f32([2, 2], &[1.0; 4]).unwrap())]);
+    let error = Conversion::default().run(folder.checkpoint(&few)).unwrap_err().to_string();
+    assert!(!error.contains("nearest are"), "{error}");
+}

@@ -38,6 +38,7 @@ fn called(labels: &[&str]) -> Classifier {
         recipe: None,
         training: None,
         quantization: None,
+        guessed: None,
         written_by: None,
     };
     Classifier::new(model).unwrap()

@@ -64,6 +64,7 @@ fn model(classes: usize) -> Model {
         recipe: None,
         training: None,
         quantization: None,
+        guessed: None,
         written_by: None,
     }
 }

@@ -172,6 +172,7 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
         recipe: None,
         training: None,
         quantization: None,
+        guessed: None,
         written_by: None,
         id: "tiny".into(),
         weights: WeightSet::of(&graph, random_weights(&graph)).unwrap(),

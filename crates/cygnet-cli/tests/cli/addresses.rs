@@ -130,7 +130,7 @@ fn unknown_names_get_the_nearest() {
     let run = bench.run(&["show", "mobilenetv2"]);
     assert!(run.err.contains("did you mean mobilenet_v2"), "{}", run.err);
     let run = bench.run(&["list", "--family", "resnet"]);
-    assert!(run.code == 2 && run.err.contains("such networks are of senet"), "{}", run.err);
+    assert!(run.code == 1 && run.err.contains("such networks are of senet"), "{}", run.err);
 }
 
 #[test]

@@ -54,6 +54,16 @@ fn folders_that_are_numbers_are_told_with_the_labels_they_mean() {
 }
 
 #[test]
+fn folders_of_other_classes_are_answered_with_what_makes_a_model_of_them() {
+    let bench = Bench::new().with_model();
+    bench.picture("pets/cat/1.bmp", 250);
+    let run = bench.run(&["eval", MODEL[0], MODEL[1], "pets"]);
+    assert!(run.code == 1 && run.err.contains("cat is no class of this model"), "{}", run.err);
+    let hint = "hint: perhaps these are photos for another model: `cygnet show light.safetensors --json`";
+    assert!(run.err.contains(hint) && run.err.contains("`cygnet train pets`"), "{}", run.err);
+}
+
+#[test]
 fn photos_that_the_model_learnt_from_are_told() {
     let bench = Bench::new().with_model();
     for number in 0..6 {
@@ -90,6 +100,8 @@ fn who_answers_and_what_was_decided_about_it_is_told() {
     bench.picture("a.bmp", 250);
     let run = bench.run(&["classify", MODEL[0], MODEL[1], "a.bmp"]);
     assert!(run.err.starts_with("by light.safetensors, light, 2 classes\n"), "{}", run.err);
+    let run = bench.run(&["classify", MODEL[0], MODEL[1], "none.bmp"]);
+    assert!(run.err.starts_with("error: none.bmp: ") && !run.err.contains("by light"), "{}", run.err);
     for quiet in ["--json", "--csv", "-q"] {
         let run = bench.run(&["classify", MODEL[0], MODEL[1], "a.bmp", quiet]);
         assert_eq!((run.code, run.err.as_str()), (0, ""), "{quiet}");

@@ -146,7 +146,7 @@ fn families_are_listed_by_patterns() {
     assert_eq!(families("*FFLE*v2"), (0, "ShuffleNetV2".into()));
     let none = bench.run(&["list", "--family", "q*"]);
     assert!(
-        none.code == 2 && none.err.contains("no family is called q*; there are inception"),
+        none.code == 1 && none.err.contains("no family is called q*; there are inception"),
         "{}",
         none.err
     );

@@ -97,6 +97,7 @@ impl Bench {
             recipe: None,
             training: None,
             quantization: None,
+            guessed: None,
             written_by: None,
         };
         model.write(self.path("light.safetensors")).unwrap();

@@ -35,6 +35,7 @@ fn a_name_without_ending_is_answered_with_the_file_and_other_programs_files_by_w
         assert!(run.code == 1 && run.err.contains("(did you mean light.safetensors?)"), "{}", run.err);
     }
     for (name, what) in [
+        ("a.PB", "a TensorFlow graph"),
         ("a.pt2", "a program of torch.export"),
         ("a.h5", "a Keras model"),
         ("a.keras", "a Keras model"),
@@ -216,6 +217,8 @@ fn golden_files_are_verified_and_a_failure_names_its_layer() {
     assert!(lines[0]["max_rel_diff"].as_f64().unwrap() < 1e-4);
     assert_eq!((&lines[1]["pass"], &lines[1]["first_bad_layer"]), (&false.into(), &"features.0.0".into()));
     assert_eq!((&lines[2]["pass"], &lines[2]["max_rel_diff"]), (&false.into(), &Value::Null));
+    let run = bench.run(&["verify", "none.json"]);
+    assert!(run.code == 1 && run.out.matches("none.json").count() == 1, "{}", run.out);
     let run = bench.run(&["verify", good.to_str().unwrap()]);
     assert!(run.code == 0 && run.out.starts_with("pass"), "{}", run.out);
 }

@@ -78,7 +78,7 @@ fn standard_input_is_a_photo_too() {
     assert_eq!((run.code, run.json()[0]["path"].as_str()), (0, Some("-")));
     assert_eq!(run.json()[0]["top"].as_array().unwrap().len(), 1);
     let run = bench.run(&["classify", MODEL[0], MODEL[1], "-"]);
-    assert!(run.code == 1 && run.err.ends_with("\nerror: standard input is empty\n"), "{}", run.err);
+    assert!(run.code == 1 && run.err == "error: standard input is empty\n", "{}", run.err);
 }
 
 #[test]

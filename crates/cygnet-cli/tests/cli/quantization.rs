@@ -24,6 +24,7 @@ fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     let wanted = [
         "file",
+        "page",
         "precision",
         "images",
         "agreement",
@@ -55,6 +56,14 @@ fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
     );
     let args = ["quantize", MODEL[1], "--data", "val", "--drop", "40", "--json", "-o", "told.safetensors"];
     assert!(!bench.run(&args).err.contains("cannot tell"));
+    assert_eq!(report["sensitivity"].as_array().unwrap().len(), 2);
+    assert_eq!(report["sensitivity"][0]["precision"], json!("int8"));
+    let page = std::fs::read_to_string(bench.path("small.html")).unwrap();
+    assert_eq!(report["page"], json!("small.html"));
+    for part in ["on 8 photos", "agreement", "conv", "fc: inputs", "fc: weights", "</html>"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("http"), "{page}");
     let evaluation = bench.run(&["eval", "-m", "small.safetensors", "--json", "val"]).json().remove(0);
     assert_eq!(evaluation["top1"], json!(100.0));
 
@@ -62,6 +71,10 @@ fn a_model_of_bytes_is_written_told_and_used_like_any_other() {
     assert!(again.code != 0 && again.err.contains("computes with whole numbers already"), "{}", again.err);
     let taken = bench.run(&["quantize", MODEL[1], "--data", "val", "-o", "small.safetensors"]);
     assert!(taken.code != 0 && taken.err.contains("exists already"), "{}", taken.err);
+    std::fs::remove_file(bench.path("small.safetensors")).unwrap();
+    let taken = bench.run(&["quantize", MODEL[1], "--data", "val", "-o", "small.safetensors"]);
+    assert!(taken.code != 0 && taken.err.contains("small.html: exists already"), "{}", taken.err);
+    assert!(!bench.path("small.safetensors").exists());
 }
 
 #[test]
@@ -72,7 +85,13 @@ fn pictures_without_labels_or_none_at_all_will_do() {
     assert!(flat.out.contains("agreement") && !flat.out.contains("top-1"), "{}", flat.out);
     assert!(flat.out.contains("2 of 2"), "{}", flat.out);
     let none = bench.run(&["quantize", MODEL[1], "--images", "3", "--json"]);
-    assert!(none.err.contains("generated images"), "{}", none.err);
+    assert_eq!(
+        none.err.matches("note: without photos, the figures are those of generated").count(),
+        1,
+        "{}",
+        none.err
+    );
+    assert_eq!([&none.json()[0]["lost"], &none.json()[0]["lost_at_most"]], [&json!(null); 2]);
     assert_eq!(none.json()[0]["file"], json!("light-int8.safetensors"));
     assert!(bench.path("light-int8.safetensors").is_file());
     assert_eq!(none.json()[0]["layers"]["int8"], json!(2), "whatever is lost on such images: {}", none.out);
@@ -82,6 +101,13 @@ fn pictures_without_labels_or_none_at_all_will_do() {
     std::fs::copy(bench.path("light.safetensors"), bench.path("my.birds.safetensors")).unwrap();
     let own = bench.run(&["quantize", "my.birds.safetensors", "--images", "2", "--json"]);
     assert_eq!(own.json()[0]["file"], json!("my.birds-int8.safetensors"), "{}", own.err);
+    let shown = bench.run(&["quantize", MODEL[1], "--images", "3", "-o", "shown.safetensors"]).out;
+    assert!(shown.contains("on 3 generated images") && !shown.contains("lost"), "{shown}");
+    for precision in ["int8", "bf16"] {
+        let args = ["quantize", MODEL[1], "--drop", "1", "--precision", precision, "-o", "no.safetensors"];
+        let unjudged = bench.run(&args);
+        assert!(unjudged.code == 2 && unjudged.err.contains("--data"), "{}", unjudged.err);
+    }
     let missing = bench.run(&["quantize", MODEL[1], "--data", "nowhere"]);
     assert!(missing.code != 0 && missing.err.contains("nowhere"), "{}", missing.err);
 }
@@ -139,4 +165,38 @@ fn training_with_rounding_ends_in_a_model_of_bytes() {
     assert!(part.code != 0 && part.err.contains("must be all for quantize=int8"), "{}", part.err);
     let word = bench.run(&["train", "photos", "--quantize", "int4"]);
     assert!(word.code == 2 && word.err.contains("int8"), "{}", word.err);
+}
+
+#[test]
+fn layers_that_would_lose_more_than_may_be_keep_their_floats_in_bf16_too() {
+    let bench = bench();
+    // Two classes whose weights are the same in bf16.
+    let mut model = cygnet::Model::open(bench.path(MODEL[1])).unwrap();
+    let near = cygnet::weights::Tensor::from_f32([2, 1], &[1.0, 1.001]).unwrap();
+    model.weights.insert("fc.weight", near);
+    model.write(bench.path("near.safetensors")).unwrap();
+    for number in 0..10u8 {
+        bench.picture(&format!("bright/{number}.bmp"), 200 + 5 * number);
+    }
+    let run = |drop: &str| {
+        let args = ["quantize", "near.safetensors", "--data", "bright", "--precision", "bf16", "--json"];
+        let run = bench.run(&[&args[..], &["--overwrite", "--drop", drop]].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        (run.json().remove(0), run.err)
+    };
+    let (all, told) = run("100");
+    assert_eq!(
+        (&all["layers"]["bf16"], &all["agreement"], &all["lost"]),
+        (&json!(2), &json!(0.0), &json!(100.0))
+    );
+    assert!(!told.contains("stay"), "{told}");
+    let (some, told) = run("0.5");
+    assert_eq!(
+        (&some["layers"], &some["agreement"]),
+        (&json!({"int8": 0, "bf16": 1, "f32": 1}), &json!(100.0))
+    );
+    assert!(told.contains("1 layer stays in f32, as more would be lost"), "{told}");
+    assert_eq!(some["sensitivity"][1]["precision"], json!("f32"));
+    let answer = bench.run(&["classify", "-m", "near-bf16.safetensors", "--json", "bright/0.bmp"]).json();
+    assert_eq!(answer[0]["top"][0]["label"], json!("bright"));
 }

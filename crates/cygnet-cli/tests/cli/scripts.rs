@@ -221,7 +221,8 @@ fn a_model_file_tells_where_it_comes_from() {
     let mut model = cygnet::Model::open(bench.path(MODEL[1])).unwrap();
     model.accuracy =
         Some(cygnet::weights::Accuracy { dataset: "photos of mine".into(), top1: 91.25, top5: 100.0 });
-    model.recipe = Some(serde_json::json!({"name": "finetune", "epochs": 20}));
+    model.recipe = Some(serde_json::json!({"name": "finetune", "epochs": 20, "image": 0}));
+    model.guessed = Some("photos may be prepared otherwise".into());
     model.source = Some("mobilenet_v2.IMAGENET1K_V2".into());
     model.training = Some(cygnet::weights::TrainingRecord {
         from: cygnet::weights::Origin { network: Some("mobilenet_v2".into()), ..Default::default() },
@@ -236,9 +237,16 @@ fn a_model_file_tells_where_it_comes_from() {
     {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }
+    assert!(!shown.contains("image 0"), "{shown}");
+    for command in [&["show", "told.safetensors"][..], &["classify", "-m", "told.safetensors", "a.bmp"]] {
+        bench.picture("a.bmp", 9);
+        let run = bench.run(command);
+        assert!(run.code == 0 && run.err.contains("note: photos may be prepared otherwise"), "{}", run.err);
+    }
     let line = &bench.run(&["show", "told.safetensors", "--json"]).json()[0];
     assert_eq!(line["labels"], serde_json::json!(["dark", "bright"]));
     assert_eq!((&line["accuracy"]["top1"], &line["recipe"]["epochs"]), (&91.25.into(), &20.into()));
+    assert_eq!(line["notes"], serde_json::json!(["photos may be prepared otherwise"]));
     assert_eq!(line["source"], "mobilenet_v2.IMAGENET1K_V2");
     assert_eq!(line["training"]["from"]["network"], "mobilenet_v2");
     assert!(line["written_by"].as_str().unwrap().starts_with("cygnet "), "{line}");

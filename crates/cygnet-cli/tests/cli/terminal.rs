@@ -94,6 +94,7 @@ fn hostile_model() -> Model {
         recipe: Some(serde_json::json!({ HOSTILE: HOSTILE })),
         training: None,
         quantization: None,
+        guessed: None,
         written_by: None,
     }
 }
@@ -234,6 +235,22 @@ const SHORT: [&str; 12] = [
 ];
 
 #[test]
+fn of_a_path_that_does_not_fit_the_middle_is_left_out() {
+    let bench = Bench::new().with_model();
+    let folder = "photos/of/a/long/summer/in/the/north";
+    bench.picture(&format!("{folder}/cat.bmp"), 250);
+    std::fs::copy(bench.path(MODEL[1]), bench.path(folder).join("m.safetensors")).unwrap();
+    let model = format!("{folder}/m.safetensors");
+    let seen =
+        on_terminal(bench.command(&["classify", MODEL[0], MODEL[1], &format!("{folder}/cat.bmp")]), 80);
+    assert!(seen.contains("photos/of") && seen.contains("…/cat.bmp"), "{seen:?}");
+    let seen = on_terminal(bench.command(&["bench", &model, "--seconds", "0"]), 80);
+    assert!(seen.contains("photo…/m.safetensors"), "{seen:?}");
+    let seen = on_terminal(bench.command(&["verify", &format!("{folder}/cat.bmp")]), 40);
+    assert!(seen.contains("photos/of") && seen.contains("…/cat.bmp"), "{seen:?}");
+}
+
+#[test]
 fn training_fits_the_terminal_and_classes_do_not_steer_it() {
     let bench = Bench::new();
     for class in [HOSTILE.to_owned(), format!("{HOSTILE}2")] {
@@ -294,6 +311,7 @@ fn a_confusion_matrix_fits_or_becomes_a_list_of_mistakes() {
         recipe: None,
         training: None,
         quantization: None,
+        guessed: None,
         written_by: None,
     };
     model.write(bench.path("twelve.safetensors")).unwrap();

@@ -10,10 +10,17 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["classify"][..],
         &["convert", "light.safetensors", "out.tflite"],
         &["convert", "light.safetensors", "out.safetensors", "--fp16"],
+        &["convert", "light.safetensors", "out.safetensors", "--opset", "17"],
+        &["convert", "light.safetensors", "out.safetensors", "--batch", "dynamic"],
+        &["bench", "light.safetensors", "--weights", "random"],
+        &["quantize", "light.safetensors", "--drop", "1"],
+        &["verify", "golden.json", "--images", "5"],
+        &["verify", "golden.json", "--max-pixels", "5"],
+        &["verify", "golden.json", "--executor", "reference", "--fast"],
         &["quantize", "light.safetensors", "-o", "out.onnx"],
         &["show", "mobilenet_v2", "--in-channels", "2"],
         &["show", "light.safetensors", "--in-channels", "3"],
-        &["list", "--family", "vgg"],
+        &["list", "mobilenet"],
         &["man", "fly"],
         &["bench", "light.safetensors", "--cold", "--weights", "random"],
         &["train", "finetune", "--print-recipe"],
@@ -28,7 +35,12 @@ fn wrong_usage_has_a_code_of_its_own() {
     for args in [
         &["classify", MODEL[0], MODEL[1], "none.jpg"][..],
         &["classify", "--model", "none", "a.bmp"],
+        &["show", "none"],
         &["show", "none.safetensors"],
+        &["pull", "mobilenet_v2.none"],
+        &["list", "--family", "vgg"],
+        &["train", "--print-recipe", "--recipe", "none"],
+        &["train", "--print-recipe", "--set", "none=1"],
         &["convert", "light.safetensors", "light.safetensors"],
         &["quantize", "light.safetensors", "-o", "light.safetensors"],
         &["train", "none"],
@@ -167,5 +179,31 @@ fn the_limit_of_arithmetic_is_one_for_all_that_run_a_file() {
             run.code == 1 && told.contains("the limit is 100;") && told.contains("--max-macs"),
             "{args:?}: {told}"
         );
+    }
+}
+
+#[test]
+fn options_that_do_not_apply_are_told_together_with_where_they_would() {
+    let bench = Bench::new().with_model();
+    let args = ["convert", MODEL[1], "out.safetensors", "--opset", "17", "--softmax"];
+    let run = bench.run(&args);
+    let expected = "error: --opset and --softmax are for an OUT that ends in .onnx; leave them out\n";
+    assert_eq!((run.code, run.err.as_str()), (2, expected));
+    assert!(!bench.path("out.safetensors").exists());
+    let run = bench.run(&["convert", MODEL[1], "out.ONNX", "--opset", "17", "--softmax", "--batch", "2"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
+fn a_family_without_its_option_is_answered_with_the_option() {
+    let bench = Bench::new();
+    for (typed, wanted) in [
+        ("mobilenet", "--family mobilenetv1 or --family mobilenetv2"),
+        ("FBNet", "--family fbnet"),
+        ("mobilenet_v2", "cygnet show mobilenet_v2"),
+        ("elephant", "--family NAME"),
+    ] {
+        let run = bench.run(&["list", typed]);
+        assert!(run.code == 2 && run.err.contains(wanted), "{typed}: {}", run.err);
     }
 }

@@ -20,10 +20,11 @@ and files nothing is cut.
 Exit codes:
   0    all went well
   1    something failed, or some of many things: standard error says which;
-       also a network, recipe or setting that there is not
+       also a name of something that there is not: a file, network, tag,
+       family, recipe, setting or instruction set of CYGNET_ISA
   2    wrong usage, whatever there is on this machine: an option or command
        that there is not, a value out of range, options or endings of files
-       that do not go together
+       that do not go together or do not apply
   130  training was interrupted; its state is saved";
 
 pub(super) const CLASSIFY: &str = "\
@@ -110,7 +111,7 @@ pub(super) const QUANTIZE: &str = "\
 PHOTOS is anything that `cygnet train` reads, or a folder of pictures, which then have no labels. A handful will do, a hundred \
 are better; without --data ranges are found from generated images, which is for timing only. Nothing is trained: batch norms are \
 folded, ranges are found, weights rounded and biases corrected, and the most sensitive layers stay in floating point if more is \
-lost than --drop.
+lost than --drop: in int8 they alone compute so; in bf16 their weights stay f32, and then all layers compute in f32.
 
 The loss is judged on these photos, and counts only beyond what so many leave to chance, two standard errors: with \
 100 photos that are some points, with 10000 a few tenths. What is lost on other photos at most, 95 times of 100, stands behind \

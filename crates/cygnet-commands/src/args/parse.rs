@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 use cygnet::runtime::{Cap, Level};
+use cygnet::zoo::Family;
 
 use super::Cli;
+use super::misplaced::misplaced;
 use crate::output::{self, plain};
 
 /// What others call an option, and what it may be called here; those that a command has are proposed.
@@ -94,6 +96,10 @@ pub(crate) fn parse(commit: Option<&str>) -> Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let mut command = command(commit);
     let matches = command.try_get_matches_from_mut(&arguments);
+    if let Some(problem) = matches.as_ref().ok().and_then(|matches| misplaced(&command, matches)) {
+        output::error(&problem);
+        return Err(ExitCode::from(2));
+    }
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|mut error| {
         if !error.use_stderr() {
             return shown(&error);
@@ -133,6 +139,10 @@ fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsStrin
         error.insert(ContextKind::Suggested, advice(value));
         return;
     }
+    if called.get_name() == "list" && !typed.starts_with('-') {
+        error.insert(ContextKind::Suggested, advice(listed(&typed)));
+        return;
+    }
     let recipes = called.get_arguments().any(|argument| argument.get_long() == Some("set"));
     if recipes && typed.contains('=') && !typed.starts_with('-') {
         error.insert(
@@ -158,6 +168,22 @@ fn advise(error: &mut clap::Error, command: &clap::Command, arguments: &[OsStrin
     } else if takes_networks && ["--model", "--network", "--arch", "--weights"].contains(&typed.as_str()) {
         let told = format!("networks are named without an option: cygnet {} mobilenet_v2", called.get_name());
         error.insert(ContextKind::Suggested, advice(told));
+    }
+}
+
+/// How to list or show what is called `typed`.
+fn listed(typed: &str) -> String {
+    if cygnet::zoo::find(typed).is_some() {
+        return format!("a network is shown by: cygnet show {typed}");
+    }
+    let meant = cygnet::family(typed).map_or_else(|meant| meant, |family| vec![family]);
+    let called = |family: &Family| format!("--family {}", format!("{family:?}").to_lowercase());
+    match &meant[..] {
+        [] => "families are listed by --family NAME, perhaps with a pattern: cygnet list --family 'mobile*'"
+            .into(),
+        meant => {
+            format!("families are listed by {}", meant.iter().map(called).collect::<Vec<_>>().join(" or "))
+        }
     }
 }
 

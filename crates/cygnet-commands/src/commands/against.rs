@@ -5,7 +5,7 @@ use cygnet::verify::{Against, Explanation, PhotoOutcome};
 use serde::Serialize;
 
 use crate::args::{Verify, wrong_usage};
-use crate::output::{self, BAD, GOOD, STRONG, end_of, plain, styled};
+use crate::output::{self, BAD, GOOD, STRONG, path_of, plain, styled};
 use crate::progress;
 
 /// What is told of two models after the photos.
@@ -101,7 +101,7 @@ fn print(outcome: &PhotoOutcome) -> std::io::Result<()> {
     let answers = plain(&answers);
     let name = plain(&outcome.photo);
     let room = |columns: usize| columns.saturating_sub(BEFORE_NAME + 2 + answers.chars().count().min(40));
-    let name = output::width().map_or(name.clone(), |columns| end_of(&name, room(columns)));
+    let name = output::width().map_or(name.clone(), |columns| path_of(&name, room(columns)));
     output::line(&format!("{verdict}  {:7.1e}  {name}  {answers}", outcome.max_rel_diff))
 }
 
@@ -113,7 +113,9 @@ fn conclude(verdict: &Verdict<'_>, pair: &Against, explanation: &Explanation) ->
         photos - failed
     )];
     lines.push(format!("allowed: {}", pair.allowed()));
-    if let Some(layers) = &explanation.layers {
+    // Where all pass nothing parts: one of the two may only begin elsewhere, with pixels for example.
+    let told = explanation.layers.as_ref().filter(|layers| !verdict.pass || layers.parting.is_none());
+    if let Some(layers) = told {
         let last = layers.last_same.iter().map(|last| format!("; the last before they part is {last}"));
         let last = last.filter(|_| layers.parting.is_some()).collect::<String>();
         lines.push(format!(

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cygnet::bench::{BenchOptions, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest};
+use cygnet::bench::{
+    BenchOptions, Choice, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest,
+};
 use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
 use cygnet::runtime::{Plan, PlanOptions};
@@ -37,6 +39,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
     for name in &args.models {
         if args.cold {
             let cold = cold::cold(args, name, options)?;
+            bar.suspend(|| cold.note_disturbed());
             if lines {
                 bar.suspend(|| if args.json { output::json(&cold) } else { output::csv(cold.fields()) })?;
             }
@@ -47,6 +50,9 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
                 bar.suspend(|| planned(args, name, subject, options)).map_err(super::of_model(name))?;
             if args.layers {
                 let steps = bench_steps(&id, &plan, options)?;
+                if steps.first().is_some_and(|step| step.disturbed) {
+                    bar.suspend(|| note_disturbed(&id, None));
+                }
                 bar.suspend(|| match (args.json, args.csv) {
                     (true, _) => steps.iter().try_for_each(output::json),
                     (_, true) => steps.iter().try_for_each(|step| output::csv(step_fields(step))),
@@ -54,6 +60,9 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
                 })?;
             } else {
                 let timing = time(&id, &plan, options)?;
+                if timing.disturbed {
+                    bar.suspend(|| note_disturbed(&id, Some([timing.min_ms, timing.p95_ms])));
+                }
                 if lines {
                     bar.suspend(|| {
                         if args.json { output::json(&timing) } else { output::csv(timing_fields(&timing)) }
@@ -125,11 +134,27 @@ fn fastest_of_all(name: &str, subject: Subject, options: BenchOptions) -> anyhow
     if table.damaged() > 0 {
         warn(format!("{} damaged lines are ignored", table.damaged()));
     }
-    let index = fastest(&plans, &mut table, options)?;
+    let Choice { index, disturbed } = fastest(&plans, &mut table, options)?;
+    if let Some(noise) = disturbed {
+        output::note(&format!("{name}: {}", compared_in_noise(noise, index)));
+    }
     if let Err(error) = table.write(&path) {
         warn(format!("{error}; what was measured is not kept"));
     }
     Ok(Arc::clone(&plans[index]))
+}
+
+/// What is to be known of a comparison of f32 with others while the machine had other things to do.
+fn compared_in_noise(noise: f64, index: usize) -> String {
+    let taken = match index {
+        0 => "fp32 is taken, as no other is faster by more",
+        _ => "what is taken is faster than fp32 by more",
+    };
+    let percent = 100.0 * noise;
+    format!(
+        "times moved by {percent:.0} % while precisions were compared, so the machine had other work: {taken}, \
+             and the next run measures again"
+    )
 }
 
 #[cfg(feature = "train")]
@@ -165,7 +190,16 @@ fn ms(ms: f64) -> String {
     format!("{ms:.decimals$}")
 }
 
-const TIMING_FIELDS: [&str; 16] = [
+/// Tells that the machine had other work while `name` was timed, perhaps with the shortest and the longest usual time.
+fn note_disturbed(name: &str, range: Option<[f64; 2]>) {
+    let range = range.map_or_else(String::new, |range| {
+        let [least, most] = range.map(ms);
+        format!(", {least} to {most} ms a run")
+    });
+    output::note(&format!("{name}: the machine was busy{range}; measure again when nothing else runs"));
+}
+
+const TIMING_FIELDS: [&str; 17] = [
     "model",
     "version",
     "precision",
@@ -182,9 +216,10 @@ const TIMING_FIELDS: [&str; 16] = [
     "percent_of_peak",
     "arena_bytes",
     "weight_bytes",
+    "disturbed",
 ];
 
-fn timing_fields(t: &Timing) -> [String; 16] {
+fn timing_fields(t: &Timing) -> [String; 17] {
     [
         t.model.clone(),
         t.version.into(),
@@ -202,10 +237,11 @@ fn timing_fields(t: &Timing) -> [String; 16] {
         t.percent_of_peak.to_string(),
         t.arena_bytes.to_string(),
         t.weight_bytes.to_string(),
+        t.disturbed.to_string(),
     ]
 }
 
-const STEP_FIELDS: [&str; 17] = [
+const STEP_FIELDS: [&str; 18] = [
     "model",
     "threads",
     "step",
@@ -223,9 +259,10 @@ const STEP_FIELDS: [&str; 17] = [
     "percent_of_bound",
     "input_type",
     "output_type",
+    "disturbed",
 ];
 
-fn step_fields(step: &StepTiming) -> [String; 17] {
+fn step_fields(step: &StepTiming) -> [String; 18] {
     [
         step.model.clone(),
         step.threads.to_string(),
@@ -244,13 +281,14 @@ fn step_fields(step: &StepTiming) -> [String; 17] {
         step.percent_of_bound.to_string(),
         step.input_type.unwrap_or("f32").into(),
         step.output_type.unwrap_or("f32").into(),
+        step.disturbed.to_string(),
     ]
 }
 
 fn print(timings: &[Timing]) -> std::io::Result<()> {
     let Some(first) = timings.first() else { return Ok(()) };
     let columns = [
-        Column::name("network"),
+        Column::path("network"),
         Column::word("type"),
         Column::number("threads"),
         Column::number("ms"),
@@ -281,7 +319,9 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
     let images =
         if first.batch == 1 { "one image a run".into() } else { format!("{} images a run", first.batch) };
     let peak = timings.iter().map(|timing| timing.peak_gflops).fold(0.0, f64::max);
-    let text = format!("\nmedian ms, {images}; {}, whose peak is {peak:.0} GFLOP/s a thread", first.isa);
+    let runs = timings.iter().map(|timing| timing.runs);
+    let what = if runs.max() == Some(1) { "ms of a single run" } else { "median ms" };
+    let text = format!("\n{what}, {images}; {}, whose peak is {peak:.0} GFLOP/s a thread", first.isa);
     output::line(&text)
 }
 
@@ -338,12 +378,23 @@ fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
     let macs: u64 = steps.iter().map(|step| step.macs).sum();
     let Some(first) = steps.first() else { return Ok(()) };
     output::line(&format!(
-        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {:.0} GFLOP/s; its second-level cache: {:.0} GB/s",
+        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {}; its second-level cache: {:.0} GB/s",
         plain(id),
         steps.len(),
         count(macs),
         if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
-        first.peak_gflops,
+        peaks(steps),
         first.l2_gbytes_per_s
     ))
+}
+
+/// What a thread could do with the numbers that steps multiply.
+fn peaks(steps: &[StepTiming]) -> String {
+    let peak = |of_bytes: bool| {
+        let is_one = |step: &&StepTiming| (step.macs > 0 && step.input_type.is_some()) == of_bytes;
+        steps.iter().find(is_one).map(|step| step.peak_gflops)
+    };
+    let floats = peak(false).map(|peak| format!("{peak:.0} GFLOP/s"));
+    let bytes = peak(true).map(|peak| format!("{peak:.0} GOP/s of bytes"));
+    floats.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
 }

@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::Classify;
-use crate::output::{self, FAINT, STRONG, end_of, plain, start_of, styled};
+use crate::output::{self, FAINT, STRONG, path_of, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
@@ -21,11 +21,6 @@ pub(crate) fn classify(args: &Classify) -> anyhow::Result<bool> {
     super::note_threads(&classifier, args.threads);
     let start = Instant::now();
     let mut report = Report::new(args, &classifier);
-    if !args.json && !args.csv {
-        let classes = output::classes(classifier.model().graph.classes());
-        let told = format!("by {}, {classes}", super::described(&args.model, &classifier.model().id));
-        output::talk(&styled(FAINT, &plain(&told)));
-    }
     let mut photos = Vec::new();
     if args.csv {
         output::csv(["path", "rank", "index", "label", "probability", "error"])?;
@@ -133,6 +128,9 @@ impl<'a> Report<'a> {
             Err(problem) => return self.failure(path, problem),
         };
         self.images += 1;
+        if self.images == 1 && !self.args.json && !self.args.csv {
+            self.bar.suspend(|| self.tell_model());
+        }
         if self.args.json {
             return output::json(&Line { path, model: &self.model, answer });
         }
@@ -144,6 +142,14 @@ impl<'a> Report<'a> {
             });
         }
         print(path, answer)
+    }
+
+    /// Tells who answers, before the first answer.
+    fn tell_model(&self) {
+        let model = self.classifier.model();
+        let (name, classes) =
+            (super::described(&self.args.model, &model.id), output::classes(model.graph.classes()));
+        output::talk(&styled(FAINT, &plain(&format!("by {name}, {classes}"))));
     }
 
     /// Tells what is wrong with a folder below one that was named.
@@ -183,7 +189,7 @@ fn print(path: &str, answer: &Answer) -> io::Result<()> {
     let mut name = plain(path);
     let mut room = usize::MAX;
     if let Some(columns) = output::width() {
-        name = end_of(&name, columns.saturating_sub(times.len() + 2));
+        name = path_of(&name, columns.saturating_sub(times.len() + 2));
         room = columns.saturating_sub(BEFORE_LABEL);
     }
     output::line(&format!("{}  {}", styled(STRONG, &name), styled(FAINT, &times)))?;

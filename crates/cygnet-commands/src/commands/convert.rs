@@ -2,7 +2,7 @@ use cygnet::hub::{Cache, is_url};
 use cygnet::{Conversion, Converted, OnnxSettings};
 
 use super::out;
-use crate::args::{Batch, Convert, OnnxArgs, Pull, wrong_usage};
+use crate::args::{Batch, Convert, OnnxArgs, Pull};
 use crate::output;
 use crate::progress::Download;
 
@@ -10,11 +10,6 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let out = &args.output;
     out::check_ending(out, &["safetensors", "onnx"])?;
     let is_onnx = out::ends_in(out, "onnx");
-    let OnnxArgs { preprocess, softmax, fp16, .. } = args.onnx;
-    if !is_onnx && (preprocess || softmax || fp16) {
-        let problem = format!("{}: --preprocess, --softmax and --fp16 are for OUT.onnx", out.display());
-        return Err(wrong_usage(problem));
-    }
     if let (Ok(input), Ok(output)) = (args.input.canonicalize(), out.canonicalize())
         && input == output
     {
@@ -60,12 +55,14 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
 }
 
 fn settings(args: &OnnxArgs) -> OnnxSettings {
+    let usual = OnnxSettings::default();
     let batch = match args.batch {
-        Batch::Dynamic => None,
-        Batch::Fixed(count) => Some(count),
+        None => usual.batch,
+        Some(Batch::Dynamic) => None,
+        Some(Batch::Fixed(count)) => Some(count),
     };
     let &OnnxArgs { opset, preprocess, softmax, fp16: half, .. } = args;
-    OnnxSettings { opset, batch, preprocess, softmax, half }
+    OnnxSettings { opset: opset.unwrap_or(usual.opset), batch, preprocess, softmax, half }
 }
 
 pub(crate) fn pull(args: &Pull) -> anyhow::Result<bool> {

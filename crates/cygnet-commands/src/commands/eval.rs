@@ -1,12 +1,12 @@
 use std::time::Instant;
 
 use anyhow::Context;
-use cygnet::Evaluation;
 use cygnet::weights::top5_tells;
+use cygnet::{Error, Evaluation};
 use serde::Serialize;
 
 use crate::args::Eval;
-use crate::output::{self, Column, STRONG, plain, start_of, styled};
+use crate::output::{self, Column, Hinted, STRONG, plain, start_of, styled};
 use crate::progress;
 
 pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
@@ -21,7 +21,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     });
     bar.finish_and_clear();
     let elapsed = start.elapsed();
-    let result = result?;
+    let result = result.map_err(|error| other_classes(error, args))?;
     for note in &result.notes {
         output::note(note);
     }
@@ -54,6 +54,18 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     }
     output::rate(result.images, elapsed);
     Ok(result.unreadable.is_empty())
+}
+
+/// What to do about folders that are no classes of the model, or the error as it is.
+fn other_classes(error: Error, args: &Eval) -> anyhow::Error {
+    let Error::UnknownClass { .. } = error else { return error.into() };
+    let hint = format!(
+        "perhaps these are photos for another model: `cygnet show {} --json` tells its classes, and `cygnet train {}` \
+         makes a model of those in the folder",
+        args.model,
+        args.folder.display()
+    );
+    Hinted { problem: error.to_string(), hint }.into()
 }
 
 #[derive(Serialize)]

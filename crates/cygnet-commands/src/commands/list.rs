@@ -1,9 +1,10 @@
+use anyhow::bail;
 use cygnet::family;
 use cygnet::graph::Cost;
 use cygnet::zoo::{Checkpoint, Family, Network, networks};
 use serde::Serialize;
 
-use crate::args::{List, wrong_usage};
+use crate::args::List;
 use crate::output::{self, Column, count};
 
 #[derive(Serialize)]
@@ -135,13 +136,13 @@ fn families_of(name: &str) -> anyhow::Result<Vec<Family>> {
     match family(name) {
         Ok(family) => Ok(vec![family]),
         Err(meant) if meant.is_empty() => {
-            Err(wrong_usage(format!("no family is called {name}; there are {}", listed(&Family::ALL))))
+            bail!("no family is called {name}; there are {}", listed(&Family::ALL))
         }
-        Err(meant) => Err(wrong_usage(format!(
+        Err(meant) => bail!(
             "no family is called {name}; such networks are of {} (all families: {})",
             listed(&meant),
             listed(&Family::ALL)
-        ))),
+        ),
     }
 }
 
@@ -182,7 +183,7 @@ fn table(lines: &[Line]) -> std::io::Result<()> {
         Column::number("params"),
         Column::number("MACs"),
         Column::number("top-1"),
-        Column::text("default weights"),
+        Column::text("default weights").spare(),
         Column::number("side").spare(),
         Column::word("source").spare(),
     ];

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use clap::error::{ContextKind, ContextValue};
 use clap_mangen::Man as Page;
 use cygnet_files::{write_new, write_whole};
 
@@ -20,7 +21,9 @@ pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
                 None => {
                     let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
                     let known = names.join(", ");
-                    return Err(wrong_usage(format!("{name}: no such command; there are {known}")));
+                    let problem =
+                        format!("{name}: no such command{}; there are {known}", nearest(&whole, name));
+                    return Err(wrong_usage(problem));
                 }
             },
         };
@@ -42,6 +45,17 @@ pub(crate) fn man(args: &Man) -> anyhow::Result<bool> {
         output::talk(&output::plain(&path.to_string_lossy()));
     }
     Ok(true)
+}
+
+/// Which command may have been meant by a name, as a command line with it is told.
+fn nearest(whole: &clap::Command, name: &str) -> String {
+    let refused = whole.clone().try_get_matches_from([whole.get_name(), name]).err();
+    match refused.as_ref().and_then(|refused| refused.get(ContextKind::SuggestedSubcommand)) {
+        Some(ContextValue::Strings(names)) if !names.is_empty() => {
+            format!(" (did you mean {}?)", names.join(" or "))
+        }
+        _ => String::new(),
+    }
 }
 
 /// `cygnet`, or `cygnet-classify`.

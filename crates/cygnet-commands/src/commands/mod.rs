@@ -135,8 +135,8 @@ fn note_small(name: &str, graph: &Graph) {
     let ([_, height, width], stride) = (graph.input_shape(), graph.total_stride());
     if height.min(width) < stride {
         output::talk(&format!(
-            "{name}: {height}x{width} pixels are less than one step of its last layers, {stride}; \
-             `cygnet train` would turn its first steps of 2 into steps of 1, this command does not"
+            "{name}: of {height}x{width} pixels its last layers see one place, for each of theirs is {stride} pixels \
+             wide; `cygnet train` would give its first layers smaller steps, this command does not"
         ));
     }
 }

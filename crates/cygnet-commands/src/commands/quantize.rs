@@ -23,10 +23,7 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
         QuantizePrecision::Int8 => Precision::Int8,
         QuantizePrecision::Bf16 => Precision::Bf16,
     };
-    let suffix = match precision {
-        Precision::Int8 => "int8",
-        Precision::Bf16 => "bf16",
-    };
+    let suffix = precision.name();
     let usual = || {
         let file = Path::new(&args.model).file_stem().filter(|_| Path::new(&args.model).is_file());
         let name = file.map_or_else(|| model.id.clone(), |name| name.to_string_lossy().into_owned());
@@ -34,7 +31,8 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
     };
     let out = args.out.clone().unwrap_or_else(usual);
     out::check_ending(&out, &["safetensors"])?;
-    out::check_place(&out, args.overwrite)?;
+    let page = out.with_extension("html");
+    [&out, &page].into_iter().try_for_each(|path| out::check_place(path, args.overwrite))?;
     let how = Quantizing {
         precision,
         images: args.images as usize,
@@ -48,17 +46,28 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
     let mut tell = |what: &str| bar.set_message(what.to_owned());
     let quantized = cygnet::quantize(&model, args.data.as_deref(), &how, &mut tell);
     bar.finish_and_clear();
-    let Quantized { model: made, report, notes } = quantized.map_err(super::of_model(&args.model))?;
+    let quantized = quantized.map_err(super::of_model(&args.model))?;
+    let Quantized { model: made, report, notes, .. } = &quantized;
     notes.iter().for_each(|note| output::note(note));
     if args.overwrite {
         made.write(&out)?;
     } else {
         out::written(&out, made.write_new(&out))?;
     }
+    let data =
+        args.data.as_ref().map_or_else(|| "generated images".into(), |data| data.display().to_string());
+    let made_of = [
+        ("version", concat!("cygnet ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("model", args.model.clone()),
+        ("data", data),
+        ("file", out.display().to_string()),
+    ]
+    .map(|(name, fact)| (name.to_owned(), fact));
+    out::written(&page, quantized.write_page(&page, &made_of, args.overwrite))?;
     if args.json {
-        output::json(&Line { file: &out, report: &report })?;
+        output::json(&Line { file: &out, page: &page, report })?;
     } else {
-        print(&report)?;
+        print(report)?;
     }
     let is_left = precision == Precision::Int8 && report.layers.int8 == 0;
     let done = match is_left {
@@ -66,47 +75,25 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
         false => format!("{}: {} in {suffix}", out.display(), made.id),
     };
     output::talk(&plain(&done));
+    output::talk(&plain(&format!("{}: its report", page.display())));
     Ok(true)
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a Path,
+    page: &'a Path,
     #[serde(flatten)]
     report: &'a QuantizeReport,
 }
 
 /// What was and what is, and the most sensitive layers.
 fn print(report: &QuantizeReport) -> std::io::Result<()> {
-    let percent = |share: f64| format!("{share:.2} %");
-    let mb = |bytes: usize| format!("{:.2} MB", bytes as f64 / 1e6);
-    let ms = |ms: f64| format!("{ms:.2} ms");
-    let row = |what: &str, before: String, now: String| vec![what.to_owned(), before, now];
-    let mut rows = Vec::new();
-    if let (Some(before), Some(now)) = (report.top1_before, report.top1) {
-        rows.push(row("top-1", percent(before), percent(now)));
-    }
-    rows.push(row("agreement", String::new(), percent(report.agreement)));
-    let lost = format!("{:.2}, at most {:.2}", report.lost, report.lost_at_most);
-    rows.push(row("points lost", String::new(), lost));
-    rows.push(row("KL", String::new(), format!("{:.4}", report.kl)));
-    rows.push(row("time of a photo", ms(report.ms_before), ms(report.ms)));
-    rows.push(row("weights", mb(report.bytes_before), mb(report.bytes)));
-    let counts = report.layers;
-    let all = counts.int8 + counts.bf16 + counts.f32;
-    for (name, count) in [("int8", counts.int8), ("bf16", counts.bf16), ("f32", counts.f32)] {
-        if count > 0 {
-            rows.push(row(&format!("layers in {name}"), String::new(), format!("{count} of {all}")));
-        }
-    }
-    let photos = format!("on {}", output::pictures(report.images));
+    let photos = format!("on {}", report.judged_on());
     let headings = [Column::text(&photos), Column::number("before"), Column::number("now")];
-    output::table(&headings, rows)?;
-    let mut worst: Vec<_> = report.sensitivity.iter().collect();
-    worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
-    let Some(most) = worst.first().map(|layer| layer.noise).filter(|noise| *noise > 0.0) else {
-        return Ok(());
-    };
+    output::table(&headings, report.rows().into_iter().map(Vec::from).collect())?;
+    let worst = report.worst();
+    let Some(most) = worst.first().map(|layer| layer.noise) else { return Ok(()) };
     let row = |layer: &&cygnet::LayerNoise| {
         let bar = output::bar((layer.noise / most) as f32, BAR);
         vec![plain(&layer.layer), format!("{:.4} %", 100.0 * layer.noise), bar]

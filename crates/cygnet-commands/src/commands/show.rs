@@ -6,7 +6,7 @@ use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Outline, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::Spec;
-use cygnet::{Conversion, Model};
+use cygnet::{Conversion, Converted};
 use serde::Serialize;
 
 use crate::args::{Show, wrong_usage};
@@ -47,6 +47,9 @@ struct Card {
     /// What its layers compute with, if that is not floats alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<&'static str>,
+    /// What is to be known of it, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,9 +67,10 @@ struct Card {
 }
 
 impl Card {
-    fn of(model: Model) -> Card {
+    fn of(Converted { model, notes }: Converted) -> Card {
         Card {
             precision: model.precision(),
+            notes,
             source: model.source,
             licence: model.licence,
             labels: model.labels,
@@ -127,6 +131,8 @@ fn settings(recipe: &serde_json::Value) -> Vec<String> {
         ("/seed", "seed "),
     ];
     let told = |(place, name): (&str, &str)| match recipe.pointer(place)? {
+        // The network's own.
+        serde_json::Value::Number(side) if place == "/image" && side.as_u64() == Some(0) => None,
         serde_json::Value::String(text) => Some(format!("{name}{text}")),
         other => Some(format!("{name}{other}")),
     };
@@ -259,7 +265,7 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     }
     let limits = args.graph_limits.limits();
     let conversion = Conversion { classes: args.classes, limits, ..Conversion::default() };
-    let mut model = conversion.run(&args.network)?.model;
+    let Converted { mut model, notes } = conversion.run(&args.network)?;
     if let Some(side) = args.image {
         model = model.with_image_size(side, side)?;
     }
@@ -269,7 +275,7 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     if args.plan {
         line.plan = Some(planned(&model.graph, &model.outline(PlanOptions::default())?));
     }
-    line.card = Some(Card::of(model));
+    line.card = Some(Card::of(Converted { model, notes }));
     line.family = row.map(|row| format!("{:?}", row.family));
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
@@ -387,7 +393,8 @@ fn print(line: &Line) -> anyhow::Result<()> {
     row("MACs", &count(line.macs))?;
     row("activations", &count(line.activations))?;
     row("traffic", &format!("{}B read, {}B written", count(line.bytes_read), count(line.bytes_written)))?;
-    row("peak memory", &format!("{}B of activations", count(line.peak_activation_bytes)))?;
+    let most = format!("{}B of activations, layer by layer;", count(line.peak_activation_bytes));
+    list("peak memory", &[most, "what runs it needs is its arena: --plan, bench".into()])?;
     row("input", &shape(&line.input))?;
     row("classes", &line.classes.to_string())?;
     list("preprocess", &preparation(&line.preprocess))?;
@@ -397,6 +404,7 @@ fn print(line: &Line) -> anyhow::Result<()> {
     list("weights", &line.checkpoints)?;
     if let Some(card) = &line.card {
         card.print()?;
+        card.notes.iter().for_each(|note| output::note(note));
     }
     if let Some(layers) = &line.layers {
         let rows = layers.iter().map(|layer| {

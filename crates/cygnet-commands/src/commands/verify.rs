@@ -1,8 +1,9 @@
+use cygnet::image::without_name;
 use cygnet::runtime::PlanOptions;
 use cygnet::verify::{self, Outcome, verify_within};
 
 use crate::args::{Executor, Verify};
-use crate::output::{self, BAD, GOOD, end_of, plain, styled};
+use crate::output::{self, BAD, GOOD, path_of, plain, styled};
 use crate::progress;
 
 pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
@@ -36,12 +37,12 @@ fn print(outcome: &Outcome) -> std::io::Result<()> {
     let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
     let why = layer
         .chain(outcome.error.clone())
-        .map(|text| plain(&output::in_own_words(&text)))
+        .map(|text| plain(without_name(&output::in_own_words(&text), &outcome.file)))
         .collect::<Vec<_>>()
         .join("  ");
     let name = plain(&outcome.file);
     let name =
-        output::width().map_or(name.clone(), |columns| end_of(&name, columns.saturating_sub(BEFORE_NAME)));
+        output::width().map_or(name.clone(), |columns| path_of(&name, columns.saturating_sub(BEFORE_NAME)));
     output::line(format!("{verdict}  {difference}  {name}  {why}").trim_end())
 }
 

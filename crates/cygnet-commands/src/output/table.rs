@@ -5,7 +5,7 @@ use std::io;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
-use super::{end_of, line, start_of, width};
+use super::{end_of, line, path_of, start_of, width};
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
@@ -32,6 +32,8 @@ enum Cell {
     Word,
     /// May lose its start.
     Name,
+    /// May lose its middle.
+    Path,
     /// May lose its end.
     Text,
 }
@@ -51,7 +53,12 @@ impl<'a> Column<'a> {
         Column::new(heading, Cell::Word)
     }
 
-    /// Names whose ends tell the most: paths.
+    /// Paths of files, and names of networks that stand among them.
+    pub(crate) const fn path(heading: &'a str) -> Column<'a> {
+        Column::new(heading, Cell::Path)
+    }
+
+    /// Names whose ends tell the most: those of layers.
     pub(crate) const fn name(heading: &'a str) -> Column<'a> {
         Column::new(heading, Cell::Name)
     }
@@ -80,6 +87,7 @@ fn laid_out(columns: &[Column], rows: Vec<Vec<String>>, room: Option<usize>) -> 
             let width = (*width)?;
             Some(match column.cell {
                 Cell::Name => end_of(&cell, width),
+                Cell::Path => path_of(&cell, width),
                 Cell::Text => start_of(&cell, width),
                 Cell::Number | Cell::Word => cell,
             })
@@ -137,7 +145,7 @@ fn total(widths: &[Option<usize>]) -> usize {
 fn narrowed(columns: &[Column], widths: &[Option<usize>], least: usize, room: usize) -> Vec<Option<usize>> {
     let mut widths = widths.to_vec();
     while total(&widths) > room {
-        let may = |column: &Column| matches!(column.cell, Cell::Name | Cell::Text);
+        let may = |column: &Column| matches!(column.cell, Cell::Name | Cell::Path | Cell::Text);
         let wide = columns
             .iter()
             .zip(&mut widths)

@@ -109,6 +109,23 @@ pub(crate) fn end_of(name: &str, width: usize) -> String {
     kept.into_iter().rev().collect()
 }
 
+/// A path that is wider than `width` columns, without its middle: its start tells where it is, and its end is the name
+/// of the file.
+pub(crate) fn path_of(path: &str, width: usize) -> String {
+    /// The fewest columns of a start that tells something.
+    const LEAST: usize = 3;
+    if path.width() <= width {
+        return path.into();
+    }
+    let file = path.rfind(['/', '\\']).map_or("", |at| &path[at..]);
+    // The sign that there is more takes a column.
+    let room = width.saturating_sub(file.width());
+    if file.is_empty() || room < LEAST + 1 {
+        return end_of(path, width);
+    }
+    fitting(path.chars(), room).chain(['…']).chain(file.chars()).collect()
+}
+
 /// The characters that fit `width` columns beside a sign that there are more.
 fn fitting(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
     let mut taken = 1;
@@ -119,7 +136,7 @@ fn fitting(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Ite
 }
 
 /// Values, `gap` spaces apart, in lines of at most `width` columns, as many in each as fit; one that is wider than a
-/// line fills several.
+/// line fills several, which end at spaces where it has some.
 pub(crate) fn wrapped<T: AsRef<str>>(values: &[T], gap: usize, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for value in values.iter().map(AsRef::as_ref) {
@@ -131,7 +148,8 @@ pub(crate) fn wrapped<T: AsRef<str>>(values: &[T], gap: usize, width: usize) -> 
         let mut line = String::new();
         for c in value.chars() {
             if line.width() + c.width().unwrap_or(0) > width {
-                lines.push(std::mem::take(&mut line));
+                let rest = line.rfind(' ').map_or_else(String::new, |at| line.split_off(at + 1));
+                lines.push(std::mem::replace(&mut line, rest).trim_end().to_owned());
             }
             line.push(c);
         }

@@ -108,3 +108,13 @@ fn how_much_of_a_hash_is_published_is_told() {
         assert!(told.0.iter().all(|line| line.contains(text)), "{:?}", told.0);
     }
 }
+
+#[test]
+fn a_source_that_failed_is_told_with_the_one_that_did_not() {
+    let (_folder, cache) = cache();
+    let (first, second) = (Server::start(&[Answer::NotFound]), Server::start(&[Answer::Ranges]));
+    let mut told = Told::default();
+    fetch_showing(&cache, &[Source::Url(&first.url), Source::Url(&second.url)], &mut told).unwrap();
+    let expected = format!("{NAME} came from {}; {} did not have it: ", second.url, first.url);
+    assert!(told.0.iter().any(|line| line.starts_with(&expected)), "{:?}", told.0);
+}

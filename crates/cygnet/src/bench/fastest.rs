@@ -11,21 +11,30 @@ use super::{BenchOptions, images};
 /// Time for each plan that is compared.
 const COMPARED: Duration = Duration::from_millis(400);
 
-/// The index of the plan that takes the least time as the options say: of the first, unless another is clearly faster. What a
-/// table knows is not measured again; what is measured is taken into it.
+/// One of several plans.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// Its index.
+    pub index: usize,
+    /// How far apart times were that should be equal, as a share, if the machine had so much else to do that they are not kept.
+    pub disturbed: Option<f64>,
+}
+
+/// The plan that takes the least time as the options say: the first, unless another is clearly faster, beyond the noise of the
+/// measurement. What a table knows is not measured again; what is measured is taken into it, unless that was disturbed.
 ///
 /// # Errors
 /// If the system refuses to start threads, or a batch takes too much memory.
-pub fn fastest(plans: &[Arc<Plan>], table: &mut Table, options: BenchOptions) -> Result<usize, RunError> {
+pub fn fastest(plans: &[Arc<Plan>], table: &mut Table, options: BenchOptions) -> Result<Choice, RunError> {
     let BenchOptions { plan, threads, batch, .. } = options;
     let case = Case::new(plans.iter().map(AsRef::as_ref), plan.level.name(), threads, batch);
-    if let Some(index) = table.known(&case) {
-        return Ok(index);
+    let known = table.known(&case).or(plans.is_empty().then_some(0));
+    if let Some(index) = known {
+        return Ok(Choice { index, disturbed: None });
     }
-    let Some(first) = plans.first() else { return Ok(0) };
-    let run = Run { threads, images: &images(first, batch)?, duration: COMPARED };
+    let run = Run { threads, images: &images(&plans[0], batch)?, duration: COMPARED };
     let times = measure(plans, run)?;
-    let index = cygnet_latency::fastest(&times);
+    let choice = Choice { index: times.fastest(), disturbed: times.is_disturbed().then_some(times.noise) };
     table.insert(case, times);
-    Ok(index)
+    Ok(choice)
 }

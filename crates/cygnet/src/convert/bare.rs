@@ -46,6 +46,9 @@ pub(super) fn model(
         }
     };
     let mut converted = from_checkpoint(path, checkpoint, &network, proven, classes, heads)?;
+    if converted.model.guessed.is_none() {
+        converted.model.guessed.clone_from(&told_by_name);
+    }
     converted.notes.extend(told_by_name);
     converted.notes.extend(not_finite(&converted.model.weights));
     let taken = checkpoint.taken_key.as_deref().unwrap_or_default();
@@ -129,8 +132,10 @@ fn from_checkpoint(
                 let stored = graph_for(built, tensors, &located.naming, None)?.classes();
                 notes.extend(new_classifier(stored, graph.classes()));
                 let network = &as_told(network, map);
-                notes.extend(otherwise_prepared(network, &graph));
-                return Ok(Converted { model: describe(path, network, published, graph, weights), notes });
+                let guessed = otherwise_prepared(network, &graph);
+                notes.extend(guessed.clone());
+                let model = describe(path, network, published, graph, weights);
+                return Ok(Converted { model: Model { guessed, ..model }, notes });
             }
             Err(mismatch) => {
                 if best.as_ref().is_none_or(|best| mismatch.count() < best.count()) {
@@ -205,6 +210,7 @@ fn describe(
     Model {
         id: network.id.clone(),
         preprocess: preprocess(&network.preset(), graph.input_shape()),
+        guessed: None,
         labels: if as_published { imagenet::labels(graph.classes()) } else { Vec::new() },
         licence: published.map(|published| published.licence.into()),
         source: Some(published.and_then(|published| published.urls.first()).map_or_else(

@@ -122,13 +122,7 @@ impl Conversion {
         let mut checkpoint = read()?;
         self.leave_out(path, &mut checkpoint)?;
         let converted = if is_model_file(&checkpoint.metadata) {
-            let converted = model_file::model(path, &checkpoint, self.classes, &self.limits)?;
-            let model = &converted.model;
-            if let Some(named) = request.named.filter(|named| named.id != model.id) {
-                let reason = format!("is a model of {}, not of {}; leave out --network", model.id, named.id);
-                return Err(Error::Record { path: path.into(), reason });
-            }
-            converted
+            model_file::model(path, &checkpoint, &request, &self.limits)?
         } else if checkpoint.metadata.contains_key(RUN_KEY) {
             let reason =
                 "is the state of a training run, for --resume; its models lie beside it, NAME.safetensors";

@@ -6,19 +6,22 @@ use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_image::Preprocess;
 use cygnet_runtime::integers;
 use cygnet_weights::{Checkpoint, Head, ModelRecord, Naming, Quantization, Tensors, WeightSet, fit};
+use cygnet_zoo::Network;
 
 use super::naming::new_classifier;
-use super::request::Converted;
+use super::request::{Converted, Request};
 use crate::counted::counted;
+use crate::named::preprocess;
 use crate::{Error, Model, halves};
 
 /// The model that a file holds, perhaps with a new classifier, which is told.
 pub(super) fn model(
     path: &Path,
     checkpoint: &Checkpoint,
-    classes: Option<usize>,
+    request: &Request<'_>,
     limits: &Limits,
 ) -> Result<Converted, Error> {
+    let classes = request.classes;
     let wrong = |reason: String| Error::Record { path: path.into(), reason };
     let record =
         ModelRecord::from_metadata(&checkpoint.metadata).map_err(|error| wrong(error.to_string()))?;
@@ -61,12 +64,13 @@ pub(super) fn model(
         None => (graph, Head::Keep),
     };
     let weights = halves::kept(&graph, &tensors, fitted(path, &graph, &tensors, head)?);
-    let model = Model {
+    let mut model = Model {
         id: record.network,
         graph,
         weights,
         quantization,
         preprocess,
+        guessed: record.guessed,
         labels: if renewed { Vec::new() } else { record.labels },
         licence: record.licence,
         source: record.source,
@@ -75,8 +79,30 @@ pub(super) fn model(
         training: record.training,
         written_by: Some(record.written_by),
     };
-    let notes = new_classifier(outputs, model.graph.classes()).into_iter().collect();
-    Ok(Converted { model, notes })
+    if let Some(named) = &request.named {
+        prepare_as(&mut model, named, request).map_err(wrong)?;
+    }
+    let notes = model.guessed.clone().into_iter().chain(new_classifier(outputs, model.graph.classes()));
+    Ok(Converted { notes: notes.collect(), model })
+}
+
+/// Prepares photos as for a network that was named, by a source or tag of it or where the file was not sure, or says
+/// why the file's record holds. What Cygnet trained was trained with its own record.
+fn prepare_as(model: &mut Model, named: &Network, request: &Request<'_>) -> Result<(), String> {
+    let is_of_zoo = request.registry.find(&model.id).is_some();
+    if named.id != model.id && (is_of_zoo || model.guessed.is_none()) {
+        return Err(format!("is a model of {}, not of {}; leave out --network", model.id, named.id));
+    }
+    let is_told = named.name.is_some() || named.checkpoint.is_some() || model.guessed.is_some();
+    if is_told && model.training.is_none() {
+        let (usual, side) = (named.row.side, named.side());
+        if side != usual && model.graph.input_shape()[1..] == [usual, usual] {
+            model.graph = model.graph.resized(side, side).map_err(|error| error.to_string())?;
+        }
+        model.preprocess = preprocess(&named.preset(), model.graph.input_shape());
+        model.guessed = None;
+    }
+    Ok(())
 }
 
 /// The weights of a model file's graph.

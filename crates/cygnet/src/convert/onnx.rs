@@ -14,7 +14,7 @@ use super::naming::new_classifier;
 use super::request::{Converted, Request};
 use super::twin::{Twin, twin};
 use crate::named::preprocess;
-use crate::onnx::{LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
+use crate::onnx::{GUESSED, LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
 use crate::{Error, Model, halves};
 
 /// Programs whose files come of Caffe, which prepared photos its own way.
@@ -58,13 +58,13 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
         None => (imported.graph.name().to_owned(), imported.graph.clone(), imported.weights.clone()),
     };
     let written = written(path, &imported)?;
-    let (preprocess, how) = match &written {
-        Some(preprocess) if request.named.is_none() => (preprocess.clone(), None),
+    let told = |key: &str| imported.metadata.get(key).cloned();
+    let (preprocess, guessed) = match &written {
+        Some(preprocess) if request.named.is_none() => (preprocess.clone(), told(GUESSED)),
         _ => prepared(&imported, found.as_ref().map(|twin| &twin.network), request.named.as_ref()),
     };
-    notes.extend(how);
+    notes.extend(guessed.clone());
     let stored = graph.classes();
-    let told = |key: &str| imported.metadata.get(key).cloned();
     let own = told(LABELS).and_then(|labels| serde_json::from_str::<Vec<String>>(&labels).ok());
     let is_told = own.as_ref().is_some_and(|labels| labels.len() == stored);
     let labels = own.filter(|_| is_told).unwrap_or_else(|| imagenet::labels(stored));
@@ -73,7 +73,7 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
             "its {stored} classes are taken for those of ImageNet: `cygnet convert` names them with --labels"
         ));
     }
-    let mut model = Model { id, labels, ..Model::new(graph, weights, preprocess)? };
+    let mut model = Model { id, labels, guessed, ..Model::new(graph, weights, preprocess)? };
     model.quantization = imported.quantization;
     if model.quantization.is_some() {
         model.weights = halves::restored(&model.graph, model.weights);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use cygnet_graph::Graph;
-use cygnet_weights::{Checkpoint, Format, Head, Mismatch, Naming, fit, locate};
+use cygnet_weights::{Checkpoint, Format, Head, Mismatch, Naming, Tensors, fit, locate};
 use cygnet_zoo::{Network, Registry};
 
 use super::naming::{graph_for, namings};
@@ -18,6 +18,9 @@ const DEEP_COMPRESSION: &str = "squeezenet1_0_caffe";
 const NEAREST: usize = 3;
 /// Of so many parameters of a network that is told one at least is there.
 const SHARED: usize = 8;
+/// Of the weights of a network that is told by shapes alone, and of the checkpoint's, so many have one of the other's
+/// shape.
+const ALIKE: f64 = 0.9;
 /// Most tensors that are compared with every network where none fits.
 const MOST_TENSORS: usize = 10_000;
 
@@ -48,6 +51,9 @@ pub(super) fn recognise(
     }
     match distinct.len() {
         0 => {
+            if nearest.is_empty() && checkpoint.tensors.len() <= MOST_TENSORS {
+                nearest = of_such_shapes(&checkpoint.tensors, registry);
+            }
             nearest.sort_by_key(|(_, mismatch)| mismatch.count());
             nearest.truncate(NEAREST);
             Err(Error::Unrecognised { path: path.into(), nearest })
@@ -111,6 +117,29 @@ fn fitting(
         }
     }
     found
+}
+
+/// The networks that have nearly the weights of a checkpoint by their shapes, whatever they are called, and how their
+/// names differ.
+fn of_such_shapes(tensors: &Tensors, registry: &Registry) -> Vec<(String, Mismatch)> {
+    // What has one size or none is a bias, or one of a batch norm's numbers, and tells little.
+    let counted = |shapes: &mut dyn Iterator<Item = Vec<usize>>| {
+        let mut counts: HashMap<Vec<usize>, usize> = HashMap::new();
+        shapes.filter(|shape| shape.len() > 1).for_each(|shape| *counts.entry(shape).or_default() += 1);
+        counts
+    };
+    let there = counted(&mut tensors.values().map(|tensor| tensor.shape().to_vec()));
+    let such = |network: Network| {
+        let plain = network.build().ok()?;
+        let wanted = counted(&mut plain.params().into_iter().map(|param| param.shape));
+        let both: usize = wanted.iter().map(|(shape, n)| *n.min(there.get(shape).unwrap_or(&0))).sum();
+        let all: usize = wanted.values().chain(there.values()).sum();
+        let is_alike = 2.0 * both as f64 >= ALIKE * all as f64;
+        let mismatch =
+            fit(&plain, tensors, &Naming::own(), Head::Keep).err().filter(|_| is_alike && both > 0)?;
+        Some((network.id, mismatch))
+    };
+    registry.networks().filter_map(such).collect()
 }
 
 /// Whether some source names the tensors of a network as Cygnet does, at any width, or no source is known.

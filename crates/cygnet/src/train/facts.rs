@@ -13,9 +13,6 @@ use crate::model::plan_of;
 use crate::quantize::{LayerCounts, bytes, layers};
 use crate::{Error, Model};
 
-/// How much longer than its shortest a run may take, at most 19 times of 20, on a machine that has nothing else to do.
-const QUIET: f64 = 1.3;
-
 /// What a report says first: the network, its size, its latency on this machine, its accuracy.
 ///
 /// # Errors
@@ -67,10 +64,10 @@ fn hundredths(number: f64) -> f64 {
 
 /// The median with what it is to be held against: the machine's measured peak, and whether it was quiet.
 fn latency(timing: &Timing) -> String {
-    let Timing { median_ms, min_ms, p95_ms, percent_of_peak, isa, .. } = timing;
+    let Timing { median_ms, min_ms, p95_ms, disturbed, percent_of_peak, isa, .. } = timing;
     let figures =
         format!("{median_ms:.2} ms (median, one thread, {isa}, {percent_of_peak:.0} % of the thread's peak)");
-    if *p95_ms > QUIET * min_ms {
+    if *disturbed {
         format!("{figures}; the machine was busy: {min_ms:.2} to {p95_ms:.2} ms")
     } else {
         figures

@@ -52,6 +52,7 @@ impl From<Outcome> for Model {
             graph: model.graph,
             weights: model.weights,
             preprocess: model.preprocess,
+            guessed: record.guessed,
             labels: record.labels,
             licence: record.licence,
             source: record.source,

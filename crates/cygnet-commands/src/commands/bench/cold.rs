@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
-use cygnet::bench::{BenchOptions, Subject, quantile, sample, session};
+use cygnet::bench::{BenchOptions, Subject, is_disturbed, quantile, sample, session};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Bench, BenchWeights, wrong_usage};
@@ -39,6 +39,7 @@ pub(super) struct Cold {
     median_ms: f64,
     min_ms: f64,
     p95_ms: f64,
+    disturbed: bool,
     /// Medians of the parts: the start of the process, reading the file, packing its weights, the first run.
     start_ms: f64,
     load_ms: f64,
@@ -48,7 +49,7 @@ pub(super) struct Cold {
     peak_rss_bytes: u64,
 }
 
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "model",
     "threads",
     "isa",
@@ -62,11 +63,19 @@ pub(super) const FIELDS: [&str; 13] = [
     "plan_ms",
     "run_ms",
     "peak_rss_bytes",
+    "disturbed",
 ];
 
 impl Cold {
+    /// Tells that the machine had other work, if so.
+    pub(super) fn note_disturbed(&self) {
+        if self.disturbed {
+            super::note_disturbed(&self.model, Some([self.min_ms, self.p95_ms]));
+        }
+    }
+
     /// Its values, in the order of [`FIELDS`].
-    pub(super) fn fields(&self) -> [String; 13] {
+    pub(super) fn fields(&self) -> [String; 14] {
         [
             self.model.clone(),
             self.threads.map_or_else(String::new, |threads| threads.to_string()),
@@ -81,6 +90,7 @@ impl Cold {
             self.plan_ms.to_string(),
             self.run_ms.to_string(),
             self.peak_rss_bytes.to_string(),
+            self.disturbed.to_string(),
         ]
     }
 }
@@ -110,6 +120,7 @@ pub(super) fn cold(args: &Bench, name: &str, options: BenchOptions) -> anyhow::R
         median_ms: quantile(&times, 0.5),
         min_ms: times[0],
         p95_ms: quantile(&times, 0.95),
+        disturbed: is_disturbed(times[0], quantile(&times, 0.95)),
         start_ms: median(|first| first.start_ms),
         load_ms: median(|first| first.load_ms),
         plan_ms: median(|first| first.plan_ms),
@@ -195,7 +206,7 @@ pub(super) fn print(colds: &[Cold]) -> std::io::Result<()> {
         return Ok(());
     }
     let columns = [
-        Column::name("network"),
+        Column::path("network"),
         Column::word("isa").spare(),
         Column::number("cold ms"),
         Column::number("min ms").spare(),

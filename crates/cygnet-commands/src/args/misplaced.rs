@@ -1,0 +1,77 @@
+//! Options that do not apply to what they were given with. None is ignored: a rule for each says where it applies.
+
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+/// Options of a command that apply to some of what it is given.
+struct Rule {
+    command: &'static str,
+    options: &'static [&'static str],
+    applies: fn(&ArgMatches) -> bool,
+    /// What they are for.
+    only_for: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        command: "convert",
+        options: &["opset", "batch", "preprocess", "softmax", "fp16"],
+        applies: |given| {
+            let out = given.get_one::<PathBuf>("output").and_then(|out| out.extension());
+            out.is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"))
+        },
+        only_for: "an OUT that ends in .onnx",
+    },
+    Rule {
+        command: "bench",
+        options: &["weights"],
+        applies: |given| {
+            let mut models = given.get_many::<String>("models").into_iter().flatten();
+            // Of a cold start the weights are told with what it does.
+            given.get_flag("cold") || models.all(|name| cygnet::zoo::find(name).is_some())
+        },
+        only_for: "networks of the zoo; a file has its own weights",
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "quantize",
+        options: &["drop"],
+        applies: |given| given.contains_id("data"),
+        only_for: "what is lost on photos, which --data names",
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "verify",
+        options: &["images", "max_pixels", "max_decode", "max_pictures", "max_macs"],
+        applies: |given| given.contains_id("against"),
+        only_for: "photos and models, which --against compares",
+    },
+    Rule {
+        command: "verify",
+        options: &["fast"],
+        applies: |given| {
+            let given = given.get_one::<super::Executor>("executor");
+            !matches!(given, Some(super::Executor::Reference))
+        },
+        only_for: "the runtime, not --executor reference",
+    },
+];
+
+/// Which options of a command line do not apply, and where they would.
+pub(super) fn misplaced(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let (name, given) = matches.subcommand()?;
+    let arguments = command.find_subcommand(name)?;
+    let is_typed = |option: &&&str| given.value_source(option) == Some(ValueSource::CommandLine);
+    RULES.iter().filter(|rule| rule.command == name && !(rule.applies)(given)).find_map(|rule| {
+        let typed = rule.options.iter().filter(is_typed).filter_map(|option| {
+            let mut of_command = arguments.get_arguments().filter(|argument| argument.get_id() == option);
+            of_command.next()?.get_long().map(|long| format!("--{long}"))
+        });
+        let typed: Vec<String> = typed.collect();
+        let (are, them) = if typed.len() > 1 { ("are", "them") } else { ("is", "it") };
+        let names = typed.join(" and ");
+        (!typed.is_empty()).then(|| format!("{names} {are} for {}; leave {them} out", rule.only_for))
+    })
+}
