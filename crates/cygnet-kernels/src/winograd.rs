@@ -71,7 +71,7 @@ impl Winograd {
         let direct = (9 * size[0] * size[1]) as f64 * inputs * outputs;
         let products = PRODUCTS as f64 * tiles * inputs * outputs;
         let transforms = tiles * (inputs * 330.0 + outputs * 330.0);
-        let weights = PRODUCTS as f64 * inputs * outputs * 4.0;
+        let weights = PRODUCTS as f64 * inputs * outputs * 8.0;
         1.15 * products + transforms + weights < 0.9 * direct
     }
 
@@ -104,7 +104,10 @@ impl Winograd {
         let all = product(&tiles).expect("the tiles of the output can be counted");
         let pixels = [inputs, outputs].map(|channels| channels.next_multiple_of(level.lanes()));
         let each = PRODUCTS * (pixels[0] + pixels[1]) * size_of::<f32>();
-        let blocks = all.div_ceil((tuning::BLOCK / each).clamp(4, 32)).max(1);
+        // Every block reads all weights, which may come from farther away than what it works in.
+        let weight_bytes = product(&[PRODUCTS, inputs, outputs, size_of::<f32>()]).unwrap_or(usize::MAX);
+        let room = if weight_bytes > tuning::BLOCK { 2 * tuning::BLOCK } else { tuning::BLOCK };
+        let blocks = all.div_ceil((room / each).clamp(4, 32)).max(1);
         let block = all.div_ceil(blocks);
         let weights = transform(&data, &part.channels, outputs);
         let zeros = vec![0.0; outputs];
