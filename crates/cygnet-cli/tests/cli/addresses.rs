@@ -129,6 +129,17 @@ fn unknown_names_get_the_nearest() {
     );
     let run = bench.run(&["show", "mobilenetv2"]);
     assert!(run.err.contains("did you mean mobilenet_v2"), "{}", run.err);
+    for args in [
+        &["convert", "mobilenetv2", "out.safetensors"][..],
+        &["bench", "mobilenetv2"],
+        &["pull", "mobilenetv2"],
+        &["quantize", "mobilenetv2"],
+        &["eval", "-m", "mobilenetv2", "."],
+        &["classify", "-m", "mobilenetv2", "a.jpg"],
+    ] {
+        let run = bench.run(args);
+        assert!(run.code == 1 && run.err.contains("did you mean mobilenet_v2"), "{args:?}: {}", run.err);
+    }
     let run = bench.run(&["list", "--family", "resnet"]);
     assert!(run.code == 1 && run.err.contains("such networks are of senet"), "{}", run.err);
 }

@@ -17,7 +17,11 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     }
     out::check_place(out, args.overwrite)?;
     let (cache, mut progress) = (Cache::from_env()?, Download::default());
-    let id = args.input.to_str().filter(|_| !args.input.exists()).and_then(cygnet::zoo::find);
+    let name = args.input.to_str().filter(|name| !args.input.exists() && !is_url(name));
+    let id = name.and_then(cygnet::zoo::find);
+    if let Some(name) = name.filter(|_| id.is_none()) {
+        return Err(super::unknown(name));
+    }
     let input = match &id {
         Some(network) => cygnet::pull(network, &cache, &mut progress)?.0,
         None => cygnet::local(&args.input, &cache, &mut progress)?,

@@ -21,7 +21,8 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
     });
     bar.finish_and_clear();
     let elapsed = start.elapsed();
-    let result = result.map_err(|error| other_classes(error, args))?;
+    let name = super::name_of(&args.model, &classifier.model().id);
+    let result = result.map_err(|error| other_classes(error, &name, args))?;
     for note in &result.notes {
         output::note(note);
     }
@@ -29,8 +30,7 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
         output::error(&format!("{}: {problem}", path.display()));
     }
     if args.json {
-        let model = super::name_of(&args.model, &classifier.model().id);
-        output::json(&Line { model, result: &result })?;
+        output::json(&Line { model: &name, result: &result })?;
     } else if args.csv {
         csv(&result)?;
     } else {
@@ -45,7 +45,6 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
         confusion(&result)?;
     }
     if result.is_like_guessing() {
-        let name = super::name_of(&args.model, &classifier.model().id);
         output::hint(&format!(
             "that is no better than guessing: perhaps photos are prepared otherwise than for its training, as `cygnet show \
              {name}` tells, or the labels are in another order; `cygnet convert` makes a model with other ones by --network \
@@ -57,12 +56,10 @@ pub(crate) fn eval(args: &Eval) -> anyhow::Result<bool> {
 }
 
 /// What to do about folders that are no classes of the model, or the error as it is.
-fn other_classes(error: Error, args: &Eval) -> anyhow::Error {
+fn other_classes(error: Error, model: &str, args: &Eval) -> anyhow::Error {
     let Error::UnknownClass { .. } = error else { return error.into() };
     let hint = format!(
-        "perhaps these are photos for another model: `cygnet show {} --json` tells its classes, and `cygnet train {}` \
-         makes a model of those in the folder",
-        args.model,
+        "perhaps these are photos for another model than {model}; `cygnet train {}` makes one of the classes in the folder",
         args.folder.display()
     );
     Hinted { problem: error.to_string(), hint }.into()
@@ -70,7 +67,7 @@ fn other_classes(error: Error, args: &Eval) -> anyhow::Error {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    model: String,
+    model: &'a str,
     #[serde(flatten)]
     result: &'a Evaluation,
 }
