@@ -44,9 +44,9 @@ const RULES: &[Rule] = &[
     #[cfg(feature = "train")]
     Rule {
         command: "verify",
-        options: &["images", "max_pixels", "max_decode", "max_pictures", "max_macs"],
+        options: &["images", "max_pixels", "max_decode", "max_pictures"],
         applies: |given| given.contains_id("against"),
-        only_for: "photos and models, which --against compares",
+        only_for: "photos, over which --against compares models",
     },
     Rule {
         command: "verify",
