@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cygnet_graph::{Graph, NodeId};
-use cygnet_weights::{Grid, Quantization, WeightSet};
+use cygnet_graph::{Graph, NodeId, Role};
+use cygnet_runtime::halved_once_read;
+use cygnet_runtime::integers::{integer_bias, real_weights};
+use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
 use crate::calibrate::grids;
 use crate::network::Network;
@@ -113,7 +115,8 @@ impl Rounding {
     }
 
     /// The network of whole numbers that weights in floating point and lists of scales stand for: every scale is rounded to
-    /// few bits, every weight to the nearest integer of its output's scale, which its largest weight has.
+    /// few bits, every weight to the nearest integer of its output's scale, which its largest weight has,
+    /// and to bf16 in layers in floating point that read their input once.
     ///
     /// # Errors
     /// If the weights are not those of the graph.
@@ -133,6 +136,26 @@ impl Rounding {
             record.values.insert(*value, Grid { zero, scales: scales.unwrap_or_default() });
         }
         round_weights(graph, &mut weights, &mut record, &self.is_layer, threads)?;
-        Ok((weights, record))
+        Ok((halved_once_read(graph, weights, |_, _| true), record))
     }
+}
+
+/// The numbers by which floating point computes what a network of whole numbers does, but for the order of sums: what integer
+/// weights stand for, and the biases of their layers in steps of the sums.
+#[must_use]
+pub fn simulated_weights(graph: &Graph, weights: &WeightSet, record: &Quantization) -> WeightSet {
+    let mut real = real_weights(graph, weights, record);
+    for param in graph.params().into_iter().filter(|param| param.role == Role::Bias) {
+        let weight = graph.node_param(param.node, Role::Weight);
+        let scales = weight.and_then(|weight| record.weights.get(&weight.name)).map(|grid| &grid.scales);
+        let bias = real.get(&param.name).map(|bias| bias.to_f32().into_owned());
+        let (Some(scales), Some(mut bias)) = (scales, bias) else { continue };
+        for (bias, &scale) in bias.iter_mut().zip(scales) {
+            *bias = (f64::from(integer_bias(*bias, scale)) * f64::from(scale)) as f32;
+        }
+        if let Ok(bias) = Tensor::from_numbers(param.shape, bias) {
+            real.insert(param.name, bias);
+        }
+    }
+    real
 }

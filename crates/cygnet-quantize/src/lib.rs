@@ -36,7 +36,7 @@ use thiserror::Error;
 pub use distribution::Distribution;
 pub use fold::folded;
 pub use judge::{Agreement, Loss, compare, guess};
-pub use learning::{Ranged, Rounding, ranged};
+pub use learning::{Ranged, Rounding, ranged, simulated_weights};
 pub use memory::check_images;
 pub use plain::quantize_plainly;
 pub use range::Method;

@@ -1,7 +1,7 @@
 //! Layers in bf16 among those of whole numbers.
 
-use cygnet_graph::{Graph, NodeId, Op, Role};
-use cygnet_weights::{Dtype, WeightSet};
+use cygnet_graph::{Graph, NodeId, Op, Param, Role};
+use cygnet_weights::{Dtype, Tensor, WeightSet};
 
 use crate::reference::map;
 
@@ -16,6 +16,27 @@ pub fn reads_once(graph: &Graph, id: NodeId) -> bool {
         return conv.groups == 1 && conv.kernel == [height, width] && [rows, columns] == [1, 1];
     }
     matches!(node.op, Op::Linear { .. })
+}
+
+/// The weights with those in bf16 that layers in floating point [read once](reads_once), where `is_wanted` says so of a weight
+/// and what it becomes.
+#[must_use]
+pub fn halved_once_read(
+    graph: &Graph,
+    mut weights: WeightSet,
+    is_wanted: impl Fn(&Tensor, &Tensor) -> bool,
+) -> WeightSet {
+    let is_weight = |param: &Param| param.role == Role::Weight && reads_once(graph, param.node);
+    for param in graph.params().into_iter().filter(is_weight) {
+        let Some(whole) = weights.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::F32) else {
+            continue;
+        };
+        let half = whole.as_bf16();
+        if is_wanted(whole, &half) {
+            weights.insert(param.name, half);
+        }
+    }
+    weights
 }
 
 /// Whether a layer of a network with types of its own is computed in bf16: it [reads its input once](reads_once), its weights are

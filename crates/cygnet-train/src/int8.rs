@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 
 use cygnet_engine::{Grids, Group, ValueGrid};
 use cygnet_graph::{Graph, NodeId};
-use cygnet_quantize::{QuantizeOptions, Ranged, Rounding, ranged};
+use cygnet_quantize::{QuantizeOptions, Ranged, Rounding, ranged, simulated_weights};
 use cygnet_runtime::PlanOptions;
-use cygnet_runtime::integers::real_weights;
 use cygnet_weights::{ModelFile, Quantization, SCALES, WeightSet, Weights};
 
 use crate::TrainError;
@@ -134,7 +133,7 @@ impl Int8 {
     pub(crate) fn rounded(&self, graph: &Graph, params: &[Vec<f32>]) -> Result<Weights, TrainError> {
         let Numbers { weights, quantization } = self.integers(graph, params)?;
         let record = quantization.unwrap_or_default();
-        let mut rounded = real_weights(graph, &weights, &record).to_lists(graph)?;
+        let mut rounded = simulated_weights(graph, &weights, &record).to_lists(graph)?;
         rounded.extend(self.rounding.scales(&record));
         Ok(rounded)
     }

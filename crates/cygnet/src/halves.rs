@@ -1,7 +1,7 @@
 //! Networks whose layers have weights in bf16.
 
 use cygnet_graph::{Graph, Param, Role};
-use cygnet_runtime::{PlanOptions, reads_once};
+use cygnet_runtime::{PlanOptions, halved_once_read};
 use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
 /// The weights of layers.
@@ -39,29 +39,12 @@ pub(crate) fn halved(graph: &Graph, weights: &WeightSet) -> WeightSet {
 /// The weights of a network of whole numbers with those in bf16 that layers in floating point read once.
 #[cfg(feature = "train")]
 pub(crate) fn halved_in_part(graph: &Graph, weights: WeightSet) -> WeightSet {
-    halved_where(graph, weights, |_, _| true)
+    halved_once_read(graph, weights, |_, _| true)
 }
 
 /// As [`halved_in_part`] of weights that lose nothing: those of a file that has no other type for them.
 pub(crate) fn restored(graph: &Graph, weights: WeightSet) -> WeightSet {
-    halved_where(graph, weights, |whole, half| whole.to_f32() == half.to_f32())
-}
-
-fn halved_where(
-    graph: &Graph,
-    mut weights: WeightSet,
-    is_wanted: impl Fn(&Tensor, &Tensor) -> bool,
-) -> WeightSet {
-    for param in layers(graph).filter(|param| reads_once(graph, param.node)) {
-        let Some(whole) = weights.get(&param.name).filter(|tensor| tensor.dtype() == Dtype::F32) else {
-            continue;
-        };
-        let half = whole.as_bf16();
-        if is_wanted(whole, &half) {
-            weights.insert(param.name, half);
-        }
-    }
-    weights
+    halved_once_read(graph, weights, |whole, half| whole.to_f32() == half.to_f32())
 }
 
 /// The weights with those of layers in f32, if they are bf16.
