@@ -236,7 +236,7 @@ impl View {
 
 /// Product of sizes, at most twice the largest that a value may have.
 pub(crate) fn product(shape: &[usize]) -> usize {
-    shape.iter().fold(1usize, |product, &n| product.saturating_mul(n)).min(2 * MAX_ELEMENTS)
+    shape.iter().fold(1usize, |product, &n| product.saturating_mul(n)).min(MAX_ELEMENTS.saturating_mul(2))
 }
 
 fn size(atoms: &[Atom]) -> usize {
