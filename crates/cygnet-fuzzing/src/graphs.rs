@@ -1,6 +1,7 @@
 //! The JSON form of graphs, and what can be read off a graph without weights.
 
 use cygnet_graph::Graph;
+use cygnet_zoo::Gene;
 
 /// A graph of the JSON form; whatever is read is written and read again, and looked at from all sides.
 pub fn graph_json(bytes: &[u8]) -> bool {
@@ -21,6 +22,18 @@ pub fn graph_json(bytes: &[u8]) -> bool {
     #[cfg(feature = "networks")]
     let _ = cygnet_runtime::Plan::outline_of(&graph, cygnet_runtime::Level::Scalar);
     others.len() == 6
+}
+
+/// The text of a gene: what is read is written and read again, and so is the network, if it can be.
+pub fn gene(bytes: &[u8]) -> bool {
+    let Some(gene) = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<Gene>().ok()) else {
+        return false;
+    };
+    assert_eq!(gene.to_string().parse::<Gene>().as_ref(), Ok(&gene));
+    if let Ok(graph) = gene.build(&gene.spec()) {
+        assert_eq!(Gene::of(&graph), Some(gene));
+    }
+    true
 }
 
 /// ncnn's pairs of files, a text and its numbers after a byte that no text has.

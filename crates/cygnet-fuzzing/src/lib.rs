@@ -12,7 +12,7 @@ mod graphs;
 mod networks;
 
 pub use files::{archive, checkpoint, idx, picture, safetensors, table};
-pub use graphs::{graph_json, ncnn, onnx, tflite};
+pub use graphs::{gene, graph_json, ncnn, onnx, tflite};
 #[cfg(feature = "networks")]
 pub use networks::{golden, model_file, network, recipe, state};
 
@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "table", run: table },
     Target { name: "archive", run: archive },
     Target { name: "graph_json", run: graph_json },
+    Target { name: "gene", run: gene },
     Target { name: "onnx", run: onnx },
     Target { name: "tflite", run: tflite },
     Target { name: "ncnn", run: ncnn },

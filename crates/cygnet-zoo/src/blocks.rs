@@ -62,3 +62,16 @@ pub fn squeeze_excite<'g>(
     let hidden = scope.at(names[0]).conv(means, Conv::new(squeezed, 1).bias()).activation(inner);
     x * scope.at(names[1]).conv(hidden, Conv::new(x.channels(), 1).bias()).activation(gate)
 }
+
+/// A residual block of two convolutions as `conv` says, the first with its stride (He et al. 2015, figure 2); the shortcut
+/// is a 1×1 convolution where shapes differ. Names are torchvision's.
+pub fn residual<'g>(scope: &Scope<'g>, x: Value<'g>, conv: Conv, activation: Activation) -> Value<'g> {
+    let (out, stride) = (conv.out, conv.stride);
+    let second = Conv { stride: [1, 1], ..conv.clone() };
+    let y = conv_bn_at(scope, ["conv1", "bn1"], x, conv).activation(activation);
+    let y = conv_bn_at(scope, ["conv2", "bn2"], y, second);
+    let same = stride == [1, 1] && x.channels() == out;
+    let shortcut =
+        if same { x } else { conv_bn(&scope.at("downsample"), x, Conv { stride, ..Conv::new(out, 1) }) };
+    (y + shortcut).activation(activation)
+}

@@ -105,6 +105,20 @@ fn network(spec: &Spec, version: Version) -> Built {
     })
 }
 
+/// The bottleneck of version 1 (figure 3 of the paper), `inside` wide between its ghost modules; of `conv` are the kernel of
+/// its depthwise convolutions, outputs and stride.
+pub(crate) fn ghost_bottleneck<'g>(
+    block: &Scope<'g>,
+    x: Value<'g>,
+    conv: Conv,
+    inside: usize,
+    squeezes: bool,
+) -> Value<'g> {
+    let ([kernel, _], [stride, _]) = (conv.kernel, conv.stride);
+    let row = Row { kernel, expanded: inside, channels: conv.out, squeezes, stride };
+    bottleneck(block, x, row, Version::V1, false)
+}
+
 fn bottleneck<'g>(block: &Scope<'g>, x: Value<'g>, row: Row, version: Version, attends: bool) -> Value<'g> {
     let Row { kernel, expanded, channels, squeezes, stride } = row;
     let depthwise =

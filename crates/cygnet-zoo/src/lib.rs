@@ -7,6 +7,7 @@
 pub mod blocks;
 pub mod bn_inception;
 pub mod fbnet;
+pub mod gene;
 pub mod ghost_resnet;
 pub mod ghostnet;
 pub mod imagenet;
@@ -39,6 +40,7 @@ pub mod squeezenet;
 pub mod xception;
 pub mod xception_aligned;
 
+pub use gene::Gene;
 pub use keymap::KeyMap;
 pub use registry::{Checkpoint, Family, Network, Registry, Row, find, networks};
 pub use spec::{Built, Spec};

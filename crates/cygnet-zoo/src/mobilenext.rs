@@ -31,6 +31,7 @@ pub fn mobilenext(spec: &Spec) -> Built {
             let single = stage.repeats == 1;
             let changes = !single && repeat == 0;
             Sandglass {
+                kernel: 3,
                 inside: if thin { make_divisible(out.div_ceil(6) as f64, 16) } else { inside },
                 out,
                 stride: if repeat == 0 { stage.stride } else { 1 },
@@ -50,22 +51,29 @@ pub fn mobilenext_dli14(spec: &Spec) -> Built {
             let out = spec.scaled(stage.channels);
             let stride = if repeat == 0 { stage.stride } else { 1 };
             let shortcut = stride == 1 && x.channels() == out;
-            Sandglass { inside: x.channels() / stage.expand, out, stride, first: true, last: true, shortcut }
+            let inside = x.channels() / stage.expand;
+            Sandglass { kernel: 3, inside, out, stride, first: true, last: true, shortcut }
         });
         net.at("classifier").linear(x, spec.classes)
     })
 }
 
 /// A block: `[depthwise,] 1×1 to fewer channels, 1×1 to more, [depthwise with stride]`.
-struct Sandglass {
-    inside: usize,
-    out: usize,
-    stride: usize,
+pub(crate) struct Sandglass {
+    /// Side of the depthwise kernels.
+    pub kernel: usize,
+    /// Channels between the 1×1 convolutions.
+    pub inside: usize,
+    /// Output channels.
+    pub out: usize,
+    /// Stride of the last depthwise convolution.
+    pub stride: usize,
     /// Whether it has the first depthwise convolution.
-    first: bool,
+    pub first: bool,
     /// Whether it has the last one.
-    last: bool,
-    shortcut: bool,
+    pub last: bool,
+    /// Whether the input is added.
+    pub shortcut: bool,
 }
 
 fn features<'g>(
@@ -86,12 +94,13 @@ fn features<'g>(
     x.global_avg_pool()
 }
 
-fn sandglass<'g>(scope: &Scope<'g>, x: Value<'g>, block: Sandglass) -> Value<'g> {
-    let Sandglass { inside, out, stride, first, last, shortcut } = block;
+/// Applies a sandglass to `x`.
+pub(crate) fn sandglass<'g>(scope: &Scope<'g>, x: Value<'g>, block: Sandglass) -> Value<'g> {
+    let Sandglass { kernel, inside, out, stride, first, last, shortcut } = block;
     let layer = |number: usize, x: Value<'g>, conv| {
         conv_bn_at(scope, [&number.to_string(), &(number + 1).to_string()], x, conv)
     };
-    let depthwise = |x: Value<'g>| Conv::new(x.channels(), 3).groups(x.channels());
+    let depthwise = |x: Value<'g>| Conv::new(x.channels(), kernel).groups(x.channels());
     let (mut y, mut number) = (x, 0);
     if first {
         y = layer(0, y, depthwise(y)).relu6();

@@ -2,7 +2,7 @@
 //!
 //! Names are torchvision's.
 
-use cygnet_graph::{Conv, Numbered, Pool, Scope, Value};
+use cygnet_graph::{Activation, Conv, Numbered, Pool, Scope, Value};
 
 use crate::blocks::conv_bn;
 use crate::{Built, Spec};
@@ -17,7 +17,7 @@ const WIDTHS: [(f64, usize); 4] = [
 
 /// What public versions do differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flavour {
+pub(crate) enum Flavour {
     /// Both branches of a unit that halves the image yield half of its channels.
     Torchvision,
     /// The same, with max pooling that reaches over the lower and right border and a wider last convolution.
@@ -68,7 +68,9 @@ fn network(spec: &Spec, flavour: Flavour) -> Built {
             let mut blocks = net.at(format!("stage{}", stage + 2)).numbered();
             for repeat in 0..repeats {
                 let block = blocks.next();
-                x = block.feature(unit(&block, x, out, repeat == 0, flavour));
+                let (stride, changes) = if repeat == 0 { (2, true) } else { (1, false) };
+                let what = Unit { out, kernel: 3, stride, changes, activation: Activation::RELU };
+                x = block.feature(unit(&block, x, what, flavour));
             }
         }
         x = conv_bn(&net.at("conv5"), x, Conv::new(last, 1)).relu().global_avg_pool();
@@ -85,29 +87,45 @@ fn network(spec: &Spec, flavour: Flavour) -> Built {
     })
 }
 
-/// Figure 3 (c) and (d): a unit that `halves` the image sees all channels, others half of them.
-fn unit<'g>(block: &Scope<'g>, x: Value<'g>, out: usize, halves: bool, flavour: Flavour) -> Value<'g> {
-    let (stride, [kept, x]) = match flavour {
-        _ if halves => (2, [x, x]),
-        Flavour::Official => (1, even_odd(x)),
-        Flavour::Torchvision | Flavour::Pytorchcv | Flavour::PytorchcvB => (1, x.halves()),
+/// A unit of the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit {
+    /// Output channels.
+    pub out: usize,
+    /// Side of its depthwise kernels.
+    pub kernel: usize,
+    /// Its stride.
+    pub stride: usize,
+    /// Whether it changes the map's size or channels: both branches then see all channels, else the shortcut keeps half.
+    pub changes: bool,
+    /// The function after its 1×1 convolutions.
+    pub activation: Activation,
+}
+
+/// Figure 3 (c) and (d): a unit that changes the map sees all channels, others half of them.
+pub(crate) fn unit<'g>(block: &Scope<'g>, x: Value<'g>, unit: Unit, flavour: Flavour) -> Value<'g> {
+    let Unit { out, kernel, stride, changes, activation } = unit;
+    let [kept, x] = match flavour {
+        _ if changes => [x, x],
+        Flavour::Official => even_odd(x),
+        Flavour::Torchvision | Flavour::Pytorchcv | Flavour::PytorchcvB => x.halves(),
     };
-    let kept = if halves {
+    let kept = if changes {
         let mut layers = block.at("branch1").numbered();
         let channels = match flavour {
             Flavour::Torchvision | Flavour::Pytorchcv => out / 2,
             Flavour::PytorchcvB | Flavour::Official => kept.channels(),
         };
-        let y = depthwise(&mut layers, kept, 3, stride);
-        pointwise(&mut layers, y, channels).relu()
+        let y = depthwise(&mut layers, kept, kernel, stride);
+        pointwise(&mut layers, y, channels).activation(activation)
     } else {
         kept
     };
     let mut layers = block.at("branch2").numbered();
-    let mut y = pointwise(&mut layers, x, out / 2).relu();
+    let mut y = pointwise(&mut layers, x, out / 2).activation(activation);
     layers.skip(1);
-    y = depthwise(&mut layers, y, 3, stride);
-    y = pointwise(&mut layers, y, out.saturating_sub(kept.channels())).relu();
+    y = depthwise(&mut layers, y, kernel, stride);
+    y = pointwise(&mut layers, y, out.saturating_sub(kept.channels())).activation(activation);
     let y = kept.concat(&[y]);
     if flavour == Flavour::Official { y } else { y.channel_shuffle(2) }
 }

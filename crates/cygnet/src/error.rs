@@ -7,6 +7,7 @@ use cygnet_hub::FetchError;
 use cygnet_image::ImageError;
 use cygnet_runtime::RunError;
 use cygnet_weights::{Mismatch, WeightsError};
+use cygnet_zoo::gene::GeneError;
 use thiserror::Error;
 
 /// Why a model could not be loaded, written or run.
@@ -19,6 +20,14 @@ pub enum Error {
         name: String,
         /// The nearest names.
         near: Vec<String>,
+    },
+    /// A text that begins as a gene is none.
+    #[error("{}: {source}", short(text))]
+    Gene {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        source: GeneError,
     },
     /// The network is known, but not these weights of it.
     #[error("{id} has no weights called {tag}; {}", tags_of(tags))]
@@ -208,6 +217,16 @@ fn of_others(others: &[String]) -> String {
         String::new()
     } else {
         format!(" of its source; others have {}", others.join(", "))
+    }
+}
+
+/// The beginning of a long text.
+fn short(text: &str) -> String {
+    const SHOWN: usize = 40;
+    if text.chars().count() <= SHOWN {
+        text.into()
+    } else {
+        text.chars().take(SHOWN).chain(['…']).collect()
     }
 }
 

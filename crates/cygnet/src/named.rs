@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
 use cygnet_zoo::registry::{self, Preset};
-use cygnet_zoo::{Network, Registry};
+use cygnet_zoo::{Gene, Network, Registry};
 
 use crate::Error;
 use crate::nearest::networks_like;
@@ -20,6 +20,9 @@ pub fn network(name: &str) -> Result<Network, Error> {
 /// As [`network`], among those of a registry.
 pub(crate) fn network_in(registry: &Registry, name: &str) -> Result<Network, Error> {
     registry.find(name).ok_or_else(|| {
+        if let (true, Err(source)) = (name.starts_with(Gene::PREFIX), name.parse::<Gene>()) {
+            return Error::Gene { text: name.into(), source };
+        }
         let tagged =
             name.match_indices('.').find_map(|(at, _)| Some((registry.find(&name[..at])?, &name[at + 1..])));
         if let Some((network, tag)) = tagged {

@@ -6,6 +6,7 @@ mod benchmarks;
 #[cfg(target_os = "linux")]
 mod endings;
 mod evaluation;
+mod genes;
 mod hints;
 mod models;
 mod networks;

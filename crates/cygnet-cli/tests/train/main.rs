@@ -157,6 +157,28 @@ fn a_run_learns_and_leaves_a_model_a_log_and_a_report() {
 }
 
 #[test]
+fn a_gene_is_trained_at_its_size_and_goes_on_where_it_was_stopped() {
+    let bench = Bench::new(12);
+    let gene = "gene:16-8s1-16s2_m3e2-24s2_f3e2_x_s3-32";
+    let train = |more: &[&str]| {
+        let args =
+            ["train", "photos", "--out", "g.safetensors", "--network", gene, "--from", "scratch", "--json"];
+        bench.run(&[&args, &["--batch", "8"][..], more].concat())
+    };
+    let run = train(&["--epochs", "1"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let shown = &json(&bench.run(&["show", "g.safetensors", "--json"]))[0];
+    assert_eq!((&shown["id"], &shown["input"]), (&gene.into(), &serde_json::json!([3, 16, 16])));
+    let run = train(&["--epochs", "2", "--resume"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let classified = bench.run(&["classify", "--model", "g.safetensors", "photos/left/000.png", "--json"]);
+    assert!(classified.status.success());
+    assert_eq!(json(&bench.run(&["eval", "--model", "g.safetensors", "--json", "photos"]))[0]["images"], 24);
+    let refusal = bench.refusal(&["train", "photos", "--out", "h.safetensors", "--network", gene]);
+    assert!(refusal.contains("no published weights") && refusal.contains("--from scratch"), "{refusal}");
+}
+
+#[test]
 fn the_number_of_threads_does_not_change_a_byte() {
     let bench = Bench::new(12);
     bench.train("one.safetensors", &["--epochs", "2", "--threads", "1"]);

@@ -5,7 +5,8 @@ use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
 use cygnet::runtime::{self, Outline, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::{Accuracy, TrainingRecord};
-use cygnet::zoo::Spec;
+use cygnet::zoo::registry::Row;
+use cygnet::zoo::{Family, Spec};
 use cygnet::{Conversion, Converted};
 use serde::Serialize;
 
@@ -244,12 +245,17 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     if args.plan {
         line.plan = Some(planned(&graph, &Plan::outline_of(&graph, PlanOptions::default())?));
     }
-    line.family = Some(format!("{:?}", network.row.family));
+    line.family = family(network.row);
     line.flavour = Some(network.row.flavour);
     line.called = network.name.map(|_| network.called());
     line.aliases = network.names().iter().map(|name| format!("{}/{}", name.source, name.name)).collect();
     line.checkpoints = network.choices().map(|checkpoint| checkpoint.tag.into()).collect();
     Ok(line)
+}
+
+/// The family of a network, if it is of one.
+fn family(row: &Row) -> Option<String> {
+    (row.family != Family::Other).then(|| format!("{:?}", row.family))
 }
 
 /// Whether this can only be a file: names of networks have no extension of one.
@@ -276,7 +282,7 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
         line.plan = Some(planned(&model.graph, &model.outline(PlanOptions::default())?));
     }
     line.card = Some(Card::of(Converted { model, notes }));
-    line.family = row.map(|row| format!("{:?}", row.family));
+    line.family = row.and_then(family);
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
 }

@@ -6,8 +6,9 @@ use std::fmt::{self, Display, Formatter};
 
 use cygnet_graph::{BuildError, Graph};
 
-use super::{Checkpoint, Name, Preset, ROWS, Row, Variant};
+use super::{Checkpoint, Family, Name, Preset, ROWS, Row, Variant};
 use crate::Spec;
+use crate::gene::{Gene, named_by_gene};
 use crate::keymap::KeyMap;
 
 /// A network that a name was resolved to.
@@ -27,13 +28,15 @@ pub struct Network {
     pub keys: Option<&'static KeyMap>,
     /// The checkpoint that was named by its tag.
     pub checkpoint: Option<&'static Checkpoint>,
+    /// The gene that its id is the text of, if it is none of the table's.
+    pub gene: Option<Box<Gene>>,
 }
 
 impl Network {
-    /// What the network reads by default: three channels at the row's side, the row's classes.
+    /// What the network reads by default: three channels at the side of its row or gene, the row's classes.
     #[must_use]
     pub fn spec(&self) -> Spec {
-        let side = self.row.side;
+        let side = self.usual_side();
         let (image, classes) = ([3, side, side], self.row.classes);
         Spec { image, classes, width: self.width, ..Spec::new(self.id.clone()) }
     }
@@ -65,10 +68,16 @@ impl Network {
         }
     }
 
-    /// Height and width of the images of the checkpoint that was named, or of the row.
+    /// Height and width of images where no checkpoint says otherwise: of the row, or of the gene.
+    #[must_use]
+    pub fn usual_side(&self) -> usize {
+        self.gene.as_ref().map_or(self.row.side, |gene| gene.image)
+    }
+
+    /// Height and width of the images of the checkpoint that was named, or the usual ones.
     #[must_use]
     pub fn side(&self) -> usize {
-        self.checkpoint.and_then(|checkpoint| checkpoint.side).unwrap_or(self.row.side)
+        self.checkpoint.and_then(|checkpoint| checkpoint.side).unwrap_or(self.usual_side())
     }
 
     /// How photos are prepared for the checkpoint that was named, else as the source prepares them that was named, or
@@ -162,6 +171,26 @@ fn network(row: &'static Row, variant: &'static Variant) -> Network {
         name: None,
         keys: None,
         checkpoint: None,
+        gene: None,
+    }
+}
+
+/// The row of networks that genes describe, which no list has: each has its own text for an id.
+const OF_GENES: &Row =
+    &Row::new("gene", Family::Other, "cygnet", named_by_gene, &[]).preset(Preset::TIMM_BILINEAR);
+
+impl From<Gene> for Network {
+    fn from(gene: Gene) -> Network {
+        Network {
+            id: gene.to_string(),
+            row: OF_GENES,
+            variant: None,
+            width: 1.0,
+            name: None,
+            keys: None,
+            checkpoint: None,
+            gene: Some(Box::new(gene)),
+        }
     }
 }
 
@@ -179,7 +208,8 @@ pub fn networks() -> impl Iterator<Item = Network> {
     listed(&[])
 }
 
-/// Resolves `id`, `id_WIDTH`, `alias`, `source/alias`, each perhaps with `.tag` of a checkpoint, to one of Cygnet's.
+/// Resolves `id`, `id_WIDTH`, `alias`, `source/alias`, each perhaps with `.tag` of a checkpoint, to one of Cygnet's, and the
+/// text of a [`Gene`] to its network.
 #[must_use]
 pub fn find(query: &str) -> Option<Network> {
     find_tagged(query, &[])
@@ -257,6 +287,9 @@ impl Display for Taken {
 impl Error for Taken {}
 
 fn find_tagged(query: &str, added: &[&'static [Row]]) -> Option<Network> {
+    if query.starts_with(Gene::PREFIX) {
+        return query.parse::<Gene>().ok().map(Network::from);
+    }
     find_name(query, added).or_else(|| {
         query.match_indices('.').find_map(|(at, _)| {
             let network = find_name(&query[..at], added)?;
@@ -301,6 +334,7 @@ fn find_name(query: &str, added: &[&'static [Row]]) -> Option<Network> {
             name: None,
             keys: None,
             checkpoint: None,
+            gene: None,
         };
         Some(listed.unwrap_or_else(custom))
     };

@@ -95,7 +95,7 @@ fn prepare_as(model: &mut Model, named: &Network, request: &Request<'_>) -> Resu
     }
     let is_told = named.name.is_some() || named.checkpoint.is_some() || model.guessed.is_some();
     if is_told && model.training.is_none() {
-        let (usual, side) = (named.row.side, named.side());
+        let (usual, side) = (named.usual_side(), named.side());
         if side != usual && model.graph.input_shape()[1..] == [usual, usual] {
             model.graph = model.graph.resized(side, side).map_err(|error| error.to_string())?;
         }

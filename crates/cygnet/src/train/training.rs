@@ -12,6 +12,7 @@ use cygnet_runtime::{Level, cpu};
 use cygnet_train::{
     Callback, Quantize, Recipe, State, TrainData, TrainOptions, Trained, Trainee, Trainer, Watch,
 };
+use cygnet_zoo::Gene;
 
 use super::left_over::left_over;
 use super::prepared::{Prepared, RunOutcome};
@@ -342,17 +343,20 @@ impl Training {
     }
 
     pub(super) fn compose(&self, splits: Option<&Splits>, classes: usize) -> Result<Recipe, Error> {
-        let graph = match &self.subject {
-            Subject::Zoo(name) => crate::network(name.as_deref().unwrap_or(USUAL))?.build()?,
-            Subject::Own { build, .. } => build(classes)?,
+        let (graph, is_own) = match &self.subject {
+            Subject::Zoo(name) => {
+                let network = crate::network(name.as_deref().unwrap_or(USUAL))?;
+                (network.build()?, network.gene.is_some())
+            }
+            Subject::Own { build, .. } => (build(classes)?, true),
         };
         let (name, mut settings) = match (&self.recipe, self.part) {
             (Some(name), _) => (name.as_str(), Vec::new()),
             (None, _) if self.quantize == Quantize::Int8 => ("int8", Vec::new()),
             (None, Some(Trained::Head)) => ("head", Vec::new()),
             (None, _) => {
-                // A network of one's own keeps its size.
-                let own = matches!(self.subject, Subject::Own { .. }).then(|| graph.input_shape()[1]);
+                // A network of one's own keeps its size, and so does one of a gene, which was found for it.
+                let own = is_own.then(|| graph.input_shape()[1]);
                 let image = self.image.or(own);
                 let mut fitting = fitting_recipe_of(Some(&graph), &self.start(), splits, image);
                 fitting.settings.extend(own.map(|_| "image=0".into()));
@@ -364,7 +368,8 @@ impl Training {
     }
 
     fn start(&self) -> Start {
-        let usual = match self.subject {
+        let usual = match &self.subject {
+            Subject::Zoo(Some(name)) if name.starts_with(Gene::PREFIX) => Start::Scratch,
             Subject::Zoo(_) => Start::Pretrained,
             Subject::Own { .. } => Start::Scratch,
         };
