@@ -4,8 +4,8 @@ use cygnet_cpu::{Isa, Kernel, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same};
+use crate::work::{Limits, Work, Workspace};
 
 /// Sum or product of two values, dimensions of 1 broadcast, and their gradients.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::gemm::{Product, Start, panel_width};
 use crate::geometry::Geometry;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Source, View, size};
+use crate::work::{Limits, Work, Workspace};
 use windows::Input;
 
 pub use backward::ConvBackward;

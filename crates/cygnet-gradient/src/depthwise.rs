@@ -15,8 +15,8 @@ use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::geometry::Geometry;
 use crate::pack::spacing;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Source, View, size};
+use crate::work::{Limits, Work, Workspace};
 use correlate::Correlate;
 use pad::pad_source;
 

@@ -4,8 +4,8 @@ use cygnet_cpu::{Activation, Isa, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Block, Blocks, ROWS, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same};
+use crate::work::{Limits, Work, Workspace};
 
 /// Zeros an element with probability `rate` and enlarges the others so that the mean stays; which ones follows from the
 /// run's seed, `stream`, the image and, unless whole images are masked, the element.

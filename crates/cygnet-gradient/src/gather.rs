@@ -4,8 +4,8 @@ use cygnet_cpu::{Isa, Kernel, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{ROWS, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::View;
+use crate::work::{Limits, Work, Workspace};
 
 /// Puts channels of some views together, in any order; or takes the gradient apart again.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use cygnet_cpu::Level;
 
 use crate::area::Touches;
 use crate::chunk::Rows;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::View;
+use crate::work::{Limits, Work, Workspace};
 
 /// Images `[images, channels, height, width]` to a view.
 #[derive(Clone, Debug)]

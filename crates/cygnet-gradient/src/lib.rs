@@ -29,6 +29,7 @@ mod reduce;
 mod round;
 mod transform;
 mod value;
+mod work;
 
 pub use binary::Binary;
 pub use conv::{Conv, ConvBackward};

@@ -4,8 +4,8 @@ use cygnet_cpu::Level;
 
 use crate::area::Touches;
 use crate::chunk::Rows;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same};
+use crate::work::{Limits, Work, Workspace};
 
 /// Cross-entropy of the softmax of logits against target probabilities times a weight, its share of each image, and the
 /// gradient times the run's scale.

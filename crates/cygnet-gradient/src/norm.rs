@@ -7,8 +7,8 @@ use cygnet_cpu::{FAR, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, ROWS, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Norm, Source, View, same};
+use crate::work::{Limits, Work, Workspace};
 
 pub use backward::{InputGradient, Normalise, NormaliseBackward};
 

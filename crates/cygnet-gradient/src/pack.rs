@@ -5,8 +5,8 @@ use cygnet_cpu::{FAR, Level};
 use crate::area::{Area, Touches};
 use crate::gemm;
 use crate::geometry::Geometry;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::size;
+use crate::work::{Limits, Work, Workspace};
 
 /// Which product a weight is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use cygnet_cpu::{FAR, Isa, Kernel, Level};
 use crate::area::Touches;
 use crate::chunk::{self, Rows};
 use crate::geometry::reaches;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same, size};
+use crate::work::{Limits, Work, Workspace};
 
 /// Which value a window yields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

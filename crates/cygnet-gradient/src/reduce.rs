@@ -4,8 +4,8 @@ use cygnet_cpu::{FAR, Level};
 
 use crate::area::{Area, Touches};
 use crate::pack::spacing;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::size;
+use crate::work::{Limits, Work, Workspace};
 
 /// How partial gradients of a weight lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

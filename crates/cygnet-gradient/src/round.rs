@@ -5,8 +5,8 @@ use cygnet_cpu::{FAR, Isa, Level};
 
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Block, Blocks, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same, size};
+use crate::work::{Limits, Work, Workspace};
 
 /// The least and the largest byte.
 const BYTES: [f32; 2] = [0.0, 255.0];

@@ -4,8 +4,8 @@ use cygnet_cpu::{FAR, Level, adaptive_window};
 
 use crate::area::Touches;
 use crate::chunk::Rows;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{View, same, size};
+use crate::work::{Limits, Work, Workspace};
 
 /// A function of some other form, or its gradient.
 #[derive(Clone, Debug)]

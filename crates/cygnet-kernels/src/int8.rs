@@ -11,6 +11,7 @@ mod element;
 mod ending;
 mod pool;
 mod quantise;
+mod work;
 
 pub use call::ByteCall;
 pub use conv::{ByteConv, ByteWeights};

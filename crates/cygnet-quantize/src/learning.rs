@@ -136,7 +136,7 @@ impl Rounding {
             record.values.insert(*value, Grid { zero, scales: scales.unwrap_or_default() });
         }
         round_weights(graph, &mut weights, &mut record, &self.is_layer, threads)?;
-        Ok((halved_once_read(graph, weights, |_, _| true), record))
+        Ok((halved_once_read(graph, weights), record))
     }
 }
 

@@ -1,7 +1,7 @@
 //! How much memory values may take while a network is quantised, and how many threads have room in it.
 
 use cygnet_graph::{Graph, Node, NodeId};
-use cygnet_runtime::cpu;
+use cygnet_runtime::{cpu, room};
 
 use crate::QuantizeError;
 
@@ -33,8 +33,8 @@ pub(crate) fn threads(
     let kept = of_image(graph).saturating_mul(images as u64);
     let each = of_thread(graph);
     within(graph, images, kept.saturating_add(each), limit)?;
-    let room = usize::try_from((limit - kept) / each.max(1)).unwrap_or(usize::MAX);
-    Ok(if room < working { room } else { threads })
+    let most = usize::try_from((limit - kept) / each.max(1)).unwrap_or(usize::MAX);
+    Ok(if most < working { most } else { threads })
 }
 
 fn within(graph: &Graph, images: usize, bytes: u64, limit: u64) -> Result<(), QuantizeError> {
@@ -49,8 +49,7 @@ fn limit(threads: usize, memory_bytes: Option<u64>) -> u64 {
 }
 
 fn usual(threads: usize, memory: Option<u64>) -> u64 {
-    let usual = USUAL.max(OF_A_THREAD.saturating_mul(threads as u64));
-    memory.map_or(usual, |memory| usual.min(memory / 2))
+    room(threads, USUAL, OF_A_THREAD, memory)
 }
 
 fn numbers(node: &Node) -> u64 {
@@ -91,11 +90,11 @@ mod tests {
         let wide = wide.unwrap();
         let [image, thread] = [of_image(&wide), of_thread(&wide)];
         assert!(thread > 16 << 20 && image > 1 << 20, "{image} {thread}");
-        let room = |images, wanted, limit| threads(&wide, images, wanted, Some(limit));
-        assert_eq!(room(10, 8, 10 * image + 3 * thread).unwrap(), 3);
-        assert_eq!(room(10, 8, 10 * image + 100 * thread).unwrap(), 8);
-        assert_eq!(room(2, 8, 2 * image + 2 * thread).unwrap(), 8, "no more work than there are images");
-        let refused = room(10, 8, 10 * image + thread - 1).unwrap_err().to_string();
+        let within = |images, wanted, limit| threads(&wide, images, wanted, Some(limit));
+        assert_eq!(within(10, 8, 10 * image + 3 * thread).unwrap(), 3);
+        assert_eq!(within(10, 8, 10 * image + 100 * thread).unwrap(), 8);
+        assert_eq!(within(2, 8, 2 * image + 2 * thread).unwrap(), 8, "no more work than there are images");
+        let refused = within(10, 8, 10 * image + thread - 1).unwrap_err().to_string();
         assert!(
             check_images(&wide, 4, Some(4 << 20)).is_ok() && check_images(&wide, 5, Some(4 << 20)).is_err()
         );

@@ -1,7 +1,9 @@
 //! Networks quantised by made-up images: what is on grids, that the result is what its record says, and that little is lost.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cygnet_graph::{Conv, Graph, Pool, Role};
+mod made_up;
+
+use cygnet_graph::{Conv, Graph, Pool};
 use cygnet_quantize::{
     Method, QuantizeError, QuantizeOptions, QuantizedNetwork, compare, folded, quantize, quantize_plainly,
     simulate,
@@ -9,24 +11,7 @@ use cygnet_quantize::{
 use cygnet_runtime::{PlanOptions, QuantizedReference, Reference};
 use cygnet_weights::{Dtype, WeightSet};
 
-fn numbers(count: usize, seed: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.5 - 1.0).collect()
-}
-
-fn weights(graph: &Graph) -> WeightSet {
-    let values = |(i, param): (usize, cygnet_graph::Param)| {
-        let numbers = numbers(param.shape.iter().product(), i);
-        let inputs: usize = param.shape[1..].iter().product();
-        let scaled = |factor: f32, term: f32| numbers.iter().map(|x| factor * x + term).collect::<Vec<f32>>();
-        match param.role {
-            Role::NormVar => scaled(0.3, 0.7),
-            Role::NormWeight => scaled(0.3, 1.0),
-            Role::Weight => scaled(1.8 / (inputs as f32).sqrt(), 0.0),
-            Role::Bias | Role::NormBias | Role::NormMean => scaled(0.3, 0.0),
-        }
-    };
-    WeightSet::of(graph, graph.params().into_iter().enumerate().map(values).collect::<Vec<_>>()).unwrap()
-}
+use made_up::{numbers, weights};
 
 fn images(graph: &Graph, count: usize) -> Vec<Vec<f32>> {
     (0..count).map(|i| numbers(graph.input_shape().iter().product(), 1000 + i)).collect()

@@ -1,41 +1,25 @@
 //! Every network of the zoo as one of whole numbers, on every instruction set, against the reference of whole numbers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod made_up;
+
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use cygnet_graph::{Graph, Param, Role};
+use cygnet_graph::Graph;
 use cygnet_quantize::{QuantizedNetwork, quantize_plainly};
 use cygnet_runtime::{
     ByteLevel, Element, Level, Plan, PlanOptions, PlanStep, QuantizedReference, Session, StepKernel,
 };
-use cygnet_weights::WeightSet;
 use cygnet_zoo::{Network, Spec, networks};
+
+use made_up::{numbers, weights};
 
 /// Parameters of networks that are always tried, of those that differ in their width the narrowest; the others are with
 /// `CYGNET_EXHAUSTIVE=1`.
 const USUAL: u64 = 4_000_000;
-
-fn numbers(count: usize, seed: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 7919 + seed * 104_729 + 13) % 2003) as f32 / 1001.5 - 1.0).collect()
-}
-
-fn weights(graph: &Graph) -> WeightSet {
-    let values = |(i, param): (usize, Param)| {
-        let numbers = numbers(param.shape.iter().product(), i);
-        let inputs: usize = param.shape[1..].iter().product();
-        let scaled = |factor: f32, term: f32| numbers.iter().map(|x| factor * x + term).collect::<Vec<f32>>();
-        match param.role {
-            Role::NormVar => scaled(0.3, 0.7),
-            Role::NormWeight => scaled(0.3, 1.0),
-            Role::Weight => scaled(1.8 / (inputs as f32).sqrt(), 0.0),
-            Role::Bias | Role::NormBias | Role::NormMean => scaled(0.3, 0.0),
-        }
-    };
-    WeightSet::of(graph, graph.params().into_iter().enumerate().map(values).collect::<Vec<_>>()).unwrap()
-}
 
 /// A network for six classes and the smallest image that it takes.
 fn small(network: &Network) -> Graph {

@@ -23,7 +23,7 @@ pub use cygnet_kernels::{
     probe::{peak_gflops, peak_gops_of_bytes},
     reference::softmax,
 };
-pub use halves::{halved_once_read, reads_once};
+pub use halves::{halved_once_read, halved_where_exact, reads_once};
 pub use kernels::{KernelKind, KernelRow, KernelSet, kernels};
 pub use plan::{
     Outline, Plan, PlanBuffer, PlanFeature, PlanOptions, PlanOutput, PlanStep, Rule, Sliding, StepKernel,
@@ -31,4 +31,4 @@ pub use plan::{
 };
 pub use reference::{QuantizedReference, Reference, RunError};
 pub use session::{Session, team};
-pub use threads::at_once;
+pub use threads::{at_once, room};

@@ -28,6 +28,14 @@ const TOGETHER: u64 = 2 << 30;
 /// Bytes that a thread may take in any case, so that many may take more.
 const OF_A_THREAD: u64 = 64 << 20;
 
+/// Bytes that `threads` may take together: the usual ones, or `of_a_thread` each if that is more, and no more than half of the
+/// `memory` that this process may have.
+#[must_use]
+pub fn room(threads: usize, usual: u64, of_a_thread: u64, memory: Option<u64>) -> u64 {
+    let room = usual.max(of_a_thread.saturating_mul(threads as u64));
+    memory.map_or(room, |memory| room.min(memory / 2))
+}
+
 /// How many of `threads` work at once if each takes `bytes` of memory: together 2 GiB, or 64 MiB a thread if that is more,
 /// and no more than half of what this process may have. At least 1.
 #[must_use]
@@ -36,10 +44,9 @@ pub fn at_once(threads: usize, bytes: u64) -> usize {
 }
 
 fn within(threads: usize, bytes: u64, memory: Option<u64>) -> usize {
-    let together = TOGETHER.max(OF_A_THREAD.saturating_mul(threads as u64));
-    let together = memory.map_or(together, |memory| together.min(memory / 2));
-    let room = usize::try_from(together / bytes.max(1)).unwrap_or(usize::MAX);
-    threads.min(room).max(1)
+    let together = room(threads, TOGETHER, OF_A_THREAD, memory);
+    let images = usize::try_from(together / bytes.max(1)).unwrap_or(usize::MAX);
+    threads.min(images).max(1)
 }
 
 impl Plan {

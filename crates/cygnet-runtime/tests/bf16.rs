@@ -3,7 +3,10 @@
 
 use cygnet_graph::{Conv, Graph};
 use cygnet_kernels::reference::bf16;
-use cygnet_runtime::{Level, Plan, PlanOptions, Reference, Session};
+use cygnet_runtime::{
+    Level, Plan, PlanOptions, QuantizedReference, Reference, Session, halved_once_read, reads_once,
+};
+use cygnet_weights::{Dtype, Quantization, Tensor, WeightSet};
 
 /// Numbers in (-1, 1) that differ.
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -81,6 +84,34 @@ fn a_linear_layer_is_its_definition_to_the_bit() {
         for threads in [1, 3] {
             let plan = Plan::new(graph.clone(), &weights, options).unwrap();
             assert_eq!(run(plan, threads, &image), wanted, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_window_that_reaches_beyond_its_input_is_no_layer_in_bf16() {
+    let conv = |conv: Conv| {
+        Graph::build("net", [2, 4, 4], |net, x| net.at("a").conv(x, conv.stride(4).bias())).unwrap()
+    };
+    let image = numbers(2 * 4 * 4, 99);
+    for (graph, is_bf16) in [(conv(Conv::new(3, 4).valid()), true), (conv(Conv::new(3, 4).pad(1)), false)] {
+        let whole = WeightSet::of(&graph, weights(&graph)).unwrap();
+        assert_eq!(reads_once(&graph, graph.output()), is_bf16);
+        let halved = |name: &str| halved_once_read(&graph, whole.clone()).get(name).map(Tensor::dtype);
+        assert_eq!(halved("a.weight"), Some(if is_bf16 { Dtype::BF16 } else { Dtype::F32 }));
+        // Weights in bf16 all the same, as a file may have them.
+        let mut halves = whole.clone();
+        halves.insert("a.weight", whole.get("a.weight").unwrap().as_bf16());
+        let real = halves.select(&graph).unwrap();
+        let wanted = Reference::<f32>::new(graph.clone(), &real).unwrap().run(&image).unwrap();
+        let record = Quantization::default();
+        let network = QuantizedReference::new(graph.clone(), &halves, &record).unwrap();
+        let plan = |options| Plan::quantized(graph.clone(), &halves, &record, options).unwrap();
+        let planned = levels().map(|options| run(plan(PlanOptions { bf16: false, ..options }), 1, &image));
+        for got in planned.chain([network.run(&image).unwrap()]) {
+            let off = |(x, wanted): (&f32, &f32)| (x - wanted).abs() / wanted.abs();
+            let off = got.iter().zip(&wanted).map(off).fold(0.0, f32::max);
+            assert!(if is_bf16 { (1e-5..0.02).contains(&off) } else { off < 1e-5 }, "{got:?} {wanted:?}");
         }
     }
 }

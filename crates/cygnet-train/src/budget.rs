@@ -7,7 +7,7 @@ use cygnet_runtime::peak_gflops;
 use crate::TrainError;
 use crate::data::PATIENCE;
 use crate::evaluate::pace;
-use crate::int8::Numbers;
+use crate::numbers::Numbers;
 use crate::recipe::Trained;
 use crate::task::Task;
 use crate::trainer::Trainer;

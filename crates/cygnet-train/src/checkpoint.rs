@@ -11,14 +11,12 @@ use std::path::Path;
 
 use cygnet_graph::{BuildError, Graph, Limits};
 use cygnet_weights::safetensors::{self, Metadata};
-use cygnet_weights::{
-    ModelFile, ModelRecord, QUANTIZED_FORMAT, RUN_KEY, Tensor, Tensors, WeightSet, Weights,
-};
+use cygnet_weights::{ModelFile, ModelRecord, RUN_KEY, Tensor, Tensors, WeightSet, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport};
-use crate::int8::Numbers;
+use crate::numbers::Numbers;
 use crate::recipe::Recipe;
 
 /// Version of the state that this crate writes.
@@ -262,18 +260,12 @@ impl State {
 /// Writes the model file of a run.
 pub(crate) fn write_model(
     path: &Path,
-    mut record: ModelRecord,
+    record: ModelRecord,
     graph: &Graph,
     numbers: &Numbers,
 ) -> Result<(), TrainError> {
-    let mut tensors: Tensors = numbers.weights.part(graph)?.into();
-    if let Some(quantization) = &numbers.quantization {
-        let (form, scales) = quantization.to_file();
-        tensors.extend(scales);
-        record.format = record.format.max(QUANTIZED_FORMAT);
-        record.quantization = Some(form);
-    }
-    Ok(ModelFile { record, tensors }.write_own(path)?)
+    let Numbers { weights, quantization } = numbers;
+    Ok(ModelFile::new(record, graph, weights, quantization.as_ref())?.write_own(path)?)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use cygnet_image::{Image, Photos, Preprocess, map_indexed};
 use cygnet_runtime::{Level, Plan, Session, softmax};
 
 use crate::TrainError;
-use crate::int8::Numbers;
 use crate::metrics::Verdict;
+use crate::numbers::Numbers;
 
 /// Examples that are looked at again and again.
 #[derive(Debug)]

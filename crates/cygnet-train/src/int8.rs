@@ -7,14 +7,11 @@ use std::collections::BTreeMap;
 use cygnet_engine::{Grids, Group, ValueGrid};
 use cygnet_graph::{Graph, NodeId};
 use cygnet_quantize::{QuantizeOptions, Ranged, Rounding, ranged, simulated_weights};
-use cygnet_runtime::PlanOptions;
-use cygnet_weights::{ModelFile, Quantization, SCALES, WeightSet, Weights};
+use cygnet_runtime::{Level, PlanOptions};
+use cygnet_weights::{SCALES, WeightSet, Weights};
 
 use crate::TrainError;
-use crate::trainer::{Trainee, Trainer};
-
-/// Pictures by which the first ranges are found.
-const SEEN: usize = 100;
+use crate::numbers::Numbers;
 
 /// How the numbers of a run are rounded.
 #[derive(Clone, Debug)]
@@ -25,77 +22,40 @@ pub(crate) struct Int8 {
     threads: usize,
 }
 
-/// What a network computes with: numbers, or integers and what they stand for.
-#[derive(Clone, Debug)]
-pub(crate) struct Numbers {
-    pub(crate) weights: WeightSet,
-    pub(crate) quantization: Option<Quantization>,
-}
-
-impl From<&WeightSet> for Numbers {
-    fn from(weights: &WeightSet) -> Numbers {
-        Numbers { weights: weights.clone(), quantization: None }
-    }
-}
-
-impl Numbers {
-    /// What a model file has.
-    pub(crate) fn of_file(file: ModelFile, graph: &Graph) -> Result<Numbers, String> {
-        let ModelFile { record, mut tensors } = file;
-        let quantization = record
-            .quantization
-            .map(|form| Quantization::take(&form, &mut tensors, graph))
-            .transpose()
-            .map_err(|error| error.to_string())?;
-        let weights = WeightSet::from(tensors).part(graph).map_err(|error| error.to_string())?;
-        if let Some(quantization) = &quantization {
-            quantization.check(graph, &weights).map_err(|error| error.to_string())?;
-        }
-        Ok(Numbers { weights, quantization })
-    }
-}
-
-impl Trainer {
-    /// The trainee without batch norms, and ranges by some of the pictures that it learns from.
-    pub(crate) fn begin_int8(&mut self) -> Result<Int8, TrainError> {
-        let Trainer { trainee, data, options, .. } = self;
-        let samples = data.train.samples();
-        let count = samples.len().min(SEEN);
-        let mut images = Vec::with_capacity(count);
-        for i in 0..count {
-            let image = data.train.get(i * samples.len() / count)?;
-            images.push(trainee.preprocess.apply(&image)?);
-            options.watch.0("finding ranges", i + 1, count);
-        }
-        let threads = options.threads.get();
-        let plan = PlanOptions::strict(options.level);
-        let how = QuantizeOptions { plan, threads, ..QuantizeOptions::default() };
-        let Ranged { graph, weights, quantization } = ranged(&trainee.graph, &trainee.weights, &images, how)?;
-        let zeros = quantization.values.iter().map(|(id, grid)| (*id, grid.zero)).collect();
-        let rounding = Rounding::new(&graph, zeros).ok_or_else(|| nothing(&graph))?;
-        if rounding.lens().is_empty() {
-            return Err(nothing(&graph));
-        }
-        let start = rounding.scales(&quantization);
-        *trainee = Trainee { graph, weights, ..trainee.clone() };
-        Ok(Int8 { rounding, start, threads })
-    }
-
-    /// As it was when a run's state was written, but for scales.
-    pub(crate) fn resume_int8(&self, zeros: &BTreeMap<usize, u8>) -> Option<Int8> {
-        let zeros = zeros.iter().map(|(&node, &zero)| (NodeId(node), zero)).collect();
-        let rounding = Rounding::new(&self.trainee.graph, zeros)?;
-        let start = rounding.lens().iter().map(|&len| vec![1.0; len]).collect();
-        Some(Int8 { rounding, start, threads: self.options.threads.get() })
-    }
-}
-
 fn nothing(graph: &Graph) -> TrainError {
     let value = format!("int8, but no value of {} can be rounded", graph.name());
     TrainError::Setting { what: "quantize", value, wanted: "none for this network" }
 }
 
 impl Int8 {
+    /// A network without batch norms, its weights, and how its numbers are rounded at first, by the ranges of some images.
+    pub(crate) fn begin(
+        graph: &Graph,
+        weights: &WeightSet,
+        images: &[Vec<f32>],
+        level: Level,
+        threads: usize,
+    ) -> Result<(Graph, WeightSet, Int8), TrainError> {
+        let plan = PlanOptions::strict(level);
+        let how = QuantizeOptions { plan, threads, ..QuantizeOptions::default() };
+        let Ranged { graph, weights, quantization } = ranged(graph, weights, images, how)?;
+        let zeros = quantization.values.iter().map(|(id, grid)| (*id, grid.zero)).collect();
+        let rounding = Rounding::new(&graph, zeros).ok_or_else(|| nothing(&graph))?;
+        if rounding.lens().is_empty() {
+            return Err(nothing(&graph));
+        }
+        let start = rounding.scales(&quantization);
+        Ok((graph, weights, Int8 { rounding, start, threads }))
+    }
+
+    /// As it was when a run's state was written, but for scales; none if these are not the zeros of the graph's values.
+    pub(crate) fn resumed(graph: &Graph, zeros: &BTreeMap<usize, u8>, threads: usize) -> Option<Int8> {
+        let zeros = zeros.iter().map(|(&node, &zero)| (NodeId(node), zero)).collect();
+        let rounding = Rounding::new(graph, zeros)?;
+        let start = rounding.lens().iter().map(|&len| vec![1.0; len]).collect();
+        Some(Int8 { rounding, start, threads })
+    }
+
     /// Zeros by node, as a state has them.
     pub(crate) fn zeros(&self) -> BTreeMap<usize, u8> {
         self.rounding.zeros().iter().map(|(id, &zero)| (id.0, zero)).collect()

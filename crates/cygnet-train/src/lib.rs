@@ -16,6 +16,7 @@ mod int8;
 mod log;
 mod memory;
 mod metrics;
+mod numbers;
 mod recipe;
 mod report;
 mod run;

@@ -13,9 +13,10 @@ use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
 use crate::checkpoint::{AVERAGE, BEGIN_AGAIN, Progress, State, Sums, WEIGHTS, write_model};
 use crate::evaluate::{Examples, judge};
 use crate::files::RunFiles;
-use crate::int8::{Int8, Numbers};
+use crate::int8::Int8;
 use crate::memory::{divide, is_there};
 use crate::metrics::{Metrics, Verdict};
+use crate::numbers::Numbers;
 use crate::recipe::{Balance, Quantize};
 use crate::task::Task;
 use crate::trainer::{Outcome, Trainee, Trainer};
@@ -63,7 +64,8 @@ impl Trainer {
             (Quantize::None, _) => None,
             (Quantize::Int8, None) => Some(self.begin_int8()?),
             (Quantize::Int8, Some(state)) => {
-                let int8 = self.resume_int8(&state.progress.zeros);
+                let threads = self.options.threads.get();
+                let int8 = Int8::resumed(&self.trainee.graph, &state.progress.zeros, threads);
                 let reason =
                     format!("is damaged: zeros are not those of the network's values; {BEGIN_AGAIN}");
                 Some(int8.ok_or(TrainError::Run { path: state_path.clone(), reason })?)

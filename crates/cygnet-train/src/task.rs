@@ -11,7 +11,7 @@ use cygnet_image::{Batch, BatchRecipe, Batches, ImageError, Rng};
 use crate::TrainError;
 use crate::distil::distil;
 use crate::evaluate::{Examples, outputs};
-use crate::int8::Numbers;
+use crate::numbers::Numbers;
 use crate::recipe::{Quantize, Recipe, Trained};
 use crate::trainer::Trainer;
 

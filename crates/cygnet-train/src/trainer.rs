@@ -18,6 +18,9 @@ use crate::int8::Int8;
 use crate::metrics::Verdict;
 use crate::recipe::{Quantize, Recipe, Trained};
 
+/// Pictures by which the first ranges of a run that learns with rounding are found.
+const RANGED: usize = 100;
+
 /// What is trained: a network with weights to start from.
 #[derive(Clone, Debug)]
 pub struct Trainee {
@@ -315,6 +318,24 @@ impl Trainer {
     /// Steps of an epoch.
     pub(crate) fn steps(&self) -> usize {
         self.data.train.samples().len() / self.batch()
+    }
+
+    /// The trainee without batch norms, and how its numbers are rounded, with ranges by some of the pictures that it learns
+    /// from.
+    pub(crate) fn begin_int8(&mut self) -> Result<Int8, TrainError> {
+        let Trainer { trainee, data, options, .. } = self;
+        let samples = data.train.samples().len();
+        let count = samples.min(RANGED);
+        let mut images = Vec::with_capacity(count);
+        for i in 0..count {
+            let image = data.train.get(i * samples / count)?;
+            images.push(trainee.preprocess.apply(&image)?);
+            options.watch.0("finding ranges", i + 1, count);
+        }
+        let (level, threads) = (options.level, options.threads.get());
+        let (graph, weights, int8) = Int8::begin(&trainee.graph, &trainee.weights, &images, level, threads)?;
+        *trainee = Trainee { graph, weights, ..trainee.clone() };
+        Ok(int8)
     }
 
     pub(crate) fn record(&self) -> ModelRecord {

@@ -4,11 +4,12 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
+use cygnet_graph::Graph;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Tensors, WeightsError, json,
+    Misfit, Quantization, Tensors, WeightSet, WeightsError, json,
     safetensors::{self, Metadata},
 };
 
@@ -139,6 +140,27 @@ impl Display for Origin {
 }
 
 impl ModelFile {
+    /// A model of a graph with its weights, and the record of its whole numbers if there are such. `record` says all else, its
+    /// format what its graph needs; its entry about quantisation is made here.
+    ///
+    /// # Errors
+    /// If the weights lack some of the graph's.
+    pub fn new(
+        record: ModelRecord,
+        graph: &Graph,
+        weights: &WeightSet,
+        quantization: Option<&Quantization>,
+    ) -> Result<ModelFile, Misfit> {
+        let mut tensors: Tensors = weights.part(graph)?.into();
+        let Some(quantization) = quantization else {
+            return Ok(ModelFile { record: ModelRecord { quantization: None, ..record }, tensors });
+        };
+        let (form, scales) = quantization.to_file();
+        tensors.extend(scales);
+        let format = record.format.max(QUANTIZED_FORMAT);
+        Ok(ModelFile { record: ModelRecord { format, quantization: Some(form), ..record }, tensors })
+    }
+
     /// Reads the model at `path`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Networks whose layers have weights in bf16.
 
 use cygnet_graph::{Graph, Param, Role};
-use cygnet_runtime::{PlanOptions, halved_once_read};
+use cygnet_runtime::PlanOptions;
 use cygnet_weights::{Dtype, Tensor, Tensors, WeightSet};
 
 /// The weights of layers.
@@ -34,17 +34,6 @@ pub(crate) fn kept(graph: &Graph, tensors: &Tensors, mut weights: WeightSet) -> 
 /// The weights with those of layers in bf16.
 pub(crate) fn halved(graph: &Graph, weights: &WeightSet) -> WeightSet {
     of_type(graph, weights, Tensor::as_bf16)
-}
-
-/// The weights of a network of whole numbers with those in bf16 that layers in floating point read once.
-#[cfg(feature = "train")]
-pub(crate) fn halved_in_part(graph: &Graph, weights: WeightSet) -> WeightSet {
-    halved_once_read(graph, weights, |_, _| true)
-}
-
-/// As [`halved_in_part`] of weights that lose nothing: those of a file that has no other type for them.
-pub(crate) fn restored(graph: &Graph, weights: WeightSet) -> WeightSet {
-    halved_once_read(graph, weights, |whole, half| whole.to_f32() == half.to_f32())
 }
 
 /// The weights with those of layers in f32, if they are bf16.

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use cygnet_graph::Graph;
 use cygnet_image::Preprocess;
 use cygnet_runtime::{Level, Outline, Plan, PlanOptions, RunError, integers};
-use cygnet_weights::{
-    Accuracy, Misfit, ModelFile, ModelRecord, QUANTIZED_FORMAT, Quantization, Tensors, TrainingRecord,
-    WeightSet,
-};
+use cygnet_weights::{Accuracy, Misfit, ModelFile, ModelRecord, Quantization, TrainingRecord, WeightSet};
 
 use crate::{Error, halves};
 
@@ -90,16 +87,8 @@ impl Model {
     }
 
     fn file(&self) -> Result<ModelFile, Error> {
-        let mut tensors: Tensors = self.weights.part(&self.graph).map_err(misfit(&self.graph))?.into();
-        let mut format = self.graph.format();
-        let quantization = self.quantization.as_ref().map(|quantization| {
-            format = format.max(QUANTIZED_FORMAT);
-            let (record, scales) = quantization.to_file();
-            tensors.extend(scales);
-            record
-        });
         let record = ModelRecord {
-            format,
+            format: self.graph.format(),
             network: self.id.clone(),
             graph: self.graph.to_json(),
             preprocess: serde_json::to_value(&self.preprocess).expect("plain data"),
@@ -110,10 +99,11 @@ impl Model {
             accuracy: self.accuracy.clone(),
             recipe: self.recipe.clone(),
             training: self.training.clone(),
-            quantization,
+            quantization: None,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };
-        Ok(ModelFile { record, tensors })
+        let file = ModelFile::new(record, &self.graph, &self.weights, self.quantization.as_ref());
+        file.map_err(misfit(&self.graph))
     }
 
     /// The same model for images of another size: the same weights, the same share of the photo. What was measured at

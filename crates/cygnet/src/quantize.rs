@@ -14,7 +14,7 @@ use cygnet_image::DecodeLimits;
 use cygnet_quantize::{
     Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, compare,
 };
-use cygnet_runtime::{Level, PlanOptions, RunError, Session};
+use cygnet_runtime::{Level, PlanOptions, RunError, Session, halved_once_read};
 use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
 
@@ -22,7 +22,6 @@ pub use cygnet_quantize::Distribution;
 
 use crate::bench::{quantile, sample};
 use crate::counted::counted;
-use crate::halves::halved_in_part;
 use crate::{Error, Model};
 use halving::halved_within;
 use photos::{Looked, look};
@@ -179,7 +178,7 @@ pub fn quantize(
                 cygnet_quantize::quantize(&model.graph, &model.weights, &images, &labels, options, tell)?;
             let QuantizedNetwork { graph, weights, quantization, .. } = made;
             (sensitivity, distributions) = (made.sensitivity, made.distributions);
-            let weights = halved_in_part(&graph, weights);
+            let weights = halved_once_read(&graph, weights);
             quantized = Model { graph, weights, quantization: Some(quantization), ..quantized };
         }
         Precision::Bf16 => {

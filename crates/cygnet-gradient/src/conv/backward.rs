@@ -11,8 +11,8 @@ use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::gemm::{Product, Start, panel_width};
 use crate::geometry::Geometry;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Gradient, Sink, Source, View, size};
+use crate::work::{Limits, Work, Workspace};
 
 /// The gradients of a convolution or linear layer.
 #[derive(Clone, Debug)]

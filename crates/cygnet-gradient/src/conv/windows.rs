@@ -5,8 +5,8 @@ use cygnet_cpu::{Activation, Isa, Kernel};
 use super::spread;
 use crate::chunk::{self, Blocks, Rows};
 use crate::geometry::Geometry;
-use crate::program::Workspace;
 use crate::value::{Source, View};
+use crate::work::Workspace;
 
 /// A convolution's input, as rows of what each output pixel's window sees.
 pub(super) struct Input<'a> {

@@ -12,8 +12,8 @@ use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::geometry::Geometry;
 use crate::pack::spacing;
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Gradient, Norm, Sink, Source, View, size};
+use crate::work::{Limits, Work, Workspace};
 
 /// The gradients of a depthwise convolution.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use cygnet_cpu::{Activation, Isa, Kernel};
 use super::padded;
 use crate::chunk::{self, Rows};
 use crate::geometry::Geometry;
-use crate::program::Workspace;
 use crate::value::{Source, View};
+use crate::work::Workspace;
 
 /// Copies a vector of channels of an image into a larger one of whole vectors, with zeros around.
 pub(super) struct Pad {

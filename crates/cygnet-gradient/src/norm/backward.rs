@@ -6,8 +6,8 @@ use cygnet_cpu::{FAR, Level};
 use super::{CHANNELS, none, row_blocks};
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, ROWS, Rows};
-use crate::program::{Limits, Work, Workspace};
 use crate::value::{Norm, Source, View, same};
+use crate::work::{Limits, Work, Workspace};
 
 /// From the gradient of what [`Apply`](super::Apply) wrote, that of the norm's output, and its sums for each block of rows.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Store, Weights, packed, product, tuning};
 
-use super::call::ByteWork;
 use super::ending::{Ending, Packed};
+use super::work::ByteWork;
 use crate::conv::Part;
 use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};

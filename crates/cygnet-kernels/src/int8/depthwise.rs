@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Store, Weights, packed, product, tuning};
 
-use super::call::ByteWork;
 use super::conv::ByteWeights;
 use super::ending::{Ending, Packed};
+use super::work::ByteWork;
 use crate::map::{Element, Map, assert_elements, macs};
 use crate::window::{Window, check_reach};
 use band::{Band, has_small_blocks, slides};

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Bytes, Store, Weights};
 
-use super::call::{ByUnit, ByteWork, run_each};
 use super::ending::{Ending, Packed, Table};
+use super::work::{ByUnit, ByteWork, run_each};
 use crate::map::{Element, Map, assert_elements};
 use crate::unroll;
 

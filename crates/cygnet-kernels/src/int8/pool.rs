@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use cygnet_cpu::{ByteLevel, Bytes, Store, adaptive_window, product};
 
-use super::call::{ByUnit, ByteWork, run_each};
 use super::element::{at, words};
 use super::ending::{Ending, Packed, ToBytes};
+use super::work::{ByUnit, ByteWork, run_each};
 use crate::map::{Element, Map, assert_elements};
 use crate::unroll;
 use crate::window::Window;

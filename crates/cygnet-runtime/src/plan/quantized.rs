@@ -6,7 +6,7 @@ use cygnet_graph::{Activation, Graph, NodeId, Op, Param, Role};
 use cygnet_kernels::ByteLevel;
 use cygnet_weights::{Grid, Quantization, Tensor, WeightSet};
 
-use crate::halves::is_bf16;
+use crate::halves::bf16_layers;
 use crate::integers::{integer_bias, real_weight, table};
 use crate::{Chain, RunError, chains};
 
@@ -23,6 +23,8 @@ pub(super) struct Quantized<'q> {
     is_inside: Vec<bool>,
     /// Whether a node is a layer that computes with whole numbers.
     is_integer: Vec<bool>,
+    /// Whether a node is a layer in bf16.
+    is_bf16: Vec<bool>,
 }
 
 /// Some outputs of a layer that computes with whole numbers.
@@ -55,7 +57,8 @@ impl<'q> Quantized<'q> {
             let end = chain.end.0;
             ends[end] = Some(chain);
         }
-        Ok(Quantized { graph, weights, record, level, grids, ends, is_inside, is_integer })
+        let is_bf16 = bf16_layers(graph, weights);
+        Ok(Quantized { graph, weights, record, level, grids, ends, is_inside, is_integer, is_bf16 })
     }
 
     /// The instruction set.
@@ -83,7 +86,7 @@ impl<'q> Quantized<'q> {
 
     /// Whether a layer computes in bf16.
     pub(super) fn is_bf16(&self, id: NodeId) -> bool {
-        is_bf16(self.graph, self.weights, id)
+        self.is_bf16[id.0]
     }
 
     /// Whether a node takes each byte of its input to another by a table.

@@ -7,7 +7,7 @@ use cygnet_weights::{Grid, Quantization, WeightSet};
 
 use super::{Reference, RunError, conv_shape, map, pool_shape};
 use crate::chains::{Chain, chains};
-use crate::halves::is_bf16;
+use crate::halves::bf16_layers;
 use crate::integers::{
     clamp_bytes, dequantize, integer_bias, integers, mean_factor, quantize, ratio, real_weights, steps,
     table, to_byte,
@@ -95,7 +95,10 @@ impl QuantizedReference {
         }
         let real = real_weights(&graph, weights, quantization);
         let numbers = real.select(&graph).map_err(|misfit| RunError::Plan(misfit.to_string()))?;
-        let halves = graph.iter().map(|(id, _)| half_layer(&graph, id, weights)).collect();
+        let is_bf16 = bf16_layers(&graph, weights);
+        let half =
+            |(id, _): (NodeId, &Node)| is_bf16[id.0].then(|| half_layer(&graph, id, weights)).flatten();
+        let halves = graph.iter().map(half).collect();
         let real = Reference::new(graph, &numbers)?;
         Ok(QuantizedReference { real, grids, ends, is_inside, layers, halves })
     }
@@ -351,9 +354,6 @@ impl Layer {
 
 /// The weights of a layer in bf16, those of each output in the order in which it sums, and its biases.
 fn half_layer(graph: &Graph, id: NodeId, weights: &WeightSet) -> Option<[Vec<f32>; 2]> {
-    if !is_bf16(graph, weights, id) {
-        return None;
-    }
     let node = graph.node(id);
     let [outputs, inputs] = [node.shape[0], graph.node(node.inputs[0]).shape.iter().product()];
     let weight = weights.of_role(graph, id, Role::Weight)?.to_f32();

@@ -8,8 +8,6 @@ use cygnet_weights::{Quantization, WeightSet};
 
 use super::random_weights;
 use crate::halves::halved;
-#[cfg(feature = "train")]
-use crate::halves::halved_in_part;
 use crate::model::{misfit, plan_of, real_weights_of};
 use crate::{Error, Model};
 
@@ -78,7 +76,7 @@ impl Subject {
         let plan = PlanOptions::default();
         let made = cygnet_quantize::quantize_plainly(&self.graph, &self.weights, &images, plan, threads)?;
         let cygnet_quantize::QuantizedNetwork { graph, weights, quantization, .. } = made;
-        let weights = halved_in_part(&graph, weights);
+        let weights = cygnet_runtime::halved_once_read(&graph, weights);
         Ok(Subject { graph, weights, quantization: Some(quantization) })
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use cygnet_graph::NodeId;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess};
 use cygnet_onnx::Imported;
+use cygnet_runtime::halved_where_exact;
 use cygnet_weights::{Head, Naming, Tensors, fit};
 use cygnet_zoo::{Network, imagenet};
 
@@ -15,7 +16,7 @@ use super::request::{Converted, Request};
 use super::twin::{Twin, twin};
 use crate::named::preprocess;
 use crate::onnx::{GUESSED, LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
-use crate::{Error, Model, halves};
+use crate::{Error, Model};
 
 /// Programs whose files come of Caffe, which prepared photos its own way.
 const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
@@ -76,7 +77,7 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
     let mut model = Model { id, labels, guessed, ..Model::new(graph, weights, preprocess)? };
     model.quantization = imported.quantization;
     if model.quantization.is_some() {
-        model.weights = halves::restored(&model.graph, model.weights);
+        model.weights = halved_where_exact(&model.graph, model.weights);
     }
     if let Some(network) = told(NETWORK) {
         model.id = network;

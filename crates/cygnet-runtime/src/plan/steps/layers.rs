@@ -6,6 +6,7 @@ use cygnet_graph::{Conv, NodeId, Op};
 use cygnet_kernels::{self as kernels, Element, Window};
 
 use super::{Builder, Work};
+use crate::halves::reads_once;
 use crate::plan::key::{Sliding, StepKernel};
 use crate::plan::places::pieces;
 use crate::plan::rules::{self, Layer, Rule, StepNode, fuse};
@@ -81,16 +82,12 @@ impl<'g> Builder<'_, 'g> {
 
     /// Whether a dense layer computes in bf16: it reads its whole input once, so that its time is that of reading its weights,
     /// and these are the ones that were given.
-    fn is_bf16(&self, window: &Window, pad: [usize; 2], groups: usize, layer: &Layer<'g>) -> bool {
-        let [_, height, width] = self.facts.input_map(layer.first());
-        let [_, rows, columns] = self.facts.map(layer.last());
+    fn is_bf16(&self, layer: &Layer<'g>) -> bool {
         let is_wanted = || self.facts.quantized.is_some_and(|quantized| quantized.is_bf16(layer.first()));
         (self.facts.options.bf16 || is_wanted())
-            && groups == 1
             && layer.residual.is_none()
             && layer.folds.is_empty()
-            && (window.kernel, window.pad, pad) == ([height, width], [0, 0], [0, 0])
-            && [rows, columns] == [1, 1]
+            && reads_once(self.facts.graph, layer.first())
     }
 
     fn bf16_linear(&mut self, window: Window, layer: Layer<'g>) {
@@ -110,7 +107,7 @@ impl<'g> Builder<'_, 'g> {
     }
 
     fn dense(&mut self, window: Window, pad: [usize; 2], groups: usize, layer: Layer<'g>) {
-        if self.is_bf16(&window, pad, groups, &layer) {
+        if self.is_bf16(&layer) {
             return self.bf16_linear(window, layer);
         }
         let facts = self.facts;
