@@ -306,9 +306,9 @@ pub(crate) struct Bench {
     /// Threads; auto: as many as pay
     #[arg(short = 'j', long, value_name = "N|auto", default_value = "auto", value_parser = bench_threads)]
     pub(crate) threads: BenchThreads,
-    /// Images a run
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) batch: u16,
+    /// Images a run; without it 1, or 32 of a training step
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) batch: Option<u16>,
     /// Height and width of the image
     #[arg(long, value_name = "S", value_parser = side)]
     pub(crate) image: Option<usize>,
@@ -322,8 +322,12 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) strict: bool,
     /// Time every step, on one thread or as many as --threads says
-    #[arg(long, conflicts_with_all = ["batch", "cold"])]
+    #[arg(long, conflicts_with = "cold")]
     pub(crate) layers: bool,
+    #[cfg(feature = "train")]
+    /// Time training steps: both passes over a batch, and SGD; --layers what each is made of
+    #[arg(long, conflicts_with_all = ["cold", "first_logits", "precision", "strict", "weights"])]
+    pub(crate) train: bool,
     /// Time from the start of a new process to the first logits, with the files in the system's cache
     #[arg(long, conflicts_with = "batch")]
     pub(crate) cold: bool,

@@ -1,7 +1,6 @@
-//! Times training steps: `step_time NETWORK SIDE BATCH THREADS SECONDS [profile]` prints images/s and peak memory as JSON.
+//! Times training steps: `step_time NETWORK SIDE BATCH THREADS SECONDS` prints images/s and peak memory as JSON.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example prints, and fails by panicking")]
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
@@ -11,8 +10,8 @@ use cygnet_zoo::Spec;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [name, side, batch, threads, seconds, rest @ ..] = args.as_slice() else {
-        panic!("usage: step_time NETWORK SIDE BATCH THREADS SECONDS [profile]")
+    let [name, side, batch, threads, seconds] = args.as_slice() else {
+        panic!("usage: step_time NETWORK SIDE BATCH THREADS SECONDS")
     };
     let number = |text: &String| text.parse::<usize>().unwrap();
     let (side, batch) = (number(side), number(batch));
@@ -53,25 +52,6 @@ fn main() {
         }
     };
     step(&mut engine);
-    if rest.first().is_some_and(|word| word == "profile") {
-        let mut times: BTreeMap<String, f64> = BTreeMap::new();
-        for _ in 0..5 {
-            for (name, seconds) in engine.profile(&mut params, &images, &targets, &mut gradients).unwrap() {
-                let kind: String = name.chars().take_while(|c| *c != '(').collect();
-                *times.entry(kind).or_default() += seconds * 200.0;
-                if rest.len() > 1 {
-                    *times.entry(name).or_default() += seconds * 200.0;
-                }
-            }
-        }
-        let mut times: Vec<_> = times.into_iter().collect();
-        times.sort_by(|a, b| b.1.total_cmp(&a.1));
-        println!("{:8.3} ms in all", times.iter().filter(|t| !t.0.contains('(')).map(|t| t.1).sum::<f64>());
-        for (name, ms) in times.into_iter().take(60) {
-            println!("{ms:8.3} ms  {}", name.chars().take(700).collect::<String>());
-        }
-        return;
-    }
     let (start, limit) = (Instant::now(), number(seconds) as f64);
     let mut fastest = f64::INFINITY;
     let mut times = Vec::new();

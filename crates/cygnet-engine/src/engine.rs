@@ -1,14 +1,19 @@
 //! A graph differentiated into a static plan of forward and backward steps.
 
+mod timed;
+
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use cygnet_cpu::Level;
 use cygnet_gradient::{Params, Program, Run};
 use cygnet_graph::Graph;
 
-use crate::plan::{Mode, check_outputs, plan};
+use crate::plan::{Mode, Origin, check_outputs, plan};
 use crate::resources::{Held, Resources, check_threads};
 use crate::{EngineError, Grids};
+
+pub use timed::EngineStep;
 
 /// How a graph is trained.
 #[derive(Clone, Debug)]
@@ -116,6 +121,8 @@ fn lists(graph: &Graph, grids: &Grids) -> Vec<List> {
 #[derive(Debug)]
 struct Passes {
     program: Program,
+    /// What each of its steps is there for.
+    origins: Vec<Origin>,
     logits: [usize; 2],
 }
 
@@ -138,7 +145,7 @@ impl Passes {
         };
         let program = Program::new(options.level, plan.steps, plan.arena, sizes, [images, targets, losses])
             .map_err(EngineError::Program)?;
-        Ok(Passes { program, logits: plan.logits })
+        Ok(Passes { program, origins: plan.origins, logits: plan.logits })
     }
 
     /// Them, made on the first call; within the limit of memory.
@@ -248,6 +255,12 @@ impl Engine {
         Ok(bytes(Mode::Train)?.max(bytes(Mode::Evaluate)?))
     }
 
+    /// Its threads and memory.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
     /// The settings.
     #[must_use]
     pub fn options(&self) -> &EngineOptions {
@@ -275,32 +288,12 @@ impl Engine {
     ) -> Result<StepOutcome<'_>, EngineError> {
         self.check_step(params, images, targets, gradients)?;
         let run = Run { params: Params::Change(params), gradients, images, targets, seed, scale };
-        let loss = self.run(Mode::Train, run)?;
+        let loss = self.run(Mode::Train, run, None)?;
         Ok(StepOutcome { loss, logits: &self.logits })
     }
 
-    /// As [`Engine::step`] on the calling thread; the steps in order, each with its seconds.
-    ///
-    /// # Errors
-    /// As [`Engine::step`].
-    pub fn profile(
-        &mut self,
-        params: &mut [Vec<f32>],
-        images: &[f32],
-        targets: &[f32],
-        gradients: &mut [Vec<f32>],
-    ) -> Result<Vec<(String, f64)>, EngineError> {
-        self.check_step(params, images, targets, gradients)?;
-        let run = Run { params: Params::Change(params), gradients, images, targets, seed: 0, scale: 1.0 };
-        let Engine { graph, options, lists, train, resources, .. } = self;
-        let mut held = resources.hold();
-        let passes = Passes::of(train, graph, options, lists, Mode::Train, held.pool.threads())?;
-        held.arena.hold(&passes.program, 1);
-        Ok(passes.program.profile(&mut held.arena, run))
-    }
-
-    /// Runs the steps of a mode and keeps the logits; the loss.
-    fn run(&mut self, mode: Mode, run: Run<'_>) -> Result<f64, EngineError> {
+    /// Runs the steps of a mode and keeps the logits; the loss. What each step took is added to `times`, if there are such.
+    fn run(&mut self, mode: Mode, run: Run<'_>, times: Option<&mut [Duration]>) -> Result<f64, EngineError> {
         let Engine { graph, options, lists, classes, train, evaluate, resources, logits } = self;
         let made = match mode {
             Mode::Train => train,
@@ -310,7 +303,10 @@ impl Engine {
         let Held { pool, arena } = &mut *held;
         let passes = Passes::of(made, graph, options, lists, mode, pool.threads())?;
         arena.hold(&passes.program, pool.threads());
-        passes.program.run(pool, arena, run);
+        match times {
+            Some(times) => passes.program.run_timed(pool, arena, run, times),
+            None => passes.program.run(pool, arena, run),
+        }
         let [offset, stride] = passes.logits;
         for (i, row) in logits.chunks_exact_mut(*classes).enumerate() {
             let start = offset + i * stride;
@@ -363,6 +359,7 @@ impl Engine {
         self.run(
             Mode::Evaluate,
             Run { params, gradients: &mut [], images, targets: &[], seed: 0, scale: 0.0 },
+            None,
         )?;
         Ok(&self.logits)
     }

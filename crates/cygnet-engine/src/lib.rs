@@ -13,7 +13,7 @@ mod resources;
 mod schedule;
 
 pub use cygnet_gradient::OPTIMISED;
-pub use engine::{Engine, EngineOptions, StepOutcome};
+pub use engine::{Engine, EngineOptions, EngineStep, StepOutcome};
 pub use error::EngineError;
 pub use grids::{Grids, ValueGrid};
 pub use optimizer::{Group, Optimizer, OptimizerConfig, OptimizerKind, average, clip};

@@ -42,9 +42,18 @@ struct NormState {
     spacing: usize,
 }
 
+/// What a step is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) node: NodeId,
+    pub(crate) is_backward: bool,
+}
+
 /// A step list with the sizes it needs.
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
+    /// One for each step.
+    pub(crate) origins: Vec<Origin>,
     pub(crate) arena: usize,
     /// Where the logits lie: offset, and distance of images.
     pub(crate) logits: [usize; 2],
@@ -64,6 +73,8 @@ struct Lowering<'a> {
     first_param: &'a [usize],
     memory: &'a mut Memory,
     steps: Vec<Step>,
+    /// Those of the steps so far, but for the node that is lowered now.
+    origins: Vec<Origin>,
     values: Vec<Option<Value>>,
     /// Where in a concatenation a node writes its value.
     homes: Vec<Option<(usize, usize)>>,
@@ -120,6 +131,7 @@ pub(crate) fn plan(
             first_param: &first_param,
             memory,
             steps: Vec::new(),
+            origins: Vec::new(),
             values: vec![None; n],
             homes: vec![None; n],
             gradients: vec![None; n],
@@ -134,9 +146,9 @@ pub(crate) fn plan(
     run(&mut memory)?;
     let too_large = |bytes| EngineError::Memory { graph: graph.name().into(), batch: options.batch, bytes };
     let arena = memory.place().ok_or(too_large(u64::MAX))?;
-    let (steps, logits) = run(&mut memory)?;
-    let losses = facts.outputs.len();
-    Ok(Plan { steps, arena, logits: [logits.offset, logits.stride], classes: logits.channels, losses })
+    let (steps, origins, logits) = run(&mut memory)?;
+    let (losses, classes) = (facts.outputs.len(), logits.channels);
+    Ok(Plan { steps, origins, arena, logits: [logits.offset, logits.stride], classes, losses })
 }
 
 fn map(shape: &[usize]) -> [usize; 3] {
@@ -153,12 +165,13 @@ fn spacing(channels: usize) -> usize {
 }
 
 impl Lowering<'_> {
-    fn lower(mut self) -> Result<(Vec<Step>, View), EngineError> {
+    fn lower(mut self) -> Result<(Vec<Step>, Vec<Origin>, View), EngineError> {
         self.find_homes();
         for i in 0..self.graph.nodes().len() {
             if self.facts.live[i] {
                 self.forward(i)?;
                 self.round(i);
+                self.sign(i, false);
             }
         }
         let facts = self.facts;
@@ -173,11 +186,13 @@ impl Lowering<'_> {
                     });
                     let (logits, to) = (self.view(logits), to.map(|to| self.view(to)));
                     self.steps.push(Step::Loss(Loss { logits, to, weight, number }));
+                    self.sign(output, true);
                 }
                 for i in (0..self.graph.nodes().len()).rev() {
                     if self.facts.live[i] && self.facts.needs[i] {
                         self.round_backward(i);
                         self.backward(i);
+                        self.sign(i, true);
                     }
                 }
             }
@@ -185,7 +200,13 @@ impl Lowering<'_> {
         }
         let logits = self.real(facts.outputs[0].0);
         let view = self.view(logits);
-        Ok((self.steps, view))
+        Ok((self.steps, self.origins, view))
+    }
+
+    /// Gives the steps that came since the last call their origin: a node, or of those of a group its batch norm.
+    fn sign(&mut self, i: usize, is_backward: bool) {
+        let node = NodeId(self.facts.group[i].map_or(i, |group| self.facts.groups[group].norm));
+        self.origins.resize(self.steps.len(), Origin { node, is_backward });
     }
 
     // Memory.

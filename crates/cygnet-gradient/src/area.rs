@@ -120,6 +120,12 @@ impl Touches {
         Ok(())
     }
 
+    /// Numbers that are read and written.
+    pub(crate) fn numbers(&self) -> usize {
+        let all = self.reads.iter().chain(&self.beside).chain(&self.writes);
+        all.map(|area| area.rows.saturating_mul(area.channels)).fold(0, usize::saturating_add)
+    }
+
     /// Whether an area is apart from all that are written.
     pub(crate) fn leaves_alone(&self, area: &Area) -> bool {
         self.writes.iter().all(|written| written.is_apart(area))

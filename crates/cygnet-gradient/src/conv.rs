@@ -102,6 +102,10 @@ impl Work for Conv {
         Conv::row_blocks(&self.output) * self.column_blocks()
     }
 
+    fn macs(&self) -> u64 {
+        size(&[self.output.rows(), self.output.channels, self.inner()]) as u64
+    }
+
     fn scratch(&self) -> usize {
         if self.is_direct() {
             0

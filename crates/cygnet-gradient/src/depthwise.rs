@@ -118,6 +118,10 @@ impl Work for Depthwise {
         image_blocks(self.output.images) * channel_parts(self.output.images, self.output.channels)
     }
 
+    fn macs(&self) -> u64 {
+        size(&[self.output.rows(), self.output.channels, self.geometry.taps()]) as u64
+    }
+
     fn scratch(&self) -> usize {
         let [rows, columns] = padded(&self.geometry, &self.output);
         size(&[rows, columns, CHANNELS])

@@ -4,7 +4,7 @@ use cygnet_cpu::Level;
 
 use crate::area::Touches;
 use crate::chunk::Rows;
-use crate::value::View;
+use crate::value::{View, size};
 use crate::work::{Limits, Work, Workspace};
 
 /// Images `[images, channels, height, width]` to a view.
@@ -21,6 +21,10 @@ impl Work for Import {
 
     fn touches(&self, _: Level) -> Touches {
         Touches::default().writes([self.to.into()])
+    }
+
+    fn outside(&self) -> usize {
+        size(&[self.to.rows(), self.to.channels])
     }
 
     fn tasks(&self) -> usize {

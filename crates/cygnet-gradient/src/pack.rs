@@ -94,6 +94,10 @@ impl Work for Pack {
         Touches::default().writes([Area::flat(self.to, self.len())])
     }
 
+    fn outside(&self) -> usize {
+        size(&[self.out, self.inner, self.geometry.taps()])
+    }
+
     fn tasks(&self) -> usize {
         self.geometry.groups.min(if self.form == PackForm::Depthwise { 1 } else { usize::MAX })
             * self.panels()

@@ -1,92 +1,16 @@
 //! Steps in order, with their memory and threads.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use cygnet_cpu::{
     FAR, Level, SCRATCH,
     pool::{Pool, share},
     tuning,
 };
 
-use crate::work::{Limits, Work, Workspace};
-use crate::{
-    Apply, BatchNorm, Binary, Conv, ConvBackward, Depthwise, DepthwiseBackward, Elementwise, Freeze, Gather,
-    Import, InputGradient, Loss, Moments, Normalise, NormaliseBackward, Pack, Pooling, Reduce, Round,
-    Transform,
-};
-
-/// One step of a [`Program`].
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Packs a weight.
-    Pack(Pack),
-    /// The images to channels last.
-    Import(Import),
-    /// A convolution or linear layer.
-    Conv(Box<Conv>),
-    /// Its gradients.
-    ConvBackward(Box<ConvBackward>),
-    /// A depthwise convolution.
-    Depthwise(Box<Depthwise>),
-    /// Its gradients.
-    DepthwiseBackward(Box<DepthwiseBackward>),
-    /// Adds partial gradients to a parameter's.
-    Reduce(Reduce),
-    /// Rounds a value to a grid, or passes its gradient on.
-    Round(Round),
-    /// Statistics of a value.
-    Moments(Moments),
-    /// A batch norm's vectors from a batch's statistics.
-    BatchNorm(BatchNorm),
-    /// A batch norm's vectors from its running statistics.
-    Freeze(Freeze),
-    /// Writes a normalised value to memory.
-    Apply(Apply),
-    /// A norm's gradients from the gradient of what [`Apply`] wrote.
-    Normalise(Normalise),
-    /// A norm's parameters' gradients and backward coefficients.
-    NormaliseBackward(NormaliseBackward),
-    /// Writes the gradient of a norm's input to memory.
-    InputGradient(InputGradient),
-    /// Element by element.
-    Elementwise(Elementwise),
-    /// Sum or product of two values.
-    Binary(Binary),
-    /// Moves channels.
-    Gather(Gather),
-    /// Windowed pooling.
-    Pooling(Pooling),
-    /// Anything else.
-    Transform(Transform),
-    /// The loss and the gradient of the logits.
-    Loss(Loss),
-}
-
-macro_rules! each {
-    ($step:expr, $inner:ident => $body:expr) => {
-        match $step {
-            Step::Pack($inner) => $body,
-            Step::Import($inner) => $body,
-            Step::Conv($inner) => $body,
-            Step::ConvBackward($inner) => $body,
-            Step::Depthwise($inner) => $body,
-            Step::DepthwiseBackward($inner) => $body,
-            Step::Reduce($inner) => $body,
-            Step::Round($inner) => $body,
-            Step::Moments($inner) => $body,
-            Step::BatchNorm($inner) => $body,
-            Step::Freeze($inner) => $body,
-            Step::Apply($inner) => $body,
-            Step::Normalise($inner) => $body,
-            Step::NormaliseBackward($inner) => $body,
-            Step::InputGradient($inner) => $body,
-            Step::Elementwise($inner) => $body,
-            Step::Binary($inner) => $body,
-            Step::Gather($inner) => $body,
-            Step::Pooling($inner) => $body,
-            Step::Transform($inner) => $body,
-            Step::Loss($inner) => $body,
-        }
-    };
-}
+use crate::step::Step;
+use crate::work::{Limits, Workspace};
 
 /// The pointers of a [`Workspace`], for all threads.
 struct Shared<'a>(Workspace<'a>);
@@ -239,10 +163,10 @@ impl Program {
         }
         let limits = Limits { level, params: &params, images, targets, losses };
         for (i, step) in steps.iter().enumerate() {
-            if !each!(step, step => step.fits(&limits)) {
+            if !step.work().fits(&limits) {
                 return Err(format!("step {i} has parts that do not fit: {step:?}"));
             }
-            let touches = each!(step, step => step.touches(level));
+            let touches = step.work().touches(level);
             touches.check(arena).map_err(|problem| format!("step {i} {problem}: {step:?}"))?;
         }
         let most = Program::scratch(&steps);
@@ -253,7 +177,7 @@ impl Program {
         let changes = steps.iter().any(|step| matches!(step, Step::BatchNorm(_)));
         let mut wanted = vec![false; params.len()];
         for step in &steps {
-            each!(step, step => step.gradients().into_iter().for_each(|param| wanted[param] = true));
+            step.work().gradients().into_iter().for_each(|param| wanted[param] = true);
         }
         Ok(Program {
             level,
@@ -271,18 +195,7 @@ impl Program {
 
     /// Numbers of scratch memory that a thread needs.
     fn scratch(steps: &[Step]) -> usize {
-        steps.iter().map(|step| each!(step, step => step.scratch())).max().unwrap_or(0)
-    }
-
-    /// Names of the steps and the seconds of one run of each on the calling thread.
-    ///
-    /// # Panics
-    /// As [`Program::run`].
-    pub fn profile(&self, arena: &mut Arena, run: Run<'_>) -> Vec<(String, f64)> {
-        let mut times = Vec::new();
-        let mut pool = Pool::new(1).expect("one thread is there");
-        self.go(&mut pool, arena, run, |step, seconds| times.push((format!("{step:?}"), seconds)));
-        times
+        steps.iter().map(|step| step.work().scratch()).max().unwrap_or(0)
     }
 
     /// Runs all steps.
@@ -291,7 +204,34 @@ impl Program {
     /// If parameters, gradients, images or targets have other lengths than the program was made for, or the arena was
     /// not made for it and as many threads.
     pub fn run(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>) {
-        self.go(pool, arena, run, |_, _| {});
+        self.go(pool, arena, run, |_| {});
+    }
+
+    /// As [`Program::run`]; adds to `times` what each of [`Program::steps`] took until all threads had done their part.
+    ///
+    /// # Panics
+    /// As [`Program::run`], or if there are fewer times than steps.
+    pub fn run_timed(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, times: &mut [Duration]) {
+        let times = Mutex::new((Instant::now(), &mut times[..self.steps.len()]));
+        self.go(pool, arena, run, |step| {
+            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = Instant::now();
+            let took = end - times.0;
+            times.1[step] += took;
+            times.0 = end;
+        });
+    }
+
+    /// The steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The instruction set.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Lines of memory for so many threads.
@@ -305,7 +245,8 @@ impl Program {
         (self.lines(threads) as u64).saturating_mul(size_of::<Line>() as u64)
     }
 
-    fn go(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, mut watch: impl FnMut(&Step, f64)) {
+    /// Runs all steps; the first thread calls `after` when all have done their part of a step.
+    fn go(&self, pool: &mut Pool, arena: &mut Arena, run: Run<'_>, after: impl Fn(usize) + Sync) {
         assert!(arena.memory.len() >= self.lines(pool.threads()));
         arena.losses.clear();
         arena.losses.resize(self.losses, 0.0);
@@ -348,25 +289,26 @@ impl Program {
             // SAFETY: `new` left room for every thread's scratch after the arena.
             let scratch = unsafe { shared.0.arena.add(start + index * scratch) };
             let memory = Workspace { scratch, ..shared.0 };
-            each!(step, step => {
-                for task in share(step.tasks(), count, index) {
-                    // SAFETY: `new` checked that the step fits; every task goes to one thread, and `run` has the memory.
-                    unsafe { step.run(&memory, task) }
-                }
-            });
+            let step = step.work();
+            for task in share(step.tasks(), count, index) {
+                // SAFETY: `new` checked that the step fits; every task goes to one thread, and `run` has the memory.
+                unsafe { step.run(&memory, task) }
+            }
         };
         if pool.threads() == 1 {
-            for step in steps {
-                let start = std::time::Instant::now();
+            for (i, step) in steps.iter().enumerate() {
                 part(0, 1, step);
-                watch(step, start.elapsed().as_secs_f64());
+                after(i);
             }
             return;
         }
         pool.run(|worker| {
-            for step in steps {
+            for (i, step) in steps.iter().enumerate() {
                 part(worker.index(), worker.count(), step);
                 worker.barrier();
+                if worker.index() == 0 {
+                    after(i);
+                }
             }
         });
     }

@@ -72,6 +72,10 @@ impl Work for Reduce {
         Touches::default().reads([Area::flat(self.partials, size(&[self.segments, self.len]))])
     }
 
+    fn outside(&self) -> usize {
+        self.size.saturating_mul(2)
+    }
+
     fn tasks(&self) -> usize {
         match self.layout {
             WeightLayout::Total => 1,

@@ -16,6 +16,14 @@ pub(crate) trait Work {
     fn scratch(&self) -> usize {
         0
     }
+    /// Multiply-accumulates.
+    fn macs(&self) -> u64 {
+        0
+    }
+    /// Numbers of images, parameters and their gradients that it reads and writes.
+    fn outside(&self) -> usize {
+        0
+    }
     /// Parameters whose gradients it adds to.
     fn gradients(&self) -> Vec<usize> {
         Vec::new()

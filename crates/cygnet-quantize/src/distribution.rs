@@ -1,8 +1,9 @@
 //! Where numbers lie on the grids that they are rounded to.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use cygnet_graph::{NodeId, Role};
+use cygnet_graph::{Graph, NodeId, Role};
 use cygnet_runtime::integers::inverse;
 
 use crate::calibrate::Quantized;
@@ -43,7 +44,7 @@ impl Distribution {
         let input = *node.inputs.first()?;
         let weights = quantized.weights.of_role(graph, layer, Role::Weight)?;
         let mut bytes = Vec::new();
-        for value in sources(quantized, places, input) {
+        for value in sources(graph, places, input) {
             let grid = quantized.grids[value.0].as_ref()?;
             for (channel, halves) in survey.samples[value.0].iter().enumerate() {
                 let inverse = inverse(grid.scale(channel));
@@ -63,13 +64,17 @@ impl Distribution {
     }
 }
 
-/// The values with a grid of their own that a value is made of by views.
-fn sources(quantized: &Quantized, places: &Places, value: NodeId) -> Vec<NodeId> {
-    if places.has_grid[value.0] {
-        return vec![value];
+/// The values with a grid of their own that a value is made of by views, each once.
+fn sources(graph: &Graph, places: &Places, value: NodeId) -> BTreeSet<NodeId> {
+    let (mut found, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![value]);
+    while let Some(value) = open.pop() {
+        if places.has_grid[value.0] {
+            found.insert(value);
+        } else if seen.insert(value) {
+            open.extend(&graph.node(value).inputs);
+        }
     }
-    let inputs = &quantized.network.graph.node(value).inputs;
-    inputs.iter().flat_map(|&input| sources(quantized, places, input)).collect()
+    found
 }
 
 /// Shares of numbers in each of the bins of a range.

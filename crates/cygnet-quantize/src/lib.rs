@@ -40,7 +40,7 @@ pub use learning::{Ranged, Rounding, ranged, simulated_weights};
 pub use memory::check_images;
 pub use plain::quantize_plainly;
 pub use range::Method;
-pub use sensitivity::{Sensitivity, noise};
+pub use sensitivity::{COMPARED, ROUNDS, Sensitivity, more_real, noise, worst};
 
 use calibrate::Quantized;
 use network::{Network, each};
@@ -138,12 +138,6 @@ pub struct QuantizedNetwork {
     pub distributions: Vec<Distribution>,
 }
 
-/// Most times that a network is tried with more layers in floating point.
-const ROUNDS: usize = 5;
-
-/// Images by which layers are compared.
-const COMPARED: usize = 8;
-
 /// Layers whose numbers are told of.
 const DRAWN: usize = 6;
 
@@ -199,8 +193,7 @@ pub fn quantize(
             tell("comparing layers");
             let compared = &images[..images.len().min(COMPARED)];
             sensitivity = sensitivity::layers(&float, &quantized, &places, compared, threads)?;
-            let worst = sensitivity::worst(&sensitivity, |_| true);
-            let shown = worst.iter().take(DRAWN).map(|layer| layer.node);
+            let shown = worst(&sensitivity, |_| true).into_iter().take(DRAWN).map(|layer| layer.node);
             distributions =
                 shown.filter_map(|id| Distribution::of(id, &quantized, &places, &survey)).collect();
         }
@@ -219,10 +212,10 @@ pub fn quantize(
                 distributions,
             });
         }
-        round += 1;
         tell("more is lost than may be: the most sensitive layers stay in floating point");
-        let count = (sensitivity.len() / 16).max(1) << (round - 1);
-        let worst = sensitivity::worst(&sensitivity, |layer| !real[layer.node.0]);
+        let count = more_real(sensitivity.len(), round);
+        round += 1;
+        let worst = worst(&sensitivity, |layer| !real[layer.node.0]);
         let worst: Vec<NodeId> = worst.iter().take(count).map(|layer| layer.node).collect();
         worst.iter().for_each(|id| real[id.0] = true);
         places = Places::of(&graph, &real);

@@ -1,7 +1,7 @@
 //! Which values of a network are on grids: those that layers of whole numbers read, never those inside a chain, and none of the
 //! gates of squeeze-and-excitation.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use cygnet_graph::{Activation, Graph, Node, NodeId, Op, Role};
 use cygnet_weights::Quantization;
@@ -160,43 +160,40 @@ fn gates(graph: &Graph) -> Vec<bool> {
 
 /// Joins the values that views put together.
 fn groups(graph: &Graph, has_grid: &[bool], inside: &[bool]) -> Vec<Group> {
-    // For each node, the values that its own is made of, if it is a view.
-    let mut sources: Vec<Vec<NodeId>> = vec![Vec::new(); has_grid.len()];
+    // For each node, one of the values that its own is made of, if that is on a grid.
+    let mut source: Vec<Option<usize>> = vec![None; has_grid.len()];
     let mut parent: Vec<usize> = (0..has_grid.len()).collect();
-    fn root(parent: &[usize], mut i: usize) -> usize {
+    fn root(parent: &mut [usize], mut i: usize) -> usize {
         while parent[i] != i {
+            parent[i] = parent[parent[i]];
             i = parent[i];
         }
         i
     }
-    let mut one_scale = vec![false; has_grid.len()];
+    let mut is_read_by_table = vec![false; has_grid.len()];
     for (id, node) in graph.iter() {
         if has_grid[id.0] {
-            sources[id.0] = vec![id];
+            source[id.0] = Some(id.0);
         } else if node.op != Op::Input && Quantization::follows(&node.op) {
-            sources[id.0] = node.inputs.iter().flat_map(|input| sources[input.0].clone()).collect();
-        }
-        let list = sources[id.0].clone();
-        for pair in list.windows(2) {
-            let (left, right) = (root(&parent, pair[0].0), root(&parent, pair[1].0));
-            parent[left.max(right)] = left.min(right);
+            for joined in node.inputs.iter().filter_map(|input| source[input.0]).collect::<Vec<_>>() {
+                let first = *source[id.0].get_or_insert(joined);
+                let [first, joined] = [first, joined].map(|i| root(&mut parent, i));
+                parent[first.max(joined)] = first.min(joined);
+            }
         }
         let is_table = matches!(node.op, Op::Activation { .. }) && has_grid[id.0];
         if is_table && !inside[node.inputs[0].0] {
-            let read = sources[node.inputs[0].0].clone();
-            read.iter().chain([&id]).for_each(|value| one_scale[value.0] = true);
+            source[node.inputs[0].0].into_iter().chain([id.0]).for_each(|i| is_read_by_table[i] = true);
         }
     }
-    let values = |of: usize| -> Vec<NodeId> {
-        let members: Range<usize> = 0..has_grid.len();
-        members.filter(|&i| has_grid[i] && root(&parent, i) == of).map(NodeId).collect()
-    };
-    let group = |of: usize| {
-        let values = values(of);
-        let one_scale = values.iter().any(|value| one_scale[value.0]);
-        Group { values, one_scale }
-    };
-    (0..has_grid.len()).filter(|&i| has_grid[i] && root(&parent, i) == i).map(group).collect()
+    let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
+    for i in (0..has_grid.len()).filter(|&i| has_grid[i]) {
+        let group = groups.entry(root(&mut parent, i));
+        let group = group.or_insert_with(|| Group { values: Vec::new(), one_scale: false });
+        group.values.push(NodeId(i));
+        group.one_scale |= is_read_by_table[i];
+    }
+    groups.into_values().collect()
 }
 
 #[cfg(test)]

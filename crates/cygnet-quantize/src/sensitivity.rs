@@ -18,8 +18,22 @@ pub struct Sensitivity {
     pub noise: f64,
 }
 
-/// Layers, the most sensitive first.
-pub(crate) fn worst(all: &[Sensitivity], is_asked: impl Fn(&Sensitivity) -> bool) -> Vec<&Sensitivity> {
+/// Images by which layers are compared.
+pub const COMPARED: usize = 8;
+
+/// Most times that a network is tried with more layers in floating point.
+pub const ROUNDS: usize = 5;
+
+/// How many more of so many layers stay in floating point after the try `round`, the first 0: a sixteenth, then each time twice
+/// as many.
+#[must_use]
+pub fn more_real(layers: usize, round: usize) -> usize {
+    (layers / 16).max(1) << round
+}
+
+/// Those of the layers that are asked for, the most sensitive first.
+#[must_use]
+pub fn worst(all: &[Sensitivity], is_asked: impl Fn(&Sensitivity) -> bool) -> Vec<&Sensitivity> {
     let mut worst: Vec<&Sensitivity> = all.iter().filter(|layer| is_asked(layer)).collect();
     worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
     worst

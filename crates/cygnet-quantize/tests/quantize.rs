@@ -64,6 +64,24 @@ fn values_between_layers_are_on_grids_and_gates_are_not() {
 }
 
 #[test]
+fn halves_that_change_places_many_times_are_no_more_values() {
+    let graph = Graph::build("crossed", [4, 6, 6], |net, image| {
+        let mut x = net.at("a").conv(image, Conv::new(8, 3)).relu();
+        for _ in 0..64 {
+            let [left, right] = x.halves();
+            x = right.concat(&[left]);
+        }
+        net.at("fc").linear(net.at("b").conv(x, Conv::new(4, 1)).relu().global_avg_pool(), 3)
+    })
+    .unwrap();
+    let quantized = quantized(&graph, 4);
+    assert_eq!((quantized.quantization.weights.len(), quantized.distributions.len()), (3, 3));
+    for layer in &quantized.distributions {
+        assert!((layer.inputs.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{}", layer.path);
+    }
+}
+
+#[test]
 fn batch_norms_are_folded_with_the_numbers_that_they_stood_for() {
     let graph = Graph::build("net", [3, 8, 8], |net, image| {
         let x = net.at("a.bn").batch_norm(net.at("a").conv(image, Conv::new(4, 3).bias()));

@@ -26,8 +26,8 @@ mod trainer;
 pub use callback::{Callback, Ended, EpochReport, PrintEpochs, RunInfo, StepReport, Watch};
 pub use checkpoint::{Progress, State};
 pub use cygnet_engine::{
-    Engine, EngineError, EngineOptions, Grids, Group, OPTIMISED, Optimizer, OptimizerConfig, OptimizerKind,
-    Schedule, ScheduleKind, StepOutcome, ValueGrid, average, clip,
+    Engine, EngineError, EngineOptions, EngineStep, Grids, Group, OPTIMISED, Optimizer, OptimizerConfig,
+    OptimizerKind, Schedule, ScheduleKind, StepOutcome, ValueGrid, average, clip,
 };
 pub use cygnet_weights::top5_tells;
 pub use data::TrainData;

@@ -7,6 +7,7 @@ mod plot;
 use std::fmt::Write as _;
 use std::path::Path;
 
+pub use page::Fact;
 use page::{bars, escape, facts};
 
 use crate::data::TrainData;
@@ -18,9 +19,6 @@ use crate::trainer::Outcome;
 const MATRIX: usize = 40;
 /// The most classes whose pictures are counted in bars; of more, as many of the largest and of the smallest.
 const BARS: usize = 60;
-
-/// A figure and what it is.
-pub type Fact = (String, String);
 
 /// What a report says beside the outcome of its run.
 #[derive(Clone, Copy, Debug)]

@@ -163,7 +163,7 @@ pub fn quantize(
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
-    let (before, ms_before) = answers(model, &images)?;
+    let (before, ms_before) = timed_answers(model, &images)?;
     // What is lost on generated images says nothing.
     let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
     let mut quantized = Model { accuracy: None, ..model.clone() };
@@ -186,7 +186,7 @@ pub fn quantize(
         }
     }
     tell("holding it against what it was made of");
-    let (after, ms) = answers(&quantized, &images)?;
+    let (after, ms) = timed_answers(&quantized, &images)?;
     let Agreement { agreement, kl } = compare(&before, &after);
     let top1 = |answers: &[Vec<f32>]| {
         let right =
@@ -280,15 +280,20 @@ fn percent(share: f64) -> f64 {
 /// How long timing goes on.
 const TIMED: Duration = Duration::from_millis(300);
 
-/// The answers for some images, and the median time of one in milliseconds.
-fn answers(model: &Model, images: &[Vec<f32>]) -> Result<(Vec<Vec<f32>>, f64), Error> {
-    let mut session = Session::new(model.plan()?);
-    let mut output = vec![0.0; session.outputs()];
-    let mut answers = Vec::with_capacity(images.len());
-    for image in images {
-        session.run(image, &mut output)?;
-        answers.push(output.clone());
+/// The answers for some images.
+fn answers(session: &mut Session, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, Error> {
+    let mut answers = vec![vec![0.0; session.outputs()]; images.len()];
+    for (image, answer) in images.iter().zip(&mut answers) {
+        session.run(image, answer)?;
     }
+    Ok(answers)
+}
+
+/// The answers for some images, and the median time of one in milliseconds.
+fn timed_answers(model: &Model, images: &[Vec<f32>]) -> Result<(Vec<Vec<f32>>, f64), Error> {
+    let mut session = Session::new(model.plan()?);
+    let answers = answers(&mut session, images)?;
+    let mut output = vec![0.0; session.outputs()];
     let mut next = images.iter().cycle();
     let times = sample(TIMED, || next.next().map_or(Ok(()), |image| session.run(image, &mut output)))?;
     Ok((answers, quantile(&times, 0.5)))

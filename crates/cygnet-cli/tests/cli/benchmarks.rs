@@ -64,6 +64,64 @@ fn a_benchmark_of_layers_tells_what_bounds_each() {
 }
 
 #[test]
+fn training_steps_are_timed_as_a_whole_and_part_by_part() {
+    let bench = Bench::new().with_model();
+    let args = ["bench", "mobilenet_v3_small", "--train", "--image", "32", "--batch", "4", "--seconds", "0"];
+    let run = bench.run(&[&args[..], &["--threads", "2", "--isa", "scalar", "--json"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let line = &run.json()[0];
+    let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key}: {line}"));
+    assert_eq!([&line["model"], &line["isa"]], ["mobilenet_v3_small", "scalar"]);
+    assert_eq!([&line["threads"], &line["batch"], &line["image"][1]], [2, 4, 32]);
+    assert!(0.0 < number("min_ms") && number("min_ms") <= number("step_ms"), "{line}");
+    let parts = ["forward_ms", "backward_ms", "optimizer_ms"].map(number);
+    assert!(parts.iter().all(|&part| part > 0.0), "{line}");
+    // Of a single step the parts are the whole, but for what checks take.
+    let (sum, step) = (parts.iter().sum::<f64>(), number("step_ms"));
+    assert!(number("runs") > 1.0 || (0.5 * step < sum && sum <= step), "{line}");
+    assert!((number("images_per_s") * step - 4e3).abs() < 1e-6, "{line}");
+    let share = 200.0 * number("gmacs_per_s") / number("peak_gflops") / 2.0;
+    assert!((number("percent_of_peak") - share).abs() < 1e-6, "{line}");
+    let params =
+        4.0 * bench.run(&["show", "mobilenet_v3_small", "--json"]).json()[0]["params"].as_f64().unwrap();
+    assert!(number("peak_bytes") > 3.0 * params, "{line}");
+    let lines = bench.run(&[&args[..], &["-j", "1", "--layers", "--json"]].concat()).json();
+    let pass = |name: &str| lines.iter().position(|line| line["pass"] == name);
+    assert!(pass("forward") == Some(0) && pass("backward") > Some(100), "{lines:?}");
+    let all: f64 = lines.iter().map(|line| line["percent"].as_f64().unwrap()).sum();
+    assert!((all - 100.0).abs() < 1e-6, "{all}");
+    // The gradients of a layer take twice its multiply-accumulates; only the image's is not wanted.
+    let macs = |is_backward: bool| {
+        let of = lines.iter().filter(|line| (line["pass"] == "backward") == is_backward);
+        of.map(|line| line["macs"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let forward: Vec<u64> = macs(false).into_iter().filter(|&macs| macs > 0).collect();
+    let sum: u64 = forward.iter().sum();
+    assert_eq!(macs(true).iter().sum::<u64>(), 2 * sum - forward[0]);
+    let shown = bench.run(&["show", "mobilenet_v3_small", "--image", "32", "--json"]).json();
+    assert_eq!(sum, 4 * shown[0]["macs"].as_u64().unwrap());
+    for line in &lines {
+        assert!(line["memory_gbytes_per_s"].as_f64() > Some(0.0) && line["bytes"] != 0, "{line}");
+        assert!(line["macs"] != 0 || line["bound"] == "memory", "{line}");
+    }
+    let shown = bench.run(&[&args[..], &["-j", "1", "--layers"]].concat()).out;
+    assert!(shown.contains("depthwise 5x5/2 backward") && shown.contains("copies in memory"), "{shown}");
+    let file = bench.run(&["bench", "light.safetensors", "--train", "--batch", "2", "--seconds", "0"]);
+    assert!(file.code == 0 && file.out.contains("a step with 2 images"), "{}{}", file.out, file.err);
+    let csv = bench.run(&["bench", "light.safetensors", "--train", "--csv", "--seconds", "0"]).out;
+    assert_eq!(csv.lines().map(|line| line.split(',').count()).collect::<Vec<_>>(), [17, 17], "{csv}");
+    for wrong in [&["--cold"][..], &["--strict"], &["--precision", "int8"], &["--weights", "random"]] {
+        let args = [&["bench", "light.safetensors", "--train"][..], wrong].concat();
+        assert_eq!(bench.run(&args).code, 2, "{wrong:?}");
+    }
+    let layers = bench.run(&["bench", "light.safetensors", "--layers", "--batch", "2"]);
+    assert!(layers.code == 2 && layers.err.contains("--batch is for whole runs"), "{}", layers.err);
+    let large = ["bench", "mobilenet_v2", "--train", "--image", "4096", "--batch", "65535"];
+    let large = bench.run(&large);
+    assert!(large.code == 1 && large.err.contains("65535"), "{}", large.err);
+}
+
+#[test]
 fn a_cold_start_is_timed_from_outside_the_process() {
     let bench = Bench::new().with_model();
     let run = bench.run(&["bench", "light.safetensors", "--cold", "--seconds", "0", "--json"]);

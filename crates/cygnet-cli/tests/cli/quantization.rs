@@ -113,6 +113,29 @@ fn pictures_without_labels_or_none_at_all_will_do() {
 }
 
 #[test]
+fn photos_that_cannot_be_read_are_left_out_and_of_none_it_is_told_why() {
+    let bench = bench();
+    for folder in ["broken/dark", "broken/light", "loose"] {
+        std::fs::create_dir_all(bench.path(folder)).unwrap();
+        std::fs::write(bench.path(&format!("{folder}/0.bmp")), b"BM no picture").unwrap();
+    }
+    for precision in ["int8", "bf16"] {
+        for photos in ["broken", "loose"] {
+            let args =
+                ["quantize", MODEL[1], "--data", photos, "--precision", precision, "-o", "no.safetensors"];
+            let run = bench.run(&args);
+            assert!(run.code == 1 && run.err.contains("0.bmp: "), "{photos} {precision}: {}", run.err);
+            assert!(!bench.path("no.safetensors").exists());
+        }
+    }
+    bench.picture("broken/dark/1.bmp", 20);
+    let run = bench.run(&["quantize", MODEL[1], "--data", "broken", "-o", "one.safetensors"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let note = run.err.lines().find(|line| line.contains("dark/0.bmp")).unwrap_or_default();
+    assert_eq!(note.matches("0.bmp").count(), 1, "{}", run.err);
+}
+
+#[test]
 fn half_the_bits_of_floats_are_another_precision() {
     let bench = bench();
     let run = bench.run(&["quantize", MODEL[1], "--data", "val", "--precision", "bf16", "--json"]);

@@ -142,6 +142,7 @@ Examples:
   cygnet bench mobilenet_v2 -j 2 --batch 8
   cygnet bench mobilenet_v2 --layers
   cygnet bench mobilenet_v2 --precision int8
+  cygnet bench mobilenet_v2 --train --image 64 --batch 32
   cygnet bench model.safetensors --cold";
 
 pub(super) const KERNELS: &str = "\

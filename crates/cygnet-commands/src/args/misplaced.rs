@@ -34,6 +34,12 @@ const RULES: &[Rule] = &[
         },
         only_for: "networks of the zoo; a file has its own weights",
     },
+    Rule {
+        command: "bench",
+        options: &["batch"],
+        applies: |given| !given.get_flag("layers") || cfg!(feature = "train") && given.get_flag("train"),
+        only_for: "whole runs, and the layers of --train; of others --layers times one image",
+    },
     #[cfg(feature = "train")]
     Rule {
         command: "quantize",

@@ -1,35 +1,40 @@
 mod cold;
+mod layers;
+#[cfg(feature = "train")]
+mod training;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cygnet::bench::{
-    BenchOptions, Choice, StepTiming, Subject, Table, Timing, bench as time, bench_steps, fastest,
-};
+use cygnet::bench::{BenchOptions, Choice, Subject, Table, Timing, bench as time, bench_steps, fastest};
 use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
 use cygnet::runtime::{Plan, PlanOptions};
 
 use crate::args::{Bench, BenchPrecision, BenchWeights};
-use crate::output::{self, Column, count, plain, shape};
+use crate::output::{self, Column, count, plain};
 use crate::progress;
 
 pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
     if args.first_logits {
         return cold::first_logits(args);
     }
+    #[cfg(feature = "train")]
+    if args.train {
+        return training::training(args);
+    }
     let options = BenchOptions {
         plan: plan_options(args)?,
         threads: args.threads.0.map(NonZeroUsize::get),
-        batch: args.batch.into(),
+        batch: args.batch.unwrap_or(1).into(),
         duration: Duration::from_secs_f64(args.seconds),
     };
     let bar = progress::things(args.models.len() as u64, "timing", "networks");
     let (mut timings, mut colds) = (Vec::new(), Vec::new());
     if args.csv {
         let fields: &[&str] = match (args.layers, args.cold) {
-            (true, _) => &STEP_FIELDS,
+            (true, _) => &layers::FIELDS,
             (_, true) => &cold::FIELDS,
             _ => &TIMING_FIELDS,
         };
@@ -53,11 +58,7 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
                 if steps.first().is_some_and(|step| step.disturbed) {
                     bar.suspend(|| note_disturbed(&id, None));
                 }
-                bar.suspend(|| match (args.json, args.csv) {
-                    (true, _) => steps.iter().try_for_each(output::json),
-                    (_, true) => steps.iter().try_for_each(|step| output::csv(step_fields(step))),
-                    _ => print_steps(&id, &steps),
-                })?;
+                bar.suspend(|| layers::tell(args, &id, &steps))?;
             } else {
                 let timing = time(&id, &plan, options)?;
                 if timing.disturbed {
@@ -241,50 +242,6 @@ fn timing_fields(t: &Timing) -> [String; 17] {
     ]
 }
 
-const STEP_FIELDS: [&str; 18] = [
-    "model",
-    "threads",
-    "step",
-    "kernel",
-    "node",
-    "output",
-    "ms",
-    "percent",
-    "macs",
-    "bytes",
-    "gflops",
-    "percent_of_peak",
-    "gbytes_per_s",
-    "bound",
-    "percent_of_bound",
-    "input_type",
-    "output_type",
-    "disturbed",
-];
-
-fn step_fields(step: &StepTiming) -> [String; 18] {
-    [
-        step.model.clone(),
-        step.threads.to_string(),
-        step.step.to_string(),
-        step.kernel.clone(),
-        step.node.clone(),
-        shape(&step.output),
-        step.ms.to_string(),
-        step.percent.to_string(),
-        step.macs.to_string(),
-        step.bytes.to_string(),
-        step.gflops.to_string(),
-        step.percent_of_peak.to_string(),
-        step.gbytes_per_s.to_string(),
-        step.bound.into(),
-        step.percent_of_bound.to_string(),
-        step.input_type.unwrap_or("f32").into(),
-        step.output_type.unwrap_or("f32").into(),
-        step.disturbed.to_string(),
-    ]
-}
-
 fn print(timings: &[Timing]) -> std::io::Result<()> {
     let Some(first) = timings.first() else { return Ok(()) };
     let columns = [
@@ -323,78 +280,4 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
     let what = if runs.max() == Some(1) { "ms of a single run" } else { "median ms" };
     let text = format!("\n{what}, {images}; {}, whose peak is {peak:.0} GFLOP/s a thread", first.isa);
     output::line(&text)
-}
-
-/// Steps of the same kernel and size are one row.
-fn print_steps(id: &str, steps: &[StepTiming]) -> std::io::Result<()> {
-    let mut groups: Vec<Vec<&StepTiming>> = Vec::new();
-    for step in steps {
-        let same = |group: &&mut Vec<&StepTiming>| {
-            let first = group[0];
-            let types = |step: &StepTiming| (step.input_type, step.output_type);
-            (&first.kernel, &first.output, first.macs, first.bytes, types(first))
-                == (&step.kernel, &step.output, step.macs, step.bytes, types(step))
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(step),
-            None => groups.push(vec![step]),
-        }
-    }
-    let row = |group: &Vec<&StepTiming>| {
-        let first = group[0];
-        let sum = |of: fn(&StepTiming) -> f64| group.iter().map(|step| of(step)).sum::<f64>();
-        let mean = |of: fn(&StepTiming) -> f64| {
-            let weighed = group.iter().map(|step| of(step) * step.ms).sum::<f64>();
-            format!("{:.1}", weighed / sum(|step| step.ms))
-        };
-        let times = if group.len() > 1 { format!("x{}", group.len()) } else { String::new() };
-        vec![
-            super::typed(first.kernel.clone(), first.input_type),
-            super::typed(shape(&first.output), first.output_type),
-            plain(&first.node),
-            times,
-            format!("{:.3}", sum(|step| step.ms)),
-            format!("{:.1}", sum(|step| step.percent)),
-            mean(|step| step.percent_of_bound),
-            first.bound.into(),
-            mean(|step| step.gflops),
-            mean(|step| step.percent_of_peak),
-        ]
-    };
-    let columns = [
-        Column::text("kernel"),
-        Column::number("output"),
-        Column::name("node"),
-        Column::word(""),
-        Column::number("ms"),
-        Column::number("% time"),
-        Column::number("% bound").spare(),
-        Column::word("bound").spare(),
-        Column::number("GFLOP/s").spare(),
-        Column::number("% peak").spare(),
-    ];
-    output::table(&columns, groups.iter().map(row).collect())?;
-    let ms: f64 = steps.iter().map(|step| step.ms).sum();
-    let macs: u64 = steps.iter().map(|step| step.macs).sum();
-    let Some(first) = steps.first() else { return Ok(()) };
-    output::line(&format!(
-        "\n{}: {} steps, {ms:.3} ms, {}MAC, {}\na thread's peak: {}; its second-level cache: {:.0} GB/s",
-        plain(id),
-        steps.len(),
-        count(macs),
-        if first.threads == 1 { "one thread".into() } else { format!("{} threads", first.threads) },
-        peaks(steps),
-        first.l2_gbytes_per_s
-    ))
-}
-
-/// What a thread could do with the numbers that steps multiply.
-fn peaks(steps: &[StepTiming]) -> String {
-    let peak = |of_bytes: bool| {
-        let is_one = |step: &&StepTiming| (step.macs > 0 && step.input_type.is_some()) == of_bytes;
-        steps.iter().find(is_one).map(|step| step.peak_gflops)
-    };
-    let floats = peak(false).map(|peak| format!("{peak:.0} GFLOP/s"));
-    let bytes = peak(true).map(|peak| format!("{peak:.0} GOP/s of bytes"));
-    floats.into_iter().chain(bytes).collect::<Vec<_>>().join(", ")
 }

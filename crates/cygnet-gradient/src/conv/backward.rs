@@ -153,6 +153,18 @@ impl Work for ConvBackward {
         self.count() * self.column_blocks()
     }
 
+    fn macs(&self) -> u64 {
+        let passes = [self.weight.is_some(), self.is_sinking()].into_iter().filter(|is_wanted| *is_wanted);
+        let out = self.gradient.view();
+        size(&[passes.count(), out.rows(), out.channels, self.inner()]) as u64
+    }
+
+    fn outside(&self) -> usize {
+        let weight = size(&[self.gradient.view().channels, self.inner()]);
+        let gradient = if self.gradients().is_empty() { 0 } else { weight.saturating_mul(2) };
+        gradient.saturating_add(if self.unpacked.is_some() { weight } else { 0 })
+    }
+
     fn scratch(&self) -> usize {
         let gradient =
             if matches!(self.gradient, Gradient::Plain(_)) { 0 } else { self.gradient.view().channels };

@@ -80,6 +80,13 @@ impl Work for DepthwiseBackward {
         image_blocks(out.images) * channel_parts(out.images, out.channels)
     }
 
+    fn macs(&self) -> u64 {
+        let out = self.gradient.view();
+        let passes =
+            [self.weight, self.sink != Sink::None].into_iter().filter(|is_wanted| *is_wanted).count();
+        size(&[passes, out.rows(), out.channels, self.geometry.taps()]) as u64
+    }
+
     fn scratch(&self) -> usize {
         let [padded, framed] = self.sizes();
         padded.saturating_add(framed)

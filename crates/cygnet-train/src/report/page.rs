@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Fact;
 use crate::files::REPORT_HAS;
+
+/// What a figure is, and the figure.
+pub type Fact = (String, String);
 
 /// What ends a page.
 pub const END: &str = "</body></html>\n";

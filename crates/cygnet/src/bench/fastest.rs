@@ -6,7 +6,8 @@ use std::time::Duration;
 use cygnet_latency::{Case, Run, Table, measure};
 use cygnet_runtime::{Plan, RunError};
 
-use super::{BenchOptions, images};
+use super::inputs::images;
+use super::network::BenchOptions;
 
 /// Time for each plan that is compared.
 const COMPARED: Duration = Duration::from_millis(400);

@@ -2,7 +2,7 @@
 
 use cygnet_runtime::{ByteLevel, Element, Level, Plan, PlanStep, peak_gflops, peak_gops_of_bytes};
 
-use super::PROBE;
+use super::rates::PROBE;
 
 /// The peaks of a thread in the types that a plan's layers multiply. Those in bf16 multiply f32 that were rounded.
 #[derive(Clone, Copy, Debug)]

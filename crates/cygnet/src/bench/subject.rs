@@ -6,7 +6,7 @@ use cygnet_graph::Graph;
 use cygnet_runtime::{Plan, PlanOptions};
 use cygnet_weights::{Quantization, WeightSet};
 
-use super::random_weights;
+use super::inputs::random_weights;
 use crate::halves::halved;
 use crate::model::{misfit, plan_of, real_weights_of};
 use crate::{Error, Model};

@@ -1,18 +1,12 @@
 //! Weights in bf16, but those of layers that would lose more than may be.
 
 use cygnet_graph::{NodeId, Role};
-use cygnet_quantize::{Loss, Sensitivity, noise};
+use cygnet_quantize::{COMPARED, Loss, ROUNDS, Sensitivity, more_real, noise, worst};
 use cygnet_runtime::Session;
 use cygnet_weights::WeightSet;
 
 use crate::halves::halved;
 use crate::{Error, Model};
-
-/// Most times that a model is tried with more layers in f32.
-const ROUNDS: usize = 5;
-
-/// Images by which layers are compared.
-const COMPARED: usize = 8;
 
 /// The weights of a model with those of layers in bf16, as many of them as lose no more than `drop` points on images, beyond
 /// chance, and what the rounding of each alone does if some had to stay. `before` has the model's answers.
@@ -41,23 +35,18 @@ pub(super) fn halved_within(
             let count = images.len().min(COMPARED);
             order = sensitivity(model, &all, &images[..count], &before[..count])?;
         }
-        real += (order.len() / 16).max(1) << round;
-        let mut worst: Vec<&Sensitivity> = order.iter().collect();
-        worst.sort_by(|a, b| b.noise.total_cmp(&a.noise));
+        real += more_real(order.len(), round);
         weights = all.clone();
-        worst.iter().take(real).for_each(|layer| take(&mut weights, model, layer.node, &model.weights));
+        let stay = worst(&order, |_| true).into_iter().take(real);
+        stay.for_each(|layer| take(&mut weights, model, layer.node, &model.weights));
     }
     Ok((weights, order))
 }
 
 /// The answers of a model with other weights.
 fn answers(model: &Model, weights: &WeightSet, images: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, Error> {
-    let mut session = Session::new(Model { weights: weights.clone(), ..model.clone() }.plan()?);
-    let mut answers = vec![vec![0.0; session.outputs()]; images.len()];
-    for (image, answer) in images.iter().zip(&mut answers) {
-        session.run(image, answer)?;
-    }
-    Ok(answers)
+    let model = Model { weights: weights.clone(), ..model.clone() };
+    super::answers(&mut Session::new(model.plan()?), images)
 }
 
 /// Gives a layer the weights that it has among others.

@@ -8,6 +8,7 @@ use std::path::Path;
 use cygnet_files::{write_new, write_whole};
 use cygnet_train::{Fact, page};
 
+use super::photos::LEFT_OUT;
 use super::{Distribution, LayerNoise, Quantized};
 use crate::Error;
 
@@ -91,11 +92,11 @@ impl Quantized {
     }
 }
 
-/// A note with a capital and a full stop, unless it begins with the name of a file.
+/// A note with a capital and a full stop, unless it begins with the name of a photo.
 fn sentence(note: &str) -> String {
     let mut letters = note.chars();
     match letters.next() {
-        Some(first) if !note.contains(": ") || !note.contains('/') => {
+        Some(first) if !note.contains(LEFT_OUT) => {
             format!("{}{}.", first.to_uppercase(), letters.as_str())
         }
         _ => note.to_owned(),
@@ -165,6 +166,7 @@ mod tests {
     #[test]
     fn notes_are_sentences() {
         assert_eq!(sentence("more photos tell more"), "More photos tell more.");
-        assert_eq!(sentence("/a/b.jpg: left out: broken"), "/a/b.jpg: left out: broken");
+        assert_eq!(sentence("b.jpg: left out: broken"), "b.jpg: left out: broken");
+        assert_eq!(sentence("labels are not used: a/b: none"), "Labels are not used: a/b: none.");
     }
 }

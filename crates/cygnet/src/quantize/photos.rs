@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use cygnet_graph::Graph;
-use cygnet_image::{Image, Rng, Splits, collect_images, without_name};
+use cygnet_image::{Image, ImageError, Rng, Splits, collect_images, without_name};
 use cygnet_quantize::check_images;
 
 use super::Quantizing;
 use crate::evaluate::class_numbers;
 use crate::{Classifier, Error, Model};
 
+/// What stands in a note between the name of a photo and why it is left out.
+pub(super) const LEFT_OUT: &str = ": left out: ";
+
 /// Images as the network wants them, with their classes if these are known.
+#[derive(Default)]
 pub(super) struct Looked {
     pub(super) images: Vec<Vec<f32>>,
     pub(super) labels: Vec<usize>,
@@ -19,7 +23,7 @@ pub(super) struct Looked {
 /// Photos of a folder, or of anything that training reads; `notes` hears of those that are left out.
 ///
 /// # Errors
-/// If there are none, or they take too much memory.
+/// If there are none, none can be read, or they take too much memory.
 pub(super) fn look(
     model: &Model,
     photos: &Path,
@@ -27,49 +31,67 @@ pub(super) fn look(
     notes: &mut Vec<String>,
 ) -> Result<Looked, Error> {
     let check = |photos: usize| check_images(&model.graph, photos.min(how.images), how.memory_bytes);
-    let splits = Splits::open_any(photos, how.limits);
-    let (samples, names) = match splits {
+    let mut reading = Reading { model, notes, looked: Looked::default(), unread: None };
+    match Splits::open_any(photos, how.limits) {
         Ok(Splits { train, validation, test, .. }) => {
             let parts = [Some(train), validation, test].into_iter().flatten();
             let part = parts.into_iter().find(|part| !part.samples.is_empty()).unwrap_or_default();
-            (part.samples, part.classes)
+            check(part.samples.len())?;
+            let numbers = class_numbers(&Classifier::new(model.clone())?, &part.classes);
+            if let Err(unknown) = &numbers {
+                reading.notes.push(format!("labels are not used: {unknown}"));
+            }
+            for sample in spread(&part.samples, how.images) {
+                let label = numbers.as_ref().ok().map(|numbers| numbers[sample.class]);
+                reading.add(&sample.name, label, sample.decode(how.limits))?;
+            }
         }
         Err(error) => {
             let Ok(paths) = collect_images([photos]) else { return Err(error.into()) };
             check(paths.len())?;
-            let (mut images, mut unread) = (Vec::new(), None);
             for path in spread(&paths, how.images) {
-                match Image::open_within(path, how.limits) {
-                    Ok(image) => images.push(model.preprocess.apply(&image)?),
-                    Err(error) => {
-                        let (name, told) = (path.display().to_string(), error.to_string());
-                        notes.push(format!("{name}: left out: {}", without_name(&told, &name)));
-                        unread.get_or_insert(error);
-                    }
-                }
+                reading.add(&path.display().to_string(), None, Image::open_within(path, how.limits))?;
             }
-            if let Some(error) = unread.filter(|_| images.is_empty()) {
-                return Err(error.into());
-            }
-            return Ok(Looked { images, labels: Vec::new() });
         }
-    };
-    check(samples.len())?;
-    let numbers = class_numbers(&Classifier::new(model.clone())?, &names);
-    if let Err(unknown) = &numbers {
-        notes.push(format!("labels are not used: {unknown}"));
     }
-    let mut looked = Looked { images: Vec::new(), labels: Vec::new() };
-    for sample in spread(&samples, how.images) {
-        match sample.decode(how.limits) {
+    match reading.unread {
+        Some(error) if reading.looked.images.is_empty() => Err(error.into()),
+        _ => Ok(reading.looked),
+    }
+}
+
+/// Photos as they are read.
+struct Reading<'r> {
+    model: &'r Model,
+    notes: &'r mut Vec<String>,
+    looked: Looked,
+    /// Why the first of those that cannot be read is left out.
+    unread: Option<ImageError>,
+}
+
+impl Reading<'_> {
+    /// Adds a photo with its class, if that is known; one that cannot be read is left out and noted.
+    ///
+    /// # Errors
+    /// If it cannot be prepared for the network.
+    fn add(
+        &mut self,
+        name: &str,
+        label: Option<usize>,
+        photo: Result<Image, ImageError>,
+    ) -> Result<(), Error> {
+        match photo {
             Ok(image) => {
-                looked.images.push(model.preprocess.apply(&image)?);
-                looked.labels.extend(numbers.as_ref().ok().map(|numbers| numbers[sample.class]));
+                self.looked.images.push(self.model.preprocess.apply(&image)?);
+                self.looked.labels.extend(label);
             }
-            Err(error) => notes.push(format!("{}: left out: {error}", sample.name)),
+            Err(error) => {
+                self.notes.push(format!("{name}{LEFT_OUT}{}", without_name(&error.to_string(), name)));
+                self.unread.get_or_insert(error);
+            }
         }
+        Ok(())
     }
-    Ok(looked)
 }
 
 /// Up to `count` of a list, from all over it.
