@@ -51,3 +51,7 @@ arm:
 # Builds for WebAssembly and runs kernels, training steps, networks and photos in Node; installs what that needs.
 wasm:
     .ci/wasm
+
+# Builds the Python module and runs its tests in an environment of their own: `just python -k photos`.
+python *ARGS:
+    .ci/python {{ARGS}}

@@ -151,7 +151,7 @@ fn say(text: &str) {
 /// Foreign text of several lines, the first of which follows a word: the others are indented, so that none looks like
 /// the start of a message.
 fn paragraphs(text: &str) -> String {
-    in_own_words(text).lines().map(plain).collect::<Vec<_>>().join("\n  ")
+    cygnet::in_own_words(text).lines().map(plain).collect::<Vec<_>>().join("\n  ")
 }
 
 /// What is wrong, and what to do about it.
@@ -171,34 +171,9 @@ impl Display for Hinted {
 
 impl Error for Hinted {}
 
-/// How systems say that a file is not there.
-const MISSING: [&str; 3] = [
-    "No such file or directory (os error 2)",
-    "The system cannot find the file specified. (os error 2)",
-    "The system cannot find the path specified. (os error 3)",
-];
-
 /// An error with its causes, each once: `a: b: c`.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    in_own_words(&causes(error))
-}
-
-/// Text of an error in which a file that is not there is told as everywhere.
-pub(crate) fn in_own_words(text: &str) -> String {
-    MISSING.iter().fold(text.to_owned(), |text, told| text.replace(told, "no such file or folder"))
-}
-
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        if !text.contains(&why) {
-            text = format!("{text}: {why}");
-        }
-        cause = error.source();
-    }
-    text
+    cygnet::told(error)
 }
 
 /// Says on standard error how fast images were classified.

@@ -6,17 +6,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use cygnet_hub::{Cache, shown_url};
+use cygnet_hub::{Cache, is_url, shown_url};
 use cygnet_image::{DecodeLimits, Image};
 use cygnet_runtime::{Level, Plan, PlanOptions, RunError, cpu};
 use serde::Serialize;
 
 use crate::parallel::in_order;
+use crate::photo::fetched;
 use crate::sessions::Sessions;
-use crate::{Error, Model};
-
-/// Largest number of bytes of an image at an address.
-const URL_LIMIT: u64 = 256 << 20;
+use crate::{Error, Model, Photo};
 
 /// A model ready to classify photos. It can be shared between threads.
 #[derive(Debug)]
@@ -188,7 +186,58 @@ impl Classifier {
         threads: NonZeroUsize,
         each: impl FnMut(&P, Result<Answer, Error>) -> Result<(), E>,
     ) -> Result<(), E> {
-        in_order(paths, self.at_once(threads), |path| self.classify_file(path, top), each)
+        self.for_each(paths, threads, |path| self.classify_file(path, top), each)
+    }
+
+    /// Does `work` with each of `photos` on up to `threads` threads ([`Classifier::at_once`]). `each` is called on the calling
+    /// thread with every result, in the order of `photos`.
+    ///
+    /// # Errors
+    /// The first of `each`; no photo is begun after it.
+    pub fn for_each<P: Sync, T: Send, E>(
+        &self,
+        photos: &[P],
+        threads: NonZeroUsize,
+        work: impl Fn(&P) -> T + Sync,
+        each: impl FnMut(&P, T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        in_order(photos, self.at_once(threads), work, each)
+    }
+
+    /// Classifies a photo in whatever form it comes.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no readable image.
+    pub fn classify_photo(&self, photo: &Photo, top: usize) -> Result<Answer, Error> {
+        match photo {
+            Photo::Image(image) => self.classify_image(image, top),
+            Photo::Bytes(bytes) => self.classify(bytes, top),
+            Photo::File(path) => match path.to_str().filter(|path| is_url(path)) {
+                Some(url) => self.classify_url(url, top, &Cache::from_env()?),
+                None => self.classify_file(path, top),
+            },
+        }
+    }
+
+    /// The network's outputs for a batch of input tensors, one after the other, on up to `threads` threads, which change no
+    /// number.
+    ///
+    /// # Errors
+    /// If they are not whole images of the network's size.
+    pub fn logits_of_batch(&self, inputs: &[f32], threads: NonZeroUsize) -> Result<Vec<f32>, Error> {
+        let image: usize = self.model.graph.input_shape().iter().product();
+        let images: Vec<&[f32]> = inputs.chunks(image).collect();
+        let mut outputs = Vec::new();
+        self.for_each(
+            &images,
+            threads,
+            |input| self.logits(input),
+            |_, logits| {
+                outputs.extend(logits?);
+                Ok::<(), Error>(())
+            },
+        )?;
+        Ok(outputs)
     }
 
     /// Classifies an image file.
@@ -206,7 +255,7 @@ impl Classifier {
     /// # Errors
     /// If the address does not deliver at most 256 MB in two minutes, or they are no readable image.
     pub fn classify_url(&self, url: &str, top: usize, cache: &Cache) -> Result<Answer, Error> {
-        let bytes = cache.read_url(url, URL_LIMIT)?;
+        let bytes = fetched(url, cache)?;
         self.classify(&bytes, top).map_err(|error| error.in_file(Path::new(&shown_url(url))))
     }
 

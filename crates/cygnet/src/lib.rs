@@ -70,9 +70,11 @@ mod nearest;
 mod onnx;
 mod optimised;
 mod parallel;
+mod photo;
 #[cfg(feature = "train")]
 mod quantize;
 mod sessions;
+mod told;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod verify;
@@ -90,10 +92,12 @@ pub use model::Model;
 pub use named::{network, preprocess};
 pub use nearest::family;
 pub use onnx::OnnxSettings;
+pub use photo::Photo;
 #[cfg(feature = "train")]
 pub use quantize::{
     Distribution, LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
 };
+pub use told::{in_own_words, told};
 pub use {
     cygnet_graph as graph, cygnet_hub as hub, cygnet_image as image, cygnet_runtime as runtime,
     cygnet_weights as weights, cygnet_zoo as zoo,

@@ -37,7 +37,7 @@ fn print(outcome: &Outcome) -> std::io::Result<()> {
     let layer = outcome.first_bad_layer.iter().map(|layer| format!("first bad layer: {layer}"));
     let why = layer
         .chain(outcome.error.clone())
-        .map(|text| plain(without_name(&output::in_own_words(&text), &outcome.file)))
+        .map(|text| plain(without_name(&cygnet::in_own_words(&text), &outcome.file)))
         .collect::<Vec<_>>()
         .join("  ");
     let name = plain(&outcome.file);
