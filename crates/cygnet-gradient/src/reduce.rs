@@ -107,24 +107,52 @@ impl Work for Reduce {
                     let from = &part(segment)[start..start + n];
                     sums[..n].iter_mut().zip(from).for_each(|(sum, x)| *sum += x);
                 }
-                for (i, sum) in sums[..n].iter().enumerate() {
-                    let element = range.start + start + i;
-                    let place = match self.layout {
-                        WeightLayout::Same => element,
-                        WeightLayout::Total => 0,
-                        WeightLayout::Taps { taps, inner } => {
-                            let (out, rest) = (element / (taps * inner), element % (taps * inner));
-                            out * taps * inner + rest % inner * taps + rest / inner
+                self.add(&sums[..n], range.start + start, to);
+            }
+        }
+    }
+}
+
+impl Reduce {
+    /// Adds the sums of some elements, the first of which is `first`, to the parameter's gradient.
+    ///
+    /// # Safety
+    /// The elements must be those of the task.
+    unsafe fn add(&self, sums: &[f32], first: usize, to: *mut f32) {
+        // SAFETY: the caller's promise; places are those of the elements in the parameter.
+        unsafe {
+            match self.layout {
+                WeightLayout::Same => {
+                    let to = std::slice::from_raw_parts_mut(to.add(first), sums.len());
+                    to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+                }
+                WeightLayout::Total => sums.iter().for_each(|sum| *to += sum),
+                WeightLayout::Taps { taps, inner } => {
+                    let (mut out, rest) = (first / (taps * inner), first % (taps * inner));
+                    let (mut tap, mut c) = (rest / inner, rest % inner);
+                    for sum in sums {
+                        *to.add((out * inner + c) * taps + tap) += sum;
+                        c += 1;
+                        if c == inner {
+                            (tap, c) = (tap + 1, 0);
                         }
-                        WeightLayout::Depthwise { taps, channels } => {
-                            let (tap, c) = (element / spacing(channels), element % spacing(channels));
-                            if c >= channels {
-                                continue;
-                            }
-                            c * taps + tap
+                        if tap == taps {
+                            (out, tap) = (out + 1, 0);
                         }
-                    };
-                    *to.add(place) += sum;
+                    }
+                }
+                WeightLayout::Depthwise { taps, channels } => {
+                    let spacing = spacing(channels);
+                    let (mut tap, mut c) = (first / spacing, first % spacing);
+                    for sum in sums {
+                        if c < channels {
+                            *to.add(c * taps + tap) += sum;
+                        }
+                        c += 1;
+                        if c == spacing {
+                            (tap, c) = (tap + 1, 0);
+                        }
+                    }
                 }
             }
         }

@@ -188,14 +188,15 @@ impl Lowering<'_> {
             self.flat[i] = Some(y);
         }
         let depthwise = self.is_depthwise(i);
-        let packed =
-            self.pack(i, if depthwise { steps::PackForm::Depthwise } else { steps::PackForm::Forward });
         let (geometry, _) = self.geometry(i);
-        let (_, bias) = self.weight_and_bias(i);
+        let (weight, bias) = self.weight_and_bias(i);
         let (output, clamp) = match self.facts.clamp_after[i] {
             Some((after, limits)) => (self.output(after), Some(limits)),
             None => (self.output(i), None),
         };
+        let is_read = !depthwise && clamp.is_none() && steps::Conv::has_few_rows(&self.sizes(i), &geometry);
+        let form = if depthwise { steps::PackForm::Depthwise } else { steps::PackForm::Forward };
+        let packed = (!is_read).then(|| self.pack(i, form));
         let view = self.view(output);
         let moments = match self.facts.group_after[i] {
             Some(group) if !self.is_frozen() => {
@@ -212,12 +213,14 @@ impl Lowering<'_> {
             Some(_) | None => None,
         };
         let source = self.conv_source(i);
-        let packed = self.place(packed);
+        let packed = packed.map_or(0, |packed| self.place(packed));
         self.steps.push(if depthwise {
             let step = steps::Depthwise { source, output: view, geometry, packed, bias, clamp, moments };
             Step::Depthwise(Box::new(step))
         } else {
-            Step::Conv(Box::new(steps::Conv { source, output: view, geometry, packed, bias, clamp, moments }))
+            let (output, unpacked) = (view, is_read.then_some(weight));
+            let step = steps::Conv { source, output, geometry, packed, unpacked, bias, clamp, moments };
+            Step::Conv(Box::new(step))
         });
     }
 

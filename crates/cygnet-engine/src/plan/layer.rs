@@ -63,9 +63,13 @@ impl Lowering<'_> {
         if self.is_depthwise(i) {
             return steps::DepthwiseBackward::segments(self.options.batch);
         }
+        steps::ConvBackward::segments(source, &self.sizes(i), &geometry)
+    }
+
+    /// A node's value with its sizes alone, wherever it lies.
+    pub(super) fn sizes(&self, i: usize) -> View {
         let [channels, height, width] = self.shape(i);
-        let out = View { offset: 0, images: self.options.batch, height, width, channels, stride: channels };
-        steps::ConvBackward::segments(source, &out, &geometry)
+        View { offset: 0, images: self.options.batch, height, width, channels, stride: channels }
     }
 
     /// A pooling's kind and window on a map of `[height, width]`.

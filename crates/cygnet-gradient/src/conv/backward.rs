@@ -6,7 +6,7 @@ use cygnet_cpu::Level;
 use cygnet_cpu::pool::share;
 
 use super::windows::{Fold, Input, Windows};
-use super::{geometry_fits, piece, spread};
+use super::{even, geometry_fits, piece, spread};
 use crate::area::{Area, Touches};
 use crate::chunk::{self, Blocks, Rows};
 use crate::gemm::{Product, Start, panel_width};
@@ -44,6 +44,16 @@ const VECTOR: usize = 16;
 /// Largest number of elements of all segments' partial weights, where more than two segments would exceed it.
 const PARTIALS: usize = 4 << 20;
 
+/// Elements of a weight from which on it is wide, and most rows of the batch with which one segment is enough for it.
+const WIDE: usize = 1 << 17;
+const SHORT: usize = 512;
+
+/// Elements of a weight whose columns are cut into more parts.
+const LARGE: usize = 1 << 19;
+
+/// Rows of a piece at least, if there are so many.
+const LEAST: usize = 64;
+
 impl ConvBackward {
     /// Segments of the batch, whose sums are added in order.
     #[must_use]
@@ -51,6 +61,9 @@ impl ConvBackward {
         let weight = size(&[out.channels, source.view.channels / geometry.groups, geometry.taps()]);
         let most = (PARTIALS / weight.max(1)).clamp(2, 8);
         let units = if geometry.is_point() { out.rows() } else { out.images };
+        // Sums of a large weight would be written and read again for each segment; columns are cut instead.
+        let is_wide = geometry.is_point() && geometry.groups == 1 && weight >= WIDE && out.rows() <= SHORT;
+        let most = if is_wide { 1 } else { most };
         (out.rows() / 64).clamp(1, most).min(units)
     }
 
@@ -76,15 +89,25 @@ impl ConvBackward {
 
     fn column_blocks(&self) -> usize {
         let is_short = self.count() < 4 && self.geometry.groups == 1 && self.geometry.is_point();
-        if is_short { 4 } else { 1 }
+        let is_large = size(&[self.gradient.view().channels, self.inner()]) >= LARGE;
+        if !is_short {
+            1
+        } else if is_large {
+            8
+        } else {
+            4
+        }
     }
 
     fn inner(&self) -> usize {
         self.source.view.channels / self.geometry.groups * self.geometry.taps()
     }
 
+    /// Most rows of a piece: of a layer without windows so many that its weight and the gradient of that are not read for a few
+    /// rows each time.
     fn piece(&self) -> usize {
-        piece(self.wide().max(self.gradient.view().channels))
+        let rows = piece(self.wide().max(self.gradient.view().channels));
+        if self.geometry.is_point() { rows.max(LEAST) } else { rows }
     }
 
     /// Channels of a scratch row of inputs.
@@ -210,9 +233,9 @@ impl Work for ConvBackward {
                     memory.arena.add(sink.offset + row * sink.stride).write_bytes(0, sink.channels);
                 }
             }
-            let mut first = rows.start;
+            let (mut first, step) = (rows.start, even(rows.len(), self.piece()));
             while first < rows.end {
-                let n = (rows.end - first).min(self.piece());
+                let n = (rows.end - first).min(step);
                 let start = first == rows.start;
                 let d = self.output_gradient(memory, first, n, d_scratch);
                 if let (Some(bias), 0) = (self.bias, part) {

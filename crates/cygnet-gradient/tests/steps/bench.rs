@@ -230,6 +230,11 @@ impl Slopes {
         Slopes(places.into_iter().map(slope).collect())
     }
 
+    /// Slopes that are known.
+    pub(crate) fn exact(len: usize, slope: impl Fn(usize) -> f64) -> Slopes {
+        Slopes(some(len).into_iter().map(|i| (i, slope(i))).collect())
+    }
+
     /// Holds a gradient against them.
     pub(crate) fn check(&self, what: &str, got: &[f64], share: f64) {
         let largest = self.0.iter().fold(0.0, |largest: f64, (_, slope)| largest.max(slope.abs()));

@@ -117,7 +117,9 @@ impl Case {
         let spacing = self.out.next_multiple_of(16);
         let moments = bench.room(blocks * 2 * spacing);
         let exact = self.conv(&self.read(&normed), &weight, &bias);
-        for clamp in [None, Some([-0.25, 1.0])] {
+        let is_few = !self.is_depthwise() && Conv::has_few_rows(&output, &self.geometry);
+        let ways = [(None, None), (Some([-0.25, 1.0]), None), (None, is_few.then_some(0))];
+        for (clamp, unpacked) in ways {
             let limit = |x: &f64| clamp.map_or(*x, |[low, high]: [f32; 2]| x.clamp(low.into(), high.into()));
             let want: Vec<f64> = exact.iter().map(limit).collect();
             let steps = |level| {
@@ -127,9 +129,11 @@ impl Case {
                     let step = Depthwise { source, output, geometry, packed, bias, clamp, moments };
                     Step::Depthwise(Box::new(step))
                 } else {
-                    Step::Conv(Box::new(Conv { source, output, geometry, packed, bias, clamp, moments }))
+                    let step = Conv { source, output, geometry, packed, unpacked, bias, clamp, moments };
+                    Step::Conv(Box::new(step))
                 };
-                vec![Step::Pack(self.pack(form, packed, level)), conv]
+                let pack = Step::Pack(self.pack(form, packed, level));
+                if unpacked.is_some() { vec![conv] } else { vec![pack, conv] }
             };
             bench.each(steps, &[output], |level, after| {
                 let what = format!("{self:?}, {level:?}");
@@ -202,10 +206,15 @@ impl Case {
         };
         let steps = |level: Level| self.backward_steps(level, source, gradient, sink, [packed, partials]);
 
-        let by_input = Slopes::of(&normed, |x| dot(&self.conv(&self.read(x), &weight, &bias), &d));
         let seen = self.read(&normed);
-        let by_weight = Slopes::of(&weight, |weight| dot(&self.conv(&seen, weight, &bias), &d));
-        let by_bias = Slopes::of(&bias, |bias| dot(&self.conv(&seen, &weight, bias), &d));
+        let [by_input, by_weight, by_bias] = match self.is_large() {
+            true => self.products(&seen, &weight, &d),
+            false => [
+                Slopes::of(&normed, |x| dot(&self.conv(&self.read(x), &weight, &bias), &d)),
+                Slopes::of(&weight, |weight| dot(&self.conv(&seen, weight, &bias), &d)),
+                Slopes::of(&bias, |bias| dot(&self.conv(&seen, &weight, bias), &d)),
+            ],
+        };
         let share = 3e-5;
         bench.each(steps, &[view], |level, after| {
             let what = |of: &str| format!("gradient by {of} of {self:?}, {level:?}");
@@ -231,6 +240,27 @@ impl Case {
                 (0..2).for_each(|i| compare(&what("norm"), &found[i], &want[i], share));
             }
         });
+    }
+
+    /// Whether finite differences would take long.
+    fn is_large(&self) -> bool {
+        self.inner * self.out >= 1 << 17
+    }
+
+    /// The gradients by input, weight and bias of a product of rows that are read as they are.
+    fn products(&self, x: &[f64], weight: &[f64], d: &[f64]) -> [Slopes; 3] {
+        assert!(self.geometry == Geometry::POINT && self.source.is_none());
+        let &Case { inner, out, .. } = self;
+        let rows = || 0..self.pixels();
+        [
+            Slopes::exact(x.len(), |i| {
+                (0..out).map(|o| d[i / inner * out + o] * weight[o * inner + i % inner]).sum()
+            }),
+            Slopes::exact(weight.len(), |i| {
+                rows().map(|row| d[row * out + i / inner] * x[row * inner + i % inner]).sum()
+            }),
+            Slopes::exact(out, |o| rows().map(|row| d[row * out + o]).sum()),
+        ]
     }
 
     fn segments(&self, source: &Source, out: &View) -> usize {
@@ -369,6 +399,18 @@ fn depthwise_convolutions_have_the_gradients_of_finite_differences() {
                 variants(i + 5 * j, Case { geometry, inner, out: inner, ..CASE }).check();
             }
         }
+    }
+}
+
+#[test]
+fn large_weights_have_the_gradients_of_their_products() {
+    // A weight to which many rows are one segment, and one whose columns are cut into more parts.
+    let wide = Case { images: 2, size: [9, 8], inner: 363, out: 362, ..CASE };
+    let large = Case { images: 1, size: [13, 5], inner: 725, out: 724, ..CASE };
+    for (case, gradient) in [(wide, 0), (wide, 1), (large, 1), (large, 2)] {
+        let case = Case { gradient, gap: 3 * gradient, ..case };
+        case.check_forward();
+        case.check_backward(gradient == 0);
     }
 }
 

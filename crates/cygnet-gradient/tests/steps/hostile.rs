@@ -203,8 +203,9 @@ impl Hostile {
         let clamp = Some([0.0, 6.0]);
         match kind {
             0 | 1 => {
+                let (source, unpacked) = (source_a, None);
                 let step =
-                    Conv { source: source_a, output: b, geometry, packed: more, bias: None, clamp, moments };
+                    Conv { source, output: b, geometry, packed: more, unpacked, bias: None, clamp, moments };
                 (Step::Conv(Box::new(step)), vec![Written::View(b), Written::From(sums)])
             }
             2 => {
