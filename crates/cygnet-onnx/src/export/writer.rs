@@ -161,6 +161,24 @@ impl Writer {
         self.tensor(name, &[numbers.len()], DataType::Int64, bytes)
     }
 
+    /// A list of whole numbers, under a name that nothing has yet.
+    pub(crate) fn fresh_list(&mut self, numbers: &[i64]) -> String {
+        let name = self.fresh("list");
+        self.ints(&name, numbers)
+    }
+
+    /// A single number of single precision, under a name that nothing has yet.
+    pub(crate) fn fresh_number(&mut self, number: f32) -> String {
+        let name = self.fresh("number");
+        self.number(&name, number)
+    }
+
+    /// Adds a node that bounds a value.
+    pub(crate) fn clip(&mut self, value: &str, bounds: [f32; 2]) -> String {
+        let [low, high] = bounds.map(|bound| self.fresh_number(bound));
+        self.node("Clip", &[value, &low, &high], "", vec![])
+    }
+
     /// Numbers of any type, as the bytes that they are.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
         let dims = shape.iter().map(|&n| n as i64).collect();

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::arrange::ImportedInput;
+use super::imported::Options;
 use super::view::{Axis, View};
-use super::{ImportError, Options};
+use crate::ImportError;
 use crate::array::{Element, elements};
 use crate::schema::{GraphProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 

@@ -9,11 +9,12 @@ use super::arrange::{Choice, ImportedOutput};
 use super::call::{Call, Entry};
 use super::draft::{Bytes, Draft, DraftNode, LayerScales};
 use super::grids;
-use super::{ImportError, Imported, Options, inputs};
+use super::imported::{Imported, Options};
+use super::inputs;
 use crate::array::Array;
 use crate::external::External;
 use crate::schema::{GraphProto, NodeProto, TensorProto};
-use crate::{Reason, Refusal, rewrite, rules};
+use crate::{ImportError, Reason, Refusal, rewrite, rules};
 
 /// Most numbers that constants may take which the file computes.
 const ROOM: usize = 1 << 26;

@@ -1,6 +1,7 @@
 //! ncnn's pairs of files, told in operators of ONNX: layers in a text, their numbers in the file beside it, one layer's after
 //! the other's.
 
+mod call;
 mod numbers;
 mod operators;
 mod text;
@@ -10,12 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::ImportError;
 use crate::external::External;
-use crate::import::{self, Imported, Options};
+use crate::import::imported::{Imported, Options};
+use crate::import::walk::walk;
 
 pub use operators::ncnn_operators as operators;
-
-/// What the text begins with.
-const MAGIC: &str = "7767517";
 
 /// The set of operators that files are told in.
 const OPSET: i64 = 17;
@@ -29,7 +28,7 @@ const MAX_TEXT: usize = 64 << 20;
 /// Whether bytes begin as an ncnn .param file does.
 #[must_use]
 pub fn is_ncnn(bytes: &[u8]) -> bool {
-    let rest = bytes.strip_prefix(MAGIC.as_bytes());
+    let rest = bytes.strip_prefix(text::MAGIC.as_bytes());
     rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
 }
 
@@ -48,7 +47,7 @@ pub fn import_ncnn(text: &[u8], numbers: &[u8], options: &Options) -> Result<Imp
         return Err(ImportError::Limit { what: "bytes of text", limit: MAX_TEXT });
     }
     let graph = translation::translate(text, numbers)?;
-    let mut imported = import::walk::walk(&graph, OPSET, &External { folder: None }, options)?;
+    let mut imported = walk(&graph, OPSET, &External { folder: None }, options)?;
     imported.producer = PRODUCER.into();
     Ok(imported)
 }

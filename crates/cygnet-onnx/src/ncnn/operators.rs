@@ -1,6 +1,6 @@
 //! What each layer is in operators of ONNX.
 
-use super::translation::{Call, Made};
+use super::call::{Call, Made};
 use crate::Reason;
 use crate::export::writer::Setting::{self, Float, Int, Ints, Text};
 
@@ -70,16 +70,11 @@ fn fused(call: &mut Call<'_, '_>, made: String, [kind, settings]: [i64; 2]) -> R
         0 => made,
         1 => call.node("Relu", &[&made], vec![]),
         2 => call.node("LeakyRelu", &[&made], vec![("alpha", Float(at(0, 0.0) as f32))]),
-        3 => clipped(call, &made, [at(0, f64::from(f32::MIN)), at(1, f64::from(f32::MAX))]),
+        3 => call.clip(&made, [at(0, f64::from(f32::MIN)), at(1, f64::from(f32::MAX))]),
         4 => call.node("Sigmoid", &[&made], vec![]),
         6 => hard_swished(call, &made, [at(0, 1.0 / 6.0), at(1, 0.5)]),
         other => return Err(Reason::new(format!("it ends with the activation {other}, which is not held"))),
     })
-}
-
-fn clipped(call: &mut Call<'_, '_>, made: &str, bounds: [f64; 2]) -> String {
-    let [low, high] = bounds.map(|bound| call.number(bound));
-    call.node("Clip", &[made, &low, &high], vec![])
 }
 
 fn hard_swished(call: &mut Call<'_, '_>, made: &str, [slope, shift]: [f64; 2]) -> String {
@@ -419,7 +414,7 @@ fn p_relu(call: &mut Call<'_, '_>) -> Result<Vec<Made>, Reason> {
 fn clip(call: &mut Call<'_, '_>) -> Result<Vec<Made>, Reason> {
     let input = call.input()?;
     let bounds = [call.layer.float(0, f64::from(f32::MIN)), call.layer.float(1, f64::from(f32::MAX))];
-    let name = clipped(call, &input.name, bounds);
+    let name = call.clip(&input.name, bounds);
     Ok(like(&input, name))
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::MAGIC;
 use crate::ImportError;
 
+/// What the text begins with.
+pub(super) const MAGIC: &str = "7767517";
 /// Most layers.
 const MOST: usize = 1 << 18;
 /// Numbers of a setting that is a list at most.

@@ -2,31 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::call::{Call, Made};
 use super::numbers::Stream;
 use super::operators;
 use super::text::{Layer, layers};
 use crate::export::ExportOptions;
-use crate::export::writer::{Setting, Writer};
+use crate::export::writer::Writer;
 use crate::schema::GraphProto;
 use crate::{ImportError, Reason, Refusal};
-
-/// A value that was made.
-#[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) name: String,
-    /// Dimensions with the batch: 4 of maps, 2 of vectors.
-    pub(super) rank: usize,
-    /// Channels, where they are known.
-    pub(super) channels: Option<usize>,
-}
-
-/// A layer with the graph.
-pub(super) struct Call<'a, 't> {
-    pub(super) layer: &'t Layer<'a>,
-    pub(super) inputs: Vec<Made>,
-    pub(super) numbers: &'t mut Stream<'a>,
-    writer: &'t mut Writer,
-}
 
 /// The graph of a text and its numbers.
 pub(super) fn translate(text: &[u8], numbers: &[u8]) -> Result<GraphProto, ImportError> {
@@ -107,57 +90,4 @@ fn image(layer: &Layer<'_>, layers: &[Layer<'_>], writer: &mut Writer) -> Result
     let channels = told[0].or(of_weights).unwrap_or(3);
     writer.open_input(name, [Some(channels), told[1], told[2]]);
     Ok(Made { name: name.into(), rank: 4, channels: Some(channels) })
-}
-
-impl Call<'_, '_> {
-    /// The first input.
-    pub(super) fn input(&self) -> Result<Made, Reason> {
-        self.at(0)
-    }
-
-    pub(super) fn at(&self, input: usize) -> Result<Made, Reason> {
-        self.inputs.get(input).cloned().ok_or_else(|| Reason::new(format!("it lacks its input {input}")))
-    }
-
-    pub(super) fn node(&mut self, operator: &str, inputs: &[&str], settings: Vec<(&str, Setting)>) -> String {
-        self.writer.node(operator, inputs, "", settings)
-    }
-
-    /// As [`Call::node`], under the layer's name.
-    pub(super) fn named(
-        &mut self,
-        operator: &str,
-        inputs: &[&str],
-        settings: Vec<(&str, Setting)>,
-    ) -> String {
-        self.writer.node(operator, inputs, self.layer.name, settings)
-    }
-
-    /// Numbers as a constant.
-    pub(super) fn constant(&mut self, what: &str, shape: &[usize], numbers: &[f32]) -> String {
-        let mut name = format!("{}.{what}", self.layer.name);
-        if self.writer.is_taken(&name) {
-            name = self.writer.fresh(&name);
-        }
-        self.writer.floats(&name, shape, numbers)
-    }
-
-    pub(super) fn number(&mut self, number: f64) -> String {
-        let name = self.writer.fresh("number");
-        self.writer.number(&name, number as f32)
-    }
-
-    pub(super) fn list(&mut self, numbers: &[i64]) -> String {
-        let name = self.writer.fresh("list");
-        self.writer.ints(&name, numbers)
-    }
-
-    /// A value as one with four dimensions.
-    pub(super) fn as_map(&mut self, value: &Made) -> String {
-        if value.rank == 4 {
-            return value.name.clone();
-        }
-        let shape = self.list(&[0, -1, 1, 1]);
-        self.node("Reshape", &[&value.name, &shape], vec![])
-    }
 }

@@ -4,17 +4,20 @@
 //! transpositions, which move nothing when they are imported. Tensors of bytes get a pair of QuantizeLinear and
 //! DequantizeLinear, so that they become values on grids.
 
+mod call;
 mod operators;
 mod reader;
+mod tensors;
 mod translation;
 
 use std::collections::BTreeMap;
 
 pub use operators::tflite_operators as operators;
 
-use super::import::{self, Imported, Options};
 use crate::ImportError;
 use crate::external::External;
+use crate::import::imported::{Imported, Options};
+use crate::import::walk::walk;
 
 /// Where a file's name for its form stands.
 const IDENTIFIER: std::ops::Range<usize> = 4..8;
@@ -37,7 +40,7 @@ pub fn is_tflite(bytes: &[u8]) -> bool {
 /// As [`crate::import`].
 pub(crate) fn import(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
     let graph = translation::translate(bytes)?;
-    let mut imported = import::walk::walk(&graph, OPSET, &External { folder: None }, options)?;
+    let mut imported = walk(&graph, OPSET, &External { folder: None }, options)?;
     imported.producer = PRODUCER.into();
     imported.metadata = BTreeMap::new();
     Ok(imported)

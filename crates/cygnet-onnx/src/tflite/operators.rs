@@ -1,6 +1,6 @@
 //! What each operator is in operators of ONNX.
 
-use super::translation::Call;
+use super::call::Call;
 use crate::Reason;
 use crate::export::writer::Setting::{Float, Int, Ints, Text};
 
@@ -87,16 +87,11 @@ fn fused(call: &mut Call<'_, '_>, made: String, field: usize) -> Result<String, 
     Ok(match byte(call, field)? {
         0 => made,
         1 => call.node("Relu", &[&made], vec![]),
-        2 => clipped(call, &made, [-1.0, 1.0]),
-        3 => clipped(call, &made, [0.0, 6.0]),
+        2 => call.clip(&made, [-1.0, 1.0]),
+        3 => call.clip(&made, [0.0, 6.0]),
         4 => call.node("Tanh", &[&made], vec![]),
         other => return Err(Reason::new(format!("it ends with the activation {other}, which is not known"))),
     })
-}
-
-fn clipped(call: &mut Call<'_, '_>, made: &str, bounds: [f32; 2]) -> String {
-    let [low, high] = bounds.map(|bound| call.number(bound));
-    call.node("Clip", &[made, &low, &high], vec![])
 }
 
 fn padding(call: &Call<'_, '_>) -> Result<&'static str, Reason> {
@@ -247,7 +242,7 @@ fn unary(call: &mut Call<'_, '_>, operator: &str) -> Result<(), Reason> {
 
 fn clip(call: &mut Call<'_, '_>, bounds: [f32; 2]) -> Result<(), Reason> {
     let input = call.real(0)?;
-    let made = clipped(call, &input, bounds);
+    let made = call.clip(&input, bounds);
     call.settle(made)
 }
 
