@@ -108,6 +108,14 @@ impl Array {
         }
     }
 
+    /// Its numbers as floats, moved where no other tensor shares them.
+    pub(crate) fn into_floats(self) -> Vec<f32> {
+        match self.numbers {
+            Numbers::Floats(numbers) => Arc::unwrap_or_clone(numbers),
+            Numbers::Ints(numbers) => numbers.iter().map(|&n| n as f32).collect(),
+        }
+    }
+
     /// Its numbers as integers, if they are.
     pub(crate) fn to_ints(&self) -> Result<Arc<Vec<i64>>, Reason> {
         match &self.numbers {

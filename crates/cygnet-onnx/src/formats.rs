@@ -1,61 +1,92 @@
 //! The formats of files that bring their graphs: which one a file is of, and what it becomes.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::fmt;
+use std::io;
 use std::path::Path;
 
+use cygnet_weights::FileBytes;
+use prost::bytes::Bytes;
+
+use crate::ImportError;
 use crate::import::imported::{Imported, Options};
-use crate::import::import_onnx;
-use crate::{ImportError, ncnn, scan, tflite};
+use crate::import::{import_onnx, is_onnx};
+use crate::ncnn::{self, is_ncnn};
+use crate::tflite::{self, is_tflite};
 
-/// Largest file that is read: the form has no larger ones.
+/// Largest file that is read: the formats have no larger ones.
 const MAX_BYTES: u64 = 1 << 31;
-/// Largest text of layers that is read, which has a line for each.
-const MAX_TEXT_BYTES: u64 = 64 << 20;
 
-/// Makes a graph of the ONNX file at `path`, whose further numbers may lie in other files of its folder.
+/// The format of a file that brings its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A file of the Open Neural Network Exchange.
+    Onnx,
+    /// A file of TensorFlow Lite.
+    Tflite,
+    /// The text of a pair of ncnn's files, a .param file.
+    Ncnn,
+}
+
+impl Format {
+    /// The format of a file that begins with these bytes, of which 16 suffice.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Format> {
+        if is_ncnn(bytes) {
+            Some(Format::Ncnn)
+        } else if is_tflite(bytes) {
+            Some(Format::Tflite)
+        } else {
+            is_onnx(bytes).then_some(Format::Onnx)
+        }
+    }
+}
+
+/// What a file of the format is called: `ONNX file`.
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Format::Onnx => "ONNX file",
+            Format::Tflite => "TFLite file",
+            Format::Ncnn => "ncnn file",
+        })
+    }
+}
+
+/// Makes a graph of the ONNX, TFLite or ncnn file at `path`, whose further numbers may lie in other files of its folder.
 ///
 /// # Errors
 /// As [`import`]; if it cannot be read.
 pub fn open(path: &Path, options: &Options) -> Result<Imported, ImportError> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("is not a file").into());
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(std::io::Error::other("is larger than 2 GB, which no file of this form can be").into());
-    }
-    // What is no such file is not read to its end.
-    let mut file = BufReader::new(File::open(path)?);
-    let first = file.fill_buf()?;
-    if ncnn::is_ncnn(first) {
-        if metadata.len() > MAX_TEXT_BYTES {
-            return Err(std::io::Error::other("is longer than any list of layers").into());
-        }
-        return open_ncnn(path, &std::fs::read(path)?, options);
-    }
-    if !tflite::is_tflite(first) {
-        scan::scan(&mut file, metadata.len())?;
-    }
+    let bytes = bytes(path, MAX_BYTES)?;
+    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = Some(folder.unwrap_or(Path::new(".")).to_owned());
-    import(std::fs::read(path)?, &Options { folder, ..options.clone() })
+    let options = Options { folder, name: options.name.clone().or(name), ..options.clone() };
+    if is_ncnn(&bytes) {
+        let beside = ncnn::numbers_of(path);
+        let numbers = self::bytes(&beside, MAX_BYTES).map_err(|error| {
+            let name = beside.file_name().unwrap_or_default().to_string_lossy();
+            let reason = match error.kind() {
+                io::ErrorKind::NotFound => "which is not beside it".into(),
+                _ => format!("which cannot be read: {error}"),
+            };
+            ImportError::Unfit(format!("the numbers of its layers are in {name}, {reason}"))
+        })?;
+        return ncnn::import(&bytes, &numbers, &options);
+    }
+    read(&bytes, &options)
 }
 
-/// Makes a graph of an ncnn .param file, whose numbers lie beside it.
-fn open_ncnn(path: &Path, text: &[u8], options: &Options) -> Result<Imported, ImportError> {
-    let beside = ncnn::numbers_of(path);
-    let metadata = std::fs::metadata(&beside).ok().filter(|metadata| metadata.is_file());
-    let Some(metadata) = metadata else {
-        let name = beside.file_name().unwrap_or_default().to_string_lossy();
-        return Err(ImportError::Unfit(format!(
-            "the numbers of its layers are in {name}, which is not beside it"
-        )));
-    };
-    if metadata.len() > MAX_BYTES {
-        return Err(std::io::Error::other("its numbers take more than 2 GB").into());
+/// The bytes of a regular file that is not larger than `most`.
+fn bytes(path: &Path, most: u64) -> io::Result<Bytes> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::Error::other("is a folder, not a file"));
     }
-    ncnn::import_ncnn(text, &std::fs::read(&beside)?, options)
+    if metadata.is_file() && metadata.len() > most {
+        return Err(io::Error::other("is larger than 2 GB, which no file of this form can be"));
+    }
+    FileBytes::open(path).map(Bytes::from_owner)
 }
 
 /// Makes a graph of the bytes of an ONNX or TFLite file.
@@ -63,13 +94,14 @@ fn open_ncnn(path: &Path, text: &[u8], options: &Options) -> Result<Imported, Im
 /// # Errors
 /// What the file is instead, or all operators that no graph can hold, with the names of their nodes.
 pub fn import(bytes: Vec<u8>, options: &Options) -> Result<Imported, ImportError> {
-    if ncnn::is_ncnn(&bytes) {
+    read(&bytes.into(), options)
+}
+
+fn read(bytes: &Bytes, options: &Options) -> Result<Imported, ImportError> {
+    if is_ncnn(bytes) {
         return Err(ImportError::Unfit(
             "the numbers of an ncnn file's layers are in the .bin file beside it".into(),
         ));
     }
-    if tflite::is_tflite(&bytes) {
-        return tflite::import(&bytes, options);
-    }
-    import_onnx(bytes, options)
+    if is_tflite(bytes) { tflite::import(bytes, options) } else { import_onnx(bytes, options) }
 }

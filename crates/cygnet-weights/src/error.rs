@@ -30,8 +30,8 @@ pub enum WeightsError {
     },
     /// Neither safetensors nor PyTorch nor a pickle.
     #[error(
-        "{looks_like}; cygnet reads .safetensors, .pth, .pt, .bin and .ckpt (PyTorch), .pkl, .net (Deep Compression) and \
-         .onnx files"
+        "{looks_like}; cygnet reads .safetensors, .pth, .pt, .bin and .ckpt (PyTorch), .pkl, .net (Deep Compression), \
+         .onnx, .tflite and .param (ncnn) files"
     )]
     UnknownFormat {
         /// What the first bytes look like.

@@ -29,12 +29,41 @@ pub(crate) fn read(
         check(&first)?;
         file.rewind().map_err(WeightsError::Read)?;
     }
+    whole(file).map_err(WeightsError::Read)
+}
+
+/// The bytes of a file, mapped if possible.
+fn whole(mut file: File) -> io::Result<Bytes> {
     // Elsewhere no other file can be renamed to the place of a mapped one.
     #[cfg(unix)]
     if let Some(map) = Bytes::map(&file) {
         return Ok(map);
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(WeightsError::Read)?;
+    file.read_to_end(&mut bytes)?;
     Ok(bytes.into())
+}
+
+/// The bytes of a regular file. On Unix they lie in a map of it, which takes no memory that other work could not have: another
+/// file may be renamed to its place meanwhile, but nobody may write into it.
+#[derive(Clone)]
+pub struct FileBytes(Bytes);
+
+impl FileBytes {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no regular file.
+    pub fn open(path: &Path) -> io::Result<FileBytes> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("is not a file"));
+        }
+        whole(File::open(path)?).map(FileBytes)
+    }
+}
+
+impl AsRef<[u8]> for FileBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }

@@ -26,6 +26,7 @@ mod weight_set;
 pub use checkpoint::{Checkpoint, Format, open, open_key, parse, parse_key};
 pub use class_names::read_class_names;
 pub use error::WeightsError;
+pub use file::FileBytes;
 pub use locating::{Located, locate};
 pub use matching::{Head, Mismatch, Naming, Weights, fit, naming_by_execution, trimmed};
 pub use model_file::{

@@ -78,7 +78,7 @@ pub enum Error {
         /// What does not fit.
         source: Box<Mismatch>,
     },
-    /// The ONNX file does not become a model.
+    /// The file that brings its graph, an ONNX, TFLite or ncnn file, does not become a model.
     #[error("{}: {source}", path.display())]
     Onnx {
         /// The file.

@@ -48,7 +48,7 @@ impl<'g> Grids<'g> {
                 let step = |(&bias, &scale): (&f32, &f32)| {
                     ((f64::from(bias) / f64::from(scale)).round_ties_even() as i32).to_le_bytes()
                 };
-                let steps = steps.iter().zip(&grid.scales).flat_map(step).collect();
+                let steps: Vec<u8> = steps.iter().zip(&grid.scales).flat_map(step).collect();
                 let steps = writer.tensor(&param.name, &param.shape, DataType::Int32, steps);
                 let scales = writer.floats(&format!("{}_scale", param.name), &param.shape, &grid.scales);
                 Some(writer.node("DequantizeLinear", &[&steps, &scales], "", vec![("axis", Setting::Int(0))]))
@@ -66,7 +66,7 @@ impl<'g> Grids<'g> {
         input: Option<&Grid>,
     ) -> String {
         let outputs = param.shape[0];
-        let (kind, zeros) = match integers.dtype() {
+        let (kind, zeros): (_, Vec<u8>) = match integers.dtype() {
             Dtype::U8 => (DataType::Uint8, (0..outputs).map(|output| grid.zero(output)).collect()),
             _ => (DataType::Int8, vec![0; outputs]),
         };

@@ -136,7 +136,7 @@ impl Writer {
 
     /// Numbers of single precision, whatever the network's.
     pub(crate) fn singles(&mut self, name: &str, numbers: &[f32]) -> String {
-        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.tensor(name, &[numbers.len()], DataType::Float, bytes)
     }
 
@@ -157,7 +157,7 @@ impl Writer {
 
     /// A list of whole numbers.
     pub(crate) fn ints(&mut self, name: &str, numbers: &[i64]) -> String {
-        let bytes = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         self.tensor(name, &[numbers.len()], DataType::Int64, bytes)
     }
 
@@ -180,7 +180,13 @@ impl Writer {
     }
 
     /// Numbers of any type, as the bytes that they are.
-    pub(crate) fn tensor(&mut self, name: &str, shape: &[usize], kind: DataType, bytes: Vec<u8>) -> String {
+    pub(crate) fn tensor(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        kind: DataType,
+        bytes: impl Into<Bytes>,
+    ) -> String {
         let dims = shape.iter().map(|&n| n as i64).collect();
         self.taken.insert(name.into());
         self.graph.initializer.push(TensorProto {

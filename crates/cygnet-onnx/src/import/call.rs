@@ -157,6 +157,15 @@ impl<'c> Call<'c> {
         self.constant(index)?.ok_or_else(|| Reason::new(format!("its input {index} is missing")))
     }
 
+    /// An input that must be known, for the rule alone: nobody holds its numbers if nothing else reads them.
+    pub(crate) fn owned(&mut self, index: usize) -> Result<Array, Reason> {
+        let array = self.known(index)?.clone();
+        if let Some(Some((_, entry))) = self.inputs.get_mut(index) {
+            *entry = Entry::Nothing("was read");
+        }
+        Ok(array)
+    }
+
     /// All inputs, if every one is known.
     pub(crate) fn constants(&self) -> Option<Vec<Array>> {
         let known = |input: &Option<(&str, Entry)>| match input {

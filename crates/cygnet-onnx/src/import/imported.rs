@@ -11,6 +11,8 @@ use super::arrange::{ImportedInput, ImportedOutput};
 /// What a file leaves open.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// What a network is called whose format has no names for networks, as TFLite's and ncnn's have none; else the format.
+    pub name: Option<String>,
     /// The folder in which files with further numbers lie; without it none is read.
     pub folder: Option<PathBuf>,
     /// Height and width of the image, where the file leaves them open.

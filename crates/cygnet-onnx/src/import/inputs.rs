@@ -35,7 +35,7 @@ fn sizes(value: &ValueInfoProto) -> Result<(Element, Vec<Option<usize>>), Import
 /// The input that is no constant, how it lies in the image `[channels, height, width]`, and what was decided about it.
 pub(super) fn image(
     graph: &GraphProto,
-    known: &HashSet<&str>,
+    known: &HashSet<String>,
     options: &Options,
 ) -> Result<(ImportedInput, [usize; 3], Vec<String>), ImportError> {
     let mut inputs = graph.input.iter().filter(|input| !known.contains(input.name()));

@@ -6,9 +6,11 @@ pub(crate) mod draft;
 pub(crate) mod grids;
 pub(crate) mod imported;
 mod inputs;
+mod stored;
 pub(crate) mod view;
 pub(crate) mod walk;
 
+use std::cell::Cell;
 use std::io::Cursor;
 
 use prost::Message;
@@ -37,10 +39,11 @@ pub fn is_onnx(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// As [`crate::import`].
-pub(crate) fn import_onnx(bytes: Vec<u8>, options: &Options) -> Result<Imported, ImportError> {
-    crate::scan::scan(&mut Cursor::new(&bytes), bytes.len() as u64)?;
-    let model =
-        ModelProto::decode(Bytes::from(bytes)).map_err(|error| ImportError::Damaged(error.to_string()))?;
+pub(crate) fn import_onnx(bytes: &Bytes, options: &Options) -> Result<Imported, ImportError> {
+    crate::scan::scan(&mut Cursor::new(bytes), bytes.len() as u64)?;
+    let decoded =
+        || ModelProto::decode(bytes.clone()).map_err(|error| ImportError::Damaged(error.to_string()));
+    let mut model = decoded()?;
     let unfit = |reason: String| Err(ImportError::Unfit(reason));
     if model.ir_version() < OLDEST_IR {
         return unfit(format!(
@@ -66,8 +69,16 @@ pub(crate) fn import_onnx(bytes: Vec<u8>, options: &Options) -> Result<Imported,
             "the file has operators of its own (local functions); export it with them inlined".into(),
         );
     }
-    let Some(graph) = &model.graph else { return unfit("the file has no graph".into()) };
+    if model.graph.is_none() {
+        return unfit("the file has no graph".into());
+    }
     let external = External { folder: options.folder.clone() };
+    // What was decoded first is read first; most files are read once.
+    let first = Cell::new(model.graph.take());
+    let graph = || match first.take() {
+        Some(graph) => Ok(graph),
+        None => Ok(decoded()?.graph.unwrap_or_default()),
+    };
     let mut imported = walk::walk(graph, opset, &external, options)?;
     imported.producer = format!("{} {}", model.producer_name(), model.producer_version()).trim().into();
     imported.metadata =

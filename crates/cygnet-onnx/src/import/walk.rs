@@ -11,56 +11,87 @@ use super::draft::{Bytes, Draft, DraftNode, LayerScales};
 use super::grids;
 use super::imported::{Imported, Options};
 use super::inputs;
+use super::stored::Stored;
 use crate::array::Array;
 use crate::external::External;
-use crate::schema::{GraphProto, NodeProto, TensorProto};
+use crate::schema::{GraphProto, NodeProto};
 use crate::{ImportError, Reason, Refusal, rewrite, rules};
 
 /// Most numbers that constants may take which the file computes.
 const ROOM: usize = 1 << 26;
 
+/// The network of the graph that `read` reads, perhaps twice: where bytes have no form here, real numbers take their place.
+///
+/// # Errors
+/// All operators that no graph can hold, with the names of their nodes.
 pub(crate) fn walk(
-    graph: &GraphProto,
+    read: impl Fn() -> Result<GraphProto, ImportError>,
     opset: i64,
     external: &External,
     options: &Options,
 ) -> Result<Imported, ImportError> {
-    let mut refusals = Vec::new();
-    let mut values: HashMap<&str, Entry> = HashMap::new();
+    let obstacle = match walk_once(read()?, opset, external, options)? {
+        Walked::Whole(imported) => return Ok(*imported),
+        Walked::Obstacle(obstacle) => obstacle,
+    };
+    let options = Options { real_numbers: true, ..options.clone() };
+    match walk_once(read()?, opset, external, &options)? {
+        Walked::Whole(mut real) => {
+            real.notes.push(format!("its bytes have no form here: {obstacle}"));
+            Ok(*real)
+        }
+        Walked::Obstacle(obstacle) => Err(ImportError::Unfit(obstacle)),
+    }
+}
+
+/// What comes of a graph.
+enum Walked {
+    Whole(Box<Imported>),
+    /// Why its bytes have no record.
+    Obstacle(String),
+}
+
+fn walk_once(
+    mut graph: GraphProto,
+    opset: i64,
+    external: &External,
+    options: &Options,
+) -> Result<Walked, ImportError> {
     if !graph.sparse_initializer.is_empty() {
         return Err(ImportError::Unfit("the file has sparse weights, which are not read".into()));
     }
-    let decoded: Vec<(&str, TensorProto)> = options
-        .constants
-        .iter()
-        .map(|(name, bytes)| {
-            let tensor = <TensorProto as prost::Message>::decode(&bytes[..]);
-            tensor
-                .map(|tensor| (name.as_str(), tensor))
-                .map_err(|error| ImportError::Damaged(error.to_string()))
-        })
-        .collect::<Result<_, _>>()?;
-    let given = decoded.iter().map(|(name, tensor)| (*name, tensor));
-    for (name, tensor) in graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).chain(given) {
-        let entry = Array::of(tensor, external).map(Entry::Constant).unwrap_or_else(|reason| {
-            refusals.push(Refusal::new(name, "initializer", reason));
-            Entry::Refused
-        });
-        values.insert(name, entry);
-    }
-    let known: HashSet<&str> = values.keys().copied().collect();
-    let (input, image, mut notes) = inputs::image(graph, &known, options)?;
+    let mut stored = Stored::of(std::mem::take(&mut graph.initializer), options)?;
+    let mut readers = readers(&graph);
+    stored.check(&readers, &options.limits)?;
+    let known = stored.names();
+    let (input, image, mut notes) = inputs::image(&graph, &known, options)?;
+    let mut made: HashSet<&str> = known.iter().map(String::as_str).collect();
+    let mut values: HashMap<&str, Entry> = HashMap::new();
     let name = graph.input.iter().find(|value| value.name() == input.name).map_or("", |value| value.name());
     values.insert(name, input.view.clone().into());
+    made.insert(name);
     let mut draft = Draft::of(image);
-    draft.bytes = (!options.real_numbers).then(|| Bytes { shared: shared(graph), obstacle: None });
+    if !options.real_numbers {
+        let shared = readers.iter().filter(|(_, count)| **count > 1).map(|(name, _)| (*name).to_owned());
+        draft.bytes = Some(Bytes { shared: shared.collect(), obstacle: None });
+    }
+    let mut refusals = Vec::new();
     let mut room = ROOM;
     let mut is_quantised = false;
     for node in &graph.node {
         is_quantised |= rules::quantises(node.op_type());
+        for name in &node.input {
+            if let Some(tensor) = stored.take(name) {
+                let entry = Array::of(&tensor, external).map(Entry::Constant).unwrap_or_else(|reason| {
+                    refusals.push(Refusal::new(name, "initializer", reason));
+                    Entry::Refused
+                });
+                values.insert(name, entry);
+            }
+        }
         let settings = [opset as usize, input.batch];
-        let made = apply(node, &values, settings, &mut draft, external, &mut room);
-        let outputs = match made {
+        let outputs = match apply(node, &mut values, &mut readers, settings, &mut draft, external, &mut room)
+        {
             Ok(outputs) => outputs,
             Err(reason) => {
                 refusals.extend(reason.map(|reason| Refusal::new(name_of(node), node.op_type(), reason)));
@@ -68,10 +99,11 @@ pub(crate) fn walk(
             }
         };
         for (name, entry) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
-            if values.insert(name, entry).is_some() {
+            if !made.insert(name) {
                 let reason = Reason::new(format!("{name} is made a second time"));
                 refusals.push(Refusal::new(name_of(node), node.op_type(), reason));
             }
+            values.insert(name, entry);
         }
     }
     let mut ends = Vec::new();
@@ -89,9 +121,11 @@ pub(crate) fn walk(
             Some(Entry::Constant(_)) => refusals.push(refuse("is a constant")),
             Some(Entry::Nothing(what)) => refusals.push(refuse(what)),
             Some(Entry::Refused) => {}
+            None if known.contains(output.name()) => refusals.push(refuse("is a constant")),
             None => refusals.push(refuse("no operator makes it")),
         }
     }
+    drop(values);
     if ends.is_empty() && refusals.is_empty() {
         return Err(ImportError::Unfit("the graph returns nothing".into()));
     }
@@ -133,12 +167,7 @@ pub(crate) fn walk(
         let record = obstacle.map_or_else(|| grids::record(&network, &mut weights, values, &scales), Err);
         match record {
             Ok(record) => quantization = Some(record),
-            Err(obstacle) => {
-                let options = Options { real_numbers: true, ..options.clone() };
-                let mut real = walk(graph, opset, external, &options)?;
-                real.notes.push(format!("its bytes have no form here: {obstacle}"));
-                return Ok(real);
-            }
+            Err(obstacle) => return Ok(Walked::Obstacle(obstacle)),
         }
     }
     if is_quantised {
@@ -148,10 +177,9 @@ pub(crate) fn walk(
         };
         notes.push(format!("the file is quantised; the network computes with {with}"));
     }
-    let graph = network;
-    let (producer, metadata) = (String::new(), Default::default());
-    Ok(Imported {
-        graph,
+    let (producer, metadata) = (String::new(), BTreeMap::new());
+    Ok(Walked::Whole(Box::new(Imported {
+        graph: network,
         weights,
         quantization,
         input,
@@ -160,7 +188,7 @@ pub(crate) fn walk(
         producer,
         metadata,
         notes,
-    })
+    })))
 }
 
 /// A node's name, or that of its first output.
@@ -170,18 +198,26 @@ fn name_of(node: &NodeProto) -> &str {
 }
 
 /// What an operator makes; no reason if what it reads was refused already.
-fn apply<'w>(
-    node: &'w NodeProto,
-    values: &HashMap<&'w str, Entry>,
+fn apply<'g>(
+    node: &'g NodeProto,
+    values: &mut HashMap<&'g str, Entry>,
+    readers: &mut HashMap<&'g str, usize>,
     settings: [usize; 2],
-    draft: &'w mut Draft,
-    external: &'w External,
-    room: &'w mut usize,
+    draft: &mut Draft,
+    external: &External,
+    room: &mut usize,
 ) -> Result<Vec<Entry>, Option<Reason>> {
     let mut inputs = Vec::new();
     let mut is_refused = false;
     for name in &node.input {
-        let entry = match values.get(name.as_str()) {
+        let name = name.as_str();
+        // What nothing reads after this operator is no longer held for it: weights are moved to their layers.
+        let left = readers.get_mut(name).map_or(0, |left| {
+            *left = left.saturating_sub(1);
+            *left
+        });
+        let entry = if left == 0 { values.remove(name) } else { values.get(name).cloned() };
+        let entry = match entry {
             _ if name.is_empty() => None,
             Some(Entry::Refused) => {
                 is_refused = true;
@@ -190,7 +226,7 @@ fn apply<'w>(
             Some(Entry::Nothing(what)) => {
                 return Err(Some(Reason::new(format!("it reads {name}, which {what}"))));
             }
-            Some(entry) => Some((name.as_str(), entry.clone())),
+            Some(entry) => Some((name, entry)),
             None => {
                 let reason = format!(
                     "it reads {name}, which nothing before it makes; the graph has a circle or is cut"
@@ -265,16 +301,14 @@ fn built(
     Ok(Built { graph, weights, values, scales })
 }
 
-/// Names that several operators read, or that are read and returned.
-fn shared(graph: &GraphProto) -> HashSet<String> {
-    let (mut seen, mut shared) = (HashSet::new(), HashSet::new());
+/// How often each name is read, or returned.
+fn readers(graph: &GraphProto) -> HashMap<&str, usize> {
+    let mut readers = HashMap::new();
     let returned = graph.output.iter().map(|output| output.name());
     for name in graph.node.iter().flat_map(|node| &node.input).map(String::as_str).chain(returned) {
-        if !seen.insert(name) {
-            shared.insert(name.to_owned());
-        }
+        *readers.entry(name).or_default() += 1;
     }
-    shared
+    readers
 }
 
 /// A path that no other layer has: of letters, digits, dots and underscores, as those of the zoo.

@@ -1,6 +1,6 @@
 //! A layer as its rule sees it: what it reads, its settings and its numbers, and the graph that grows.
 
-use super::numbers::Stream;
+use super::numbers::{Numbers, Stream};
 use super::text::Layer;
 use crate::Reason;
 use crate::export::writer::{Setting, Writer};
@@ -19,7 +19,7 @@ pub(super) struct Made {
 pub(super) struct Call<'a, 't> {
     pub(super) layer: &'t Layer<'a>,
     pub(super) inputs: Vec<Made>,
-    pub(super) numbers: &'t mut Stream<'a>,
+    pub(super) numbers: &'t mut Stream,
     pub(super) writer: &'t mut Writer,
 }
 
@@ -47,13 +47,25 @@ impl Call<'_, '_> {
         self.writer.node(operator, inputs, self.layer.name, settings)
     }
 
-    /// Numbers as a constant.
-    pub(super) fn constant(&mut self, what: &str, shape: &[usize], numbers: &[f32]) -> String {
+    /// The layer's next numbers, which have a mark of their type before them.
+    pub(super) fn weights(&mut self, what: &str, shape: &[usize]) -> Result<String, Reason> {
+        let numbers = self.numbers.weights(count(shape)?)?;
+        Ok(self.constant(what, shape, numbers))
+    }
+
+    /// The layer's next numbers, which are floats.
+    pub(super) fn floats(&mut self, what: &str, shape: &[usize]) -> Result<String, Reason> {
+        let numbers = self.numbers.floats(count(shape)?)?;
+        Ok(self.constant(what, shape, numbers))
+    }
+
+    fn constant(&mut self, what: &str, shape: &[usize], Numbers { kind, bytes }: Numbers) -> String {
+        self.numbers.note(self.layer.name);
         let mut name = format!("{}.{what}", self.layer.name);
         if self.writer.is_taken(&name) {
             name = self.writer.fresh(&name);
         }
-        self.writer.floats(&name, shape, numbers)
+        self.writer.tensor(&name, shape, kind, bytes)
     }
 
     pub(super) fn number(&mut self, number: f64) -> String {
@@ -76,4 +88,10 @@ impl Call<'_, '_> {
         let shape = self.list(&[0, -1, 1, 1]);
         self.node("Reshape", &[&value.name, &shape], vec![])
     }
+}
+
+/// Numbers of a shape.
+fn count(shape: &[usize]) -> Result<usize, Reason> {
+    let count = shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
+    count.ok_or_else(|| Reason::new(format!("weights of {shape:?} are larger than any file")))
 }

@@ -9,6 +9,8 @@ mod translation;
 
 use std::path::{Path, PathBuf};
 
+use prost::bytes::Bytes;
+
 use crate::ImportError;
 use crate::external::External;
 use crate::import::imported::{Imported, Options};
@@ -23,7 +25,7 @@ const OPSET: i64 = 17;
 pub const PRODUCER: &str = "ncnn";
 
 /// Largest text that is read.
-const MAX_TEXT: usize = 64 << 20;
+pub(crate) const MAX_TEXT: usize = 64 << 20;
 
 /// Whether bytes begin as an ncnn .param file does.
 #[must_use]
@@ -43,11 +45,17 @@ pub(crate) fn numbers_of(path: &Path) -> PathBuf {
 /// # Errors
 /// As [`crate::import`].
 pub fn import_ncnn(text: &[u8], numbers: &[u8], options: &Options) -> Result<Imported, ImportError> {
+    import(text, &Bytes::copy_from_slice(numbers), options)
+}
+
+/// As [`import_ncnn`], of numbers that are not copied.
+pub(crate) fn import(text: &[u8], numbers: &Bytes, options: &Options) -> Result<Imported, ImportError> {
     if text.len() > MAX_TEXT {
         return Err(ImportError::Limit { what: "bytes of text", limit: MAX_TEXT });
     }
-    let graph = translation::translate(text, numbers)?;
-    let mut imported = walk(&graph, OPSET, &External { folder: None }, options)?;
+    let name = options.name.as_deref().unwrap_or(PRODUCER);
+    let graph = || translation::translate(text, numbers.clone(), name, &options.limits);
+    let mut imported = walk(graph, OPSET, &External { folder: None }, options)?;
     imported.producer = PRODUCER.into();
     Ok(imported)
 }

@@ -1,8 +1,8 @@
 //! The text: a layer a line, with the names of what it reads and makes, and its settings by numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::ImportError;
+use crate::{ImportError, Reason};
 
 /// What the text begins with.
 pub(super) const MAGIC: &str = "7767517";
@@ -31,26 +31,47 @@ enum Setting {
 
 impl Layer<'_> {
     /// A setting that is a number.
-    pub(super) fn float(&self, number: i64, default: f64) -> f64 {
+    pub(super) fn float(&self, number: i64, default: f64) -> Result<f64, Reason> {
         match self.settings.get(&number) {
-            Some(Setting::One(value)) => *value,
-            _ => default,
+            Some(Setting::One(value)) => Ok(*value),
+            Some(Setting::List(list)) => {
+                Err(Reason::new(format!("its setting {number} is a list of {}, not a number", list.len())))
+            }
+            None => Ok(default),
         }
     }
 
     /// A setting that is a whole number.
-    pub(super) fn int(&self, number: i64, default: i64) -> i64 {
-        // Casts saturate.
-        self.float(number, default as f64) as i64
+    pub(super) fn int(&self, number: i64, default: i64) -> Result<i64, Reason> {
+        match self.settings.get(&number) {
+            Some(Setting::One(value)) => whole(number, *value),
+            _ => self.float(number, 0.0).map(|_| default),
+        }
     }
 
     /// A setting that is a list.
-    pub(super) fn list(&self, number: i64) -> &[f64] {
+    pub(super) fn list(&self, number: i64) -> Result<&[f64], Reason> {
         match self.settings.get(&number) {
-            Some(Setting::List(list)) => list,
-            _ => &[],
+            Some(Setting::List(list)) => Ok(list),
+            Some(Setting::One(value)) => {
+                Err(Reason::new(format!("its setting {number} is {value}, not a list")))
+            }
+            None => Ok(&[]),
         }
     }
+
+    /// A setting that is a list of whole numbers.
+    pub(super) fn ints(&self, number: i64) -> Result<Vec<i64>, Reason> {
+        self.list(number)?.iter().map(|&value| whole(number, value)).collect()
+    }
+}
+
+/// A number of a setting that is meant to be whole.
+fn whole(number: i64, value: f64) -> Result<i64, Reason> {
+    if value.fract() == 0.0 && value.abs() <= f64::from(i32::MAX) {
+        return Ok(value as i64);
+    }
+    Err(Reason::new(format!("its setting {number} is {value}, which is no whole number of 32 bits")))
 }
 
 /// The layers of a text.
@@ -60,7 +81,12 @@ pub(super) fn layers(text: &str) -> Result<Vec<Layer<'_>>, ImportError> {
     if lines.next().is_none_or(|(_, first)| first.trim() != MAGIC) {
         return Err(damaged(0, "a .param file begins with 7767517"));
     }
-    lines.next().ok_or_else(|| damaged(1, "the numbers of layers and blobs are missing"))?;
+    let counts = lines.next().map(|(_, counts)| counts.split_ascii_whitespace().map(str::parse::<usize>));
+    let counts: Vec<usize> =
+        counts.and_then(|counts| counts.collect::<Result<_, _>>().ok()).unwrap_or_default();
+    let [told_layers, told_blobs] = counts[..] else {
+        return Err(damaged(1, "the numbers of layers and blobs are missing"));
+    };
     let mut layers = Vec::new();
     for (number, line) in lines {
         if layers.len() == MOST {
@@ -94,5 +120,25 @@ pub(super) fn layers(text: &str) -> Result<Vec<Layer<'_>>, ImportError> {
         }
         layers.push(Layer { kind, name, inputs, outputs, settings });
     }
+    check_counts(&layers, told_layers, told_blobs)?;
     Ok(layers)
+}
+
+/// Whether there are as many layers and blobs as the text says: one that is cut, or of another network, has others.
+fn check_counts(layers: &[Layer<'_>], told_layers: usize, told_blobs: usize) -> Result<(), ImportError> {
+    let last = layers.last().map_or("", |layer| layer.name);
+    let mut blobs = HashSet::new();
+    for layer in layers {
+        if let Some(twice) = layer.outputs.iter().find(|&&output| !blobs.insert(output)) {
+            let reason = format!("the layer {} makes {twice}, which another made before it", layer.name);
+            return Err(ImportError::Damaged(reason));
+        }
+    }
+    for (what, there, told) in [("layers", layers.len(), told_layers), ("blobs", blobs.len(), told_blobs)] {
+        if there != told {
+            let reason = format!("line 2 tells of {told} {what}, up to the layer {last} there are {there}");
+            return Err(ImportError::Damaged(reason));
+        }
+    }
+    Ok(())
 }

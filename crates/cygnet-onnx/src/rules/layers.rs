@@ -2,7 +2,6 @@
 
 use cygnet_graph::{Conv, Op, Padding};
 
-use super::rearrange::transposed;
 use crate::Reason;
 use crate::array::Array;
 use crate::import::call::{Call, Entry};
@@ -84,16 +83,16 @@ pub(super) fn map_view(call: &Call, base: usize, spatial: &[Axis]) -> View {
 }
 
 pub(crate) fn conv(call: &mut Call) -> Result<Vec<Entry>, Reason> {
-    let weight = call.known(1)?.clone();
     let bias = call.constant(2)?.cloned();
     let name = call.layer(1);
-    conv_with(call, &weight, bias.as_ref(), &name)
+    let weight = call.owned(1)?;
+    conv_with(call, weight, bias.as_ref(), &name)
 }
 
 /// A convolution of the first input, with these weights.
 pub(super) fn conv_with(
     call: &mut Call,
-    weight: &Array,
+    weight: Array,
     bias: Option<&Array>,
     name: &str,
 ) -> Result<Vec<Entry>, Reason> {
@@ -103,6 +102,7 @@ pub(super) fn conv_with(
     let [out, inputs, kernel @ ..] = &weight.shape[..] else {
         return Err(Reason::new(format!("its weight has the shape {:?}", weight.shape)));
     };
+    let (out, inputs) = (*out, *inputs);
     if call.sizes("kernel_shape")?.is_some_and(|given| given != kernel) {
         return Err(Reason::new("its kernel_shape is not that of its weight"));
     }
@@ -115,14 +115,14 @@ pub(super) fn conv_with(
     }
     let Window { kernel, stride, dilation, padding } =
         window(call, kernel, &spatial, [rows, columns], pending)?;
-    let conv =
-        Conv { out: *out, kernel, stride, dilation, groups, bias: bias.is_some(), padding: Some(padding) };
-    let mut params = vec![weight.to_floats().to_vec()];
+    let conv = Conv { out, kernel, stride, dilation, groups, bias: bias.is_some(), padding: Some(padding) };
+    let scales = scales_of(&weight, bias);
+    let mut params = vec![weight.into_floats()];
     if let Some(bias) = bias {
-        params.push(one_each(bias, *out)?);
+        params.push(one_each(bias, out)?);
     }
     let base = call.draft.emit_with(Op::Conv(conv), &[base], name, params)?;
-    call.draft.nodes[base].scales = scales_of(weight, bias);
+    call.draft.nodes[base].scales = scales;
     Ok(vec![map_view(call, base, &spatial).into()])
 }
 
@@ -142,65 +142,90 @@ fn one_each(bias: &Array, out: usize) -> Result<Vec<f32>, Reason> {
 }
 
 pub(crate) fn gemm(call: &mut Call) -> Result<Vec<Entry>, Reason> {
-    let weight = call.known(1)?.clone();
     let bias = call.constant(2)?.cloned();
     let (alpha, beta) = (call.float("alpha", 1.0), call.float("beta", 1.0));
     call.ignore(&["broadcast"]);
     if call.int("transA", 0) != 0 {
         return Err(Reason::new("its first input is transposed, so that images are its columns"));
     }
-    if weight.shape.len() != 2 || call.tracked(0)?.dims.len() != 2 {
+    if call.known(1)?.shape.len() != 2 || call.tracked(0)?.dims.len() != 2 {
         return Err(Reason::new("its inputs are no matrices"));
     }
-    let weight = if call.int("transB", 0) == 0 { weight } else { transposed(&weight, &[1, 0]) };
-    let scaled = |array: &Array, factor: f32| {
-        if factor == 1.0 {
-            return array.clone();
+    let bias = bias.map(|bias| scaled(bias, beta));
+    let is_turned = call.int("transB", 0) != 0;
+    let name = call.layer(1);
+    let array = scaled(call.owned(1)?, alpha);
+    product_with(call, Matrix { array, is_turned }, bias.as_ref(), &name)
+}
+
+/// Numbers times a factor.
+fn scaled(array: Array, factor: f32) -> Array {
+    if factor == 1.0 {
+        return array;
+    }
+    let shape = array.shape.clone();
+    Array::floats(shape, array.into_floats().into_iter().map(|x| x * factor).collect())
+}
+
+/// A matrix of `[in, out]`, or of `[out, in]` if it `is_turned`.
+struct Matrix {
+    array: Array,
+    is_turned: bool,
+}
+
+impl Matrix {
+    /// Inputs and outputs.
+    fn sizes(&self) -> [usize; 2] {
+        let [first, second] = [self.array.shape[0], self.array.shape[1]];
+        if self.is_turned { [second, first] } else { [first, second] }
+    }
+
+    /// Rows of a layer, one an output: the number of an input comes to its place.
+    fn rows(self, places: &[usize]) -> Vec<f32> {
+        let [inputs, outputs] = self.sizes();
+        let is_turned = self.is_turned;
+        let numbers = self.array.into_floats();
+        if is_turned && places.iter().copied().eq(0..inputs) {
+            return numbers;
         }
-        super::fold::unary(&Array::floats(array.shape.clone(), array.to_floats().to_vec()), |x| x * factor)
-    };
-    let bias = bias.map(|bias| scaled(&bias, beta));
-    product_with(call, &scaled(&weight, alpha), bias.as_ref())
+        let mut rows = vec![0.0; numbers.len()];
+        for (input, &place) in places.iter().enumerate() {
+            for output in 0..outputs {
+                let from = if is_turned { output * inputs + input } else { input * outputs + output };
+                rows[output * inputs + place] = numbers[from];
+            }
+        }
+        rows
+    }
 }
 
 pub(crate) fn mat_mul(call: &mut Call) -> Result<Vec<Entry>, Reason> {
-    let weight = call.known(1)?.clone();
-    if weight.shape.len() != 2 {
-        return Err(Reason::new(format!(
-            "its second input has the shape {:?}, which is no matrix",
-            weight.shape
-        )));
+    let shape = &call.known(1)?.shape;
+    if shape.len() != 2 {
+        return Err(Reason::new(format!("its second input has the shape {shape:?}, which is no matrix")));
     }
-    product_with(call, &weight, None)
+    let name = call.layer(1);
+    let matrix = Matrix { array: call.owned(1)?, is_turned: false };
+    product_with(call, matrix, None, &name)
 }
 
-/// The product of the first input with a matrix of `[in, out]`.
-pub(super) fn product_with(
+/// The product of the first input with a matrix.
+fn product_with(
     call: &mut Call,
-    weight: &Array,
+    matrix: Matrix,
     bias: Option<&Array>,
+    name: &str,
 ) -> Result<Vec<Entry>, Reason> {
     let view = call.tracked(0)?;
-    let [inputs, out] = [weight.shape[0], weight.shape[1]];
+    let [inputs, out] = matrix.sizes();
     let rank = view.dims.len();
     let shape = view.shape();
     if rank < 2 || shape[rank - 1] != inputs {
-        return Err(Reason::new(format!("a matrix of {:?} for an input of {shape:?}", weight.shape)));
+        return Err(Reason::new(format!("a matrix of {inputs} by {out} for an input of {shape:?}")));
     }
-    let numbers = weight.to_floats();
-    let scales = scales_of(weight, bias);
+    let scales = scales_of(&matrix.array, bias);
     let bias = bias.map(|bias| one_each(bias, out)).transpose()?;
     let has_bias = bias.is_some();
-    let columns = |places: &[usize]| {
-        let mut rows = vec![0.0; numbers.len()];
-        for (input, &place) in places.iter().enumerate() {
-            (0..out).for_each(|output| rows[output * inputs + place] = numbers[input * out + output]);
-        }
-        let mut params = vec![rows];
-        params.extend(bias.clone());
-        params
-    };
-    let name = call.layer(1);
     // All numbers of an image in the last dimension, in whatever order: the weights take it.
     let is_batch = view.dims[..rank - 1].iter().enumerate().all(|(dim, atoms)| dim == 0 || atoms.is_empty());
     let is_whole = |draft: &crate::import::draft::Draft, view: &View| {
@@ -211,9 +236,9 @@ pub(super) fn product_with(
         if is_whole(call.draft, &view) {
             let images =
                 View { base: view.base, offset: view.offset, dims: vec![view.dims[rank - 1].clone()] };
-            let params = columns(&images.places());
+            let params = [matrix.rows(&images.places())].into_iter().chain(bias).collect();
             let base =
-                call.draft.emit_with(Op::Linear { out, bias: has_bias }, &[view.base], &name, params)?;
+                call.draft.emit_with(Op::Linear { out, bias: has_bias }, &[view.base], name, params)?;
             call.draft.nodes[base].scales = scales;
             let mut wanted = shape;
             wanted[rank - 1] = out;
@@ -230,9 +255,10 @@ pub(super) fn product_with(
             "it multiplies {shape:?}, whose last dimension is not that of the channels"
         )));
     }
-    let params = columns(&(0..inputs).collect::<Vec<_>>());
+    let places: Vec<usize> = (0..inputs).collect();
+    let params = [matrix.rows(&places)].into_iter().chain(bias).collect();
     let conv = Conv { bias: has_bias, ..Conv::new(out, 1).valid() };
-    let base = call.draft.emit_with(Op::Conv(conv), &[view.base], &name, params)?;
+    let base = call.draft.emit_with(Op::Conv(conv), &[view.base], name, params)?;
     call.draft.nodes[base].scales = scales;
     let mut parts = parts;
     parts[rank - 1] = vec![Part { axis: Axis::Channel, size: out, step: 1 }];

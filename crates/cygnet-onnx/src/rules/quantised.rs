@@ -226,7 +226,7 @@ pub(crate) fn conv(call: &mut Call) -> Result<Vec<Entry>, Reason> {
     let bias = bias(call, 8, from.one()?, call.known(4)?)?;
     let name = call.layer(3);
     let input = as_real(call, 0)?;
-    through(call, vec![input], to, |call| layers::conv_with(call, &weight, bias.as_ref(), &name))
+    through(call, vec![input], to, |call| layers::conv_with(call, weight, bias.as_ref(), &name))
 }
 
 pub(crate) fn mat_mul(call: &mut Call) -> Result<Vec<Entry>, Reason> {

@@ -123,7 +123,7 @@ pub(crate) fn transpose(call: &mut Call) -> Result<Vec<Entry>, Reason> {
 }
 
 /// A constant with its dimensions in another order.
-pub(super) fn transposed(array: &Array, order: &[usize]) -> Array {
+fn transposed(array: &Array, order: &[usize]) -> Array {
     let mut strides = vec![1; array.shape.len()];
     for dim in (1..array.shape.len()).rev() {
         strides[dim - 1] = strides[dim] * array.shape[dim];

@@ -8,7 +8,7 @@ use crate::{ImportError, Imported, Options, import_ncnn, is_ncnn};
 /// Layers of a kind that pnnx writes, with their numbers.
 const TEXT: &str = "\
 7767517
-14 17
+14 16
 Input                    in0       0 1 in0
 Convolution              convrelu  1 1 in0 1 0=8 1=3 11=3 12=1 13=2 14=1 2=1 3=2 4=1 5=1 6=216 9=1
 Pooling                  pool      1 1 1 2 0=0 1=3 11=3 12=2 13=1 2=2 3=1 5=1
@@ -107,9 +107,67 @@ fn what_is_wrong_is_told() {
     assert!(told("7767517\n", &[]).contains("line 2"));
     assert!(told("7767517\n1 1\nInput in0 0 99999999999\n", &[]).contains("line 3: the line is cut"));
     let second = text.replace("Convolution              convrelu", "Input in1 0 1 in1\nConvolution convrelu");
+    let second = second.replace("14 16", "15 17");
     assert!(told(&second, &stream()).contains("several inputs"));
     let bytes = [&0x000D_4B38u32.to_le_bytes()[..], &[0; 300]].concat();
     assert!(told(text, &bytes).contains("whole numbers of ncnn"));
+}
+
+#[test]
+fn settings_are_of_their_kind() {
+    for (given, wrong, why) in [
+        ("0=8 1=3", "0=8.5 1=3", "convrelu (Convolution): its setting 0 is 8.5, which is no whole number"),
+        ("3=2 4=1 5=1 6=216", "3=2.25 4=1 5=1 6=216", "convrelu (Convolution): its setting 3 is 2.25"),
+        ("0=2 1=0", "0=nan 1=0", "shuffle (ShuffleChannel): its setting 0 is NaN"),
+        ("6=72 7=8", "6=72 7=1e12", "convdw (ConvolutionDepthWise): its setting 7 is 1000000000000"),
+        ("6=72 7=8", "6=72 7=-8", "convdw (ConvolutionDepthWise): its setting 7 is -8"),
+        ("0=0 1=3 11=3", "-23300=1,0 1=3 11=3", "pool (Pooling): its setting 0 is a list of 1, not a number"),
+        ("-23300=2,6,-233", "0=6", "parts (Slice): its setting 0 is 6, not a list"),
+        ("-23300=2,6,-233", "-23300=2,6.5,-233", "parts (Slice): its setting 0 is 6.5"),
+        ("-23303=2,1,2", "-23303=2,1,2.5", "mean (Reduction): its setting 3 is 2.5"),
+    ] {
+        assert!(TEXT.contains(given), "{given}");
+        let told = read(&TEXT.replacen(given, wrong, 1), &stream()).unwrap_err().to_string();
+        assert!(told.contains(why), "{wrong}: {told}");
+    }
+}
+
+#[test]
+fn counts_and_numbers_are_those_of_the_layers() {
+    let told = |text: &str, numbers: &[u8]| read(text, numbers).unwrap_err().to_string();
+    let more = [stream(), vec![0; 8]].concat();
+    assert!(told(TEXT, &more).contains("8 bytes more than the numbers of its layers, and fc2 is the last"));
+    for (counts, why) in [
+        ("15 16", "tells of 15 layers, up to the layer fc2 there are 14"),
+        ("13 16", "tells of 13 layers"),
+        ("14 15", "tells of 15 blobs, up to the layer fc2 there are 16"),
+        ("14 17", "tells of 17 blobs"),
+        ("14", "are missing"),
+        ("14 16 3", "are missing"),
+        ("-1 16", "are missing"),
+    ] {
+        let told = told(&TEXT.replacen("14 16", counts, 1), &stream());
+        assert!(told.contains(why), "{counts}: {told}");
+    }
+    let cut = TEXT.rsplit_once("InnerProduct").unwrap().0;
+    assert!(told(cut, &stream()).contains("tells of 14 layers, up to the layer mean there are 13"));
+    let twice = TEXT.replace("1 1 12 13 ", "1 1 12 11 ");
+    assert!(told(&twice, &stream()).contains("the layer mean makes 11, which another made"));
+}
+
+#[test]
+fn a_network_is_called_as_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, numbers) = (folder.path().join("squeeze.ncnn.param"), folder.path().join("squeeze.ncnn.bin"));
+    std::fs::write(&text, TEXT).unwrap();
+    let open = || crate::open(&text, &Options { image: Some([16, 16]), ..Options::default() });
+    let told = || open().unwrap_err().to_string();
+    assert!(told().contains("in squeeze.ncnn.bin, which is not beside it"), "{}", told());
+    std::fs::create_dir(&numbers).unwrap();
+    assert!(told().contains("in squeeze.ncnn.bin, which cannot be read: is a folder"), "{}", told());
+    std::fs::remove_dir(&numbers).unwrap();
+    std::fs::write(&numbers, stream()).unwrap();
+    assert_eq!(open().unwrap().graph.name(), "squeeze.ncnn");
 }
 
 proptest! {

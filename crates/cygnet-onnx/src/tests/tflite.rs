@@ -366,6 +366,57 @@ fn numbers_that_are_read_again_and_again_are_refused() {
     assert!(refusal(net.file(&[image], &[last])).contains("more often than any network"));
 }
 
+/// A convolution of a value of floats, whose weight is a tensor of any type.
+fn weighted(kind: i8, record: Option<Fields>, data: Vec<u8>) -> Vec<u8> {
+    let mut net = Network::default();
+    let image = net.value("image", &[1, 4, 4, 3]);
+    let weight = net.tensor("conv/weights", &[2, 1, 1, 3], kind, None, Some(data));
+    net.tensors[weight as usize].extend(record.map(|record| (4, Table(record))));
+    let out = net.value("out", &[1, 4, 4, 2]);
+    net.operator(3, &[image, weight, -1], out, vec![(0, Byte(1)), (1, Int(1)), (2, Int(1))]);
+    net.file(&[image], &[out])
+}
+
+#[test]
+fn integers_stand_for_numbers_by_scales_of_their_own_dimension() {
+    let scales = |scales: &[f32], dimension: i32| {
+        Some(vec![(2, Floats(scales.to_vec())), (3, Longs(vec![0; scales.len()])), (6, Int(dimension))])
+    };
+    let bytes = || (0..6u8).collect::<Vec<u8>>();
+    read(weighted(9, scales(&[0.5], 0), bytes()));
+    read(weighted(9, scales(&[0.5], 9), bytes()));
+    read(weighted(9, scales(&[0.5, 0.25], 0), bytes()));
+    for (dimension, count) in [(4, 2), (7, 2), (-1, 2), (3, 2), (0, 3), (1, 2)] {
+        let told = refusal(weighted(9, scales(&vec![0.5; count], dimension), bytes()));
+        assert!(told.contains("conv/weights") && told.contains("scales along dimension"), "{told}");
+    }
+    let ints = (0..6i32).flat_map(i32::to_le_bytes).collect::<Vec<u8>>();
+    let longs = (0..6i64).flat_map(i64::to_le_bytes).collect::<Vec<u8>>();
+    for (kind, data) in [(2, ints), (3, bytes()), (4, longs), (6, bytes()), (9, bytes())] {
+        let told = refusal(weighted(kind, None, data));
+        assert!(
+            told.contains("conv/weights holds numbers of type") && told.contains("out (CONV_2D)"),
+            "{told}"
+        );
+    }
+    let mut net = Network::default();
+    let image = net.value("image", &[1, 4, 4, 3]);
+    let out = net.tensor("out", &[1, 4, 4, 3], 2, None, None);
+    net.operator(19, &[image], out, vec![]);
+    assert!(refusal(net.file(&[image], &[out])).contains("its output is of type I32"));
+}
+
+#[test]
+fn a_network_is_called_as_its_file() {
+    let named = Options { name: Some("flowers".into()), ..Options::default() };
+    assert_eq!(import(network(), &named).unwrap().graph.name(), "flowers");
+    assert_eq!(read(network()).graph.name(), "tflite");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("birds.V1.tflite");
+    std::fs::write(&path, network()).unwrap();
+    assert_eq!(crate::open(&path, &Options::default()).unwrap().graph.name(), "birds.V1");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

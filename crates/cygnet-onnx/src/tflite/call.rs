@@ -3,9 +3,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use prost::bytes::Bytes;
+
 use super::reader::Options;
 use super::tensors::{Kind, Scales, TOO_OFTEN, Value, reordered};
 use crate::export::writer::{Setting, Writer};
+use crate::memory::Room;
 use crate::{ImportError, Reason};
 
 /// An operator with its tensors.
@@ -24,8 +27,12 @@ pub(super) struct Translation<'a> {
     /// What the real numbers of tensors are called that were made.
     pub(super) made: HashMap<usize, String>,
     pub(super) writer: Writer,
+    /// The file.
+    pub(super) file: Bytes,
     /// Bytes that may still be read.
     pub(super) room: Cell<usize>,
+    /// Numbers that weights may still be.
+    pub(super) weights: Room,
 }
 
 impl<'a> Translation<'a> {
@@ -81,13 +88,24 @@ impl<'a> Translation<'a> {
                 value.name
             )));
         }
+        let is_real = matches!(value.kind, Kind::F32 | Kind::F16);
+        let scales = value.scales.as_ref().filter(|_| !is_real);
+        if !is_real && scales.is_none() {
+            return Err(Reason::new(format!(
+                "{} holds numbers of type {:?} without a scale by which they stand for real ones",
+                value.name, value.kind
+            )));
+        }
         self.take(data.len())?;
+        self.weights.take(data.len() / value.kind.bytes())?;
         let shape: Vec<usize> = order.iter().map(|&from| value.shape[from]).collect();
-        let bytes = reordered(data, &value.shape, order, value.kind.bytes());
-        let Some(scales) = value.scales.as_ref().filter(|_| value.kind != Kind::F32) else {
-            return Ok(self.writer.tensor(name, &shape, value.kind.data_type(), bytes));
+        let bytes = if order.is_sorted() {
+            self.file.slice_ref(data)
+        } else {
+            reordered(data, &value.shape, order, value.kind.bytes()).into()
         };
         let stored = self.writer.tensor(name, &shape, value.kind.data_type(), bytes);
+        let Some(scales) = scales else { return Ok(stored) };
         let axis = order.iter().position(|&from| from == scales.dimension).unwrap_or(0);
         self.pair(scales, value.kind, &stored, axis, "DequantizeLinear")
     }
@@ -221,7 +239,7 @@ impl Call<'_, '_> {
         let kind = self.to.values[output].kind;
         let made = match kind {
             Kind::U8 | Kind::I8 => self.to.rounded(output, &made)?,
-            Kind::F32 | Kind::F16 | Kind::I32 | Kind::I64 => made,
+            Kind::F32 | Kind::F16 => made,
             other => return Err(Reason::new(format!("its output is of type {other:?}"))),
         };
         self.to.made.insert(output, made);

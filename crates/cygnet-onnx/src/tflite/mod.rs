@@ -13,6 +13,7 @@ mod translation;
 use std::collections::BTreeMap;
 
 pub use operators::tflite_operators as operators;
+use prost::bytes::Bytes;
 
 use crate::ImportError;
 use crate::external::External;
@@ -38,9 +39,10 @@ pub fn is_tflite(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// As [`crate::import`].
-pub(crate) fn import(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
-    let graph = translation::translate(bytes)?;
-    let mut imported = walk(&graph, OPSET, &External { folder: None }, options)?;
+pub(crate) fn import(bytes: &Bytes, options: &Options) -> Result<Imported, ImportError> {
+    let name = options.name.as_deref().unwrap_or(PRODUCER);
+    let graph = || translation::translate(bytes, name, &options.limits);
+    let mut imported = walk(graph, OPSET, &External { folder: None }, options)?;
     imported.producer = PRODUCER.into();
     imported.metadata = BTreeMap::new();
     Ok(imported)

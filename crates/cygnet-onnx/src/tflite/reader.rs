@@ -69,7 +69,6 @@ tables! {
     Model {
         operator_codes 1: Tables<'a>,
         subgraphs 2: Tables<'a>,
-        description 3: &'a str,
         buffers 4: Tables<'a>,
     }
     /// Which operator nodes are.
@@ -83,7 +82,6 @@ tables! {
         inputs 1: Vector<'a, i32>,
         outputs 2: Vector<'a, i32>,
         operators 3: Tables<'a>,
-        name 4: &'a str,
     }
     Tensor {
         shape 0: Vector<'a, i32>,

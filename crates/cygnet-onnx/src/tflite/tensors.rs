@@ -130,6 +130,10 @@ fn value<'a>(
             let scales: Vec<f32> = record.scale()?.map(|list| list.iter().collect()).unwrap_or_default();
             let zeros: Vec<i64> = record.zero_point()?.map(|list| list.iter().collect()).unwrap_or_default();
             let dimension = usize::try_from(record.dimension()?.unwrap_or(0)).unwrap_or(usize::MAX);
+            if scales.len() > 1 && shape.get(dimension) != Some(&scales.len()) {
+                let reason = format!("{} scales along dimension {dimension} of {shape:?}", scales.len());
+                return Err(wrong(reason));
+            }
             (!scales.is_empty()).then_some(Scales { scales, zeros, dimension })
         }
         None => None,

@@ -3,12 +3,16 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use cygnet_graph::Limits;
+use prost::bytes::Bytes;
+
 use super::call::{Call, Translation};
 use super::operators;
 use super::reader::{self, Operator, OperatorCode, Subgraph, Tables};
 use super::tensors::{Kind, Value, values};
 use crate::export::ExportOptions;
 use crate::export::writer::{Setting, Writer};
+use crate::memory::Room;
 use crate::schema::GraphProto;
 use crate::schema::tensor_proto::DataType;
 use crate::{ImportError, Reason, Refusal};
@@ -21,7 +25,7 @@ const READINGS: usize = 4;
 const LEAST_ROOM: usize = 1 << 20;
 
 /// The graph of a file.
-pub(super) fn translate(bytes: &[u8]) -> Result<GraphProto, ImportError> {
+pub(super) fn translate(bytes: &Bytes, name: &str, limits: &Limits) -> Result<GraphProto, ImportError> {
     let model = reader::model(bytes)?;
     let unfit = |reason: &str| ImportError::Unfit(reason.into());
     let subgraphs = model.subgraphs()?.filter(|graphs| graphs.len() > 0);
@@ -36,13 +40,14 @@ pub(super) fn translate(bytes: &[u8]) -> Result<GraphProto, ImportError> {
         let few = list.filter(|list| list.len() <= MOST_INPUTS);
         few.map(|list| list.iter().collect::<Vec<i32>>()).unwrap_or_default()
     });
-    let name = graph.name()?.filter(|name| !name.is_empty()).or(model.description()?).unwrap_or("tflite");
     let options = ExportOptions { batch: Some(1), ..ExportOptions::default() };
     let mut to = Translation {
         values,
         made: HashMap::new(),
         writer: Writer::new(name, &options),
+        file: bytes.clone(),
         room: Cell::new(room),
+        weights: Room::of(limits),
     };
     let [input] = inputs[..] else {
         return Err(ImportError::Unfit(format!(

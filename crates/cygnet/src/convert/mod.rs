@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use cygnet_graph::Limits;
 use cygnet_hub::{sha256, sha256_of};
-use cygnet_onnx::{ImportError, Imported, Options};
+use cygnet_onnx::{Format, ImportError, Imported, Options};
 use cygnet_weights::{Checkpoint, RUN_KEY, is_model_file, read_class_names};
 use cygnet_zoo::Registry;
 
@@ -84,8 +84,9 @@ impl Conversion {
     /// classes.
     pub fn run_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Converted, Error> {
         let path = Path::new(name);
-        if onnx::brings_graph(&bytes) {
-            return self.labelled(self.run_onnx(path, |options| cygnet_onnx::import(bytes, options))?);
+        if let Some(format) = Format::of(&bytes) {
+            let read = |options: &Options| cygnet_onnx::import(bytes, options);
+            return self.labelled(self.run_graph(path, format, read)?);
         }
         let bytes = Arc::new(bytes);
         let parse = || {
@@ -97,8 +98,9 @@ impl Conversion {
 
     /// As [`Conversion::run`], perhaps with auxiliary heads.
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
-        if onnx::is_onnx(path) {
-            return self.labelled(self.run_onnx(path, |options| cygnet_onnx::open(path, options))?);
+        if let Some(format) = onnx::format(path) {
+            let read = |options: &Options| cygnet_onnx::open(path, options);
+            return self.labelled(self.run_graph(path, format, read)?);
         }
         let open = || {
             let opened = match &self.weights_key {
@@ -137,19 +139,25 @@ impl Conversion {
         self.labelled(converted)
     }
 
-    /// Makes a model of the ONNX file that is read of `path`.
-    fn run_onnx(
+    /// Makes a model of the file that is read of `path` and brings its graph.
+    fn run_graph(
         &self,
         path: &Path,
+        format: Format,
         read: impl FnOnce(&Options) -> Result<Imported, ImportError>,
     ) -> Result<Converted, Error> {
         let request = self.request(Heads::Drop)?;
         if self.weights_key.is_some() || !self.ignored.is_empty() {
-            let reason = "is an ONNX file, all of whose weights are read by name; leave out --weights-key and --ignore";
-            return Err(Error::Record { path: path.into(), reason: reason.into() });
+            let reason = format!(
+                "is a file that brings its graph ({format}), all of whose weights are read by name; leave out --weights-key \
+                 and --ignore"
+            );
+            return Err(Error::Record { path: path.into(), reason });
         }
         let failed = |source: ImportError| Error::Onnx { path: path.into(), source: Box::new(source) };
-        let imported = read(&Options { limits: self.limits, ..Options::default() }).map_err(failed)?;
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let options = Options { name, limits: self.limits, ..Options::default() };
+        let imported = read(&options).map_err(failed)?;
         onnx::model(path, imported, &request)
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cygnet_graph::NodeId;
 use cygnet_image::{ChannelOrder, Interpolation, Preprocess};
-use cygnet_onnx::Imported;
+use cygnet_onnx::{Format, Imported};
 use cygnet_runtime::halved_where_exact;
 use cygnet_weights::{Head, Naming, Tensors, fit};
 use cygnet_zoo::{Network, imagenet};
@@ -24,17 +24,13 @@ const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
 /// Pixels around the middle of a photo that a network looks at, where nothing is said: 224 of 256.
 const USUAL_CROP: f64 = 0.875;
 
-/// Whether bytes begin as those of a file do that brings its graph: an ONNX, a TFLite or an ncnn file.
-pub(super) fn brings_graph(head: &[u8]) -> bool {
-    cygnet_onnx::is_onnx(head) || cygnet_onnx::is_tflite(head) || cygnet_onnx::is_ncnn(head)
-}
-
-/// Whether `path` is a file that brings its graph.
-pub(super) fn is_onnx(path: &Path) -> bool {
+/// The format of the file at `path`, if it brings its graph.
+pub(super) fn format(path: &Path) -> Option<Format> {
     let mut head = Vec::new();
     let mut read = || File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
     // What is no file may never have anything to read.
-    path.is_file() && read().is_ok() && brings_graph(&head)
+    let is_read = path.is_file() && read().is_ok();
+    if is_read { Format::of(&head) } else { None }
 }
 
 /// The model of what such a file holds. A network that is named says how photos are prepared.
