@@ -4,6 +4,7 @@ mod help;
 mod limits;
 mod misplaced;
 mod parse;
+mod preparing;
 #[cfg(feature = "train")]
 mod train;
 mod values;
@@ -18,6 +19,7 @@ use cygnet::runtime::Cap;
 pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{WrongUsage, command, parse, wrong_usage};
+pub(crate) use preparing::PreparingArgs;
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, TrainPrecision};
 pub(crate) use values::{Batch, BenchThreads};
@@ -259,6 +261,8 @@ pub(crate) struct Convert {
     /// Leave out a tensor, or with a dot at the end of NAME all whose names begin so; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
+    #[command(flatten)]
+    pub(crate) preparing: PreparingArgs,
     #[command(flatten)]
     pub(crate) onnx: OnnxArgs,
     /// Replace OUT if it exists

@@ -19,9 +19,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// As many as a graph may have params, and as the memory holds that this process may have.
-    pub(crate) fn of(limits: &Limits) -> Room {
-        Room::within(memory_bytes().unwrap_or(u64::MAX), limits)
+    /// As many as a graph may have params, and as the memory holds that this process may have besides the files that it maps.
+    pub(crate) fn of(limits: &Limits, mapped: usize) -> Room {
+        Room::within(memory_bytes().unwrap_or(u64::MAX).saturating_sub(mapped as u64), limits)
     }
 
     fn within(memory: u64, limits: &Limits) -> Room {

@@ -63,6 +63,7 @@ mod error;
 #[cfg(feature = "train")]
 mod evaluate;
 mod halves;
+mod layer_types;
 mod load;
 mod model;
 mod named;
@@ -82,11 +83,12 @@ pub mod verify;
 #[doc(hidden)]
 pub use calendar::date;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
-pub use convert::{Conversion, Converted};
+pub use convert::{Conversion, Converted, Preparing};
 pub use endings::names_weights;
 pub use error::Error;
 #[cfg(feature = "train")]
 pub use evaluate::{Confused, Evaluation, evaluate};
+pub use layer_types::LayerCounts;
 pub use load::{local, pull};
 pub use model::Model;
 pub use named::{network, preprocess};
@@ -95,7 +97,7 @@ pub use onnx::OnnxSettings;
 pub use photo::Photo;
 #[cfg(feature = "train")]
 pub use quantize::{
-    Distribution, LayerCounts, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
+    Distribution, LayerNoise, Precision, QuantizeReport, Quantized, Quantizing, quantize, spread,
 };
 pub use told::{in_own_words, told};
 pub use {

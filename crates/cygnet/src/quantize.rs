@@ -5,23 +5,21 @@ mod page;
 mod photos;
 mod rows;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cygnet_graph::{Node, NodeId, Role};
 use cygnet_image::DecodeLimits;
 use cygnet_quantize::{
     Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, compare,
 };
 use cygnet_runtime::{Level, PlanOptions, RunError, Session, halved_once_read};
-use cygnet_weights::{Dtype, Tensor};
 use serde::Serialize;
 
 pub use cygnet_quantize::Distribution;
 
 use crate::bench::{quantile, sample};
 use crate::counted::counted;
+use crate::layer_types::{LayerCounts, counts, types};
 use crate::{Error, Model};
 use halving::halved_within;
 use photos::{Looked, look};
@@ -98,17 +96,6 @@ pub struct QuantizeReport {
     pub layers: LayerCounts,
     /// What the rounding of each layer alone does to the logits, as a share of their variance, in the order of the network.
     pub sensitivity: Vec<LayerNoise>,
-}
-
-/// Numbers of layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LayerCounts {
-    /// That compute with bytes.
-    pub int8: usize,
-    /// Whose weights are bf16.
-    pub bf16: usize,
-    /// That compute as before.
-    pub f32: usize,
 }
 
 /// What the rounding of one layer does.
@@ -194,7 +181,7 @@ pub fn quantize(
         let count = right.count();
         (!labels.is_empty()).then(|| percent(count as f64 / labels.len() as f64))
     };
-    let types = types(&quantized);
+    let types = types(&quantized.graph, &quantized.weights, quantized.quantization.as_ref());
     let layers = counts(&types);
     let loss = photos.map(|_| Loss::of(&before, &after, &labels));
     notes.extend(loss.and_then(|loss| {
@@ -304,29 +291,4 @@ pub(crate) fn bytes(model: &Model) -> usize {
     let scales = model.quantization.as_ref().map(|record| record.to_file().1);
     let scales: usize = scales.iter().flatten().map(|(_, tensor)| tensor.bytes().len()).sum();
     scales + model.weights.iter().map(|(_, tensor)| tensor.bytes().len()).sum::<usize>()
-}
-
-/// Layers by what they compute with.
-pub(crate) fn layers(model: &Model) -> LayerCounts {
-    counts(&types(model))
-}
-
-/// What the layers of a model compute with, by node.
-fn types(model: &Model) -> BTreeMap<NodeId, &'static str> {
-    let layers = model.graph.iter().filter(|(_, node)| node.op.facts().is_weighted);
-    let of = |(id, _): (NodeId, &Node)| {
-        let weight = model.weights.of_role(&model.graph, id, Role::Weight);
-        let name = match weight.map(Tensor::dtype) {
-            Some(Dtype::I8) => "int8",
-            Some(Dtype::BF16) => "bf16",
-            _ => "f32",
-        };
-        (id, name)
-    };
-    layers.map(of).collect()
-}
-
-fn counts(types: &BTreeMap<NodeId, &'static str>) -> LayerCounts {
-    let count = |name: &str| types.values().filter(|of| **of == name).count();
-    LayerCounts { int8: count("int8"), bf16: count("bf16"), f32: count("f32") }
 }

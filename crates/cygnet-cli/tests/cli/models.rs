@@ -261,3 +261,43 @@ fn models_are_held_against_each_other_over_photos() {
         assert!(run.code == code && run.err.contains(words), "{args:?}: {} {}", run.code, run.err);
     }
 }
+
+#[test]
+fn photos_are_prepared_as_a_conversion_says() {
+    let bench = Bench::new().with_model();
+    assert_eq!(bench.run(&["convert", "light.safetensors", "light.onnx"]).code, 0);
+    let shown = |file: &str| {
+        let run = bench.run(&["show", file, "--json"]);
+        serde_json::from_str::<serde_json::Value>(run.out.lines().next().unwrap()).unwrap()["preprocess"]
+            .clone()
+    };
+    let args = ["convert", "light.onnx", "other.safetensors", "--mean", "0.25,0.5,-0.75", "--std", "0.5"];
+    let more =
+        ["--resize", "shorter=12", "--interpolation", "bicubic", "--channels", "bgr", "--scale", "1/64"];
+    let run = bench.run(&[&args[..], &more].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let other = shown("other.safetensors");
+    for (field, wanted) in [
+        ("mean", serde_json::json!([0.25, 0.5, -0.75])),
+        ("std", serde_json::json!([0.5, 0.5, 0.5])),
+        ("resize", serde_json::json!({"shorter_side": {"side": 12}})),
+        ("interpolation", serde_json::json!("bicubic")),
+        ("channels", serde_json::json!("bgr")),
+        ("scale", serde_json::json!(0.015625)),
+        ("size", serde_json::json!([8, 8])),
+    ] {
+        assert_eq!(other[field], wanted, "{field}: {other}");
+    }
+    let run = bench.run(&["convert", "light.onnx", "wide.safetensors", "--image", "16x24"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(shown("wide.safetensors")["size"], serde_json::json!([16, 24]));
+    for (option, value, why) in [
+        ("--mean", "1,2", "mean has 2 values"),
+        ("--std", "0", "std: 0 is not above zero"),
+        ("--channels", "grey", "photos are prepared as 1x8x8 but the network reads 3x8x8"),
+    ] {
+        let run = bench.run(&["convert", "light.onnx", "wrong.safetensors", option, value]);
+        assert!(run.code == 1 && run.err.contains(why), "{option} {value}: {} {}", run.code, run.err);
+        assert!(!bench.path("wrong.safetensors").exists());
+    }
+}

@@ -126,3 +126,33 @@ fn data_sets_of_holes_are_refused_at_once() {
     bench.sparse("run.state.safetensors", b"", LENGTH);
     bench.refuses(&["train", "photos", "--resume", "--out", "run.safetensors"], "run.state.safetensors");
 }
+
+/// Weights of a network are mapped, and become numbers once: a file whose weights fit into memory is read there.
+#[test]
+fn weights_of_graphs_are_held_once_or_refused() {
+    let bench = Bench::new();
+    let pair = |name: &str, outputs: u64, surplus: u64| {
+        let weights = 150_528 * outputs;
+        let text = format!(
+            "7767517\n2 2\nInput in0 0 1 in0 0=224 1=224 2=3\nInnerProduct fc 1 1 in0 out0 0={outputs} 1=0 2={weights}\n"
+        );
+        bench.sparse(&format!("{name}.param"), text.as_bytes(), text.len() as u64);
+        bench.sparse(&format!("{name}.bin"), &[], 4 + 4 * weights + surplus);
+    };
+    pair("fits", 256, 0);
+    let run = bench.within(MEMORY, &["show", "fits.param"]);
+    assert!(run.code == 0 && run.out.contains("classes      256"), "{} {} {}", run.code, run.out, run.err);
+    for (name, outputs, surplus, why) in [
+        ("large", 800, 0, "fc (InnerProduct): with it the weights are more than"),
+        ("surplus", 10, 300 << 20, "314572800 bytes more than the numbers of its layers"),
+        ("larger", 10, LENGTH, "in larger.bin, which cannot be read: is larger than 2 GB"),
+    ] {
+        pair(name, outputs, surplus);
+        let file = format!("{name}.param");
+        bench.refuses(&["show", &file], &file);
+        let told = bench.within(MEMORY, &["show", &file]).err;
+        assert!(told.contains(why), "{told}");
+    }
+    bench.sparse("holes.tflite", b"\0\0\0\0TFL3", 1 << 30);
+    bench.refuses(&["show", "holes.tflite"], "holes.tflite");
+}

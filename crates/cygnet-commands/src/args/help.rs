@@ -133,6 +133,7 @@ Examples:
   cygnet convert last.ckpt mine.safetensors --weights-key model_ema --labels classes.txt
   cygnet convert mine.pth mine.safetensors --ignore loss. --ignore temperature
   cygnet convert theirs.onnx mine.safetensors --network mobilenet_v2
+  cygnet convert theirs.onnx mine.safetensors --resize shorter=256 --mean 0.5 --std 0.5
   cygnet convert mine.safetensors mine.onnx --preprocess --softmax";
 
 pub(super) const BENCH: &str = "\

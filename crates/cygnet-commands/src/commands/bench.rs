@@ -117,6 +117,9 @@ fn planned(args: &Bench, name: &str, subject: Subject, options: BenchOptions) ->
         Some(BenchPrecision::Auto) => return fastest_of_all(name, subject, options),
         Some(BenchPrecision::Bf16) => subject.in_bf16(),
     };
+    if let Some(mixture) = subject.quantization.as_ref().and_then(|_| subject.layer_counts().mixture()) {
+        output::note(&format!("{name}: {mixture}"));
+    }
     Ok(subject.plan(options.plan)?)
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
         classes: args.classes.map(|classes| classes as usize),
         weights_key: args.weights_key.clone(),
         labels: args.labels.clone(),
+        preparing: args.preparing.preparing(),
         ignored: args.ignore.clone(),
         limits: args.graph_limits.limits(),
         ..Conversion::default()

@@ -7,7 +7,7 @@ use cygnet::runtime::{self, Outline, Plan, PlanOptions, PlanStep, Rule};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::registry::Row;
 use cygnet::zoo::{Family, Spec};
-use cygnet::{Conversion, Converted};
+use cygnet::{Conversion, Converted, LayerCounts};
 use serde::Serialize;
 
 use crate::args::{Show, wrong_usage};
@@ -48,6 +48,9 @@ struct Card {
     /// What its layers compute with, if that is not floats alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<&'static str>,
+    /// Layers by what they compute with, if that is not the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<LayerCounts>,
     /// What is to be known of it, in sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -71,6 +74,7 @@ impl Card {
     fn of(Converted { model, notes }: Converted) -> Card {
         Card {
             precision: model.precision(),
+            layers: model.quantization.as_ref().map(|_| model.layer_counts()),
             notes,
             source: model.source,
             licence: model.licence,
@@ -84,7 +88,8 @@ impl Card {
 
     /// Its lines for people.
     fn print(&self) -> std::io::Result<()> {
-        list("precision", self.precision.map(str::to_owned).as_slice())?;
+        let mixture = self.layers.and_then(|layers| layers.mixture());
+        list("precision", mixture.or_else(|| self.precision.map(str::to_owned)).as_slice())?;
         if let Some(accuracy) = &self.accuracy {
             let Accuracy { dataset, top1, top5 } = accuracy;
             let top5 = if cygnet::weights::top5_tells(self.labels.len()) {

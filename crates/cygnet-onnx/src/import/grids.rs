@@ -78,6 +78,21 @@ pub(crate) fn record(
     Ok(record)
 }
 
+/// Of layers whose weights no signed byte holds, what they compute in; nothing if there are none.
+pub(crate) fn wide(graph: &Graph, weights: &WeightSet) -> String {
+    let layers = graph.iter().filter(|(_, node)| node.op.facts().is_weighted);
+    let kinds = layers.map(|(id, _)| weights.of_role(graph, id, Role::Weight).map(Tensor::dtype));
+    let kinds: Vec<Option<Dtype>> = kinds.collect();
+    match kinds.iter().filter(|kind| **kind != Some(Dtype::I8)).count() {
+        0 => String::new(),
+        wide => format!(
+            ", but for {wide} of {} layers, whose weights are no signed bytes: these compute in floating point between \
+             bytes",
+            kinds.len()
+        ),
+    }
+}
+
 /// What the scales of sums of a layer's products may be. Those of the bias are exact, those of the weights are not where they
 /// must be multiplied.
 fn candidates(graph: &Graph, param: &Param, layer: &LayerScales, input: Option<&Grid>) -> Vec<Vec<f32>> {

@@ -32,10 +32,11 @@ fn sizes(value: &ValueInfoProto) -> Result<(Element, Vec<Option<usize>>), Import
     Ok((element, shape.dim.iter().map(size).collect()))
 }
 
-/// The input that is no constant, how it lies in the image `[channels, height, width]`, and what was decided about it.
+/// The input that is no constant, which may have its channels last unless they come first for certain, how it lies in the image `[channels, height, width]`, and what was decided about it.
 pub(super) fn image(
     graph: &GraphProto,
     known: &HashSet<String>,
+    channels_first: bool,
     options: &Options,
 ) -> Result<(ImportedInput, [usize; 3], Vec<String>), ImportError> {
     let mut inputs = graph.input.iter().filter(|input| !known.contains(input.name()));
@@ -65,10 +66,11 @@ pub(super) fn image(
         })
     };
     let [height, width] = options.image.map_or([None; 2], |size| size.map(Some));
-    let turns = graph.node.iter().any(|node| {
-        let is_perm = |attribute: &crate::schema::AttributeProto| attribute.ints == TO_CHANNELS_FIRST;
-        node.op_type() == "Transpose" && node.attribute.iter().any(is_perm)
-    });
+    let turns = !channels_first
+        && graph.node.iter().any(|node| {
+            let is_perm = |attribute: &crate::schema::AttributeProto| attribute.ints == TO_CHANNELS_FIRST;
+            node.op_type() == "Transpose" && node.attribute.iter().any(is_perm)
+        });
     let pictures = |dim: Option<usize>| dim.is_some_and(|n| PICTURES.contains(&n));
     let (image, order, channels_last): ([usize; 3], Vec<&[Axis]>, bool) = match dims[..] {
         [_, features] => {

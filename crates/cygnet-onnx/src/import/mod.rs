@@ -17,6 +17,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use self::imported::{Imported, Options};
+use self::walk::{Dialect, walk};
 use crate::ImportError;
 use crate::external::External;
 use crate::schema::ModelProto;
@@ -73,13 +74,14 @@ pub(crate) fn import_onnx(bytes: &Bytes, options: &Options) -> Result<Imported, 
         return unfit("the file has no graph".into());
     }
     let external = External { folder: options.folder.clone() };
+    let dialect = Dialect { opset, external, channels_first: false, mapped: bytes.len() };
     // What was decoded first is read first; most files are read once.
     let first = Cell::new(model.graph.take());
     let graph = || match first.take() {
         Some(graph) => Ok(graph),
         None => Ok(decoded()?.graph.unwrap_or_default()),
     };
-    let mut imported = walk::walk(graph, opset, &external, options)?;
+    let mut imported = walk(graph, &dialect, options)?;
     imported.producer = format!("{} {}", model.producer_name(), model.producer_version()).trim().into();
     imported.metadata =
         model.metadata_props.iter().map(|entry| (entry.key().to_owned(), entry.value().to_owned())).collect();

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cygnet_graph::Limits;
 use prost::Message;
 
 use super::imported::Options;
@@ -37,8 +36,7 @@ impl Stored {
     ///
     /// # Errors
     /// The first with which they are too many numbers.
-    pub(super) fn check(&self, readers: &HashMap<&str, usize>, limits: &Limits) -> Result<(), ImportError> {
-        let mut room = Room::of(limits);
+    pub(super) fn check(&self, readers: &HashMap<&str, usize>, mut room: Room) -> Result<(), ImportError> {
         let mut read: Vec<(&String, &TensorProto)> =
             self.0.iter().filter(|(name, _)| readers.contains_key(name.as_str())).collect();
         read.sort_by_key(|(name, _)| *name);

@@ -14,8 +14,32 @@ use super::inputs;
 use super::stored::Stored;
 use crate::array::Array;
 use crate::external::External;
+use crate::memory::Room;
 use crate::schema::{GraphProto, NodeProto};
 use crate::{ImportError, Reason, Refusal, rewrite, rules};
+
+/// Of which operators a graph is made, and how it is to be read.
+pub(crate) struct Dialect {
+    /// Version of the operator set.
+    pub(crate) opset: i64,
+    /// Where further numbers may lie.
+    pub(crate) external: External,
+    /// Whether channels of the image come first for certain: of a file of the format itself they may come last.
+    pub(crate) channels_first: bool,
+    /// Bytes of the files that are mapped meanwhile.
+    pub(crate) mapped: usize,
+}
+
+impl Dialect {
+    /// The set of operators that files of other formats are told in.
+    const TOLD: i64 = 17;
+
+    /// That in which files of another format are told, which are so long.
+    pub(crate) fn told(mapped: usize) -> Dialect {
+        let external = External { folder: None };
+        Dialect { opset: Dialect::TOLD, external, channels_first: true, mapped }
+    }
+}
 
 /// Most numbers that constants may take which the file computes.
 const ROOM: usize = 1 << 26;
@@ -26,16 +50,15 @@ const ROOM: usize = 1 << 26;
 /// All operators that no graph can hold, with the names of their nodes.
 pub(crate) fn walk(
     read: impl Fn() -> Result<GraphProto, ImportError>,
-    opset: i64,
-    external: &External,
+    dialect: &Dialect,
     options: &Options,
 ) -> Result<Imported, ImportError> {
-    let obstacle = match walk_once(read()?, opset, external, options)? {
+    let obstacle = match walk_once(read()?, dialect, options)? {
         Walked::Whole(imported) => return Ok(*imported),
         Walked::Obstacle(obstacle) => obstacle,
     };
     let options = Options { real_numbers: true, ..options.clone() };
-    match walk_once(read()?, opset, external, &options)? {
+    match walk_once(read()?, dialect, &options)? {
         Walked::Whole(mut real) => {
             real.notes.push(format!("its bytes have no form here: {obstacle}"));
             Ok(*real)
@@ -51,20 +74,15 @@ enum Walked {
     Obstacle(String),
 }
 
-fn walk_once(
-    mut graph: GraphProto,
-    opset: i64,
-    external: &External,
-    options: &Options,
-) -> Result<Walked, ImportError> {
+fn walk_once(mut graph: GraphProto, dialect: &Dialect, options: &Options) -> Result<Walked, ImportError> {
     if !graph.sparse_initializer.is_empty() {
         return Err(ImportError::Unfit("the file has sparse weights, which are not read".into()));
     }
     let mut stored = Stored::of(std::mem::take(&mut graph.initializer), options)?;
     let mut readers = readers(&graph);
-    stored.check(&readers, &options.limits)?;
+    stored.check(&readers, Room::of(&options.limits, dialect.mapped))?;
     let known = stored.names();
-    let (input, image, mut notes) = inputs::image(&graph, &known, options)?;
+    let (input, image, mut notes) = inputs::image(&graph, &known, dialect.channels_first, options)?;
     let mut made: HashSet<&str> = known.iter().map(String::as_str).collect();
     let mut values: HashMap<&str, Entry> = HashMap::new();
     let name = graph.input.iter().find(|value| value.name() == input.name).map_or("", |value| value.name());
@@ -82,16 +100,24 @@ fn walk_once(
         is_quantised |= rules::quantises(node.op_type());
         for name in &node.input {
             if let Some(tensor) = stored.take(name) {
-                let entry = Array::of(&tensor, external).map(Entry::Constant).unwrap_or_else(|reason| {
-                    refusals.push(Refusal::new(name, "initializer", reason));
-                    Entry::Refused
-                });
+                let entry =
+                    Array::of(&tensor, &dialect.external).map(Entry::Constant).unwrap_or_else(|reason| {
+                        refusals.push(Refusal::new(name, "initializer", reason));
+                        Entry::Refused
+                    });
                 values.insert(name, entry);
             }
         }
-        let settings = [opset as usize, input.batch];
-        let outputs = match apply(node, &mut values, &mut readers, settings, &mut draft, external, &mut room)
-        {
+        let settings = [dialect.opset as usize, input.batch];
+        let outputs = match apply(
+            node,
+            &mut values,
+            &mut readers,
+            settings,
+            &mut draft,
+            &dialect.external,
+            &mut room,
+        ) {
             Ok(outputs) => outputs,
             Err(reason) => {
                 refusals.extend(reason.map(|reason| Refusal::new(name_of(node), node.op_type(), reason)));
@@ -171,11 +197,13 @@ fn walk_once(
         }
     }
     if is_quantised {
-        let with = match &quantization {
-            Some(_) => "its whole numbers",
-            None => "the numbers that it stands for",
-        };
-        notes.push(format!("the file is quantised; the network computes with {with}"));
+        notes.push(match &quantization {
+            Some(_) => format!(
+                "the file is quantised; the network computes with its whole numbers{}",
+                grids::wide(&network, &weights)
+            ),
+            None => "the file is quantised; the network computes with the numbers that it stands for".into(),
+        });
     }
     let (producer, metadata) = (String::new(), BTreeMap::new());
     Ok(Walked::Whole(Box::new(Imported {

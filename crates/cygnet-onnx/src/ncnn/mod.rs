@@ -12,14 +12,10 @@ use std::path::{Path, PathBuf};
 use prost::bytes::Bytes;
 
 use crate::ImportError;
-use crate::external::External;
 use crate::import::imported::{Imported, Options};
-use crate::import::walk::walk;
+use crate::import::walk::{Dialect, walk};
 
 pub use operators::ncnn_operators as operators;
-
-/// The set of operators that files are told in.
-const OPSET: i64 = 17;
 
 /// Program of the models that are made of such files: [`Imported::producer`].
 pub const PRODUCER: &str = "ncnn";
@@ -55,7 +51,7 @@ pub(crate) fn import(text: &[u8], numbers: &Bytes, options: &Options) -> Result<
     }
     let name = options.name.as_deref().unwrap_or(PRODUCER);
     let graph = || translation::translate(text, numbers.clone(), name, &options.limits);
-    let mut imported = walk(graph, OPSET, &External { folder: None }, options)?;
+    let mut imported = walk(graph, &Dialect::told(numbers.len()), options)?;
     imported.producer = PRODUCER.into();
     Ok(imported)
 }

@@ -26,7 +26,8 @@ pub(super) fn translate(
     let layers = layers(text)?;
     let options = ExportOptions { batch: Some(1), ..ExportOptions::default() };
     let mut writer = Writer::new(name, &options);
-    let mut numbers = Stream::new(numbers, Room::of(limits));
+    let room = Room::of(limits, numbers.len());
+    let mut numbers = Stream::new(numbers, room);
     let mut made: HashMap<&str, Made> = HashMap::new();
     let mut read: HashMap<&str, usize> = HashMap::new();
     let mut refusals = Vec::new();

@@ -313,6 +313,9 @@ fn bytes_become_a_record_of_quantisation() {
     }
     // Weights that no signed byte holds keep their zero point.
     let wide = read(quantised(10, 0.125));
+    let note = "but for 1 of 1 layers, whose weights are no signed bytes: these compute in floating point";
+    assert!(wide.notes.iter().any(|told| told.contains(note)), "{:?}", wide.notes);
+    assert!(!imported.notes.iter().any(|told| told.contains("floating point")), "{:?}", imported.notes);
     let record = wide.quantization.unwrap();
     assert_eq!(wide.weights.get("conv.weight").unwrap().dtype(), Dtype::U8);
     assert_eq!(record.weights["conv.weight"].zeros, [10, 0]);
@@ -404,6 +407,27 @@ fn integers_stand_for_numbers_by_scales_of_their_own_dimension() {
     let out = net.tensor("out", &[1, 4, 4, 3], 2, None, None);
     net.operator(19, &[image], out, vec![]);
     assert!(refusal(net.file(&[image], &[out])).contains("its output is of type I32"));
+}
+
+/// A classifier over features, as it is left when the body of a network is cut off.
+#[test]
+fn an_image_of_one_pixel_has_its_channels_last_too() {
+    for shape in [&[1, 1, 1, 8][..], &[1, 8], &[1, 3, 1, 8], &[1, 1, 3, 8]] {
+        let mut net = Network::default();
+        let image = net.value("image", shape);
+        let pixels: i32 = shape[1..].iter().product::<i32>() / 8;
+        let maps = if shape.len() == 4 { image } else { net.value("maps", &[1, 1, 1, 8]) };
+        if shape.len() == 2 {
+            net.operator(22, &[image], maps, vec![]);
+        }
+        let weight = net.floats("head/weights", &[2, 1, 1, 8], &numbers(16, 1));
+        let out_shape = if shape.len() == 4 { [1, shape[1], shape[2], 2] } else { [1, 1, 1, 2] };
+        let out = net.value("out", &out_shape);
+        net.operator(3, &[maps, weight, -1], out, vec![(0, Byte(1)), (1, Int(1)), (2, Int(1))]);
+        let imported = read(net.file(&[image], &[out]));
+        assert_eq!(imported.graph.input_shape()[0], 8, "{shape:?}");
+        assert_eq!(imported.graph.input_shape().iter().product::<usize>(), 8 * pixels as usize);
+    }
 }
 
 #[test]

@@ -16,15 +16,11 @@ pub use operators::tflite_operators as operators;
 use prost::bytes::Bytes;
 
 use crate::ImportError;
-use crate::external::External;
 use crate::import::imported::{Imported, Options};
-use crate::import::walk::walk;
+use crate::import::walk::{Dialect, walk};
 
 /// Where a file's name for its form stands.
 const IDENTIFIER: std::ops::Range<usize> = 4..8;
-
-/// The set of operators that files are told in.
-const OPSET: i64 = 17;
 
 /// Program of the models that are made of such files: [`Imported::producer`].
 pub const PRODUCER: &str = "tflite";
@@ -42,7 +38,7 @@ pub fn is_tflite(bytes: &[u8]) -> bool {
 pub(crate) fn import(bytes: &Bytes, options: &Options) -> Result<Imported, ImportError> {
     let name = options.name.as_deref().unwrap_or(PRODUCER);
     let graph = || translation::translate(bytes, name, &options.limits);
-    let mut imported = walk(graph, OPSET, &External { folder: None }, options)?;
+    let mut imported = walk(graph, &Dialect::told(bytes.len()), options)?;
     imported.producer = PRODUCER.into();
     imported.metadata = BTreeMap::new();
     Ok(imported)

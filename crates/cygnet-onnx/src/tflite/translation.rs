@@ -47,7 +47,7 @@ pub(super) fn translate(bytes: &Bytes, name: &str, limits: &Limits) -> Result<Gr
         writer: Writer::new(name, &options),
         file: bytes.clone(),
         room: Cell::new(room),
-        weights: Room::of(limits),
+        weights: Room::of(limits, bytes.len()),
     };
     let [input] = inputs[..] else {
         return Err(ImportError::Unfit(format!(

@@ -5,6 +5,7 @@ mod classes;
 mod model_file;
 mod naming;
 mod onnx;
+mod preparing;
 mod recognise;
 mod request;
 mod twin;
@@ -26,6 +27,7 @@ use classes::ambiguous;
 use request::Request;
 
 pub(crate) use bare::published_model;
+pub use preparing::Preparing;
 pub use request::Converted;
 pub(crate) use request::Heads;
 #[cfg(feature = "train")]
@@ -58,6 +60,8 @@ pub struct Conversion {
     /// A file with the names of the classes, if not those in the checkpoint: see
     /// [`cygnet_weights::read_class_names`].
     pub labels: Option<PathBuf>,
+    /// How photos are prepared, as far as the checkpoint is not to be asked.
+    pub preparing: Preparing,
     /// Tensors that are left out, by name, or by a start of their names that ends in a dot.
     pub ignored: Vec<String>,
     /// What the graph in a Cygnet model file may ask for.
@@ -156,7 +160,8 @@ impl Conversion {
         }
         let failed = |source: ImportError| Error::Onnx { path: path.into(), source: Box::new(source) };
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
-        let options = Options { name, limits: self.limits, ..Options::default() };
+        let image = self.preparing.size;
+        let options = Options { name, image, limits: self.limits, ..Options::default() };
         let imported = read(&options).map_err(failed)?;
         onnx::model(path, imported, &request)
     }
@@ -167,8 +172,15 @@ impl Conversion {
         Ok(Request { registry: &self.registry, named, classes: self.classes, heads })
     }
 
-    /// The model with the names of classes that were asked for.
-    fn labelled(&self, mut converted: Converted) -> Result<Converted, Error> {
+    /// The model with the names of classes and the preparation of photos that were asked for.
+    fn labelled(&self, converted: Converted) -> Result<Converted, Error> {
+        let Converted { model, mut notes } = converted;
+        let guessed = model.guessed.clone();
+        let model = self.preparing.apply(model)?;
+        if model.guessed.is_none() {
+            notes.retain(|note| Some(note) != guessed.as_ref());
+        }
+        let mut converted = Converted { model, notes };
         if let Some(labels) = &self.labels {
             let names = read_class_names(labels)?;
             let classes = converted.model.graph.classes();

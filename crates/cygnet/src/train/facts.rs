@@ -10,7 +10,7 @@ use cygnet_weights::TrainingRecord;
 use crate::bench::{BenchOptions, Timing, bench};
 use crate::calendar::date;
 use crate::model::plan_of;
-use crate::quantize::{LayerCounts, bytes, layers};
+use crate::quantize::bytes;
 use crate::{Error, Model};
 
 /// What a report says first: the network, its size, its latency on this machine, its accuracy.
@@ -39,8 +39,8 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
         ("pictures", format!("{train} to learn from, {validation} for validation, {test} for the test")),
     ];
     if made.quantization.is_some() {
-        let LayerCounts { int8, bf16, f32 } = layers(&made);
-        facts.push(("precision", format!("int8, {int8} of {} layers", int8 + bf16 + f32)));
+        let layers = made.layer_counts();
+        facts.push(("precision", format!("int8, {} of {} layers", layers.int8, layers.all())));
     }
     let classes = record.labels.len();
     for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {
