@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use cygnet::Model;
 use cygnet::train::Recipe;
 use cygnet::zoo::{Spec, keymap::SAME_KEYS};
+use cygnet::{Model, Precision, Quantizing};
 use cygnet_graph::{Conv, Graph, Pool};
 use cygnet_image::{Interpolation, Preprocess};
 use cygnet_weights::{Tensor, WeightSet, safetensors};
@@ -41,10 +41,16 @@ fn main() {
         x.softmax()
     });
     keep("graph_json", "softmax", softmax.unwrap().to_json().to_string().as_bytes());
-    keep("model_file", "small", &model(graph, Preprocess::imagenet(8, 1.0, Interpolation::Bilinear)));
+    let small = made(graph, Preprocess::imagenet(8, 1.0, Interpolation::Bilinear));
+    keep("model_file", "small", &bytes(&small));
+    for (name, precision) in [("int8", Precision::Int8), ("bf16", Precision::Bf16)] {
+        let how = Quantizing { precision, images: 2, ..Quantizing::default() };
+        let quantized = cygnet::quantize(&small, None, &how, &mut |_| {}).unwrap();
+        keep("model_file", name, &bytes(&quantized.model));
+    }
     let least = Graph::build("least", [3, 2, 2], |net, image| net.at("fc").linear(image, 1)).unwrap();
     let preprocess = Preprocess::imagenet(2, 1.0, Interpolation::Bilinear);
-    keep("model_file", "least", &model(least.clone(), preprocess.clone()));
+    keep("model_file", "least", &bytes(&made(least.clone(), preprocess.clone())));
     state(&least, &preprocess);
     golden();
 
@@ -59,11 +65,14 @@ fn main() {
     }
 }
 
-/// The bytes of a model file.
-fn model(graph: Graph, preprocess: Preprocess) -> Vec<u8> {
+fn made(graph: Graph, preprocess: Preprocess) -> Model {
     let numbers = graph.params().into_iter().map(|param| vec![0.25; param.shape.iter().product()]);
     let weights = WeightSet::of(&graph, numbers).unwrap();
-    let model = Model::new(graph, weights, preprocess).unwrap();
+    Model::new(graph, weights, preprocess).unwrap()
+}
+
+/// The bytes of a model file.
+fn bytes(model: &Model) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("seed.safetensors");
     model.write(&path).unwrap();

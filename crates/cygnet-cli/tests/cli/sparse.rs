@@ -143,7 +143,7 @@ fn weights_of_graphs_are_held_once_or_refused() {
     let run = bench.within(MEMORY, &["show", "fits.param"]);
     assert!(run.code == 0 && run.out.contains("classes      256"), "{} {} {}", run.code, run.out, run.err);
     for (name, outputs, surplus, why) in [
-        ("large", 800, 0, "fc (InnerProduct): with it the weights are more than"),
+        ("large", 600, 0, "fc (InnerProduct): with it the weights are more than"),
         ("surplus", 10, 300 << 20, "314572800 bytes more than the numbers of its layers"),
         ("larger", 10, LENGTH, "in larger.bin, which cannot be read: is larger than 2 GB"),
     ] {
