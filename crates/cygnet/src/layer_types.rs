@@ -28,11 +28,12 @@ impl LayerCounts {
     }
 
     /// How many layers of a network of whole numbers compute with them, and with what the others do: `int8, 12 of 63 layers,
-    /// the others f32`; none where all do.
+    /// the others f32`, or `f32, between values of bytes`; none where all do.
     #[must_use]
     pub fn mixture(&self) -> Option<String> {
         let others = match (self.bf16, self.f32) {
             (0, 0) => return None,
+            (0, _) if self.int8 == 0 => return Some("f32, between values of bytes".into()),
             (0, _) => "f32".into(),
             (_, 0) => "bf16".into(),
             (bf16, f32) => format!("bf16 ({bf16}) and f32 ({f32})"),

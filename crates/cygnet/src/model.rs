@@ -169,11 +169,11 @@ impl Model {
         real_weights_of(&self.graph, &self.weights, self.quantization.as_ref())
     }
 
-    /// What its layers compute with where that is less than 32 bits: `int8` or `bf16`.
+    /// What its layers compute with where that is less than 32 bits: `int8`, if any does, or `bf16`.
     #[must_use]
     pub fn precision(&self) -> Option<&'static str> {
         match &self.quantization {
-            Some(_) => Some("int8"),
+            Some(_) => (self.layer_counts().int8 > 0).then_some("int8"),
             None => halves::is_bf16(&self.graph, &self.weights).then_some("bf16"),
         }
     }

@@ -107,13 +107,15 @@ fn photos_are_named() {
     }
 }
 
-/// A TFLite file of uint8 weights with zero points computes with its integers.
+/// A TFLite file of uint8 weights whose zero points no signed byte holds computes in floats between values of bytes.
 #[test]
 fn a_tflite_file_names_photos() {
     let weights = cygnet_testing::shared("data/weights/v3-large-minimalistic_224_1.0_uint8.tflite");
     let Some(weights) = weights else { return };
     let model = Model::open(weights).unwrap();
-    assert_eq!((model.precision(), model.graph.classes()), (Some("int8"), 1001));
+    assert_eq!((model.precision(), model.graph.classes()), (None, 1001));
+    let (layers, is_quantised) = (model.layer_counts(), model.quantization.is_some());
+    assert_eq!((layers.int8, layers.f32, is_quantised), (0, 48, true));
     let classifier = Classifier::new(model).unwrap();
     let mut right = 0;
     for photo in std::fs::read_dir(cygnet_testing::shared("data/images/imagenet100").unwrap()).unwrap() {

@@ -292,12 +292,42 @@ fn photos_are_prepared_as_a_conversion_says() {
     assert_eq!(run.code, 0, "{}", run.err);
     assert_eq!(shown("wide.safetensors")["size"], serde_json::json!([16, 24]));
     for (option, value, why) in [
-        ("--mean", "1,2", "mean has 2 values"),
-        ("--std", "0", "std: 0 is not above zero"),
-        ("--channels", "grey", "photos are prepared as 1x8x8 but the network reads 3x8x8"),
+        ("--mean", "1,2", "light.onnx: preprocess: mean: has 2 values"),
+        ("--std", "0", "light.onnx: preprocess: std: 0 is not above zero"),
+        (
+            "--channels",
+            "grey",
+            "light.onnx: preprocess: size: photos are prepared as 1x8x8 but the network reads 3x8x8",
+        ),
     ] {
         let run = bench.run(&["convert", "light.onnx", "wrong.safetensors", option, value]);
         assert!(run.code == 1 && run.err.contains(why), "{option} {value}: {} {}", run.code, run.err);
         assert!(!bench.path("wrong.safetensors").exists());
     }
+}
+
+#[test]
+fn files_are_called_by_their_format() {
+    let bench = Bench::new().with_model();
+    assert_eq!(bench.run(&["convert", "light.safetensors", "light.onnx"]).code, 0);
+    std::fs::write(bench.path("light.tflite"), b"\x1c\0\0\0TFL3").unwrap();
+    std::fs::write(bench.path("light.param"), b"7767517\n1 1\nInput in0 0 1 in0\n").unwrap();
+    std::fs::write(bench.path("notes.txt"), b"some notes, which are no network").unwrap();
+    let told = |args: &[&str]| {
+        let run = bench.run(&[&["convert"], args, &["out.safetensors"]].concat());
+        assert_eq!(run.code, 1, "{args:?}: {}", run.err);
+        run.err
+    };
+    for (file, format) in [("onnx", "ONNX"), ("tflite", "TFLite"), ("param", "ncnn")] {
+        let told = told(&[&format!("light.{file}"), "--weights-key", "model_ema"]);
+        assert!(told.contains(&format!("is a file that brings its graph ({format} file)")), "{told}");
+    }
+    // What is left of a network whose body was cut off.
+    let head = "7767517\n2 2\nInput in0 0 1 in0 0=1 1=1 2=8\nReLU r 1 1 in0 out0\n";
+    std::fs::write(bench.path("head.param"), head).unwrap();
+    std::fs::write(bench.path("head.bin"), b"").unwrap();
+    let refused = told(&["head.param"]);
+    assert!(refused.contains("head.param: reads 8x1x1, which no photo becomes"), "{refused}");
+    let told = told(&["notes.txt"]);
+    assert!(told.contains(".onnx, .tflite and .param (ncnn) files"), "{told}");
 }

@@ -78,17 +78,22 @@ pub(crate) fn record(
     Ok(record)
 }
 
-/// Of layers whose weights no signed byte holds, what they compute in; nothing if there are none.
-pub(crate) fn wide(graph: &Graph, weights: &WeightSet) -> String {
+/// What the layers of a network of bytes compute with.
+pub(crate) fn told(graph: &Graph, weights: &WeightSet) -> String {
     let layers = graph.iter().filter(|(_, node)| node.op.facts().is_weighted);
     let kinds = layers.map(|(id, _)| weights.of_role(graph, id, Role::Weight).map(Tensor::dtype));
     let kinds: Vec<Option<Dtype>> = kinds.collect();
+    let all = kinds.len();
     match kinds.iter().filter(|kind| **kind != Some(Dtype::I8)).count() {
-        0 => String::new(),
+        0 => "the network computes with its whole numbers".into(),
+        wide if wide == all => {
+            "its values are bytes, between which the network computes in floating point: the weights of \
+                                its layers are no signed bytes"
+                .into()
+        }
         wide => format!(
-            ", but for {wide} of {} layers, whose weights are no signed bytes: these compute in floating point between \
-             bytes",
-            kinds.len()
+            "the network computes with its whole numbers, but for {wide} of {all} layers, whose weights are no signed bytes: \
+             these compute in floating point between values of bytes"
         ),
     }
 }

@@ -198,10 +198,7 @@ fn walk_once(mut graph: GraphProto, dialect: &Dialect, options: &Options) -> Res
     }
     if is_quantised {
         notes.push(match &quantization {
-            Some(_) => format!(
-                "the file is quantised; the network computes with its whole numbers{}",
-                grids::wide(&network, &weights)
-            ),
+            Some(_) => format!("the file is quantised; {}", grids::told(&network, &weights)),
             None => "the file is quantised; the network computes with the numbers that it stands for".into(),
         });
     }

@@ -313,7 +313,8 @@ fn bytes_become_a_record_of_quantisation() {
     }
     // Weights that no signed byte holds keep their zero point.
     let wide = read(quantised(10, 0.125));
-    let note = "but for 1 of 1 layers, whose weights are no signed bytes: these compute in floating point";
+    let note =
+        "between which the network computes in floating point: the weights of its layers are no signed";
     assert!(wide.notes.iter().any(|told| told.contains(note)), "{:?}", wide.notes);
     assert!(!imported.notes.iter().any(|told| told.contains("floating point")), "{:?}", imported.notes);
     let record = wide.quantization.unwrap();

@@ -90,7 +90,7 @@ impl Conversion {
         let path = Path::new(name);
         if let Some(format) = Format::of(&bytes) {
             let read = |options: &Options| cygnet_onnx::import(bytes, options);
-            return self.labelled(self.run_graph(path, format, read)?);
+            return self.finished(path, self.run_graph(path, format, read)?);
         }
         let bytes = Arc::new(bytes);
         let parse = || {
@@ -104,7 +104,7 @@ impl Conversion {
     pub(crate) fn run_with(&self, path: &Path, heads: Heads) -> Result<Converted, Error> {
         if let Some(format) = onnx::format(path) {
             let read = |options: &Options| cygnet_onnx::open(path, options);
-            return self.labelled(self.run_graph(path, format, read)?);
+            return self.finished(path, self.run_graph(path, format, read)?);
         }
         let open = || {
             let opened = match &self.weights_key {
@@ -140,7 +140,7 @@ impl Conversion {
             }
             converted
         };
-        self.labelled(converted)
+        self.finished(path, converted)
     }
 
     /// Makes a model of the file that is read of `path` and brings its graph.
@@ -172,11 +172,11 @@ impl Conversion {
         Ok(Request { registry: &self.registry, named, classes: self.classes, heads })
     }
 
-    /// The model with the names of classes and the preparation of photos that were asked for.
-    fn labelled(&self, converted: Converted) -> Result<Converted, Error> {
+    /// The model of the file at `path` with the names of classes and the preparation of photos that were asked for.
+    fn finished(&self, path: &Path, converted: Converted) -> Result<Converted, Error> {
         let Converted { model, mut notes } = converted;
         let guessed = model.guessed.clone();
-        let model = self.preparing.apply(model)?;
+        let model = self.preparing.apply(model).map_err(|error| error.in_file(path))?;
         if model.guessed.is_none() {
             notes.retain(|note| Some(note) != guessed.as_ref());
         }

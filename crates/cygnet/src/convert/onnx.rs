@@ -21,6 +21,9 @@ use crate::{Error, Model};
 /// Programs whose files come of Caffe, which prepared photos its own way.
 const CAFFE: [&str; 2] = ["onnx-caffe2", "caffe"];
 
+/// Channels of photos.
+const PHOTOS: [usize; 2] = [1, 3];
+
 /// Pixels around the middle of a photo that a network looks at, where nothing is said: 224 of 256.
 const USUAL_CROP: f64 = 0.875;
 
@@ -35,6 +38,14 @@ pub(super) fn format(path: &Path) -> Option<Format> {
 
 /// The model of what such a file holds. A network that is named says how photos are prepared.
 pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> Result<Converted, Error> {
+    let [channels, height, width] = imported.graph.input_shape();
+    if !PHOTOS.contains(&channels) {
+        let reason = format!(
+            "reads {channels}x{height}x{width}, which no photo becomes: photos have 1 or 3 channels; give the file of a whole \
+             network, not that of a part of one"
+        );
+        return Err(Error::Record { path: path.into(), reason });
+    }
     let mut notes = imported.notes.clone();
     for output in imported.outputs.iter().filter(|output| !output.is_as_stored()) {
         notes.push(format!("the output {} is in the order of channels, rows and columns here", output.name));

@@ -1,6 +1,6 @@
 //! How photos are prepared, where it is said and not read of the checkpoint.
 
-use cygnet_image::{ChannelOrder, Interpolation, Preprocess, Resize};
+use cygnet_image::{ChannelOrder, ImageError, Interpolation, Preprocess, Resize};
 
 use crate::{Error, Model};
 
@@ -64,7 +64,7 @@ impl Preparing {
         *channels = self.channels.unwrap_or(*channels);
         *scale = self.scale.unwrap_or(*scale);
         model.preprocess.check()?;
-        let wrong = |reason: String| Error::Record { path: (&model.id).into(), reason };
+        let wrong = |reason: String| ImageError::Record { field: "size", reason };
         model.preprocess.makes(model.graph.input_shape()).map_err(wrong)?;
         if self.is_whole() {
             model.guessed = None;

@@ -80,7 +80,10 @@ impl Against {
             let reason = format!("has {} classes, {} has {}", classes[1], model.id, classes[0]);
             return Err(Error::Record { path: (&other.id).into(), reason });
         }
-        let tolerance = match [model.precision(), other.precision()] {
+        // Values that are rounded to bytes move by a step, whatever layers compute with.
+        let precision =
+            |model: &Model| if model.quantization.is_some() { Some("int8") } else { model.precision() };
+        let tolerance = match [precision(&model), precision(&other)] {
             [a, b] if a == b && a.is_some() => Tolerance::Largest(FLOAT),
             [a, b] if [a, b].contains(&Some("int8")) => Tolerance::Mean(WHOLE),
             [None, None] if !is_half(&model) && !is_half(&other) => Tolerance::Largest(FLOAT),
