@@ -13,8 +13,7 @@ use crate::QuantizeError;
 pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), QuantizeError> {
     let graph = &without_inner_features(&graph.without_auxiliary());
     let norms = norms(graph);
-    let taken: Vec<bool> = (0..graph.nodes().len()).map(|i| norms.contains(&Some(NodeId(i)))).collect();
-    let (rebuilt, _) = rebuilt(graph, &taken)?;
+    let rebuilt = rebuilt(graph, &norms)?;
     let misfit = |misfit| QuantizeError::Weights { graph: graph.name().into(), misfit };
     let mut new = weights.part(graph).map_err(misfit)?;
     for (id, node) in graph.iter().filter(|(_, node)| node.op.facts().is_weighted) {
@@ -46,6 +45,12 @@ pub fn folded(graph: &Graph, weights: &WeightSet) -> Result<(Graph, WeightSet), 
     Ok((rebuilt, weights))
 }
 
+/// The graph that [`folded`] makes.
+pub(crate) fn folded_graph(graph: &Graph) -> Result<Graph, BuildError> {
+    let graph = without_inner_features(&graph.without_auxiliary());
+    rebuilt(&graph, &norms(&graph))
+}
+
 /// The same network without features that lie between a layer and its batch norm.
 fn without_inner_features(graph: &Graph) -> Graph {
     let readers = graph.readers();
@@ -65,8 +70,11 @@ fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
     graph.iter().map(norm).collect()
 }
 
-fn rebuilt(graph: &Graph, taken: &[bool]) -> Result<(Graph, cygnet_graph::IdMap), BuildError> {
-    graph.rebuilt(|id, node| {
+/// The graph without those batch norms that a layer takes.
+fn rebuilt(graph: &Graph, norms: &[Option<NodeId>]) -> Result<Graph, BuildError> {
+    let mut taken = vec![false; graph.nodes().len()];
+    norms.iter().flatten().for_each(|norm| taken[norm.0] = true);
+    let (rebuilt, _) = graph.rebuilt(|id, node| {
         if taken[id.0] {
             return Change::Skip;
         }
@@ -75,5 +83,6 @@ fn rebuilt(graph: &Graph, taken: &[bool]) -> Result<(Graph, cygnet_graph::IdMap)
             *bias = true;
         }
         Change::Replace(op)
-    })
+    })?;
+    Ok(rebuilt)
 }

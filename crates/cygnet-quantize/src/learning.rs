@@ -41,9 +41,10 @@ pub fn ranged(
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
     let (graph, weights) = folded(graph, weights)?;
-    let threads = memory::threads(&graph, images.len(), options.threads, options.memory_bytes)?;
-    let network = Network::new(&graph, &weights, options.plan)?;
     let places = places(&graph);
+    let QuantizeOptions { threads, memory_bytes, .. } = options;
+    let threads = memory::threads(&graph, &places, Asked::Numbers, images.len(), threads, memory_bytes)?;
+    let network = Network::new(&graph, &weights, options.plan)?;
     let survey = Survey::new(&network, images, &places.has_grid, Asked::Numbers, threads)?;
     survey.finite(&graph)?;
     let quantization = grids(&graph, &weights, &places, &survey, options.method, threads)?;

@@ -37,7 +37,7 @@ pub use distribution::Distribution;
 pub use fold::folded;
 pub use judge::{Agreement, Loss, compare, guess};
 pub use learning::{Ranged, Rounding, ranged, simulated_weights};
-pub use memory::check_images;
+pub use memory::{check_images, check_kept};
 pub use plain::quantize_plainly;
 pub use range::Method;
 pub use sensitivity::{COMPARED, ROUNDS, Sensitivity, more_real, noise, worst};
@@ -72,7 +72,7 @@ pub enum QuantizeError {
     },
     /// What is kept of all images would take too much memory.
     #[error(
-        "{graph}: {images} images take {}, the limit is {}; give fewer with --images, or raise it with --memory",
+        "{graph}: what is kept of {images} images takes {}, the limit is {}; give fewer with --images, or raise it with --memory",
         Size(*bytes), Size(*limit)
     )]
     Memory {
@@ -173,11 +173,12 @@ pub fn quantize(
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
     let (graph, weights) = folded(graph, weights)?;
-    let threads = memory::threads(&graph, images.len(), options.threads, options.memory_bytes)?;
-    let network = || Network::new(&graph, &weights, options.plan);
-    let float = network()?;
     let mut real = vec![false; graph.nodes().len()];
     let mut places = Places::of(&graph, &real);
+    let QuantizeOptions { threads, memory_bytes, .. } = options;
+    let threads = memory::threads(&graph, &places, Asked::Numbers, images.len(), threads, memory_bytes)?;
+    let network = || Network::new(&graph, &weights, options.plan);
+    let float = network()?;
     tell("finding ranges");
     let survey = Survey::new(&float, images, &places.has_grid, Asked::Numbers, threads)?;
     survey.finite(&graph)?;

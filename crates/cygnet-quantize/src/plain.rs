@@ -35,9 +35,9 @@ pub fn quantize_plainly(
         return Err(QuantizeError::NoImages { graph: graph.name().into() });
     }
     let (graph, mut weights) = folded(graph, weights)?;
-    let threads = memory::threads(&graph, images.len(), threads, None)?;
-    let network = Network::new(&graph, &weights, plan)?;
     let places = Places::of(&graph, &vec![false; graph.nodes().len()]);
+    let threads = memory::threads(&graph, &places, Asked::Ends, images.len(), threads, None)?;
+    let network = Network::new(&graph, &weights, plan)?;
     let survey = Survey::new(&network, images, &places.has_grid, Asked::Ends, threads)?;
     survey.finite(&graph)?;
     let mut record = ranges(&graph, &places, &survey, threads)?;

@@ -109,10 +109,10 @@ impl Survey {
 }
 
 /// Numbers that are taken of each channel of a value in each image.
-fn most(graph: &Graph, id: NodeId, images: usize) -> usize {
+pub(crate) fn most(graph: &Graph, id: NodeId, images: usize) -> usize {
     let node = graph.node(id);
     let of_channel = (TAKEN / node.shape[0].max(1)).min(TAKEN_OF_CHANNEL);
-    of_channel.div_ceil(images).clamp(1, plane(node))
+    of_channel.div_ceil(images.max(1)).clamp(1, plane(node))
 }
 
 fn look(value: &[f32], plane: usize, most: usize, index: usize) -> Seen {

@@ -5,8 +5,8 @@ mod made_up;
 
 use cygnet_graph::{Conv, Graph, Pool};
 use cygnet_quantize::{
-    Method, QuantizeError, QuantizeOptions, QuantizedNetwork, compare, folded, quantize, quantize_plainly,
-    simulate,
+    Method, QuantizeError, QuantizeOptions, QuantizedNetwork, check_kept, compare, folded, quantize,
+    quantize_plainly, simulate,
 };
 use cygnet_runtime::{PlanOptions, QuantizedReference, Reference};
 use cygnet_weights::{Dtype, WeightSet};
@@ -251,4 +251,27 @@ fn a_network_quantised_at_once_has_the_same_places_and_nearly_the_same_answers()
     }
     let none = quantize_plainly(&graph, &weights, &[], options, 1);
     assert!(matches!(none, Err(QuantizeError::NoImages { .. })));
+}
+
+#[test]
+fn what_is_seen_of_many_values_counts() {
+    let deep = |layers: usize| {
+        Graph::build("deep", [4, 16, 16], |net, image| {
+            let mut x = image;
+            for layer in 0..layers {
+                x = net.at("conv").at(layer).conv(x, Conv::new(4, 1));
+            }
+            net.at("fc").linear(x.global_avg_pool(), 2)
+        })
+        .unwrap()
+    };
+    assert!(check_kept(&deep(100), 100, 1, Some(4 << 30)).is_ok());
+    let refused = check_kept(&deep(10_000), 100, 1, Some(4 << 30)).unwrap_err().to_string();
+    assert!(refused.starts_with("deep: what is kept of 100 images takes "), "{refused}");
+    let wide = Graph::build("wide", [4, 2, 2], |net, image| {
+        let x = net.at("wide").conv(image, Conv::new(1 << 20, 1));
+        let x = net.at("depthwise").conv(x, Conv::new(1 << 20, 1).groups(1 << 20));
+        net.at("fc").linear(x.global_avg_pool(), 2)
+    });
+    assert!(check_kept(&wide.unwrap(), 100, 1, Some(4 << 30)).is_err());
 }
