@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use cygnet_engine::{Engine, EngineError, EngineOptions};
 use cygnet_runtime::peak_gflops;
 
 use crate::TrainError;
 use crate::data::PATIENCE;
 use crate::evaluate::pace;
 use crate::numbers::Numbers;
-use crate::recipe::Trained;
+use crate::recipe::{Quantize, Trained};
 use crate::task::Task;
-use crate::trainer::Trainer;
+use crate::trainer::{RANGED, Trainer};
+
+/// How many times what a picture's answer takes it takes to find ranges by it.
+const LOOKED: usize = 4;
 
 /// Seconds of a probe of the machine.
 const PROBE: f64 = 0.01;
@@ -47,6 +51,8 @@ impl Trainer {
             Trained::Head if self.recipe.augment.flip > 0.0 => 2 * train,
             Trained::Head => train,
         };
+        let looked = if self.recipe.quantize == Quantize::Int8 { LOOKED * RANGED.min(train) } else { 0 };
+        let learnt = learnt + looked;
         let macs = self.trainee.graph.cost().macs as f64;
         let peak = peak_gflops(self.options.level, PROBE) * 1e9 * self.options.threads.get() as f64;
         let seconds = |pictures: usize| Duration::from_secs_f64(2.0 * macs * pictures as f64 / peak);
@@ -55,6 +61,27 @@ impl Trainer {
             return Ok(());
         }
         Err(TrainError::TooShort { time, learning, judging })
+    }
+}
+
+impl Trainer {
+    /// Refuses a limit of memory that is far from what a step on a single picture takes.
+    ///
+    /// # Errors
+    /// [`EngineError::MemoryLimit`].
+    pub(crate) fn check_memory(&self) -> Result<(), TrainError> {
+        let graph = &self.trainee.graph;
+        let options = EngineOptions { threads: self.options.threads, ..EngineOptions::new(1) };
+        let (Some(limit), Ok(bytes)) = (self.options.memory_bytes, Engine::memory_bytes(graph, &options))
+        else {
+            return Ok(());
+        };
+        // With rounding a step takes other memory, which is known later.
+        if bytes / 2 > limit {
+            let graph = graph.name().into();
+            return Err(EngineError::MemoryLimit { graph, batch: 1, bytes, limit }.into());
+        }
+        Ok(())
     }
 }
 

@@ -43,6 +43,12 @@ pub struct Progress {
     /// Of a run that learns with rounding, the byte that stands for 0 by the node whose value is rounded.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) zeros: BTreeMap<usize, u8>,
+    /// Of such a run, the guesses for the validation pictures before anything was rounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unrounded: Vec<u32>,
+    /// What tells the model of an earlier run that stays until there is a better one, where it may be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaces: Option<u64>,
     /// The epoch with the best accuracy, counted from 1.
     pub(crate) best: Option<u64>,
     /// Why the run ended, if it did.
@@ -72,6 +78,8 @@ impl Progress {
             sums: Sums::default(),
             history: Vec::new(),
             zeros: BTreeMap::new(),
+            unrounded: Vec::new(),
+            replaces: None,
             best: None,
             ended: None,
         }

@@ -87,8 +87,9 @@ impl RunFiles {
         (report.exists() && !begins(&report, REPORT_HAS)).then_some(report)
     }
 
-    /// All of them.
-    fn all(&self) -> [PathBuf; 6] {
+    /// All of them, the model first.
+    #[must_use]
+    pub fn all(&self) -> [PathBuf; 6] {
         [self.model.clone(), self.last(), self.state(), self.log(), self.report(), self.events()]
     }
 
@@ -111,6 +112,22 @@ impl RunFiles {
             }
             Ok(()) | Err(_) => Ok(()),
         })
+    }
+
+    /// What tells the model that is there from others; none if there is none.
+    pub(crate) fn print_of_model(&self) -> Option<u64> {
+        let mut print = 0xcbf2_9ce4_8422_2325u64;
+        let mut file = File::open(&self.model).ok()?;
+        let mut bytes = vec![0; 1 << 16];
+        loop {
+            let read = file.read(&mut bytes).ok()?;
+            if read == 0 {
+                return Some(print);
+            }
+            for &byte in &bytes[..read] {
+                print = (print ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
     }
 
     fn beside(&self, ending: &str) -> PathBuf {

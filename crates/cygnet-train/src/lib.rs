@@ -38,4 +38,4 @@ pub use log::{JsonLog, TensorBoard};
 pub use metrics::{ClassMetrics, Metrics, Verdict};
 pub use recipe::{Balance, Difference, Distill, Quantize, Recipe, Trained};
 pub use report::{Fact, Page, page, report, shell_word};
-pub use trainer::{Outcome, Teacher, TrainOptions, Trainee, Trainer};
+pub use trainer::{Outcome, RoundingLoss, Teacher, TrainOptions, Trainee, Trainer};

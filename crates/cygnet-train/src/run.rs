@@ -10,16 +10,16 @@ use cygnet_weights::{Accuracy, ModelRecord, WeightSet, Weights};
 
 use crate::budget::Budget;
 use crate::callback::{Callback, Ended, EpochReport, RunInfo, StepReport};
-use crate::checkpoint::{AVERAGE, BEGIN_AGAIN, Progress, State, Sums, WEIGHTS, write_model};
+use crate::checkpoint::{AVERAGE, Progress, State, Sums, WEIGHTS, write_model};
 use crate::evaluate::{Examples, judge};
 use crate::files::RunFiles;
 use crate::int8::Int8;
 use crate::memory::{divide, is_there};
 use crate::metrics::{Metrics, Verdict};
 use crate::numbers::Numbers;
-use crate::recipe::{Balance, Quantize};
+use crate::recipe::Balance;
 use crate::task::Task;
-use crate::trainer::{Outcome, Trainee, Trainer};
+use crate::trainer::{Outcome, RoundingLoss, Trainee, Trainer};
 use crate::{TrainError, checkpoint};
 
 /// A run under way.
@@ -60,24 +60,14 @@ impl Trainer {
         let resumed = self.resumed.take();
         let files = self.options.out.as_ref().map(RunFiles::of);
         let state_path = files.as_ref().map(RunFiles::state).unwrap_or_default();
-        self.int8 = match (self.recipe.quantize, &resumed) {
-            (Quantize::None, _) => None,
-            (Quantize::Int8, None) => Some(self.begin_int8()?),
-            (Quantize::Int8, Some(state)) => {
-                let threads = self.options.threads.get();
-                let int8 = Int8::resumed(&self.trainee.graph, &state.progress.zeros, threads);
-                let reason =
-                    format!("is damaged: zeros are not those of the network's values; {BEGIN_AGAIN}");
-                Some(int8.ok_or(TrainError::Run { path: state_path.clone(), reason })?)
-            }
-        };
+        self.int8 = self.rounding(resumed.as_ref(), &state_path)?;
         let record = self.record();
         let progress = match &resumed {
             Some(state) => state.progress.clone(),
             None => {
                 let zeros = self.int8.as_ref().map(Int8::zeros).unwrap_or_default();
                 let progress = Progress::new(self.recipe.clone(), record.clone(), self.data.fingerprint);
-                Progress { zeros, ..progress }
+                Progress { zeros, replaces: files.as_ref().and_then(RunFiles::print_of_model), ..progress }
             }
         };
         if let Some(state) = &resumed {
@@ -86,8 +76,10 @@ impl Trainer {
         let task = Task::new(&self)?;
         let record = ModelRecord { graph: self.trainee.graph.without_auxiliary().to_json(), ..record };
         let mut run = Run::new(&self, &task, progress, files, record)?;
-        if let Some(state) = &resumed {
-            run.restore(state, &state_path)?;
+        match &resumed {
+            Some(state) => run.restore(state, &state_path)?,
+            None if run.trainer.int8.is_some() => run.judge_unrounded()?,
+            None => {}
         }
         let ended = run.train(callback)?;
         run.outcome(ended)
@@ -377,6 +369,14 @@ impl<'t> Run<'t> {
         judge(&self.part, part, options.level, options.threads, examples, seen)
     }
 
+    /// Takes note of what the network guesses before anything is rounded.
+    fn judge_unrounded(&mut self) -> Result<(), TrainError> {
+        let unrounded = Numbers::from(&self.trainer.trainee.weights);
+        let verdicts = self.judge(&unrounded, &self.task.validation)?;
+        self.progress.unrounded = verdicts.iter().map(|verdict| verdict.guess as u32).collect();
+        Ok(())
+    }
+
     /// Evaluates, tells, keeps the best; says whether the run ends early.
     fn end_epoch(&mut self, callback: &mut dyn Callback, rate: f64) -> Result<Option<Ended>, TrainError> {
         let Trainer { data, recipe, .. } = self.trainer;
@@ -488,7 +488,8 @@ impl<'t> Run<'t> {
         let Numbers { weights, quantization } = self.whole(&part);
         let weights = weights.part(&self.network)?;
         let model = Trainee { graph: self.network, weights, ..trainee.clone() };
+        let rounding = RoundingLoss::of(&self.progress.unrounded, &verdicts);
         let history = self.progress.history;
-        Ok(Outcome { ended, history, best, model, verdicts, test_verdicts, quantization, record })
+        Ok(Outcome { ended, history, best, model, verdicts, test_verdicts, quantization, rounding, record })
     }
 }

@@ -1,13 +1,14 @@
 //! What a run is made of: a network, pictures, a recipe, and how it is carried out.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cygnet_graph::Graph;
 use cygnet_image::{ChannelOrder, Preprocess, Sample};
 use cygnet_runtime::Level;
 use cygnet_weights::{ModelRecord, Origin, Quantization, TrainingRecord, WeightSet};
+use serde::Serialize;
 
 use crate::TrainError;
 use crate::callback::{Ended, EpochReport, Watch};
@@ -19,7 +20,7 @@ use crate::metrics::Verdict;
 use crate::recipe::{Quantize, Recipe, Trained};
 
 /// Pictures by which the first ranges of a run that learns with rounding are found.
-const RANGED: usize = 100;
+pub(crate) const RANGED: usize = 100;
 
 /// What is trained: a network with weights to start from.
 #[derive(Clone, Debug)]
@@ -122,8 +123,38 @@ pub struct Outcome {
     pub test_verdicts: Vec<Verdict>,
     /// What whole numbers stand for, if it computes with such.
     pub quantization: Option<Quantization>,
+    /// What rounding does to the answers for the validation pictures, if it computes with whole numbers and there are some.
+    pub rounding: Option<RoundingLoss>,
     /// What the model file says.
     pub record: ModelRecord,
+}
+
+/// A network that learnt with rounding, against what it was before, on the same pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RoundingLoss {
+    /// Percent of pictures whose first guess was right before.
+    pub top1_before: f64,
+    /// Points of that which are lost; below 0 if more came right.
+    pub lost: f64,
+    /// Percent of pictures with the same first guess as before.
+    pub agreement: f64,
+}
+
+impl RoundingLoss {
+    /// Of answers and the guesses before, in the same order; none if these are not of the same pictures.
+    pub(crate) fn of(before: &[u32], verdicts: &[Verdict]) -> Option<RoundingLoss> {
+        if before.is_empty() || before.len() != verdicts.len() {
+            return None;
+        }
+        let percent = |is_so: &dyn Fn(usize, &Verdict) -> bool| {
+            let so = before.iter().zip(verdicts).filter(|(guess, verdict)| is_so(**guess as usize, verdict));
+            100.0 * so.count() as f64 / before.len() as f64
+        };
+        let top1_before = percent(&|guess, verdict| guess == verdict.class);
+        let top1 = percent(&|_, verdict| verdict.guess == verdict.class);
+        let agreement = percent(&|guess, verdict| guess == verdict.guess);
+        Some(RoundingLoss { top1_before, lost: top1_before - top1, agreement })
+    }
 }
 
 /// A run: a network, pictures, a recipe.
@@ -320,9 +351,35 @@ impl Trainer {
         self.data.train.samples().len() / self.batch()
     }
 
+    /// How the numbers of a run are rounded that begins, or goes on from a state, if they are.
+    ///
+    /// # Errors
+    /// If ranges cannot be found, or the state's are not those of the network.
+    pub(crate) fn rounding(
+        &mut self,
+        resumed: Option<&State>,
+        path: &Path,
+    ) -> Result<Option<Int8>, TrainError> {
+        match (self.recipe.quantize, resumed) {
+            (Quantize::None, _) => Ok(None),
+            (Quantize::Int8, None) => {
+                // Finding ranges takes time, which a limit that no step keeps to would waste.
+                self.check_memory()?;
+                self.begin_int8().map(Some)
+            }
+            (Quantize::Int8, Some(state)) => {
+                let threads = self.options.threads.get();
+                let int8 = Int8::resumed(&self.trainee.graph, &state.progress.zeros, threads);
+                let reason =
+                    format!("is damaged: zeros are not those of the network's values; {BEGIN_AGAIN}");
+                Ok(Some(int8.ok_or(TrainError::Run { path: path.into(), reason })?))
+            }
+        }
+    }
+
     /// The trainee without batch norms, and how its numbers are rounded, with ranges by some of the pictures that it learns
     /// from.
-    pub(crate) fn begin_int8(&mut self) -> Result<Int8, TrainError> {
+    fn begin_int8(&mut self) -> Result<Int8, TrainError> {
         let Trainer { trainee, data, options, .. } = self;
         let samples = data.train.samples().len();
         let count = samples.min(RANGED);

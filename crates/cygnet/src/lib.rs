@@ -62,6 +62,7 @@ mod endings;
 mod error;
 #[cfg(feature = "train")]
 mod evaluate;
+mod finite;
 mod halves;
 mod layer_types;
 mod load;

@@ -101,6 +101,16 @@ fn the_model_computes_with_whole_numbers_as_it_was_evaluated() {
     assert!(best.validation_top1.is_some_and(|top1| top1 > 80.0), "{best:?}");
     let accuracy = run.outcome.record.accuracy.clone().unwrap();
     assert_eq!(Some(accuracy.top1), best.validation_top1);
+    let rounding = run.outcome.rounding.unwrap();
+    let float = Model::load(bench.path("float.safetensors").to_str().unwrap()).unwrap();
+    assert_eq!(rounding.top1_before, float.accuracy.unwrap().top1, "of the same pictures");
+    assert_eq!(rounding.lost, rounding.top1_before - accuracy.top1);
+    assert!(rounding.agreement > 80.0 && rounding.agreement <= 100.0, "{rounding:?}");
+    let told = run.facts.iter().find(|(name, _)| name == "before rounding").map(|(_, told)| told.as_str());
+    assert!(
+        told.is_some_and(|told| told.starts_with("top-1 was ") && told.ends_with(" % agree")),
+        "{told:?}"
+    );
 
     let read = Model::load(bench.path("int8.safetensors").to_str().unwrap()).unwrap();
     let made = run.clone().into_model();
@@ -251,4 +261,31 @@ fn what_does_not_go_with_rounding_is_refused() {
     std::fs::rename(bench.path("photos/lying"), bench.path("photos/flat")).unwrap();
     let other = told(ask());
     assert!(other.contains("knows other classes") && other.contains("--from"), "{other}");
+}
+
+#[test]
+fn a_run_that_replaces_another_goes_on_before_its_first_epoch_is_done() {
+    let bench = Bench::new();
+    let ask = || {
+        let ask = train(bench.path("photos")).graph("small", small).batch(8).epochs(2).seed(9);
+        ask.set("augment.crop=fit").out(bench.path("float.safetensors"))
+    };
+    let old = bench.bytes("float.safetensors");
+    let stopped = ask().overwrite(true).run_with(&mut Stop { after: 2 }).unwrap();
+    assert_eq!(stopped.outcome.ended, Ended::Interrupted);
+    assert!(bench.bytes("float.safetensors") == old, "it stays until there is a better one");
+    // What nobody asked to be replaced is not.
+    std::fs::write(bench.path("float.safetensors"), b"mine").unwrap();
+    let refused = ask().resume(true).run().unwrap_err().to_string();
+    assert!(refused.contains("is no model file"), "{refused}");
+    std::fs::write(bench.path("float.safetensors"), &old).unwrap();
+    let run = ask().resume(true).run().unwrap();
+    assert_eq!((run.outcome.ended, run.outcome.history.len()), (Ended::Finished, 2));
+    assert!(bench.bytes("float.safetensors") != old);
+    // Once there is a result, an earlier run's model is none of this one.
+    std::fs::write(bench.path("float.safetensors"), &old).unwrap();
+    let refused = ask().resume(true).epochs(3).run().unwrap_err().to_string();
+    assert!(refused.contains("is no result of the run"), "{refused}");
+    let source = ask().from(Start::File(bench.path("float.safetensors"))).overwrite(true).run().unwrap_err();
+    assert!(source.to_string().contains("which the run reads"), "{source}");
 }

@@ -5,6 +5,7 @@ use cygnet_weights::ModelRecord;
 
 use super::State;
 use crate::data::TrainData;
+use crate::files::RunFiles;
 use crate::recipe::{Quantize, Recipe};
 
 /// Most names that a message lists.
@@ -31,6 +32,13 @@ impl State {
             && model.quantization.is_some() == (recipe.quantize == Quantize::Int8)
             && trained(model) == trained(ours)
             && is_recipe
+    }
+
+    /// Whether the model that is there is the one that the run replaces at the end of its first epoch, as it was asked to.
+    #[must_use]
+    pub fn replaces(&self, files: &RunFiles) -> bool {
+        self.best().is_none()
+            && self.progress.replaces.is_some_and(|print| Some(print) == files.print_of_model())
     }
 
     /// What differs, if the run knows other classes.

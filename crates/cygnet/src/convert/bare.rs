@@ -4,12 +4,13 @@ use std::path::Path;
 
 use cygnet_graph::Graph;
 use cygnet_image::Preprocess;
-use cygnet_weights::{Accuracy, Checkpoint, Head, Located, Mismatch, Tensor, WeightSet, fit, locate};
+use cygnet_weights::{Accuracy, Checkpoint, Head, Located, Mismatch, WeightSet, fit, locate};
 use cygnet_zoo::{KeyMap, Network, Registry, imagenet, registry};
 
 use super::naming::{graph_for, namings, new_classifier};
 use super::recognise::recognise;
 use super::request::{Converted, Heads, Request};
+use crate::finite::not_finite;
 use crate::named::{exact, preprocess};
 use crate::{Error, Model};
 
@@ -50,7 +51,9 @@ pub(super) fn model(
         converted.model.guessed.clone_from(&told_by_name);
     }
     converted.notes.extend(told_by_name);
-    converted.notes.extend(not_finite(&converted.model.weights));
+    converted.notes.extend(not_finite(&converted.model.weights).map(|broken| {
+        format!("there are NaN or infinite numbers in {broken}: the training that made them diverged")
+    }));
     let taken = checkpoint.taken_key.as_deref().unwrap_or_default();
     if !checkpoint.other_keys.is_empty() {
         let others = checkpoint.other_keys.join(", ");
@@ -62,22 +65,6 @@ pub(super) fn model(
         );
     }
     Ok(converted)
-}
-
-/// That some weights are no numbers, if so.
-fn not_finite(weights: &WeightSet) -> Option<String> {
-    let is_broken = |tensor: &Tensor| tensor.to_f32().iter().any(|number| !number.is_finite());
-    let broken: Vec<&str> =
-        weights.iter().filter(|(_, tensor)| is_broken(tensor)).map(|(name, _)| name).collect();
-    let (first, others) = broken.split_first()?;
-    let others = match others.len() {
-        0 => String::new(),
-        1 => " and another tensor".into(),
-        count => format!(" and {count} other tensors"),
-    };
-    Some(format!(
-        "there are NaN or infinite numbers in {first}{others}: the training that made them diverged"
-    ))
 }
 
 /// The network that published the file of this very hash, and as which checkpoint.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cygnet_runtime::Level;
-use cygnet_train::{Fact, Metrics, Outcome};
+use cygnet_train::{Fact, Metrics, Outcome, RoundingLoss};
 use cygnet_weights::TrainingRecord;
 
 use crate::bench::{BenchOptions, Timing, bench};
@@ -41,6 +41,10 @@ pub fn facts(outcome: &Outcome, pictures: &[usize; 3]) -> Result<Vec<Fact>, Erro
     if made.quantization.is_some() {
         let layers = made.layer_counts();
         facts.push(("precision", format!("int8, {} of {} layers", layers.int8, layers.all())));
+    }
+    if let Some(RoundingLoss { top1_before, lost, agreement }) = outcome.rounding {
+        let held = format!("top-1 was {top1_before:.2} %, {lost:.2} points are lost; {agreement:.2} % agree");
+        facts.push(("before rounding", held));
     }
     let classes = record.labels.len();
     for (name, verdicts) in [("validation accuracy", verdicts), ("test accuracy", test_verdicts)] {

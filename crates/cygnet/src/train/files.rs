@@ -1,12 +1,13 @@
 //! The files of a run: which it may write, and what it goes on with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use cygnet_files::is_same_file;
 use cygnet_image::Splits;
 use cygnet_train::{Ended, JsonLog, Recipe, RunFiles, State, TrainError, Trainee};
 use cygnet_weights::ModelFile;
 
-use super::start::{is_network, trainee_of};
+use super::start::{Start, is_network, trainee_of};
 use super::training::{Out, Subject, Training};
 use crate::Error;
 
@@ -44,6 +45,11 @@ impl Training {
         if let Some(blocked) = files.blocked() {
             return refuse(&blocked, "something else has the name of a file of the run; give another --out");
         }
+        if let Some((file, source)) = self.replaced_source(files) {
+            let reason =
+                format!("would replace {}, which the run reads; give another --out", source.display());
+            return refuse(&file, &reason);
+        }
         if self.resume {
             if files.model.exists() && !files.state().exists() {
                 let reason = "there is no state beside it from which its run could go on; --overwrite in place of --resume \
@@ -69,6 +75,26 @@ impl Training {
         }
     }
 
+    /// The first file of the run that something is under which it reads, and that.
+    fn replaced_source(&self, files: &RunFiles) -> Option<(PathBuf, PathBuf)> {
+        let start = match &self.start {
+            // A run that goes on has its own weights.
+            Some(Start::File(file)) if !self.resume => Some(file.clone()),
+            Some(Start::File(_) | Start::Pretrained | Start::Scratch) | None => None,
+        };
+        let teachers = self.settings.iter().filter_map(|setting| {
+            let (name, file) = setting.split_once('=')?;
+            (name.trim() == "distill.teacher").then(|| file.trim().trim_matches('"').into())
+        });
+        let recipe = self.recipe.as_ref().map(PathBuf::from);
+        let sources = start.into_iter().chain(teachers).chain(recipe).chain([self.data.clone()]);
+        let sources: Vec<PathBuf> = sources.filter(|source| source.is_file()).collect();
+        files.all().into_iter().find_map(|file| {
+            let source = sources.iter().find(|source| is_same_file(&file, source))?;
+            Some((file, source.clone()))
+        })
+    }
+
     /// Whether the model of these files is the best of the run that goes on, which replaces it when there is a better
     /// one and reads it at its end.
     pub(super) fn check_result(state: &State, files: &RunFiles) -> Result<(), Error> {
@@ -88,6 +114,9 @@ impl Training {
                 }
                 None => Ok(()),
             };
+        }
+        if state.replaces(files) {
+            return Ok(());
         }
         match ModelFile::read(&files.model) {
             Ok(model) if state.has_made(&model.record) => Ok(()),

@@ -10,6 +10,7 @@ use cygnet_train::{Quantize, Recipe, State, Teacher, Trained, Trainee, initial_w
 use cygnet_weights::{Origin, Tensor, WeightSet};
 
 use crate::convert::{Conversion, Heads};
+use crate::finite::check_finite;
 use crate::model::misfit;
 use crate::{Error, Model, local, network, preprocess, pull};
 
@@ -156,6 +157,7 @@ pub(super) fn trainee_within(
                 Error::Ambiguous { .. } | Error::Unrecognised { .. } => convert(Some(name)),
                 other => Err(other),
             })?;
+            check_finite(path, &model.weights)?;
             origin.network = Some(model.id.clone());
             origin.file = path.file_name().map(|name| name.to_string_lossy().into_owned());
             origin.sha256 = sha256_of(path).ok();
@@ -342,6 +344,7 @@ pub fn teacher(
         return Ok(None);
     }
     let model = Model::load_within(name, limits, cache, progress)?.in_floating_point();
+    check_finite(Path::new(name), &model.weights)?;
     if model.labels != labels {
         let reason = "is for other classes than the pictures'; a teacher must know the same".into();
         return Err(Error::Record { path: name.into(), reason });

@@ -72,9 +72,9 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
 #[derive(Clone, Debug)]
 #[must_use = "a run begins with `run`"]
 pub struct Training {
-    data: PathBuf,
+    pub(super) data: PathBuf,
     pub(super) subject: Subject,
-    start: Option<Start>,
+    pub(super) start: Option<Start>,
     pub(super) recipe: Option<String>,
     pub(super) settings: Vec<String>,
     part: Option<Trained>,

@@ -143,7 +143,7 @@ fn print_recipe(args: &Train) -> anyhow::Result<bool> {
 }
 
 fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std::io::Result<()> {
-    let Outcome { ended, best, test_verdicts, quantization, record, .. } = &run.outcome;
+    let Outcome { ended, best, test_verdicts, quantization, rounding, record, .. } = &run.outcome;
     let labels = &record.labels;
     let test = Metrics::of(test_verdicts, labels.len());
     output::json(&serde_json::json!({
@@ -152,6 +152,7 @@ fn summary(run: &RunOutcome, files: &RunFiles, metrics: Option<&Metrics>) -> std
         "best_epoch": best,
         "model": files.model,
         "precision": if quantization.is_some() { "int8" } else { "f32" },
+        "rounding": rounding,
         "report": metrics.map(|_| files.report()),
         "validation": metrics.filter(|metrics| metrics.images > 0),
         "test": (test.images > 0).then_some(test),
