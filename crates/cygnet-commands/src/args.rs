@@ -415,9 +415,12 @@ pub(crate) struct Man {
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// Print one JSON object a file
+    /// Print one JSON object a file; with --against one a photo, then one for all
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print comma-separated values, a line a file; with --against a line a photo, then one for all, whose photo is empty
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// What runs the networks; CYGNET_ISA caps the runtime's instruction set
     #[arg(long, value_enum, default_value_t = Executor::Runtime)]
     pub(crate) executor: Executor,

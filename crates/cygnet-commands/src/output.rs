@@ -19,7 +19,8 @@ use serde::Serialize;
 
 pub(crate) use table::{Column, table};
 pub(crate) use text::{
-    bar, classes, count, end_of, escaped, guarded, path_of, pictures, plain, shape, start_of, wrapped,
+    bar, classes, count, end_of, escaped, folded, guarded, path_of, pictures, plain, shape, shortened,
+    start_of, with_folded_examples, wrapped,
 };
 
 /// For headings and names.
@@ -120,28 +121,30 @@ pub(crate) fn csv<T: AsRef<str>>(fields: impl IntoIterator<Item = T>) -> io::Res
 /// Says something on standard error, unless nothing is to be said. That nobody listens is no error.
 pub(crate) fn talk(text: &str) {
     if !is_quiet() {
-        say(text);
+        // What has styles or lines of its own is laid out already.
+        let is_plain = plain(text) == text;
+        say(&if is_plain { folded(text, talk_width().unwrap_or(usize::MAX)) } else { text.to_owned() });
     }
 }
 
 /// Warns on standard error.
 pub(crate) fn warning(text: &str) {
-    say(&format!("{} {}", styled(BAD, "warning:"), paragraphs(text)));
+    say(&message(BAD, "warning:", text));
 }
 
 /// Tells on standard error how something was understood, unless nothing is to be said.
 pub(crate) fn note(text: &str) {
-    talk(&format!("{} {}", styled(FAINT, "note:"), paragraphs(text)));
+    talk(&message(FAINT, "note:", text));
 }
 
 /// Tells an error on standard error.
 pub(crate) fn error(text: &str) {
-    say(&format!("{} {}", styled(BAD, "error:"), paragraphs(text)));
+    say(&message(BAD, "error:", text));
 }
 
 /// Tells on standard error what to do about an error.
 pub(crate) fn hint(text: &str) {
-    say(&format!("{} {}", styled(GOOD, "hint:"), paragraphs(text)));
+    say(&message(GOOD, "hint:", text));
 }
 
 fn say(text: &str) {
@@ -149,9 +152,12 @@ fn say(text: &str) {
 }
 
 /// Foreign text of several lines, the first of which follows a word: the others are indented, so that none looks like
-/// the start of a message.
-fn paragraphs(text: &str) -> String {
-    cygnet::in_own_words(text).lines().map(plain).collect::<Vec<_>>().join("\n  ")
+/// the start of a message. On a terminal lines fit it.
+fn message(style: Style, word: &str, text: &str) -> String {
+    let room = talk_width().map_or(usize::MAX, |columns| columns.saturating_sub(word.len() + 1));
+    let lines: Vec<String> =
+        cygnet::in_own_words(text).lines().map(|line| folded(&shortened(&plain(line)), room)).collect();
+    format!("{} {}", styled(style, word), lines.join("\n").replace('\n', "\n  "))
 }
 
 /// What is wrong, and what to do about it.

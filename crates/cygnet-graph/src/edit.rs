@@ -1,7 +1,7 @@
 //! Other forms of one network: for losses, for small images, a part of it, without auxiliary outputs.
 
 use crate::graph::Ends;
-use crate::{BuildError, Change, Graph, NodeId, Op, Padding, Problem};
+use crate::{BuildError, Change, Graph, IdMap, NodeId, Op, Padding, Problem};
 
 impl Graph {
     /// The same network with another rate in every dropout.
@@ -22,6 +22,15 @@ impl Graph {
     /// # Errors
     /// If an output is made of probabilities all the same.
     pub fn without_softmax(&self) -> Result<Graph, BuildError> {
+        self.logits().map(|(graph, _)| graph)
+    }
+
+    /// As [`Graph::without_softmax`], with the places of this graph's values in the other: for what is kept beside a graph by
+    /// its nodes.
+    ///
+    /// # Errors
+    /// If an output is made of probabilities all the same.
+    pub fn logits(&self) -> Result<(Graph, IdMap), BuildError> {
         let logits = |id: NodeId| match self.node(id) {
             node if node.op == Op::Softmax => node.inputs[0],
             _ => id,
@@ -35,7 +44,7 @@ impl Graph {
         let others = self.iter().filter(|(id, node)| node.op != Op::Softmax || !self.is_end(*id));
         let keep = self.needed(ends.all().chain(others.map(|(id, _)| id)), NodeId(0));
         if keep.iter().all(|&keep| keep) && ends == self.ends {
-            return Ok(self.clone());
+            return Ok(self.unchanged());
         }
         self.kept(&ends, |id| keep[id.0])
     }
@@ -159,8 +168,15 @@ impl Graph {
     /// The same network without auxiliary outputs and the nodes that only they need.
     #[must_use]
     pub fn without_auxiliary(&self) -> Graph {
+        self.in_use().0
+    }
+
+    /// As [`Graph::without_auxiliary`], with the places of this graph's values in the other: for what is kept beside a graph by
+    /// its nodes.
+    #[must_use]
+    pub fn in_use(&self) -> (Graph, IdMap) {
         if self.ends.auxiliary.is_empty() {
-            return self.clone();
+            return self.unchanged();
         }
         let heads = self.needed(self.ends.auxiliary.iter().map(|head| head.node), NodeId(0));
         let ends = Ends { auxiliary: Vec::new(), ..self.ends.clone() };
@@ -172,8 +188,13 @@ impl Graph {
     }
 
     /// The nodes that `keep` names, with other ends.
-    fn kept(&self, ends: &Ends, keep: impl Fn(NodeId) -> bool) -> Result<Graph, BuildError> {
+    fn kept(&self, ends: &Ends, keep: impl Fn(NodeId) -> bool) -> Result<(Graph, IdMap), BuildError> {
         let change = |id| if keep(id) { Change::Keep } else { Change::Drop };
-        self.remade(NodeId(0), self.input_shape(), ends, |id, _| change(id)).map(|(graph, _)| graph)
+        self.remade(NodeId(0), self.input_shape(), ends, |id, _| change(id))
+    }
+
+    /// The same network, each value in its own place.
+    fn unchanged(&self) -> (Graph, IdMap) {
+        (self.clone(), IdMap::unchanged(self.nodes.len()))
     }
 }

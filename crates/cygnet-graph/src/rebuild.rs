@@ -22,6 +22,11 @@ pub enum Change {
 pub struct IdMap(Vec<Option<NodeId>>);
 
 impl IdMap {
+    /// Every one of so many values in its own place.
+    pub(crate) fn unchanged(nodes: usize) -> IdMap {
+        IdMap((0..nodes).map(|id| Some(NodeId(id))).collect())
+    }
+
     /// The node whose value stands for that of `id`: its own, that of its input if it was skipped, or none.
     #[must_use]
     pub fn get(&self, id: NodeId) -> Option<NodeId> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use cygnet_graph::{Graph, NodeId, Op, Param, PoolKind, Role};
+use cygnet_graph::{Graph, IdMap, NodeId, Op, Param, PoolKind, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -219,6 +219,22 @@ impl Quantization {
             grids.push(grid);
         }
         grids
+    }
+
+    /// The record for `graph`, which was made of the record's own: grids of the values that are still there, in their `places`,
+    /// and of the weights of layers that are. Whoever edits a graph with a record beside it goes through here.
+    #[must_use]
+    pub fn moved(&self, graph: &Graph, places: &IdMap) -> Quantization {
+        let mut values = BTreeMap::new();
+        for (&id, grid) in &self.values {
+            if let Some(place) = places.get(id) {
+                values.entry(place).or_insert_with(|| grid.clone());
+            }
+        }
+        let params = graph.params();
+        let weights = params.into_iter().filter_map(|param| self.weights.get_key_value(&param.name));
+        let weights = weights.map(|(name, grid)| (name.clone(), grid.clone())).collect();
+        Quantization { values, weights }
     }
 
     /// Checks that it is one of a graph and of the weights that go with it.

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::parallel::in_order;
 use crate::train::name_of;
-use crate::{Classifier, Error};
+use crate::{Classifier, Error, Model};
 
 /// The most classes of a model whose whole confusion matrix is written as JSON.
 const MATRIX: usize = 100;
@@ -108,7 +108,9 @@ pub fn evaluate(
     }
 
     notes.extend(known.by_number(&folders));
-    notes.extend(already_seen(classifier, folder, samples.len(), is_divided));
+    let model = classifier.model();
+    let learnt = learnt_from(model, folder, samples.len()).filter(|_| !is_divided);
+    notes.extend(learnt.map(|learnt| format!("{learnt}, that flatters the accuracy{}", apart(model))));
 
     let mut unreadable = Vec::new();
     let mut verdicts = Vec::new();
@@ -158,25 +160,27 @@ pub fn evaluate(
     })
 }
 
-/// That the model learnt from these photos, as far as that can be known.
-fn already_seen(classifier: &Classifier, folder: &Path, photos: usize, is_divided: bool) -> Option<String> {
-    let model = classifier.model();
+/// That the model may have learnt from so many photos of `folder`, as far as that can be known.
+pub(crate) fn learnt_from(model: &Model, folder: &Path, photos: usize) -> Option<String> {
     let training = model.training.as_ref()?;
-    let [learnt, chosen, _] = training.pictures;
-    if is_divided || training.dataset != name_of(folder) || photos < learnt {
-        return None;
-    }
-    let apart = match &model.accuracy {
+    let [learnt, ..] = training.pictures;
+    (training.dataset == name_of(folder) && photos >= learnt).then(|| {
+        format!(
+            "the model learnt from {learnt} pictures of a data set called {}: if they are among these",
+            training.dataset
+        )
+    })
+}
+
+/// What is known of how well the model knows pictures that it did not learn from.
+fn apart(model: &Model) -> String {
+    let chosen = model.training.as_ref().map_or(0, |training| training.pictures[1]);
+    match &model.accuracy {
         Some(accuracy) if chosen > 0 => {
             format!("; of the {chosen} that it did not learn from it knew {:.2} %", accuracy.top1)
         }
         _ => String::new(),
-    };
-    Some(format!(
-        "the model learnt from {learnt} pictures of a data set called {}: if they are among these, that flatters the \
-         accuracy{apart}",
-        training.dataset
-    ))
+    }
 }
 
 /// What is evaluated on.

@@ -184,6 +184,17 @@ impl Model {
         Model { weights: self.real_weights(), quantization: None, ..self }
     }
 
+    /// The same model whose answers are logits.
+    ///
+    /// # Errors
+    /// If an output is made of probabilities all the same.
+    #[cfg(feature = "train")]
+    pub(crate) fn with_logits(self) -> Result<Model, Error> {
+        let (graph, places) = self.graph.logits()?;
+        let quantization = self.quantization.map(|record| record.moved(&graph, &places));
+        Ok(Model { graph, quantization, ..self })
+    }
+
     /// The network up to its classifier, whose output is what the classifier reads, as a model.
     ///
     /// # Errors

@@ -64,17 +64,18 @@ impl Model {
             (LICENCE, self.licence.clone()),
             (SOURCE, self.source.clone()),
         ];
+        let (graph, places) = self.graph.in_use();
+        let quantization = self.quantization.as_ref().map(|record| record.moved(&graph, &places));
         let options = ExportOptions {
             opset: settings.opset.into(),
             batch: settings.batch,
             preparation: settings.preprocess.then_some(preparation),
             softmax: settings.softmax,
             half: settings.half,
-            quantization: self.quantization.clone(),
+            quantization,
             metadata: own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
         };
-        cygnet_onnx::export(&self.graph.without_auxiliary(), &self.weights, &options)
-            .map_err(|error| wrong(&error.to_string()))
+        cygnet_onnx::export(&graph, &self.weights, &options).map_err(|error| wrong(&error.to_string()))
     }
 
     /// Writes the ONNX file that [`Model::to_onnx`] makes, atomically.

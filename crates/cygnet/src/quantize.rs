@@ -8,9 +8,11 @@ mod rows;
 use std::path::Path;
 use std::time::Duration;
 
+use cygnet_graph::Graph;
 use cygnet_image::DecodeLimits;
 use cygnet_quantize::{
-    Agreement, Loss, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, compare,
+    Agreement, Loss, QuantizeError, QuantizeOptions, QuantizedNetwork, Sensitivity, check_images, check_kept,
+    compare,
 };
 use cygnet_runtime::{Level, PlanOptions, RunError, Session, halved_once_read};
 use serde::Serialize;
@@ -19,6 +21,7 @@ pub use cygnet_quantize::Distribution;
 
 use crate::bench::{quantile, sample};
 use crate::counted::counted;
+use crate::finite::check_finite;
 use crate::layer_types::{LayerCounts, counts, types};
 use crate::{Error, Model};
 use halving::halved_within;
@@ -137,6 +140,7 @@ pub fn quantize(
         let reason = "computes with whole numbers already; quantise the model that it was made of".into();
         return Err(Error::Record { path: model.id.clone().into(), reason });
     }
+    check_finite(Path::new(&model.id), &model.weights)?;
     let mut notes = Vec::new();
     let Looked { images, labels } = match photos {
         Some(photos) => look(model, photos, how, &mut notes)?,
@@ -146,11 +150,12 @@ pub fn quantize(
                  others; give --data for a model that is to be used"
                     .into(),
             );
-            check_images(&model.graph, how.images, how.memory_bytes)?;
+            check_room(model, how, how.images)?;
             Looked { images: generated(&model.graph, how.images), labels: Vec::new() }
         }
     };
     let (before, ms_before) = timed_answers(model, &images)?;
+    check_answers(&model.graph, &before)?;
     // What is lost on generated images says nothing.
     let drop = if photos.is_some() { how.drop } else { f64::INFINITY };
     let mut quantized = Model { accuracy: None, ..model.clone() };
@@ -244,24 +249,41 @@ fn undecided(loss: Loss, how: &Quantizing, photos: usize, unlabelled: bool) -> O
     }
     Some(if lost - chance > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, with the most \
-             sensitive layers as they were: {advice}"
+            "{lost:.1} points of {of} are lost on {photos}, {drop} are allowed, although the most sensitive layers \
+             stay in floating point: {advice}"
         )
     } else if lost > drop {
         format!(
-            "{lost:.1} points of {of} are lost on {photos}, more than the {drop} that may be, but so few tell it \
-             to within {chance:.1} only; more photos decide it"
+            "{lost:.1} points of {of} are lost on {photos}, {drop} are allowed; with so few that can be chance, which \
+             is {chance:.1} points: give more photos"
         )
     } else {
         format!(
-            "{of} is judged on {photos}, which cannot tell a loss of {drop} points: on others up to \
-             {at_most:.1} may be lost; more photos tell more"
+            "{lost:.1} points of {of} are lost on {photos}, {drop} are allowed; but so few leave open a loss of up to \
+             {at_most:.1} on others: give more photos"
         )
     })
 }
 
 fn percent(share: f64) -> f64 {
     100.0 * share
+}
+
+/// Whether there is room for so many images, and what is kept of them.
+fn check_room(model: &Model, how: &Quantizing, images: usize) -> Result<(), QuantizeError> {
+    let Quantizing { threads, memory_bytes, .. } = *how;
+    match how.precision {
+        Precision::Int8 => check_kept(&model.graph, images, threads, memory_bytes),
+        Precision::Bf16 => check_images(&model.graph, images, memory_bytes),
+    }
+}
+
+/// Refuses a network whose answers are no numbers already.
+fn check_answers(graph: &Graph, answers: &[Vec<f32>]) -> Result<(), Error> {
+    match answers.iter().position(|answer| answer.iter().any(|x| !x.is_finite())) {
+        Some(image) => Err(QuantizeError::NotFinite { graph: graph.name().into(), image }.into()),
+        None => Ok(()),
+    }
 }
 
 /// How long timing goes on.

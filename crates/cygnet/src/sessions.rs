@@ -9,11 +9,25 @@ use cygnet_runtime::{Plan, RunError, Session};
 pub(crate) struct Sessions {
     plan: Arc<Plan>,
     idle: Mutex<Vec<Session>>,
+    /// Whether sessions stay when their thread has its answer.
+    stay: bool,
 }
 
 impl Sessions {
     pub(crate) fn new(plan: Arc<Plan>) -> Sessions {
-        Sessions { plan, idle: Mutex::default() }
+        Sessions { plan, idle: Mutex::default(), stay: true }
+    }
+
+    /// As [`Sessions::new`], whose memory is given back after each answer.
+    #[cfg(feature = "train")]
+    pub(crate) fn passing(plan: Arc<Plan>) -> Sessions {
+        Sessions { stay: false, ..Sessions::new(plan) }
+    }
+
+    /// Gives back the memory of sessions that no thread uses now.
+    #[cfg(feature = "train")]
+    pub(crate) fn rest(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -48,7 +62,9 @@ impl Sessions {
         let idle = lock().pop();
         let mut session = idle.unwrap_or_else(|| Session::new(Arc::clone(&self.plan)));
         let result = work(&mut session)?;
-        lock().push(session);
+        if self.stay {
+            lock().push(session);
+        }
         Ok(result)
     }
 }

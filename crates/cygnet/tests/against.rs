@@ -32,8 +32,8 @@ fn photo() -> Image {
 }
 
 fn compared(other: Model) -> (PhotoOutcome, Explanation) {
-    let pair = Against::new(model(), other).unwrap();
-    (pair.image("photo", &photo()).unwrap(), pair.explain_image(&photo()).unwrap())
+    let pair = Against::new(("ours", model()), ("theirs", other)).unwrap();
+    (pair.image("photo", &photo()).unwrap(), pair.explain_images(&[photo()]).unwrap())
 }
 
 /// The same model with other operators.
@@ -89,7 +89,174 @@ fn whole_numbers_are_held_against_what_they_were_made_of() {
     assert_eq!(whole.model.precision(), Some("int8"));
     let (photo, why) = compared(whole.model);
     assert!(photo.pass && photo.max_rel_diff > 1e-4, "{photo:?}");
-    assert_eq!(why.layers.unwrap().compared, 4);
+    let layers = why.layers.unwrap();
+    assert_eq!((layers.compared, layers.same), (4, 4), "{:?}", layers.parting);
+}
+
+/// A network that ends in a softmax, as files of other programs do.
+fn ending_in_softmax(softmax: bool) -> Model {
+    let graph = Graph::build("tiny", [3, 32, 32], |net, image| {
+        let stem = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu6();
+        let logits = net.at("fc").linear(stem.global_avg_pool(), 5);
+        if softmax { logits.softmax() } else { logits }
+    });
+    let graph = graph.unwrap();
+    let weights = WeightSet::of(&graph, random_weights(&graph)).unwrap();
+    Model::new(graph, weights, Preprocess::torchvision(32, 36)).unwrap()
+}
+
+#[test]
+fn whole_numbers_that_end_in_a_softmax_are_compared_by_their_logits() {
+    let how = Quantizing { images: 8, ..Quantizing::default() };
+    let whole = quantize(&ending_in_softmax(true), None, &how, &mut |_| {}).unwrap().model;
+    let last = whole.graph.output();
+    assert!(whole.graph.gives_probabilities() && whole.quantization.is_some());
+    // Whether the record has the softmax's grid, and whether it is the last node's, must not matter.
+    let mut with_grid = whole.clone();
+    let grid = cygnet::weights::Grid::of_one(0, 1.0 / 256.0);
+    with_grid.quantization.as_mut().unwrap().values.insert(last, grid);
+    for whole in [whole, with_grid] {
+        for float in [ending_in_softmax(true), ending_in_softmax(false)] {
+            let pair = Against::new(("float", float), ("int8", whole.clone())).unwrap();
+            let outcome = pair.image("photo", &photo()).unwrap();
+            assert!(outcome.pass && outcome.mean_rel_diff > 1e-5, "{outcome:?}");
+            let layers = pair.explain_images(&[photo()]).unwrap().layers.unwrap();
+            assert_eq!((layers.compared, layers.same), (2, 2));
+        }
+    }
+}
+
+#[test]
+fn rounding_is_told_as_the_cause_where_one_computes_with_fewer_bits() {
+    let how = Quantizing { images: 8, ..Quantizing::default() };
+    let mut whole = quantize(&model(), None, &how, &mut |_| {}).unwrap().model;
+    // Grids that reach too far leave few bytes to what values are.
+    for grid in whole.quantization.as_mut().unwrap().values.values_mut() {
+        grid.scales.iter_mut().for_each(|scale| *scale *= 40.0);
+    }
+    for grid in whole.quantization.as_mut().unwrap().weights.values_mut() {
+        grid.scales.iter_mut().for_each(|scale| *scale *= 40.0);
+    }
+    let (photo, why) = compared(whole);
+    assert!(!photo.pass, "{photo:?}");
+    assert!(why.causes[0].starts_with("rounding: f32 here, int8 there; that of values explains"), "{why:?}");
+    assert!(why.causes.len() == 1, "{why:?}");
+    if let Some(parting) = why.layers.unwrap().parting {
+        assert_eq!(parting.other, Some(parting.layer), "a chain is called by its layer");
+    }
+}
+
+#[test]
+fn a_class_for_the_background_is_left_out() {
+    let background = || {
+        let mut labels: Vec<String> = model().labels.clone();
+        labels.extend(["background", "a", "b", "c", "d", "e"].map(str::to_owned));
+        let mut other = model();
+        let [weight, bias] = ["fc.weight", "fc.bias"].map(|name| other.weights.get(name).unwrap().clone());
+        other.graph = other.graph.with_classes(6).unwrap();
+        let with_first = |tensor: &Tensor, count: usize| {
+            let numbers: Vec<f32> =
+                std::iter::repeat_n(9.0, count).chain(tensor.to_f32().iter().copied()).collect();
+            let shape = std::iter::once(6).chain(tensor.shape()[1..].iter().copied());
+            Tensor::from_numbers(shape.collect::<Vec<_>>(), numbers).unwrap()
+        };
+        let inputs = weight.shape()[1];
+        other.weights.insert("fc.weight".to_owned(), with_first(&weight, inputs));
+        other.weights.insert("fc.bias".to_owned(), with_first(&bias, 1));
+        Model { labels, ..other }
+    };
+    let pair = Against::new(("ours", model()), ("theirs.tflite", background())).unwrap();
+    assert!(pair.notes()[0].starts_with("theirs.tflite: its first class"), "{:?}", pair.notes());
+    let outcome = pair.image("photo", &photo()).unwrap();
+    assert!(outcome.pass && outcome.same_top1, "{outcome:?}");
+    let why = pair.explain_images(&[photo()]).unwrap();
+    let layers = why.layers.unwrap();
+    assert_eq!((layers.same, layers.parting), (4, None), "{:?}", why.causes);
+    let mut turned = background();
+    let fc = turned.weights.get("fc.weight").unwrap();
+    let numbers = fc.to_f32().iter().enumerate().map(|(i, x)| if i == 20 { x + 1.0 } else { *x }).collect();
+    let fc = Tensor::from_numbers(fc.shape().to_vec(), numbers).unwrap();
+    turned.weights.insert("fc.weight".to_owned(), fc);
+    let pair = Against::new(("theirs.tflite", turned), ("ours", model())).unwrap();
+    let why = pair.explain_images(&[photo()]).unwrap();
+    assert!(why.causes[0].contains("at fc: 1 of 80 weights differ"), "{why:?}");
+    let mut nameless = background();
+    nameless.labels.clear();
+    assert!(
+        Against::new(("ours", model()), ("theirs", nameless)).is_err(),
+        "six of five may be any class more"
+    );
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_told_as_such() {
+    for number in [f32::NAN, f32::INFINITY] {
+        let (photo, why) = compared(with_weight("last.weight", |i, x, _| if i == 3 { number } else { x }));
+        assert!(!photo.pass, "{photo:?}");
+        assert_eq!(why.causes, ["theirs has NaN or infinite numbers in last.weight"]);
+    }
+}
+
+#[test]
+fn another_training_is_told_from_a_changed_layer() {
+    let mut other = model();
+    for (index, name) in ["stem.weight", "wide.weight", "last.weight", "fc.weight"].into_iter().enumerate() {
+        let tensor = other.weights.get(name).unwrap();
+        let numbers: Vec<f32> =
+            tensor.to_f32().iter().enumerate().map(|(i, x)| x + ((i * 7 + index) as f32).sin()).collect();
+        let shape = tensor.shape().to_vec();
+        other.weights.insert(name.to_owned(), Tensor::from_numbers(shape, numbers).unwrap());
+    }
+    let (_, why) = compared(other);
+    assert!(
+        why.causes[0].contains("as do those of 4 of 4 layers: the weights are of another training"),
+        "{why:?}"
+    );
+    let one = with_weight("wide.weight", |i, x, _| if i == 7 { x + 1.0 } else { x });
+    let (_, why) = compared(one);
+    assert!(why.causes[0].ends_with("1 of 72 weights differ, those of no other layer do"), "{why:?}");
+}
+
+#[test]
+fn what_causes_explain_is_judged_on_all_photos() {
+    let even = |level: u8| Image::from_rgb(64, 48, vec![level; 64 * 48 * 3]).unwrap();
+    let mut other = model();
+    other.preprocess.resize = Resize::Squash;
+    let pair = Against::new(("ours", model()), ("theirs", other)).unwrap();
+    // A crop changes nothing of a photo of one colour, which alone would explain nothing.
+    let causes = |photos: &[Image]| pair.explain_images(photos).unwrap().causes;
+    assert_eq!(causes(&[even(90)]), [""; 0]);
+    let all = causes(&[even(90), photo(), even(200)]);
+    assert!(all[0].contains("crop") && all[0].contains("(explains 100 %)"), "{all:?}");
+    let mut other = model();
+    (other.preprocess.resize, other.preprocess.mean) = (Resize::Squash, vec![0.0; 3]);
+    let pair = Against::new(("ours", model()), ("theirs", other)).unwrap();
+    let causes = pair.explain_images(&[even(90)]).unwrap().causes;
+    assert!(causes.len() == 1 && causes[0].contains("numbers"), "a share of 0 % is not told: {causes:?}");
+}
+
+#[test]
+fn networks_of_thousands_of_layers_are_compared_in_little_time() {
+    let deep = |shift: f32| {
+        let graph = Graph::build("deep", [3, 16, 16], |net, image| {
+            let mut x = net.at("stem").conv(image, Conv::new(4, 3).bias());
+            for _ in 0..2000 {
+                x = x.relu6();
+            }
+            net.at("fc").linear(x.global_avg_pool(), 5)
+        });
+        let graph = graph.unwrap();
+        let mut weights = WeightSet::of(&graph, random_weights(&graph)).unwrap();
+        weights.insert("stem.bias".to_owned(), Tensor::from_numbers([4], vec![shift; 4]).unwrap());
+        Model::new(graph, weights, Preprocess::torchvision(16, 18)).unwrap()
+    };
+    for shift in [0.1, 0.4] {
+        let began = std::time::Instant::now();
+        let pair = Against::new(("ours", deep(0.1)), ("theirs", deep(shift))).unwrap();
+        let why = pair.explain_images(&[photo()]).unwrap();
+        assert_eq!(why.layers.unwrap().parting.is_some(), shift > 0.1, "{:?}", why.causes);
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
 }
 
 #[test]
@@ -181,5 +348,6 @@ fn other_classes_are_refused() {
     let mut other = model();
     other.graph = other.graph.with_classes(7).unwrap();
     other.weights = WeightSet::of(&other.graph, random_weights(&other.graph)).unwrap();
-    assert!(Against::new(model(), other).unwrap_err().to_string().contains("has 7 classes"));
+    let refused = Against::new(("ours.onnx", model()), ("theirs.onnx", other)).unwrap_err().to_string();
+    assert!(refused.starts_with("theirs.onnx: has 7 classes, ours.onnx has 5 classes"), "{refused}");
 }

@@ -10,7 +10,7 @@ use cygnet::graph::{Conv, Graph};
 use cygnet::image::{Interpolation, Preprocess};
 use cygnet::runtime::Session;
 use cygnet::weights::WeightSet;
-use cygnet::zoo::{Network, networks};
+use cygnet::zoo::{Network, find, networks};
 use cygnet::{Conversion, Model, OnnxSettings};
 
 /// What answers may differ by, of their spread: batch norms are merged in another order.
@@ -84,6 +84,28 @@ fn what_a_model_is_besides_its_graph_goes_with_it() {
     let returned = back(&model, &OnnxSettings::default(), folder.path());
     assert_eq!((&returned.labels, &returned.licence), (&model.labels, &model.licence));
     assert_eq!((&returned.id, &returned.preprocess), (&model.id, &model.preprocess));
+}
+
+#[test]
+fn a_named_network_that_the_layers_contradict_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.onnx");
+    let named = |name: &str| Conversion { network: Some(name.into()), ..Conversion::default() }.run(&path);
+    model(&find("mobilenet_v2_0.35").unwrap()).write_onnx(&path, &OnnxSettings::default()).unwrap();
+    let refused = named("shufflenet_v2_x1_0").unwrap_err().to_string();
+    assert!(
+        refused.contains("is the network mobilenet_v2_0.35, not torchvision/shufflenet_v2_x1_0;"),
+        "{refused}"
+    );
+    let converted = named("timm/mobilenetv2_035").unwrap();
+    assert_eq!(converted.model.id, "mobilenet_v2_0.35");
+    assert_eq!(converted.model.preprocess.interpolation, Interpolation::Bicubic, "as that source does");
+    small().write_onnx(&path, &OnnxSettings::default()).unwrap();
+    let notes = named("mobilenet_v2").unwrap().notes;
+    assert!(
+        notes.iter().any(|note| note.starts_with("photos are prepared as for mobilenet_v2; ")),
+        "{notes:?}"
+    );
 }
 
 #[test]

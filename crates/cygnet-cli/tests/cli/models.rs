@@ -217,6 +217,10 @@ fn golden_files_are_verified_and_a_failure_names_its_layer() {
     assert!(lines[0]["max_rel_diff"].as_f64().unwrap() < 1e-4);
     assert_eq!((&lines[1]["pass"], &lines[1]["first_bad_layer"]), (&false.into(), &"features.0.0".into()));
     assert_eq!((&lines[2]["pass"], &lines[2]["max_rel_diff"]), (&false.into(), &Value::Null));
+    let run = bench.run(&["verify", "none.json", good.to_str().unwrap(), "--csv"]);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines[0], "file,pass,max_rel_diff,first_bad_layer,error");
+    assert!(lines[1].starts_with("none.json,false,,,") && lines[2].contains("golden"), "{}", run.out);
     let run = bench.run(&["verify", "none.json"]);
     assert!(run.code == 1 && run.out.matches("none.json").count() == 1, "{}", run.out);
     let run = bench.run(&["verify", good.to_str().unwrap()]);
@@ -230,8 +234,22 @@ fn models_are_held_against_each_other_over_photos() {
     bench.picture("bright.bmp", 200);
     assert_eq!(bench.run(&["convert", "light.safetensors", "light.onnx"]).code, 0);
     let run = bench.run(&["verify", "light.safetensors", "--against", "light.onnx", "--data", "."]);
-    assert_eq!((run.code, run.out.matches("pass  ").count()), (0, 2), "{}{}", run.out, run.err);
+    assert_eq!((run.code, run.out.matches("pass  ").count()), (0, 3), "{}{}", run.out, run.err);
     assert!(run.out.contains("2 of 2 layers compute the same"), "{}", run.out);
+    let verdict =
+        "pass  light.safetensors against light.onnx: 2 of 2 pictures pass, 2 have the same first guess";
+    let quiet = bench.run(&["verify", "light.safetensors", "--against", "light.onnx", "--data", ".", "-q"]);
+    assert!(quiet.out.starts_with(verdict) && quiet.err.is_empty(), "{}{}", quiet.out, quiet.err);
+
+    std::fs::write(bench.path("torn.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    let run = bench.run(&["verify", "light.safetensors", "--against", "light.onnx", "--data", ".", "--csv"]);
+    assert!(run.code == 1 && run.err.contains("warning: not compared: ./torn.png"), "{}", run.err);
+    assert!(run.err.contains("1 picture could not be read") && !run.err.contains("cause"), "{}", run.err);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines.len(), 5, "{}", run.out);
+    assert!(lines[0].starts_with("photo,pass,max_rel_diff,mean_rel_diff"), "{}", run.out);
+    assert!(lines[3].starts_with("./torn.png,,,") && lines[4].starts_with(",false,"), "{}", run.out);
+    std::fs::remove_file(bench.path("torn.png")).unwrap();
 
     let mut other = cygnet::Model::open(bench.path("light.safetensors")).unwrap();
     other.preprocess.mean = vec![0.0; 3];
@@ -245,6 +263,24 @@ fn models_are_held_against_each_other_over_photos() {
     assert_eq!((&lines[1]["failed"], &lines[1]["layers"]["same"]), (&1.into(), &2.into()));
     let cause = lines[1]["causes"][0].as_str().unwrap();
     assert!(cause.starts_with("photos are prepared differently: numbers"), "{cause}");
+
+    std::fs::create_dir(bench.path("many")).unwrap();
+    (0..14).for_each(|i| bench.picture(&format!("many/{i}.bmp"), 100 + 10 * i));
+    let against = ["verify", "light.safetensors", "--against", "other.safetensors", "--data", "many"];
+    let run = bench.run(&against);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines.iter().filter(|line| line.contains(".bmp")).count(), 10, "{}", run.out);
+    assert!(lines[10].starts_with("4 more fail; --csv and --json"), "{}", run.out);
+    assert!(
+        lines[11].starts_with("FAIL  light.safetensors against other.safetensors: 0 of 14"),
+        "{}",
+        run.out
+    );
+    assert!(
+        lines.last().unwrap().trim_start().starts_with("likely cause: photos are prepared"),
+        "{}",
+        run.out
+    );
 
     for (args, code, words) in [
         (&["light.safetensors", "--against", "light.onnx"][..], 2, "--photo, or a folder with --data"),

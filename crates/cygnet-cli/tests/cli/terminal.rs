@@ -406,3 +406,38 @@ fn no_bar_moves_on_a_dumb_terminal_or_in_quiet() {
     quiet.arg("-q");
     assert!(!on_terminal(quiet, 80).contains('━'));
 }
+
+#[test]
+fn messages_fit_and_examples_can_be_copied() {
+    let bench = Bench::new().with_model();
+    let seen = |args: &[&str], columns: u16| lines(&on_terminal(bench.command(args), columns));
+    let listed = seen(&["list", "--family", "mobilenetv2"], 50);
+    assert!(listed.iter().any(|line| line.starts_with("note: no room for ")), "{listed:?}");
+    assert!(!seen(&["list", "--family", "mobilenetv2"], 200).iter().any(|line| line.contains("no room")));
+    let noted = seen(&["quantize", MODEL[1], "--images", "1", "-o", "q.safetensors"], 50);
+    // What a spinner drew is gone.
+    let noted: Vec<&str> =
+        noted.iter().map(|line| line.rsplit("\u{1b}[2K").next().unwrap_or_default()).collect();
+    assert!(noted.iter().any(|line| line.starts_with("note: without photos")), "{noted:?}");
+    for line in listed.iter().map(String::as_str).chain(noted) {
+        assert!(line.chars().count() <= 50 && !line.contains('\u{fffd}'), "{line}");
+    }
+    let help = seen(&["quantize", "--help"], 50).join("\n").replace(" \\\n    ", " ");
+    for example in [
+        "\n  cygnet quantize mine.safetensors --data val.zip --drop 0.3 -o small.safetensors\n",
+        "\n  cygnet quantize mobilenet_v2 --data photos/\n",
+    ] {
+        assert!(help.contains(example), "{help}");
+    }
+    let help = seen(&["list", "--help"], 40).join("\n");
+    assert!(help.contains("jq -r \\\n    'select(.macs < 1e8) | .id'"), "{help}");
+    // A name in a file can be of any length.
+    let model = Model::open(bench.path(MODEL[1])).unwrap();
+    let (name, bias) = ("n".repeat(4000), model.weights.get("fc.bias").unwrap().clone());
+    let mut tensors: cygnet::weights::Tensors = model.weights.into();
+    tensors.insert(name.clone(), bias);
+    cygnet::weights::safetensors::write(bench.path("long.safetensors"), &tensors, &Default::default())
+        .unwrap();
+    let run = bench.run(&["convert", "long.safetensors", "out.safetensors", "--network", "mobilenet_v2"]);
+    assert!(run.code == 1 && run.err.len() < 3000 && !run.err.contains(&name), "{}", run.err.len());
+}

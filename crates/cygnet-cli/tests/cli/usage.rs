@@ -192,6 +192,23 @@ fn options_that_do_not_apply_are_told_together_with_where_they_would() {
     assert!(!bench.path("out.safetensors").exists());
     let run = bench.run(&["convert", MODEL[1], "out.ONNX", "--opset", "17", "--softmax", "--batch", "2"]);
     assert_eq!(run.code, 0, "{}", run.err);
+    for args in [
+        &["classify", "a.bmp"][..],
+        &["show", "mobilenet_v2"],
+        &["bench", "mobilenet_v2", "ghostnet"],
+        &["convert", "mobilenet_v2", "out.safetensors"],
+        &["eval", "photos"],
+        &["quantize", "mobilenet_v2"],
+        &["train", "photos", "--from", "scratch"],
+        &["verify", "mobilenet_v2", "--against", "ghostnet", "--data", "photos"],
+    ] {
+        let run = bench.run(&[args, &["--max-macs", "2T"]].concat());
+        assert!(
+            run.code == 2 && run.err.contains("--max-macs is for networks in files"),
+            "{args:?}: {}",
+            run.err
+        );
+    }
 }
 
 #[test]

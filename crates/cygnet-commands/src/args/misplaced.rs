@@ -1,9 +1,11 @@
 //! Options that do not apply to what they were given with. None is ignored: a rule for each says where it applies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+#[cfg(feature = "train")]
+use cygnet::train::Start;
 
 /// Options of a command that apply to some of what it is given.
 struct Rule {
@@ -14,7 +16,84 @@ struct Rule {
     only_for: &'static str,
 }
 
+/// What limits on networks are for.
+const FILES: &str = "networks in files; those of the zoo have no limits";
+
+/// Whether a name is that of a file, as far as the zoo does not know it.
+fn is_file(name: &str) -> bool {
+    cygnet::zoo::find(name).is_none() || (Path::new(name).extension().is_some() && Path::new(name).is_file())
+}
+
+/// Whether the argument `name` has a file.
+fn has_file(given: &ArgMatches, name: &str) -> bool {
+    given.get_many::<String>(name).into_iter().flatten().any(|name| is_file(name))
+}
+
 const RULES: &[Rule] = &[
+    Rule {
+        command: "classify",
+        options: &["max_macs"],
+        applies: |given| has_file(given, "model"),
+        only_for: FILES,
+    },
+    Rule {
+        command: "show",
+        options: &["max_macs"],
+        applies: |given| has_file(given, "network"),
+        only_for: FILES,
+    },
+    Rule {
+        command: "bench",
+        options: &["max_macs"],
+        applies: |given| has_file(given, "models"),
+        only_for: FILES,
+    },
+    Rule {
+        command: "convert",
+        options: &["max_macs"],
+        applies: |given| {
+            let input = given.get_one::<PathBuf>("input").and_then(|input| input.to_str());
+            input.is_none_or(is_file)
+        },
+        only_for: FILES,
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "eval",
+        options: &["max_macs"],
+        applies: |given| has_file(given, "model"),
+        only_for: FILES,
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "quantize",
+        options: &["max_macs"],
+        applies: |given| has_file(given, "model"),
+        only_for: FILES,
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "verify",
+        options: &["max_macs"],
+        applies: |given| {
+            let mut files = given.get_many::<PathBuf>("files").into_iter().flatten();
+            !given.contains_id("against")
+                || has_file(given, "against")
+                || files.any(|file| file.to_str().is_none_or(is_file))
+        },
+        only_for: FILES,
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "train",
+        options: &["max_macs"],
+        applies: |given| {
+            let is_file = matches!(given.get_one::<Start>("from"), Some(Start::File(_)));
+            // A recipe or a setting may name a teacher's file.
+            is_file || given.get_flag("resume") || given.contains_id("recipe") || given.contains_id("set")
+        },
+        only_for: FILES,
+    },
     Rule {
         command: "convert",
         options: &["opset", "batch", "preprocess", "softmax", "fp16"],
@@ -46,6 +125,13 @@ const RULES: &[Rule] = &[
         options: &["drop"],
         applies: |given| given.contains_id("data"),
         only_for: "what is lost on photos, which --data names",
+    },
+    #[cfg(feature = "train")]
+    Rule {
+        command: "quantize",
+        options: &["max_pixels", "max_decode", "max_pictures", "max_unpacked"],
+        applies: |given| given.contains_id("data"),
+        only_for: "photos, which --data names",
     },
     #[cfg(feature = "train")]
     Rule {

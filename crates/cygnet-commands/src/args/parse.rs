@@ -87,7 +87,14 @@ pub(crate) fn command(commit: Option<&str>) -> clap::Command {
         let has_value = argument.get_action().takes_values();
         if has_value { argument.allow_negative_numbers(true) } else { argument }
     };
-    Cli::command().long_version(&*long.leak()).mut_subcommands(|of| of.mut_args(numbers))
+    let examples = |of: clap::Command| {
+        let (help, columns) = (of.get_after_help().map(ToString::to_string), output::width());
+        match (help, columns) {
+            (Some(help), Some(columns)) => of.after_help(output::with_folded_examples(&help, columns)),
+            _ => of,
+        }
+    };
+    Cli::command().long_version(&*long.leak()).mut_subcommands(|of| examples(of).mut_args(numbers))
 }
 
 /// What this process's arguments ask for, or, once it is told what is wrong with them, the code to exit with. Help and

@@ -10,11 +10,10 @@ pub(crate) fn convert(args: &Convert) -> anyhow::Result<bool> {
     let out = &args.output;
     out::check_ending(out, &["safetensors", "onnx"])?;
     let is_onnx = out::ends_in(out, "onnx");
-    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), out.canonicalize())
-        && input == output
-    {
-        anyhow::bail!("{}: would replace its own source; give another name", args.input.display());
-    }
+    [Some(&args.input), args.labels.as_ref()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|source| out::check_source(out, source))?;
     out::check_place(out, args.overwrite)?;
     let (cache, mut progress) = (Cache::from_env()?, Download::default());
     let name = args.input.to_str().filter(|name| !args.input.exists() && !is_url(name));

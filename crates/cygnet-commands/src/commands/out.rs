@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{anyhow, bail};
+use cygnet_files::is_same_file;
 
 use crate::args::wrong_usage;
 
@@ -38,6 +39,14 @@ pub(super) fn check_place(out: &Path, overwrite: bool) -> anyhow::Result<()> {
     }
     if let Some(folder) = out.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
         bail!("{}: no such folder, to write {} to", folder.display(), out.display());
+    }
+    Ok(())
+}
+
+/// Refuses to write a file that something is made of, whatever its name there.
+pub(super) fn check_source(out: &Path, source: &Path) -> anyhow::Result<()> {
+    if source.is_file() && is_same_file(out, source) {
+        bail!("{}: would replace its own source, {}; give another name", out.display(), source.display());
     }
     Ok(())
 }

@@ -32,7 +32,13 @@ pub(crate) fn quantize(args: &Quantize) -> anyhow::Result<bool> {
     let out = args.out.clone().unwrap_or_else(usual);
     out::check_ending(&out, &["safetensors"])?;
     let page = out.with_extension("html");
-    [&out, &page].into_iter().try_for_each(|path| out::check_place(path, args.overwrite))?;
+    for path in [&out, &page] {
+        [Some(Path::new(&args.model)), args.data.as_deref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|source| out::check_source(path, source))?;
+        out::check_place(path, args.overwrite)?;
+    }
     let how = Quantizing {
         precision,
         images: args.images as usize,
@@ -98,6 +104,6 @@ fn print(report: &QuantizeReport) -> std::io::Result<()> {
         let bar = output::bar((layer.noise / most) as f32, BAR);
         vec![plain(&layer.layer), format!("{:.4} %", 100.0 * layer.noise), bar]
     };
-    let headings = [Column::text("most sensitive layers"), Column::number("noise"), Column::text("")];
+    let headings = [Column::text("most sensitive layers"), Column::number("noise"), Column::word("").spare()];
     output::table(&headings, worst.iter().take(SHOWN).map(row).collect())
 }

@@ -20,15 +20,28 @@ pub(crate) fn verify(args: &Verify) -> anyhow::Result<bool> {
     };
     let bar = progress::things(args.files.len() as u64, "verifying", "files");
     let mut passed = 0;
+    if args.csv {
+        output::csv(["file", "pass", "max_rel_diff", "first_bad_layer", "error"])?;
+    }
     for file in &args.files {
         let outcome = verify_within(file, executor, &args.graph_limits.limits());
         passed += usize::from(outcome.pass);
         bar.inc(1);
-        bar.suspend(|| if args.json { output::json(&outcome) } else { print(&outcome) })?;
+        bar.suspend(|| match (args.json, args.csv) {
+            (true, _) => output::json(&outcome),
+            (_, true) => output::csv(fields(&outcome)),
+            _ => print(&outcome),
+        })?;
     }
     bar.finish_and_clear();
     output::talk(&format!("{passed} of {} pass", args.files.len()));
     Ok(passed == args.files.len())
+}
+
+fn fields(outcome: &Outcome) -> [String; 5] {
+    let Outcome { file, pass, max_rel_diff, first_bad_layer, error } = outcome.clone();
+    let difference = max_rel_diff.map_or_else(String::new, |diff| diff.to_string());
+    [file, pass.to_string(), difference, first_bad_layer.unwrap_or_default(), error.unwrap_or_default()]
 }
 
 fn print(outcome: &Outcome) -> std::io::Result<()> {

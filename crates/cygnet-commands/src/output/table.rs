@@ -5,7 +5,7 @@ use std::io;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
-use super::{end_of, line, path_of, start_of, width};
+use super::{end_of, line, note, path_of, start_of, width};
 
 /// Columns between two columns of a table.
 const GAP: usize = 2;
@@ -76,12 +76,19 @@ impl<'a> Column<'a> {
 
 /// Prints rows under headings, within the width of the terminal where there is one.
 pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let text = laid_out(columns, rows, width());
-    line(&text)
+    let layout = layout(columns, &rows, width().unwrap_or(usize::MAX));
+    line(&laid_out(columns, rows, &layout))?;
+    let left_out = columns.iter().zip(&layout).filter(|(_, width)| width.is_none());
+    // A column of bars has no heading, and says what another does.
+    let left_out = left_out.map(|(column, _)| column.heading).filter(|heading| !heading.is_empty());
+    let left_out: Vec<&str> = left_out.collect();
+    if !left_out.is_empty() {
+        note(&format!("no room for {}; --json tells all", left_out.join(", ")));
+    }
+    Ok(())
 }
 
-fn laid_out(columns: &[Column], rows: Vec<Vec<String>>, room: Option<usize>) -> String {
-    let layout = layout(columns, &rows, room.unwrap_or(usize::MAX));
+fn laid_out(columns: &[Column], rows: Vec<Vec<String>>, layout: &[Option<usize>]) -> String {
     let shown = |cells: Vec<String>| -> Vec<String> {
         let cut = |((cell, column), width): ((String, &Column), &Option<usize>)| {
             let width = (*width)?;
@@ -92,14 +99,14 @@ fn laid_out(columns: &[Column], rows: Vec<Vec<String>>, room: Option<usize>) -> 
                 Cell::Number | Cell::Word => cell,
             })
         };
-        cells.into_iter().zip(columns).zip(&layout).filter_map(cut).collect()
+        cells.into_iter().zip(columns).zip(layout).filter_map(cut).collect()
     };
     let headings =
-        columns.iter().zip(&layout).filter_map(|(column, width)| Some(broken(column.heading, (*width)?)));
+        columns.iter().zip(layout).filter_map(|(column, width)| Some(broken(column.heading, (*width)?)));
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings).add_rows(rows.into_iter().map(shown));
-    let kept = columns.iter().zip(&layout).filter(|(_, width)| width.is_some());
+    let kept = columns.iter().zip(layout).filter(|(_, width)| width.is_some());
     for (column, (kept, _)) in table.column_iter_mut().zip(kept) {
         column.set_padding((0, GAP as u16));
         if kept.cell == Cell::Number {

@@ -158,6 +158,87 @@ pub(crate) fn wrapped<T: AsRef<str>>(values: &[T], gap: usize, width: usize) -> 
     lines
 }
 
+/// A line in lines of at most `width` columns that end at spaces. What is indented is a command, and what stands between
+/// backticks may be one: they stay whole, and so do words.
+pub(crate) fn folded(line: &str, width: usize) -> String {
+    if line.starts_with(' ') || line.width() <= width {
+        return line.into();
+    }
+    let mut folded = String::with_capacity(line.len());
+    let (mut at, mut columns, mut is_command) = (0, 0, false);
+    for word in line.split(' ') {
+        let may_break = !is_command && columns > 0;
+        is_command ^= word.matches('`').count() % 2 == 1;
+        let rest = &line[at..];
+        let whole = if is_command { &rest[..end_of_command(rest, word)] } else { word };
+        if may_break && columns + 1 + whole.width() > width {
+            folded.push('\n');
+            columns = 0;
+        } else if columns > 0 {
+            folded.push(' ');
+            columns += 1;
+        }
+        folded.push_str(word);
+        columns += word.width();
+        at += word.len() + 1;
+    }
+    folded
+}
+
+/// Where the command ends that begins in the first `word` of a text.
+fn end_of_command(text: &str, word: &str) -> usize {
+    let begin = word.rfind('`').map_or(0, |at| at + 1);
+    text[begin..].find('`').map_or(word.len(), |end| begin + end + 1)
+}
+
+/// Text whose longest words lose their middles: names in files can be of any length.
+pub(crate) fn shortened(line: &str) -> String {
+    /// The most letters of a word, and those that stay on either side.
+    const MOST: usize = 400;
+    const KEPT: usize = 120;
+    let cut = |word: &str| {
+        let letters: Vec<char> = word.chars().collect();
+        if letters.len() <= MOST {
+            return word.to_owned();
+        }
+        let (start, end) = (&letters[..KEPT], &letters[letters.len() - KEPT..]);
+        start.iter().chain(&['…']).chain(end).collect()
+    };
+    line.split(' ').map(cut).collect::<Vec<_>>().join(" ")
+}
+
+/// The words of a command; what stands between single quotes is one.
+fn words(command: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_quoted = false;
+    for word in command.split(' ') {
+        match words.last_mut().filter(|_| is_quoted) {
+            Some(last) => *last = format!("{last} {word}"),
+            None => words.push(word.to_owned()),
+        }
+        is_quoted ^= word.matches('\'').count() % 2 == 1;
+    }
+    words
+}
+
+/// The examples of a help text in lines of at most `width` columns, whose ends say that they go on: what is copied of them is one
+/// command. All else stays as it is.
+pub(crate) fn with_folded_examples(help: &str, width: usize) -> String {
+    /// Columns before an example, and before what goes on from it.
+    const BEFORE: &str = "  ";
+    const GOES_ON: &str = " \\\n    ";
+    let is_example = |line: &str| line.starts_with("  cygnet ") || line.starts_with("  CYGNET_ISA=");
+    let fold = |line: &str| {
+        if !is_example(line) || line.width() <= width {
+            return line.to_owned();
+        }
+        let words = words(line.trim_start());
+        let room = width.saturating_sub(2 * BEFORE.len() + GOES_ON.len()).max(1);
+        format!("{BEFORE}{}", wrapped(&words, 1, room).join(GOES_ON))
+    };
+    help.lines().map(fold).collect::<Vec<_>>().join("\n")
+}
+
 /// A bar of `width` characters filled to `share`.
 pub(crate) fn bar(share: f32, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];

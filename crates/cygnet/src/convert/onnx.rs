@@ -13,7 +13,7 @@ use cygnet_zoo::{Network, imagenet};
 
 use super::naming::new_classifier;
 use super::request::{Converted, Request};
-use super::twin::{Twin, twin};
+use super::twin::{Twin, twin, twin_among};
 use crate::named::preprocess;
 use crate::onnx::{GUESSED, LABELS, LICENCE, NETWORK, PREPROCESS, SOURCE};
 use crate::{Error, Model};
@@ -56,8 +56,13 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
             output.name
         ));
     }
-    let is_real = imported.quantization.is_none();
-    let found = if is_real { twin(&imported.graph, &imported.weights, request.registry) } else { None };
+    let found = if imported.quantization.is_none() { equal(path, &imported, request)? } else { None };
+    if let Some(named) = request.named.as_ref().filter(|_| found.is_none()) {
+        notes.push(format!(
+            "photos are prepared as for {}; whether it is that network its layers do not tell",
+            named.called()
+        ));
+    }
     let (id, graph, weights) = match &found {
         Some(Twin { network, graph, weights }) => {
             notes.push(format!("it is the network {} of the zoo, whose names its weights have", network.id));
@@ -97,6 +102,25 @@ pub(super) fn model(path: &Path, imported: Imported, request: &Request<'_>) -> R
         notes.extend(new_classifier(stored, classes));
     }
     Ok(Converted { model, notes })
+}
+
+/// The network of the zoo that the file's equals, if one does: the one that was named, where that does.
+///
+/// # Errors
+/// If another was named.
+fn equal(path: &Path, imported: &Imported, request: &Request<'_>) -> Result<Option<Twin>, Error> {
+    let Imported { graph, weights, .. } = imported;
+    let named = request.named.as_ref();
+    if let Some(found) = named.and_then(|named| twin_among(graph, weights, std::iter::once(named.clone()))) {
+        return Ok(Some(found));
+    }
+    let found = twin(graph, weights, request.registry);
+    if let (Some(Twin { network, .. }), Some(named)) = (&found, named) {
+        let (id, other) = (&network.id, named.called());
+        let reason = format!("is the network {id}, not {other}; leave out --network, or give --network {id}");
+        return Err(Error::Record { path: path.into(), reason });
+    }
+    Ok(found)
 }
 
 /// How photos are prepared, where this program wrote the file and pixels do not go in as they are.

@@ -18,6 +18,15 @@ pub(super) struct Twin {
 /// The network of the zoo that equals `graph`, if one does: of several the one whose names the weights have already, or
 /// else the first.
 pub(super) fn twin(graph: &Graph, weights: &WeightSet, registry: &Registry) -> Option<Twin> {
+    twin_among(graph, weights, registry.networks())
+}
+
+/// As [`twin`], among some networks.
+pub(super) fn twin_among(
+    graph: &Graph,
+    weights: &WeightSet,
+    networks: impl Iterator<Item = Network>,
+) -> Option<Twin> {
     let input = graph.input_shape();
     let numbers = weight_numbers(graph);
     let equal = |network: Network| {
@@ -28,7 +37,7 @@ pub(super) fn twin(graph: &Graph, weights: &WeightSet, registry: &Registry) -> O
         let is_named = names.iter().all(|(own, theirs)| own == theirs);
         Some((is_named, network, built, names))
     };
-    let mut found: Vec<_> = registry.networks().filter_map(equal).collect();
+    let mut found: Vec<_> = networks.filter_map(equal).collect();
     found.sort_by_key(|(is_named, ..)| !is_named);
     found.into_iter().find_map(|(_, network, built, names)| {
         let weights = fit(&built, &renamed(weights, &names), &Naming::own(), Head::Keep).ok()?;

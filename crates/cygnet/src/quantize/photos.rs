@@ -4,10 +4,9 @@ use std::path::Path;
 
 use cygnet_graph::Graph;
 use cygnet_image::{Image, ImageError, Rng, Splits, collect_images, without_name};
-use cygnet_quantize::check_images;
 
-use super::Quantizing;
-use crate::evaluate::class_numbers;
+use super::{Quantizing, check_room};
+use crate::evaluate::{class_numbers, learnt_from};
 use crate::{Classifier, Error, Model};
 
 /// What stands in a note between the name of a photo and why it is left out.
@@ -30,13 +29,17 @@ pub(super) fn look(
     how: &Quantizing,
     notes: &mut Vec<String>,
 ) -> Result<Looked, Error> {
-    let check = |photos: usize| check_images(&model.graph, photos.min(how.images), how.memory_bytes);
+    let check = |photos: usize| check_room(model, how, photos.min(how.images));
     let mut reading = Reading { model, notes, looked: Looked::default(), unread: None };
     match Splits::open_any(photos, how.limits) {
         Ok(Splits { train, validation, test, .. }) => {
             let parts = [Some(train), validation, test].into_iter().flatten();
             let part = parts.into_iter().find(|part| !part.samples.is_empty()).unwrap_or_default();
             check(part.samples.len())?;
+            let learnt = learnt_from(model, photos, part.samples.len());
+            reading
+                .notes
+                .extend(learnt.map(|learnt| format!("{learnt}, less is lost on them than on others")));
             let numbers = class_numbers(&Classifier::new(model.clone())?, &part.classes);
             if let Err(unknown) = &numbers {
                 reading.notes.push(format!("labels are not used: {unknown}"));

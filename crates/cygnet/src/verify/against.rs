@@ -1,18 +1,29 @@
 //! Two models over the same photos: whether they answer alike, where they first part, and why.
 
+mod classes;
 mod layers;
+mod numbers;
 mod preparation;
 mod reasons;
+mod rounding;
+mod weights;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cygnet_image::{DecodeLimits, Image};
+use cygnet_quantize::guess;
+use cygnet_runtime::Plan;
 use half::{bf16, f16};
 use serde::Serialize;
 
+use crate::finite::not_finite;
 use crate::sessions::Sessions;
 use crate::{Error, Model};
+use classes::Shared;
 pub use layers::{Layers, Parting};
+use numbers::{largest, mean};
+use rounding::Unrounded;
 
 /// What a logit's difference may be, of the spread of the photo's logits, between models in floating point.
 const FLOAT: f64 = 1e-4;
@@ -22,13 +33,18 @@ const HALF: f64 = 2e-2;
 const WHOLE: f64 = 0.05;
 /// How many times as much as logits the values of layers may differ.
 const OF_LAYERS: f64 = 5.0;
+/// The share of a difference from which on its cause is told.
+const TOLD: f64 = 0.005;
+/// Most bytes of the arenas of both networks that are kept between photos: what one network may take.
+const KEPT: u64 = 4 << 30;
 
 /// A model that others are held against.
 #[derive(Debug)]
 pub struct Against {
-    model: Model,
-    other: Model,
+    models: [Model; 2],
+    names: [String; 2],
     sessions: [Sessions; 2],
+    shared: Shared,
     tolerance: Tolerance,
     limits: DecodeLimits,
 }
@@ -54,43 +70,54 @@ pub struct PhotoOutcome {
     pub input_diff: Option<f64>,
     /// The largest difference of a logit, of the spread of the logits.
     pub max_rel_diff: f64,
+    /// The mean difference of the logits, of their spread.
+    pub mean_rel_diff: f64,
     /// The likeliest class of each.
     pub top1: [String; 2],
+    /// Whether that is the same class.
+    pub same_top1: bool,
 }
 
 /// Where and why two models part.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Explanation {
     /// What is compared of the networks' layers, given the same input; none if that cannot be given to both, or their values
     /// would take too much memory.
     pub layers: Option<Layers>,
-    /// What differs and how much that explains, in words; the likeliest first. Empty if nothing was found.
+    /// What differs and how much that explains over the photos, in words; the likeliest first. Empty if nothing was found.
     pub causes: Vec<String>,
 }
 
+/// Differences of answers over some photos, and what is left of them when something of the other model is as in the first.
+#[derive(Default)]
+struct Apart {
+    whole: f64,
+    /// With each difference of preparation mended alone.
+    prepared: Vec<f64>,
+    /// Given the same input.
+    same_input: f64,
+}
+
 impl Against {
-    /// Holds `other` against `model`.
+    /// Holds a model against another, each with the name that messages call it by, for example its file's.
     ///
     /// # Errors
-    /// If the networks have other numbers of classes, or one cannot be run.
-    pub fn new(model: Model, other: Model) -> Result<Against, Error> {
-        let [model, other] = [logits_of(model)?, logits_of(other)?];
-        let classes = [&model, &other].map(|model| model.graph.classes());
-        if classes[0] != classes[1] {
-            let reason = format!("has {} classes, {} has {}", classes[1], model.id, classes[0]);
-            return Err(Error::Record { path: (&other.id).into(), reason });
-        }
-        // Values that are rounded to bytes move by a step, whatever layers compute with.
-        let precision =
-            |model: &Model| if model.quantization.is_some() { Some("int8") } else { model.precision() };
-        let tolerance = match [precision(&model), precision(&other)] {
-            [a, b] if a == b && a.is_some() => Tolerance::Largest(FLOAT),
-            [a, b] if [a, b].contains(&Some("int8")) => Tolerance::Mean(WHOLE),
-            [None, None] if !is_half(&model) && !is_half(&other) => Tolerance::Largest(FLOAT),
-            _ => Tolerance::Largest(HALF),
-        };
-        let sessions = [Sessions::new(model.plan()?), Sessions::new(other.plan()?)];
-        Ok(Against { model, other, sessions, tolerance, limits: DecodeLimits::default() })
+    /// If the networks are of other classes, but for one for the background, or one cannot be run.
+    pub fn new(model: (&str, Model), other: (&str, Model)) -> Result<Against, Error> {
+        let names = [model.0, other.0];
+        let in_file = |error: Error, side: usize| error.in_file(Path::new(names[side]));
+        let logits = |model: Model, side: usize| model.with_logits().map_err(|error| in_file(error, side));
+        let models = [logits(model.1, 0)?, logits(other.1, 1)?];
+        let shared = Shared::of([&models[0], &models[1]], names)?;
+        let tolerance = Tolerance::between([&models[0], &models[1]]);
+        let plan = |side: usize| models[side].plan().map_err(|error| in_file(error, side));
+        let plans = [plan(0)?, plan(1)?];
+        let arenas: u64 = plans.iter().map(|plan| plan.outline().arena_bytes() as u64).sum();
+        let sessions: fn(Arc<Plan>) -> Sessions =
+            if arenas > KEPT { Sessions::passing } else { Sessions::new };
+        let sessions = plans.map(sessions);
+        let names = names.map(str::to_owned);
+        Ok(Against { models, names, sessions, shared, tolerance, limits: DecodeLimits::default() })
     }
 
     /// The same with other limits on what is decoded than the default ones.
@@ -106,6 +133,16 @@ impl Against {
             Tolerance::Largest(share) => format!("no logit by more than {share:e} of their spread"),
             Tolerance::Mean(share) => format!("logits by no more than {share} of their spread on average"),
         }
+    }
+
+    /// What the user should know of how the models are compared, a sentence each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let background = self.shared.first.iter().zip(&self.names).find(|(first, _)| **first > 0);
+        let note = |name: &String| {
+            format!("{name}: its first class, for the background, is left out; the other has none")
+        };
+        background.map(|(_, name)| note(name)).into_iter().collect()
     }
 
     /// What both make of a photo.
@@ -124,75 +161,156 @@ impl Against {
     /// If it cannot be brought to a network's size.
     pub fn image(&self, name: &str, image: &Image) -> Result<PhotoOutcome, Error> {
         let inputs = self.inputs(image)?;
-        let [ours, theirs] = [self.sessions[0].run(&inputs[0])?, self.sessions[1].run(&inputs[1])?];
-        let (max_rel_diff, pass) = self.tolerance.judge(&ours, &theirs);
-        let top1 = |model: &Model, logits: &[f32]| model.label(largest(logits));
+        let [ours, theirs] = [self.answer(0, &inputs[0])?, self.answer(1, &inputs[1])?];
+        let (mean_rel_diff, max_rel_diff) = (mean(&ours, &theirs), largest(&ours, &theirs));
+        let guesses = [guess(&ours), guess(&theirs)];
+        let label = |side: usize| self.models[side].label(guesses[side] + self.shared.first[side]);
         Ok(PhotoOutcome {
             photo: name.into(),
-            pass,
-            input_diff: (inputs[0].len() == inputs[1].len()).then(|| relative(&inputs[0], &inputs[1])),
+            pass: self.tolerance.allows(&ours, &theirs),
+            input_diff: (inputs[0].len() == inputs[1].len()).then(|| largest(&inputs[0], &inputs[1])),
             max_rel_diff,
-            top1: [top1(&self.model, &ours), top1(&self.other, &theirs)],
+            mean_rel_diff,
+            top1: [label(0), label(1)],
+            same_top1: guesses[0] == guesses[1],
         })
     }
 
-    /// Where and why the two part over a photo.
+    /// Where and why the two part over photos. What causes explain is judged on all of them; layers are compared on the first.
+    /// `seen` is called after each with the number done and the number there are.
     ///
     /// # Errors
-    /// If the file is no readable picture.
-    pub fn explain(&self, path: impl AsRef<Path>) -> Result<Explanation, Error> {
-        self.explain_image(&Image::open_within(path.as_ref(), self.limits)?)
+    /// If a file is no readable picture.
+    pub fn explain<P: AsRef<Path>>(
+        &self,
+        photos: &[P],
+        mut seen: impl FnMut(usize, usize),
+    ) -> Result<Explanation, Error> {
+        let open = |photo: &P| Ok(Image::open_within(photo.as_ref(), self.limits)?);
+        let count = photos.len();
+        self.explained(photos.iter().map(open), |done| seen(done, count))
     }
 
-    /// As [`Against::explain`], of a decoded photo.
+    /// As [`Against::explain`], of decoded photos.
     ///
     /// # Errors
-    /// If it cannot be brought to a network's size.
-    pub fn explain_image(&self, image: &Image) -> Result<Explanation, Error> {
-        let inputs = self.inputs(image)?;
-        let ours = self.sessions[0].run(&inputs[0])?;
-        let of_other = |input: &[f32]| self.sessions[1].run(input);
-        let differences = preparation::differences(&self.model, &self.other);
-        if self.model.graph.input_shape() != self.other.graph.input_shape() {
-            let sizes = preparation::sizes(&self.model, &self.other);
+    /// If one cannot be brought to a network's size.
+    pub fn explain_images(&self, images: &[Image]) -> Result<Explanation, Error> {
+        self.explained(images.iter().map(Ok), |_| {})
+    }
+
+    fn explained<I: std::borrow::Borrow<Image>>(
+        &self,
+        images: impl Iterator<Item = Result<I, Error>>,
+        mut seen: impl FnMut(usize),
+    ) -> Result<Explanation, Error> {
+        let [model, other] = &self.models;
+        let broken = |side: usize| {
+            let tensors = not_finite(&self.models[side].weights)?;
+            Some(format!("{} has NaN or infinite numbers in {tensors}", self.names[side]))
+        };
+        let broken: Vec<String> = [0, 1].into_iter().filter_map(broken).collect();
+        if !broken.is_empty() {
+            return Ok(Explanation { layers: None, causes: broken });
+        }
+        let differences = preparation::differences(model, other);
+        if model.graph.input_shape() != other.graph.input_shape() {
+            let sizes = preparation::sizes(model, other);
             let causes =
                 [sizes].into_iter().chain(differences.into_iter().map(|found| found.words)).collect();
             return Ok(Explanation { layers: None, causes });
         }
-        let mut causes = Vec::new();
-        let apart = |theirs: &[f32]| distance(&ours, theirs);
-        let whole = apart(&of_other(&inputs[1])?);
-        if inputs[0] != inputs[1] {
-            for difference in differences {
-                let alike = of_other(&difference.mended.apply(image)?)?;
-                causes.push((apart(&alike), difference.words));
+        let mut apart = Apart { prepared: vec![0.0; differences.len()], ..Apart::default() };
+        let mut unrounded = Unrounded::of(self)?;
+        let (mut first, mut agrees) = (None, true);
+        for (index, image) in images.enumerate() {
+            let image = image?;
+            let inputs = self.inputs(image.borrow())?;
+            let [ours, theirs] = [self.answer(0, &inputs[0])?, self.answer(1, &inputs[1])?];
+            apart.whole += mean(&ours, &theirs);
+            let mut same_input = theirs;
+            if inputs[0] != inputs[1] {
+                for (left, difference) in apart.prepared.iter_mut().zip(&differences) {
+                    *left += mean(&ours, &self.answer(1, &difference.mended.apply(image.borrow())?)?);
+                }
+                same_input = self.answer(1, &inputs[0])?;
             }
-            causes.sort_by(|a, b| a.0.total_cmp(&b.0));
+            apart.same_input += mean(&ours, &same_input);
+            agrees = agrees && self.tolerance.allows(&ours, &same_input);
+            if let Some(unrounded) = &mut unrounded {
+                unrounded.see(&inputs[0], [&ours, &same_input])?;
+            }
+            let [input, _] = inputs;
+            first.get_or_insert((input, ours, same_input));
+            seen(index + 1);
         }
-        let share = |left: f64| if whole > 0.0 { (1.0 - left / whole).max(0.0) } else { 0.0 };
-        let words = |(left, words): (f64, String)| {
-            format!("photos are prepared differently: {words} (explains {:.0} %)", 100.0 * share(left))
-        };
-        let mut causes: Vec<String> = causes.into_iter().map(words).collect();
-        let is_prepared = causes.is_empty();
-        let same_input = of_other(&inputs[0])?;
-        let agrees = self.tolerance.judge(&ours, &same_input).1;
-        let layers = layers::compare(&self.model, &self.other, &inputs[0], self.tolerance.of_layers())?;
+        let Some((input, ours, theirs)) = first else { return Ok(Explanation::default()) };
+        let mut causes = apart.of_preparation(&differences);
+        self.sessions.iter().for_each(Sessions::rest);
+        let of_layers = self.tolerance.of_layers();
+        let compared = layers::compare([model, other], self.shared, &input, of_layers)?;
         if !agrees {
-            let found = reasons::reasons(self, &inputs[0], &ours, layers.as_ref())?;
-            let place = if is_prepared || share(apart(&same_input)) < 0.5 { 0 } else { causes.len() };
+            let answers = [&ours[..], &theirs[..]];
+            let found = reasons::reasons(self, &input, answers, compared.as_ref(), unrounded.as_ref())?;
+            let is_prepared = share(apart.same_input, apart.whole) >= 0.5;
+            let place = if is_prepared { causes.len() } else { 0 };
             causes.splice(place..place, found);
         }
-        Ok(Explanation { layers: layers.map(|layers| layers.layers), causes })
+        Ok(Explanation { layers: compared.map(|compared| compared.layers), causes })
     }
 
     /// What a photo becomes for each.
     fn inputs(&self, image: &Image) -> Result<[Vec<f32>; 2], Error> {
-        Ok([self.model.preprocess.apply(image)?, self.other.preprocess.apply(image)?])
+        Ok([self.models[0].preprocess.apply(image)?, self.models[1].preprocess.apply(image)?])
+    }
+
+    /// The logits of one of the two, of the classes that both have.
+    fn answer(&self, side: usize, input: &[f32]) -> Result<Vec<f32>, Error> {
+        let logits = self.sessions[side].run(input)?;
+        Ok(self.shared.cut(side, &logits).to_vec())
     }
 }
 
+impl Apart {
+    /// What ways of preparing photos explain, the most first.
+    fn of_preparation(&self, differences: &[preparation::Difference]) -> Vec<String> {
+        let words = |words: &str, share: f64| {
+            format!("photos are prepared differently: {words} (explains {:.0} %)", 100.0 * share)
+        };
+        let shares = self.prepared.iter().map(|left| share(*left, self.whole));
+        let mut told: Vec<(f64, &str)> =
+            shares.zip(differences.iter().map(|difference| &difference.words[..])).collect();
+        told.retain(|(share, _)| *share >= TOLD);
+        told.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let together = share(self.same_input, self.whole);
+        if told.is_empty() && together >= TOLD {
+            let all: Vec<&str> = differences.iter().map(|difference| &difference.words[..]).collect();
+            return vec![words(&all.join(", and "), together)];
+        }
+        told.into_iter().map(|(share, difference)| words(difference, share)).collect()
+    }
+}
+
+/// The share of a difference that is gone where so much is left.
+fn share(left: f64, whole: f64) -> f64 {
+    let share = 1.0 - left / whole;
+    if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
+}
+
 impl Tolerance {
+    /// How much the answers of two models may differ: by what they compute with.
+    fn between([model, other]: [&Model; 2]) -> Tolerance {
+        // Values that are rounded to bytes move by a step, whatever layers compute with.
+        let precision =
+            |model: &Model| if model.quantization.is_some() { Some("int8") } else { model.precision() };
+        match [precision(model), precision(other)] {
+            [a, b] if a == b && a.is_some() => Tolerance::Largest(FLOAT),
+            [a, b] if [a, b].contains(&Some("int8")) => Tolerance::Mean(WHOLE),
+            [None, None] if !is_half(model) && !is_half(other) => Tolerance::Largest(FLOAT),
+            _ => Tolerance::Largest(HALF),
+        }
+    }
+
     /// What the values of layers may differ by.
     fn of_layers(self) -> Tolerance {
         match self {
@@ -201,26 +319,13 @@ impl Tolerance {
         }
     }
 
-    /// The largest difference, of the spread of `ours`, and whether it is allowed.
-    fn judge(self, ours: &[f32], theirs: &[f32]) -> (f64, bool) {
-        let largest = relative(ours, theirs);
-        let pass = match self {
-            Tolerance::Largest(share) => largest <= share,
-            Tolerance::Mean(share) => {
-                distance(ours, theirs) <= share * spread(ours).max(f64::from(f32::MIN_POSITIVE))
-            }
-        };
-        (largest, pass)
+    /// Whether numbers may differ so.
+    fn allows(self, ours: &[f32], theirs: &[f32]) -> bool {
+        match self {
+            Tolerance::Largest(share) => largest(ours, theirs) <= share,
+            Tolerance::Mean(share) => mean(ours, theirs) <= share,
+        }
     }
-}
-
-/// A model whose answers are logits.
-fn logits_of(model: Model) -> Result<Model, Error> {
-    if !model.graph.gives_probabilities() {
-        return Ok(model);
-    }
-    let graph = model.graph.without_softmax()?;
-    Ok(Model { graph, ..model })
 }
 
 /// Whether weights are of 16 bits, or were before they were stored in 32.
@@ -229,33 +334,4 @@ fn is_half(model: &Model) -> bool {
     let is_short = |x: &f32| f16::from_f32(*x).to_f32() == *x || bf16::from_f32(*x).to_f32() == *x;
     weights.peek().is_some()
         && weights.all(|(_, tensor)| tensor.dtype().size_bytes() <= 2 || tensor.to_f32().iter().all(is_short))
-}
-
-/// The place of the largest number.
-fn largest(logits: &[f32]) -> usize {
-    let order = |a: &(usize, &f32), b: &(usize, &f32)| a.1.total_cmp(b.1).then(b.0.cmp(&a.0));
-    logits.iter().enumerate().max_by(order).map_or(0, |(class, _)| class)
-}
-
-/// The largest number less the smallest.
-fn spread(numbers: &[f32]) -> f64 {
-    let largest = numbers.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    let smallest = numbers.iter().fold(f32::INFINITY, |a, &b| a.min(b));
-    if largest >= smallest { f64::from(largest) - f64::from(smallest) } else { 0.0 }
-}
-
-/// The largest difference, of the spread of `ours`, or where that is none of their size.
-fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
-    let difference = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
-    let not_less = |a: f64, b: f64| if b.is_nan() { f64::INFINITY } else { a.max(b) };
-    let worst = ours.iter().zip(theirs).map(difference).fold(0.0, not_less);
-    let size = ours.iter().fold(0.0f32, |a, b| a.max(b.abs()));
-    let of = [spread(ours), size.into()].into_iter().find(|&of| of > 0.0);
-    if worst == 0.0 { 0.0 } else { worst / of.unwrap_or(f64::MIN_POSITIVE) }
-}
-
-/// The mean difference.
-fn distance(ours: &[f32], theirs: &[f32]) -> f64 {
-    let sum: f64 = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum();
-    if sum.is_nan() { f64::INFINITY } else { sum / ours.len().max(1) as f64 }
 }

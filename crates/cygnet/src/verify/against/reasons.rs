@@ -1,159 +1,204 @@
 //! What differs where two networks part, in words.
 
-use cygnet_graph::{Graph, NodeId, Op, Role};
+use cygnet_graph::{NodeId, Op, Role};
 
+use super::Against;
+use super::classes::Shared;
 use super::layers::{Compared, Folded, called};
-use super::{Against, distance};
+use super::numbers::mean;
+use super::rounding::Unrounded;
+use super::weights::{Relation, apart, relation};
 use crate::Error;
 use crate::convert::plain;
+use crate::counted::counted;
 
 /// How much less the answers must differ for a guess at the input to be a reason.
 const EXPLAINS: f64 = 0.05;
-/// What factors may differ by that are the same for all of a layer's numbers, or a channel's.
-const EVEN: f32 = 1e-3;
+
+/// How far the weights of a layer are apart at most that are the same but for rounding to bytes.
+const ROUNDED: f64 = 0.25;
+
+/// How far weights are apart that are not the same, but for the last bits of floating point.
+const SAME: f64 = 1e-4;
 
 /// Reasons why two networks answer otherwise, given the same input.
 pub(super) fn reasons(
     against: &Against,
     input: &[f32],
-    ours: &[f32],
+    answers: [&[f32]; 2],
     compared: Option<&Compared>,
+    unrounded: Option<&Unrounded<'_>>,
 ) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
-    if let Some(Compared { networks, parting: [Some(a), Some(b)], .. }) = compared {
-        reasons.extend(at(networks, [*a, *b]));
+    let mut is_rounding = compared.is_none();
+    if let Some(Compared { networks, parting, .. }) = compared {
+        let pairs = pairs(networks, against.shared);
+        is_rounding = pairs.as_ref().is_some_and(|pairs| pairs.iter().all(|pair| *pair <= ROUNDED));
+        if let [Some(a), Some(b)] = *parting {
+            let found = at(networks, [a, b], against.shared, pairs.as_deref());
+            // That rounded weights differ is what rounding is.
+            reasons.extend(
+                found
+                    .filter(|found| found.is_sure || !is_rounding || unrounded.is_none())
+                    .map(|found| found.words),
+            );
+        }
     }
+    // What values are rounded for is told whatever else is; what weights are, where they are near.
+    let tells = |unrounded: &&Unrounded<'_>| is_rounding || unrounded.of_values() >= super::TOLD;
+    reasons.extend(unrounded.filter(tells).map(|unrounded| unrounded.cause(is_rounding)));
     if reasons.is_empty() {
-        reasons.extend(guessed(against, input, ours)?);
+        reasons.extend(guessed(against, input, answers)?);
     }
     Ok(reasons)
 }
 
-/// What differs between two nodes that stand in the same place.
-fn at([ours, theirs]: &[Folded; 2], [a, b]: [NodeId; 2]) -> Option<String> {
-    let name = called(&ours.graph, a);
-    let [op, other] = [plain(&ours.graph, a), plain(&theirs.graph, b)];
-    if op != other {
-        return Some(format!("at {name}: {}", of_operators(&op, &other)));
-    }
-    if !op.facts().is_weighted {
+/// A reason found at a layer.
+struct Found {
+    words: String,
+    /// Whether it says more than that numbers are others.
+    is_sure: bool,
+}
+
+/// The weight of a layer, with its outputs, the inputs of each and their taps.
+struct Weight {
+    numbers: Vec<f32>,
+    shape: [usize; 3],
+}
+
+/// The weight of a layer, but for the outputs that are of no class of the other network.
+fn weight_of(network: &Folded, id: NodeId, shared: Shared, side: usize) -> Option<Weight> {
+    let Folded { graph, weights } = network;
+    let param = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight)?;
+    let (&[outputs, inputs], taps) = param.shape.split_first_chunk()?;
+    let skipped = if graph.classifier() == Some(id) { shared.first[side].min(outputs) } else { 0 };
+    let taps = taps.iter().product::<usize>();
+    let mut numbers = weights.of_role(graph, id, Role::Weight)?.to_f32().into_owned();
+    numbers.drain(..skipped * inputs * taps);
+    Some(Weight { numbers, shape: [outputs - skipped, inputs, taps] })
+}
+
+fn bias_of(network: &Folded, id: NodeId, shared: Shared, side: usize) -> Option<Vec<f32>> {
+    let Folded { graph, weights } = network;
+    let bias = weights.of_role(graph, id, Role::Bias)?.to_f32();
+    Some(shared.cut_value(side, graph, id, &bias).to_vec())
+}
+
+/// How far the weights of each two layers are apart, in the order of the networks; nothing if these have other layers.
+fn pairs(networks: &[Folded; 2], shared: Shared) -> Option<Vec<f64>> {
+    let layers = [0, 1].map(|side: usize| {
+        let weighted = networks[side].graph.iter().filter(|(_, node)| node.op.facts().is_weighted);
+        weighted.map(|(id, _)| id).collect::<Vec<_>>()
+    });
+    if layers[0].len() != layers[1].len() {
         return None;
     }
-    let numbers = |side: &Folded, id: NodeId, role| {
-        side.weights.of_role(&side.graph, id, role).map(|tensor| tensor.to_f32().into_owned())
+    let pair = |(&a, &b): (&NodeId, &NodeId)| {
+        let [a, b] = [weight_of(&networks[0], a, shared, 0)?, weight_of(&networks[1], b, shared, 1)?];
+        (a.shape == b.shape).then(|| apart(&a.numbers, &b.numbers))
     };
-    let weight = [numbers(ours, a, Role::Weight)?, numbers(theirs, b, Role::Weight)?];
-    let bias = [numbers(ours, a, Role::Bias), numbers(theirs, b, Role::Bias)];
-    let shape = shape_of(&ours.graph, a)?;
-    let words = of_weights(&weight, shape).or_else(|| {
-        (bias[0] != bias[1]).then(|| "biases differ (batch norm's mean or shift, or the layer's own)".into())
-    })?;
-    Some(format!("at {name}: {words}"))
+    layers[0].iter().zip(&layers[1]).map(pair).collect()
 }
 
-/// Output channels, input channels of each, and taps of a layer's weight.
-fn shape_of(graph: &Graph, id: NodeId) -> Option<[usize; 3]> {
-    let param = graph.node_params(id).into_iter().find(|param| param.role == Role::Weight)?;
-    let out = *param.shape.first()?;
-    let inputs = *param.shape.get(1)?;
-    Some([out, inputs, param.shape[2..].iter().product()])
+/// What differs between two nodes that stand in the same place.
+fn at(networks: &[Folded; 2], [a, b]: [NodeId; 2], shared: Shared, pairs: Option<&[f64]>) -> Option<Found> {
+    let [ours, theirs] = networks;
+    let name = called(&ours.graph, a);
+    let found = |words: String, is_sure| Found { words: format!("at {name}: {words}"), is_sure };
+    let [op, other] = [plain(&ours.graph, a), plain(&theirs.graph, b)];
+    let weights = weight_of(ours, a, shared, 0).zip(weight_of(theirs, b, shared, 1));
+    let is_of_same_shape = weights.as_ref().is_some_and(|(a, b)| a.shape == b.shape);
+    let differs = if is_of_same_shape {
+        of_operators(&op, &with_outputs_of(&other, &op))
+    } else {
+        of_operators(&op, &other)
+    };
+    if !differs.is_empty() {
+        return Some(found(differs, true));
+    }
+    let (ours_at, theirs_at) = weights?;
+    match relation([&ours_at.numbers, &theirs_at.numbers], ours_at.shape) {
+        Relation::Follows(words) => Some(found(words, true)),
+        Relation::Differ(count) => {
+            let all = ours_at.numbers.len();
+            let near = apart(&ours_at.numbers, &theirs_at.numbers) < ROUNDED;
+            Some(found(other_weights(count, all, near, pairs), false))
+        }
+        Relation::Same => {
+            let biases = [bias_of(ours, a, shared, 0), bias_of(theirs, b, shared, 1)];
+            let words = "biases differ (batch norm's mean or shift, or the layer's own)";
+            (biases[0] != biases[1]).then(|| found(words.into(), false))
+        }
+    }
 }
 
-/// What two operators do otherwise.
+/// That `count` of a layer's weights are others, and what that says about the networks.
+fn other_weights(count: usize, all: usize, near: bool, pairs: Option<&[f64]>) -> String {
+    let weights = format!("{count} of {} differ", counted(all, "weight"));
+    let Some(pairs) = pairs else { return weights };
+    let (others, layers) = (pairs.iter().filter(|pair| **pair > SAME).count(), pairs.len());
+    if others <= 1 {
+        return format!("{weights}, those of no other layer do");
+    }
+    let places = format!("{weights}, as do those of {others} of {layers} layers");
+    // A classifier and some layers before it may be trained again.
+    if others * 2 < layers {
+        return places;
+    }
+    if near {
+        format!("{places}, but little: the weights are of another state of one training, or were rounded")
+    } else {
+        format!("{places}: the weights are of another training")
+    }
+}
+
+/// An operator with as many outputs as another.
+fn with_outputs_of(op: &Op, other: &Op) -> Op {
+    let mut op = op.clone();
+    match (&mut op, other) {
+        (Op::Conv(op), Op::Conv(other)) => op.out = other.out,
+        (Op::Linear { out, .. }, Op::Linear { out: other, .. }) => *out = *other,
+        _ => {}
+    }
+    op
+}
+
+/// What two operators do otherwise; nothing if they do the same.
 fn of_operators(op: &Op, other: &Op) -> String {
+    if op == other {
+        return String::new();
+    }
     let differing = |what: &str, a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| {
         let [a, b] = [format!("{a:?}"), format!("{b:?}")];
         (a != b).then(|| format!("{what} {a} here, {b} there"))
     };
-    let words: Vec<String> = match (op, other) {
-        (Op::Conv(a), Op::Conv(b)) => [
+    let words: Vec<Option<String>> = match (op, other) {
+        (Op::Conv(a), Op::Conv(b)) => vec![
             differing("padding", &a.padding, &b.padding),
             differing("stride", &a.stride, &b.stride),
             differing("kernel", &a.kernel, &b.kernel),
             differing("dilation", &a.dilation, &b.dilation),
             differing("groups", &a.groups, &b.groups),
             differing("output channels", &a.out, &b.out),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        (Op::Pool(a), Op::Pool(b)) if a.kind == b.kind => [
+        ],
+        (Op::Pool(a), Op::Pool(b)) if a.kind == b.kind => vec![
             differing("padding", &a.padding, &b.padding),
             differing("stride", &a.stride, &b.stride),
             differing("window", &a.kernel, &b.kernel),
             differing("padding in the mean", &a.count_include_pad, &b.count_include_pad),
             differing("a last, partly covered window", &a.ceil, &b.ceil),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        (Op::BatchNorm(a), Op::BatchNorm(b)) => differing("epsilon", &a.eps, &b.eps).into_iter().collect(),
-        _ if op.name() != other.name() => vec![format!("{} here, {} there", op.name(), other.name())],
-        _ => differing("settings", op, other).into_iter().collect(),
+        ],
+        (Op::BatchNorm(a), Op::BatchNorm(b)) => vec![differing("epsilon", &a.eps, &b.eps)],
+        _ if op.name() != other.name() => vec![Some(format!("{} here, {} there", op.name(), other.name()))],
+        _ => vec![differing("settings", op, other)],
     };
+    let words: Vec<String> = words.into_iter().flatten().collect();
     words.join(", ").replace("Some(", "").replace("})", "}").replace("Explicit ", "")
 }
 
-/// What two weights of the same shape have to do with each other, if they differ.
-fn of_weights([a, b]: &[Vec<f32>; 2], [out, inputs, taps]: [usize; 3]) -> Option<String> {
-    if a == b || a.len() != b.len() || a.len() != out * inputs * taps {
-        return None;
-    }
-    let at = |o: usize, i: usize, t: usize| (o * inputs + i) * taps + t;
-    let all = || {
-        let places = (0..out).flat_map(move |o| (0..inputs).map(move |i| (o, i)));
-        places.flat_map(move |(o, i)| (0..taps).map(move |t| (o, i, t)))
-    };
-    let largest = a.iter().fold(0.0f32, |m, x| m.max(x.abs())).max(f32::MIN_POSITIVE);
-    let is_near = |x: f32, y: f32| (x - y).abs() <= EVEN * largest;
-    let matches = |from: &dyn Fn(usize, usize, usize) -> usize| {
-        all().all(|(o, i, t)| is_near(a[at(o, i, t)], b[from(o, i, t)]))
-    };
-    if inputs == 3 && matches(&|o, i, t| at(o, 2 - i, t)) {
-        return Some("the other reads its channels in the other order (BGR for RGB)".into());
-    }
-    if taps > 1 && matches(&|o, i, t| at(o, i, taps - 1 - t)) {
-        return Some("the other's kernels are turned by 180 degrees".into());
-    }
-    // One factor for all numbers of which `key` says the same.
-    let factors = |key: &dyn Fn(usize, usize) -> usize, count: usize| -> Option<Vec<f32>> {
-        let mut sums = vec![[0.0f64; 2]; count];
-        for (o, i, t) in all() {
-            let [x, y] = [a, b].map(|list| f64::from(list[at(o, i, t)]));
-            let sum = &mut sums[key(o, i)];
-            *sum = [sum[0] + x * y, sum[1] + x * x];
-        }
-        let factors: Vec<f32> =
-            sums.iter().map(|[xy, xx]| if *xx > 0.0 { (xy / xx) as f32 } else { 1.0 }).collect();
-        let fits = |(o, i, t): (usize, usize, usize)| {
-            let factor = factors[key(o, i)];
-            (b[at(o, i, t)] - factor * a[at(o, i, t)]).abs()
-                <= EVEN * largest * factor.abs().max(f32::MIN_POSITIVE)
-        };
-        all().all(fits).then_some(factors)
-    };
-    if let Some(factor) = factors(&|_, _| 0, 1) {
-        return Some(format!("the other's weights are {:.4} times as large", factor[0]));
-    }
-    if inputs <= 4
-        && let Some(factors) = factors(&|_, i| i, inputs)
-    {
-        return Some(format!("the other's weights are {factors:.4?} times as large, by input channel"));
-    }
-    if let Some(factors) = factors(&|o, _| o, out) {
-        let [least, most] = [f32::min as fn(f32, f32) -> f32, f32::max]
-            .map(|of| factors.iter().copied().reduce(of).unwrap_or(1.0));
-        return Some(format!(
-            "each output channel has a factor of its own, {least:.4} to {most:.4} (batch norm: its epsilon, variance or scale)"
-        ));
-    }
-    let count = a.iter().zip(b).filter(|(x, y)| !is_near(**x, **y)).count();
-    Some(format!("{count} of {} weights differ", a.len()))
-}
-
 /// What the other may expect of its input, tried.
-fn guessed(against: &Against, input: &[f32], ours: &[f32]) -> Result<Option<String>, Error> {
-    let preprocess = &against.other.preprocess;
+fn guessed(against: &Against, input: &[f32], [ours, theirs]: [&[f32]; 2]) -> Result<Option<String>, Error> {
+    let preprocess = &against.models[1].preprocess;
     let channels = preprocess.channels.count();
     let plane = input.len() / channels.max(1);
     let turned: Vec<f32> = input.chunks_exact(plane).rev().flatten().copied().collect();
@@ -169,9 +214,9 @@ fn guessed(against: &Against, input: &[f32], ours: &[f32]) -> Result<Option<Stri
         ("the other expects pixels of 0 to 1 that are not normalised", raw(1.0)),
         ("the other expects pixels of 0 to 255 that are not normalised", raw(1.0 / preprocess.scale)),
     ];
-    let before = distance(ours, &against.sessions[1].run(input)?);
+    let before = mean(ours, theirs);
     for (words, input) in guesses {
-        if distance(ours, &against.sessions[1].run(&input)?) <= EXPLAINS * before {
+        if before.is_finite() && mean(ours, &against.answer(1, &input)?) <= EXPLAINS * before {
             return Ok(Some(words.into()));
         }
     }
