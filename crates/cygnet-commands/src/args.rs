@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod help;
+mod latency;
 mod limits;
 mod misplaced;
 mod parse;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Cap;
 
+pub(crate) use latency::{Latency, LatencyBuild, LatencyCheck, LatencyCommand, LatencyPredict, LatencyShow};
 #[cfg(feature = "train")]
 pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Time networks on this machine
     #[command(after_help = help::BENCH)]
     Bench(Bench),
+    /// Predict how long networks take, by a table of this device that is measured once
+    #[command(after_help = help::LATENCY)]
+    Latency(Latency),
     /// List the kernels, the instruction sets they are compiled for, and which are used
     #[command(after_help = help::KERNELS)]
     Kernels(Kernels),

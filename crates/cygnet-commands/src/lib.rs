@@ -60,6 +60,7 @@ fn done(command: &Command) -> anyhow::Result<bool> {
         Command::Quantize(args) => commands::quantize(args),
         Command::Convert(args) => commands::convert(args),
         Command::Bench(args) => commands::bench(args),
+        Command::Latency(args) => commands::latency(args),
         Command::Kernels(args) => commands::kernels(args),
         Command::Verify(args) => commands::verify(args),
         Command::Completions(args) => commands::completions(args),

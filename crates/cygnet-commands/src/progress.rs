@@ -45,6 +45,11 @@ pub(crate) fn things(total: u64, what: &'static str, unit: &str) -> ProgressBar 
     bar(Some(total), what, &format!("{{pos}}/{{len}} {{rate}} {unit}/s"))
 }
 
+/// A bar over thousandths of something that has no number.
+pub(crate) fn share(what: &'static str) -> ProgressBar {
+    bar(Some(1000), what, "{percent} %")
+}
+
 /// Shows downloads.
 #[derive(Default)]
 pub(crate) struct Download {

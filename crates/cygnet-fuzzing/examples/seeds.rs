@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use cygnet::latency::{Clocked, Device, Growing, Measured, Role, work_of};
+use cygnet::runtime::Level;
 use cygnet::train::Recipe;
 use cygnet::zoo::{Spec, keymap::SAME_KEYS};
 use cygnet::{Model, Precision, Quantizing};
@@ -52,6 +54,7 @@ fn main() {
     let preprocess = Preprocess::imagenet(2, 1.0, Interpolation::Bilinear);
     keep("model_file", "least", &bytes(&made(least.clone(), preprocess.clone())));
     state(&least, &preprocess);
+    latency();
     golden();
 
     keep("recipe", "whole", Recipe::named("scratch").unwrap().to_toml().as_bytes());
@@ -77,6 +80,31 @@ fn bytes(model: &Model) -> Vec<u8> {
     let path = folder.path().join("seed.safetensors");
     model.write(&path).unwrap();
     fs::read(path).unwrap()
+}
+
+/// A latency table of a network that took a millisecond, and of one that has nothing but a device.
+fn latency() {
+    let graph = Graph::build("timed", [3, 8, 8], |net, image| {
+        let x = net.at("stem").conv(image, Conv::new(4, 3).stride(2)).relu6();
+        net.at("fc").linear(net.at("dw").depthwise(x, Conv::new(0, 3)).global_avg_pool(), 2)
+    });
+    let options = Level::Scalar.into();
+    let device =
+        Device { version: "1".into(), cpu: "seed".into(), l2_bytes: 1 << 20, ..Device::this(options, 1) };
+    let work = work_of(&graph.unwrap(), options).unwrap();
+    let steps = vec![0.1; work.steps.len()];
+    let clocked = Clocked { ms: 1.0, steps, spread: 0.01, is_disturbed: false, peak_gflops: 100.0 };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.jsonl");
+    let (mut file, mut table) = Growing::begin(&path, &device).unwrap();
+    keep("latency", "device", &fs::read(&path).unwrap());
+    let network = Measured::new("made", 0, "timed", Role::Fit, &work, &clocked);
+    file.network(&network).unwrap();
+    let network = Measured { role: Role::Steps, ..network };
+    file.network(&network).unwrap();
+    table.insert(network);
+    file.fit(&table.fit("made", [3, 8, 8]).unwrap()).unwrap();
+    keep("latency", "corrected", &fs::read(&path).unwrap());
 }
 
 /// The state of a run that ended after an epoch, without the optimiser's tensors.

@@ -14,7 +14,7 @@ mod networks;
 pub use files::{archive, checkpoint, idx, picture, safetensors, table};
 pub use graphs::{gene, graph_json, ncnn, onnx, tflite};
 #[cfg(feature = "networks")]
-pub use networks::{golden, model_file, network, recipe, state};
+pub use networks::{golden, latency, model_file, network, recipe, state};
 
 /// A function of bytes, and the folder of bytes that is kept for it.
 pub struct Target {
@@ -47,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "state", run: state },
     #[cfg(feature = "networks")]
     Target { name: "golden", run: golden },
+    #[cfg(feature = "networks")]
+    Target { name: "latency", run: latency },
     #[cfg(feature = "networks")]
     Target { name: "networks", run: network },
 ];

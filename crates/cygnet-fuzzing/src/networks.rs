@@ -6,8 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use cygnet::Model;
+use cygnet::latency::{Predictor, StepTable, work_of};
 use cygnet::train::{Recipe, State};
 use cygnet::verify::{Executor, verify};
+use cygnet_graph::{Conv, Graph};
 use cygnet_runtime::{Level, Plan, PlanOptions, QuantizedReference, Reference, Session};
 use cygnet_weights::{is_model_file, safetensors};
 
@@ -70,6 +72,22 @@ pub fn recipe(bytes: &[u8]) -> bool {
         assert_eq!(Recipe { name: recipe.name.clone(), ..again }.to_toml(), recipe.to_toml());
         true
     })
+}
+
+/// A latency table, asked for a network's time.
+pub fn latency(bytes: &[u8]) -> bool {
+    let Some(table) = StepTable::parse(bytes) else { return false };
+    let Some(predictor) = Predictor::new(&table) else { return false };
+    let device = predictor.device();
+    let graph = Graph::build("asking", [3, 16, 16], |net, image| {
+        let x = net.at("stem").conv(image, Conv::new(8, 3).stride(2)).relu();
+        net.at("fc").linear(net.at("body").conv(x, Conv::new(24, 1)).relu6().global_avg_pool(), 10)
+    });
+    let work = work_of(&graph.unwrap(), device.options()).unwrap();
+    let prediction = predictor.predict(&work);
+    assert!(prediction.ms >= 0.0 && prediction.missing_keys <= work.steps.len(), "{prediction:?}");
+    assert!(device.differences(device).is_empty());
+    true
 }
 
 /// The state of a run.

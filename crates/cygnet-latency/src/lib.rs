@@ -1,16 +1,36 @@
-//! How long plans take on this machine: measured once, kept in a file, and which of several is the fastest.
+//! How long networks take: which of several plans is the fastest on this machine, and what any network would take on a device.
+//!
+//! A [`StepTable`] is what steps of plans take on a device, measured within whole networks ([`clocked`], by the turns of
+//! [`in_rounds`]), and a [`Predictor`] is the function of it from what a network runs to its time. A [`Key`] says what a step is, and is
+//! read off the plan: kernel, sizes, windows, what joined it. What was not measured is estimated by steps of its kind, and
+//! counted.
 //!
 //! Plans of one network are compared together, run by run in turns, since a time alone means little on a machine that has other
 //! things to do. What was compared is known by the keys of all steps, so that a comparison holds for every network of the same
 //! shapes. What other work on the machine disturbed is not kept, and its noise is known. No networks, no precisions.
 
+mod clocked;
+mod correction;
+mod device;
+mod key;
 mod measure;
+mod predictor;
+mod roofline;
+mod rounds;
+mod steps;
 mod table;
 
 use cygnet_runtime::{Plan, cpu};
 use serde::{Deserialize, Serialize};
 
+pub use clocked::{Clocked, clocked};
+pub use correction::{Correction, Errors, Sample};
+pub use device::Device;
+pub use key::{Key, Step, Work};
 pub use measure::{Machine, Run, Times, in_turns, measure};
+pub use predictor::{Prediction, Predictor};
+pub use rounds::{Protocol, Rounds, in_rounds};
+pub use steps::{Fit, Growing, Measured, Role, StepTable, TableError, TimedStep};
 pub use table::Table;
 
 /// What was compared, and where: all that decides which plan is the fastest.

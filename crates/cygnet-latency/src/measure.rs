@@ -97,11 +97,9 @@ pub fn measure(plans: &[Arc<Plan>], run: Run<'_>) -> Result<Times, RunError> {
         let outputs = vec![0.0; session.outputs() * (run.images.len() / image.max(1))];
         sessions.push((session, outputs));
     }
-    let mut machine = This {
-        start: Instant::now(),
-        level: plans.first().map_or(Level::Scalar, |plan| plan.options().level),
-        threads: sessions.iter().map(|(session, _)| session.threads()).max().unwrap_or(1),
-    };
+    let level = plans.first().map_or(Level::Scalar, |plan| plan.options().level);
+    let threads = sessions.iter().map(|(session, _)| session.threads()).max().unwrap_or(1);
+    let mut machine = This::new(level, threads);
     undisturbed(|| {
         in_turns(&mut machine, plans.len(), run.duration, &mut |index| {
             let (session, outputs) = &mut sessions[index];
@@ -165,7 +163,7 @@ pub fn in_turns<E>(
 }
 
 /// What one in `part` of some times does not exceed.
-fn rank(times: &mut [f64], part: usize) -> f64 {
+pub(crate) fn rank(times: &mut [f64], part: usize) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / part]
 }
@@ -176,10 +174,17 @@ fn apart(left: f64, right: f64) -> f64 {
 }
 
 /// The machine that this runs on.
-struct This {
+pub(crate) struct This {
     start: Instant,
     level: Level,
     threads: usize,
+}
+
+impl This {
+    /// With `threads` threads at work that compute by an instruction set.
+    pub(crate) fn new(level: Level, threads: usize) -> This {
+        This { start: Instant::now(), level, threads }
+    }
 }
 
 impl Machine for This {

@@ -64,6 +64,7 @@ mod error;
 mod evaluate;
 mod finite;
 mod halves;
+pub mod latency;
 mod layer_types;
 mod load;
 mod model;

@@ -8,6 +8,7 @@ mod endings;
 mod evaluation;
 mod genes;
 mod hints;
+mod latency;
 mod models;
 mod networks;
 mod photos;

@@ -146,6 +146,28 @@ Examples:
   cygnet bench mobilenet_v2 --train --image 64 --batch 32
   cygnet bench model.safetensors --cold";
 
+pub(super) const LATENCY: &str = "\
+Examples:
+  cygnet latency build --image 224
+  cygnet latency predict mobilenet_v2 --image 224
+  cygnet latency check --networks 50 --json
+  cygnet latency show board.jsonl
+  cygnet latency predict mobilenet_v2 --table board.jsonl --json";
+
+pub(super) const LATENCY_BUILD: &str = "\
+Networks of the space are run in turns, and what each of their steps takes within them goes into the table, network by \
+network: about three minutes, and at most six. Ctrl-C keeps what is measured, and the same command goes on with it. Nothing \
+else should run meanwhile. A table of another size of image is added to the same file.
+
+Without --out the table is in the cache folder, where `predict`, `bench` and `show` find it.";
+
+pub(super) const LATENCY_PREDICT: &str = "\
+Nothing is run and no weights are needed. Steps that are not in the table are estimated by steps of their kind and counted as \
+missing keys: where they are many, build a table of a space with such networks, or for images of that size.
+
+The table is that of this device in the cache folder, for so many threads. With --table it may be of any device: the \
+network is then planned as it would be there.";
+
 pub(super) const KERNELS: &str = "\
 Examples:
   cygnet kernels --json

@@ -10,8 +10,10 @@ use std::time::Duration;
 use cygnet::bench::{BenchOptions, Choice, Subject, Table, Timing, bench as time, bench_steps, fastest};
 use cygnet::graph::Graph;
 use cygnet::hub::{Cache, is_url};
+use cygnet::latency::Work;
 use cygnet::runtime::{Plan, PlanOptions};
 
+use super::latency::predicted_ms;
 use crate::args::{Bench, BenchPrecision, BenchWeights};
 use crate::output::{self, Column, count, plain};
 use crate::progress;
@@ -60,7 +62,11 @@ pub(crate) fn bench(args: &Bench) -> anyhow::Result<bool> {
                 }
                 bar.suspend(|| layers::tell(args, &id, &steps))?;
             } else {
-                let timing = time(&id, &plan, options)?;
+                let mut timing = time(&id, &plan, options)?;
+                if timing.batch == 1 {
+                    let work = || Some(Work::of(plan.outline(), plan.graph().input_shape()));
+                    timing.predicted_ms = bar.suspend(|| predicted_ms(plan.options(), timing.threads, work));
+                }
                 if timing.disturbed {
                     bar.suspend(|| note_disturbed(&id, Some([timing.min_ms, timing.p95_ms])));
                 }
@@ -189,7 +195,7 @@ fn resized(args: &Bench, graph: Graph) -> anyhow::Result<Graph> {
 }
 
 /// Three digits of a time.
-fn ms(ms: f64) -> String {
+pub(super) fn ms(ms: f64) -> String {
     let decimals = if ms < 10.0 { 3 } else { 1 + usize::from(ms < 100.0) };
     format!("{ms:.decimals$}")
 }
@@ -203,7 +209,7 @@ fn note_disturbed(name: &str, range: Option<[f64; 2]>) {
     output::note(&format!("{name}: the machine was busy{range}; measure again when nothing else runs"));
 }
 
-const TIMING_FIELDS: [&str; 17] = [
+const TIMING_FIELDS: [&str; 18] = [
     "model",
     "version",
     "precision",
@@ -221,9 +227,10 @@ const TIMING_FIELDS: [&str; 17] = [
     "arena_bytes",
     "weight_bytes",
     "disturbed",
+    "predicted_ms",
 ];
 
-fn timing_fields(t: &Timing) -> [String; 17] {
+fn timing_fields(t: &Timing) -> [String; 18] {
     [
         t.model.clone(),
         t.version.into(),
@@ -242,16 +249,17 @@ fn timing_fields(t: &Timing) -> [String; 17] {
         t.arena_bytes.to_string(),
         t.weight_bytes.to_string(),
         t.disturbed.to_string(),
+        t.predicted_ms.map_or_else(String::new, |ms| ms.to_string()),
     ]
 }
 
 fn print(timings: &[Timing]) -> std::io::Result<()> {
     let Some(first) = timings.first() else { return Ok(()) };
-    let columns = [
-        Column::path("network"),
-        Column::word("type"),
-        Column::number("threads"),
-        Column::number("ms"),
+    let has_table = timings.iter().any(|timing| timing.predicted_ms.is_some());
+    let predicted = has_table.then(|| Column::number("predicted ms").spare());
+    let columns =
+        [Column::path("network"), Column::word("type"), Column::number("threads"), Column::number("ms")];
+    let columns = columns.into_iter().chain(predicted).chain([
         Column::number("min ms").spare(),
         Column::number("p95 ms").spare(),
         Column::number("images/s"),
@@ -259,13 +267,11 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
         Column::number("% peak").spare(),
         Column::number("arena").spare(),
         Column::number("weights").spare(),
-    ];
+    ]);
     let row = |t: &Timing| {
-        vec![
-            plain(&t.model),
-            t.precision.into(),
-            t.threads.to_string(),
-            ms(t.median_ms),
+        let mut row = vec![plain(&t.model), t.precision.into(), t.threads.to_string(), ms(t.median_ms)];
+        row.extend(has_table.then(|| t.predicted_ms.map_or_else(String::new, ms)));
+        row.extend([
             ms(t.min_ms),
             ms(t.p95_ms),
             format!("{:.1}", t.images_per_s),
@@ -273,9 +279,10 @@ fn print(timings: &[Timing]) -> std::io::Result<()> {
             format!("{:.1}", t.percent_of_peak),
             format!("{}B", count(t.arena_bytes as u64)),
             format!("{}B", count(t.weight_bytes as u64)),
-        ]
+        ]);
+        row
     };
-    output::table(&columns, timings.iter().map(row).collect())?;
+    output::table(&columns.collect::<Vec<_>>(), timings.iter().map(row).collect())?;
     let images =
         if first.batch == 1 { "one image a run".into() } else { format!("{} images a run", first.batch) };
     let peak = timings.iter().map(|timing| timing.peak_gflops).fold(0.0, f64::max);

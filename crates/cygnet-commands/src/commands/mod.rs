@@ -9,6 +9,7 @@ mod convert;
 #[cfg(feature = "train")]
 mod eval;
 mod kernels;
+mod latency;
 mod list;
 mod manual;
 mod out;
@@ -26,6 +27,7 @@ pub(crate) use convert::{convert, pull};
 #[cfg(feature = "train")]
 pub(crate) use eval::eval;
 pub(crate) use kernels::kernels;
+pub(crate) use latency::latency;
 pub(crate) use list::list;
 pub(crate) use manual::man;
 #[cfg(feature = "train")]

@@ -1,17 +1,22 @@
+mod plan;
+
 use std::path::Path;
 
-use cygnet::bench::named_type;
 use cygnet::graph::{Cost, Graph};
 use cygnet::image::{Preprocess, Resize};
-use cygnet::runtime::{self, Outline, Plan, PlanOptions, PlanStep, Rule};
+use cygnet::latency::{Work, work_of, work_of_model};
+use cygnet::runtime::{Plan, PlanOptions};
 use cygnet::weights::{Accuracy, TrainingRecord};
 use cygnet::zoo::registry::Row;
 use cygnet::zoo::{Family, Spec};
 use cygnet::{Conversion, Converted, LayerCounts};
 use serde::Serialize;
 
+use super::bench::ms;
+use super::latency::predicted_ms;
 use crate::args::{Show, wrong_usage};
 use crate::output::{self, Column, STRONG, count, plain, shape, styled, wrapped};
+use plan::{Planned, planned, print_plan};
 
 #[derive(Serialize)]
 struct Line {
@@ -27,6 +32,9 @@ struct Line {
     bytes_read: u64,
     bytes_written: u64,
     peak_activation_bytes: u64,
+    /// What the latency table of this machine says of an image on one thread, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted_ms: Option<f64>,
     classes: usize,
     input: [usize; 3],
     preprocess: Preprocess,
@@ -162,40 +170,6 @@ struct Layer {
     cost: Cost,
 }
 
-#[derive(Serialize)]
-struct Planned {
-    arena_bytes: usize,
-    lower_bound_bytes: usize,
-    weight_bytes: u64,
-    steps: Vec<Step>,
-}
-
-#[derive(Serialize)]
-struct Step {
-    kernel: String,
-    name: String,
-    output: Vec<usize>,
-    /// If it is not f32.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input_type: Option<&'static str>,
-    /// If it is not f32.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_type: Option<&'static str>,
-    nodes: Vec<StepNode>,
-    macs: u64,
-    bytes_read: u64,
-    bytes_written: u64,
-    weight_bytes: u64,
-}
-
-#[derive(Serialize)]
-struct StepNode {
-    node: usize,
-    op: &'static str,
-    path: String,
-    rule: Option<&'static str>,
-}
-
 pub(crate) fn show(args: &Show) -> anyhow::Result<bool> {
     let line = describe(args)?;
     if args.json {
@@ -247,6 +221,7 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
     let native = cygnet::preprocess(&network.preset(), [channels, network.side(), network.side()]);
     let preprocess = if side == network.side() { native } else { native.resized(side, side)? };
     let mut line = line(network.id.clone(), &graph, preprocess, args);
+    line.predicted_ms = by_table(|options| work_of(&graph, options).ok());
     if args.plan {
         line.plan = Some(planned(&graph, &Plan::outline_of(&graph, PlanOptions::default())?));
     }
@@ -261,6 +236,12 @@ fn describe(args: &Show) -> anyhow::Result<Line> {
 /// The family of a network, if it is of one.
 fn family(row: &Row) -> Option<String> {
     (row.family != Family::Other).then(|| format!("{:?}", row.family))
+}
+
+/// The time of some work on one thread, by this machine's table.
+fn by_table(work: impl FnOnce(PlanOptions) -> Option<Work>) -> Option<f64> {
+    let options = super::level().ok()?.into();
+    predicted_ms(options, 1, || work(options))
 }
 
 /// Whether this can only be a file: names of networks have no extension of one.
@@ -283,6 +264,7 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     super::note_small(&args.network, &model.graph);
     let row = cygnet::zoo::find(&model.id).map(|network| network.row);
     let mut line = line(model.id.clone(), &model.graph, model.preprocess.clone(), args);
+    line.predicted_ms = by_table(|options| work_of_model(&model, options).ok());
     if args.plan {
         line.plan = Some(planned(&model.graph, &model.outline(PlanOptions::default())?));
     }
@@ -290,32 +272,6 @@ fn describe_file(args: &Show) -> anyhow::Result<Line> {
     line.family = row.and_then(family);
     line.flavour = row.map(|row| row.flavour);
     Ok(line)
-}
-
-fn planned(graph: &Graph, outline: &Outline) -> Planned {
-    let node = |node: &runtime::StepNode| {
-        let (id, rule) = (node.id, node.rule.map(Rule::name));
-        let node = graph.node(id);
-        StepNode { node: id.0, op: node.op.name(), path: node.path.clone(), rule }
-    };
-    let step = |step: &PlanStep| Step {
-        kernel: step.key.kernel.to_string(),
-        name: step.name(graph).into(),
-        output: step.shape.clone(),
-        input_type: step.key.inputs.first().and_then(named_type),
-        output_type: named_type(&step.key.output),
-        nodes: step.nodes.iter().map(node).collect(),
-        macs: step.macs,
-        bytes_read: step.bytes_read,
-        bytes_written: step.bytes_written,
-        weight_bytes: step.weight_bytes,
-    };
-    Planned {
-        arena_bytes: outline.arena_bytes(),
-        lower_bound_bytes: outline.lower_bound_bytes(),
-        weight_bytes: outline.weight_bytes(),
-        steps: outline.steps().iter().map(step).collect(),
-    }
 }
 
 fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> Line {
@@ -343,6 +299,7 @@ fn line(id: String, graph: &Graph, preprocess: Preprocess, args: &Show) -> Line 
         bytes_read: cost.bytes_read,
         bytes_written: cost.bytes_written,
         peak_activation_bytes: graph.peak_activation_bytes(),
+        predicted_ms: None,
         classes: graph.classes(),
         input: graph.input_shape(),
         preprocess,
@@ -406,6 +363,9 @@ fn print(line: &Line) -> anyhow::Result<()> {
     row("traffic", &format!("{}B read, {}B written", count(line.bytes_read), count(line.bytes_written)))?;
     let most = format!("{}B of activations, layer by layer;", count(line.peak_activation_bytes));
     list("peak memory", &[most, "what runs it needs is its arena: --plan, bench".into()])?;
+    if let Some(predicted) = line.predicted_ms {
+        row("latency", &format!("{} ms on one thread, by the latency table of this device", ms(predicted)))?;
+    }
     row("input", &shape(&line.input))?;
     row("classes", &line.classes.to_string())?;
     list("preprocess", &preparation(&line.preprocess))?;
@@ -436,57 +396,4 @@ fn print(line: &Line) -> anyhow::Result<()> {
         output::table(&columns, rows.collect())?;
     }
     line.plan.as_ref().map_or(Ok(()), print_plan)
-}
-
-fn print_plan(plan: &Planned) -> anyhow::Result<()> {
-    let lines = plan.steps.iter().map(|step| {
-        let kernel = super::typed(step.kernel.clone(), step.input_type);
-        let output = super::typed(shape(&step.output), step.output_type);
-        [kernel, output, plain(&step.name), rules(&step.nodes)]
-    });
-    let headings = ["kernel", "output", "node", "rules"].map(String::from);
-    let lines: Vec<[String; 4]> = std::iter::once(headings).chain(lines).collect();
-    let widest = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let [kernel, output, name, rules] = [0, 1, 2, 3].map(widest);
-    let wide = output::width().unwrap_or(usize::MAX);
-    // Rules go on in the next line before a name is cut.
-    let of_one =
-        |[.., rules]: &[String; 4]| rules.split_inclusive(", ").map(|rule| rule.trim_end().len()).max();
-    let least = lines.iter().filter_map(of_one).max().unwrap_or(0);
-    let room = |rules: usize| wide.saturating_sub(kernel + output + rules + 6);
-    let width = name.min(room(rules).max(room(least)).max(9));
-    let start = kernel + output + width + 6;
-    output::line("")?;
-    for [kernel_name, shape, name, rules] in &lines {
-        let name = output::end_of(name, width);
-        let mut line = format!("{kernel_name:<kernel$}  {shape:>output$}  {name:<width$}  ");
-        for (i, rule) in rules.split_inclusive(", ").enumerate() {
-            if i > 0 && line.chars().count() + rule.trim_end().chars().count() > wide {
-                output::line(line.trim_end())?;
-                line = " ".repeat(start);
-            }
-            line.push_str(rule);
-        }
-        output::line(line.trim_end())?;
-    }
-    output::line("")?;
-    row("steps", &plan.steps.len().to_string())?;
-    let [arena, bound] = [plan.arena_bytes, plan.lower_bound_bytes].map(|bytes| count(bytes as u64));
-    row("arena", &format!("{arena}B, of which {bound}B must be there at once"))?;
-    row("weights", &format!("{}B", count(plan.weight_bytes)))?;
-    Ok(())
-}
-
-/// The rules of a step, those that do the same with several things together: `fuse add activation`.
-fn rules(nodes: &[StepNode]) -> String {
-    let mut done: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (what, with) in nodes.iter().filter_map(|node| node.rule?.split_once(' ')) {
-        match done.iter_mut().find(|(known, _)| *known == what) {
-            Some((_, all)) if all.contains(&with) => {}
-            Some((_, all)) => all.push(with),
-            None => done.push((what, vec![with])),
-        }
-    }
-    let texts = done.into_iter().map(|(what, all)| format!("{what} {}", all.join(" ")));
-    texts.collect::<Vec<_>>().join(", ")
 }

@@ -44,6 +44,9 @@ pub struct Timing {
     pub runs: usize,
     /// Median time of a run.
     pub median_ms: f64,
+    /// What the latency table of this machine says of a run, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_ms: Option<f64>,
     /// Shortest time of a run.
     pub min_ms: f64,
     /// 95 % of runs took no longer.
@@ -119,6 +122,7 @@ pub fn bench(model: &str, plan: &Arc<Plan>, options: BenchOptions) -> Result<Tim
         strict: plan_options.strict,
         runs: times.len(),
         median_ms,
+        predicted_ms: None,
         min_ms,
         p95_ms,
         disturbed: is_disturbed(min_ms, p95_ms),
