@@ -7,6 +7,8 @@ mod misplaced;
 mod parse;
 mod preparing;
 #[cfg(feature = "train")]
+mod search;
+#[cfg(feature = "train")]
 mod train;
 mod values;
 
@@ -22,6 +24,8 @@ pub(crate) use limits::DataLimits;
 pub(crate) use limits::{GraphLimits, PictureLimits};
 pub(crate) use parse::{WrongUsage, command, parse, wrong_usage};
 pub(crate) use preparing::PreparingArgs;
+#[cfg(feature = "train")]
+pub(crate) use search::Search;
 #[cfg(feature = "train")]
 pub(crate) use train::{Train, TrainPrecision};
 pub(crate) use values::{Batch, BenchThreads};
@@ -58,6 +62,10 @@ pub(crate) enum Command {
     /// Train a network on your own photos
     #[command(after_help = help::TRAIN)]
     Train(Box<Train>),
+    #[cfg(feature = "train")]
+    /// Find a network for your own photos that costs no more than it may, and train it
+    #[command(after_help = help::SEARCH)]
+    Search(Box<Search>),
     #[cfg(feature = "train")]
     /// Measure accuracy on labelled photos
     #[command(after_help = help::EVAL)]

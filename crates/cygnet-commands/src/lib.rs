@@ -55,6 +55,8 @@ fn done(command: &Command) -> anyhow::Result<bool> {
         #[cfg(feature = "train")]
         Command::Train(args) => commands::train(args),
         #[cfg(feature = "train")]
+        Command::Search(args) => commands::search(args),
+        #[cfg(feature = "train")]
         Command::Eval(args) => commands::eval(args),
         #[cfg(feature = "train")]
         Command::Quantize(args) => commands::quantize(args),

@@ -76,6 +76,8 @@ mod parallel;
 mod photo;
 #[cfg(feature = "train")]
 mod quantize;
+#[cfg(feature = "train")]
+pub mod search;
 mod sessions;
 mod told;
 #[cfg(feature = "train")]

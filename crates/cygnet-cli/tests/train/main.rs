@@ -4,6 +4,7 @@
 mod files;
 mod refusals;
 mod resuming;
+mod searching;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -60,6 +60,23 @@ Examples:
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
 #[cfg(feature = "train")]
+#[cfg(feature = "train")]
+pub(super) const SEARCH: &str = "\
+Networks of a space are tried: each is trained from random weights for a few epochs, a sixth of them for twice and half of \
+those for four times as long, and the best is trained as `cygnet train --from scratch` does. Validation photos are split from \
+DATA; those for a test are not looked at. It takes thousands of photos to tell networks apart.
+
+Beside the model: NAME.search/log.jsonl (all that was tried), and what `cygnet train` writes. A search that was stopped, \
+however that was, goes on with --resume and ends in the same model. The number of threads changes no result.
+
+--method random draws networks instead of evolving them: what a method is worth is what it finds beyond that.
+
+Examples:
+  cygnet search photos/ --macs 5M
+  cygnet search cifar10.tar.xz --macs 4M --space mobilenet_v3 --work 96
+  cygnet search photos/ --params 200k --method random -o random.safetensors
+  cygnet search photos/ --macs 5M --resume";
+
 pub(super) const TRAIN: &str = "\
 DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/ (also \
 training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain or compressed (.gz, \

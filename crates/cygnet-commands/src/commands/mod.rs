@@ -15,6 +15,8 @@ mod manual;
 mod out;
 #[cfg(feature = "train")]
 mod quantize;
+#[cfg(feature = "train")]
+mod search;
 mod show;
 #[cfg(feature = "train")]
 mod train;
@@ -32,6 +34,8 @@ pub(crate) use list::list;
 pub(crate) use manual::man;
 #[cfg(feature = "train")]
 pub(crate) use quantize::quantize;
+#[cfg(feature = "train")]
+pub(crate) use search::search;
 pub(crate) use show::show;
 #[cfg(feature = "train")]
 pub(crate) use train::train;

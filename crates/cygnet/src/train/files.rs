@@ -8,7 +8,8 @@ use cygnet_train::{Ended, JsonLog, Recipe, RunFiles, State, TrainError, Trainee}
 use cygnet_weights::ModelFile;
 
 use super::start::{Start, is_network, trainee_of};
-use super::training::{Out, Subject, Training};
+use super::subject::Subject;
+use super::training::{Out, Training};
 use crate::Error;
 
 /// Of so many steps one is logged.

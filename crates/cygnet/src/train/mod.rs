@@ -18,6 +18,7 @@ mod files;
 mod left_over;
 mod prepared;
 mod start;
+mod subject;
 mod training;
 
 pub use cygnet_train::*;

@@ -1,6 +1,5 @@
 //! A run as it is asked for.
 
-use std::fmt::{self, Debug, Formatter};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use cygnet_zoo::Gene;
 use super::left_over::left_over;
 use super::prepared::{Prepared, RunOutcome};
 use super::start::{Start, fitting_recipe_of, is_network, own_trainee, teacher, trainee_within};
+use super::subject::{Subject, USUAL};
 use crate::Error;
 
 /// Begins to ask for a run on the labelled pictures in `data`: a folder of folders, a table, an archive or IDX files
@@ -63,6 +63,8 @@ pub fn train(data: impl Into<PathBuf>) -> Training {
         limits: DecodeLimits::default(),
         graph_limits: Limits::default(),
         command: None,
+        origin: None,
+        without_test: false,
         watch: Watch::default(),
     }
 }
@@ -93,6 +95,8 @@ pub struct Training {
     limits: DecodeLimits,
     graph_limits: Limits,
     command: Option<String>,
+    origin: Option<String>,
+    without_test: bool,
     watch: Watch,
 }
 
@@ -105,27 +109,6 @@ pub(super) enum Out {
     /// The next free name in a folder.
     NextFree(PathBuf),
 }
-
-/// The network that is to learn.
-#[derive(Clone)]
-pub(super) enum Subject {
-    /// One of the zoo; none: the one that is taken where none is named.
-    Zoo(Option<String>),
-    /// One's own, for a number of classes.
-    Own { id: String, build: std::sync::Arc<dyn Fn(usize) -> Result<Graph, BuildError> + Send + Sync> },
-}
-
-impl Debug for Subject {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Zoo(name) => f.debug_tuple("Zoo").field(name).finish(),
-            Subject::Own { id, .. } => f.debug_struct("Own").field("id", id).finish_non_exhaustive(),
-        }
-    }
-}
-
-/// The network of the zoo that is trained where none is named.
-const USUAL: &str = "mobilenet_v2";
 
 impl Training {
     /// The network of the zoo, perhaps with `.tag` of its weights.
@@ -305,6 +288,18 @@ impl Training {
         self
     }
 
+    /// Where the network comes from, for the model file.
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.origin = Some(source.into());
+        self
+    }
+
+    /// Leaves test pictures alone: whoever compares runs to choose among them must not know their answers.
+    pub fn without_test(mut self) -> Self {
+        self.without_test = true;
+        self
+    }
+
     /// Is told how pictures are looked at, before the first step and between steps.
     pub fn watch(mut self, watch: Watch) -> Self {
         self.watch = watch;
@@ -393,7 +388,10 @@ impl Training {
         };
         let began = Instant::now();
         let cache = self.cache.clone().map_or_else(Cache::from_env, Ok)?;
-        let splits = Splits::open_within(&self.data, self.limits)?;
+        let mut splits = Splits::open_within(&self.data, self.limits)?;
+        if self.without_test {
+            splits.test = None;
+        }
         let labels = splits.train.classes.clone();
         let mut notes = splits.notes.clone();
         let read = Instant::now();
@@ -401,7 +399,8 @@ impl Training {
             (Some(state), Some((files, _))) => self.go_on(state, &files.state(), &splits, &mut notes)?,
             _ => {
                 let recipe = self.compose(Some(&splits), labels.len())?;
-                let trainee = self.trainee(&labels, &recipe, &cache, download)?;
+                let mut trainee = self.trainee(&labels, &recipe, &cache, download)?;
+                trainee.source = self.origin.clone().or(trainee.source);
                 (recipe, trainee)
             }
         };

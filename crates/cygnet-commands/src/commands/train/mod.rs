@@ -17,7 +17,7 @@ use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;
 
 /// The command line of this process, as it can be typed again, but for passwords in addresses.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let shown = |word: &str| match word.find("http") {
         Some(at) if is_url(&word[at..]) => format!("{}{}", &word[..at], shown_url(&word[at..])),
         _ => word.to_owned(),
