@@ -132,6 +132,9 @@ pub enum Problem {
     /// The network cannot be divided into body and classifier.
     #[error("cannot be separated from the body: {0}")]
     Classifier(&'static str),
+    /// Channels cannot be cut.
+    #[error("cannot be cut: {0}")]
+    Cut(&'static str),
     /// The JSON form is not a graph.
     #[error("not a graph: {0}")]
     Json(String),

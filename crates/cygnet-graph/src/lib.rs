@@ -20,7 +20,9 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod activation;
+mod blocks;
 mod build;
+mod channels;
 mod cost;
 mod edit;
 mod error;
@@ -36,7 +38,9 @@ pub mod shape;
 mod text;
 
 pub use activation::Activation;
+pub use blocks::Block;
 pub use build::{Numbered, Scope, Value};
+pub use channels::{Channels, Cut, Selection};
 pub use cost::Cost;
 pub use error::{BuildError, Problem};
 pub use facts::{Facts, Inputs};

@@ -12,6 +12,8 @@ pub enum Change {
     Replace(Op),
     /// It is left out, and what reads it reads its first input instead.
     Skip,
+    /// It is left out, and what reads it reads the value of this earlier node instead.
+    Pass(NodeId),
     /// It is left out, and nothing that stays may read it. A feature, an auxiliary output or one beside the first that it
     /// is goes with it.
     Drop,
@@ -81,6 +83,11 @@ impl Graph {
                     places[id.0] = places[node.inputs[0].0];
                     continue;
                 }
+                Change::Pass(from) if from < id => {
+                    places[id.0] = places[from.0];
+                    continue;
+                }
+                Change::Pass(_) => return Err(self.error(self.place_of(id), Problem::InputLeftOut)),
                 Change::Drop => continue,
             };
             let inputs: Option<Vec<NodeId>> = node.inputs.iter().map(|input| places[input.0]).collect();

@@ -6,6 +6,7 @@
 mod archive;
 mod checkpoint;
 mod class_names;
+mod cut;
 mod deep_compression;
 mod error;
 mod file;
