@@ -1,5 +1,7 @@
 //! What can be typed.
 
+#[cfg(feature = "train")]
+mod compress;
 mod help;
 mod latency;
 mod limits;
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cygnet::runtime::Cap;
 
+#[cfg(feature = "train")]
+pub(crate) use compress::{Compress, CompressMethod, CompressRank};
 pub(crate) use latency::{Latency, LatencyBuild, LatencyCheck, LatencyCommand, LatencyPredict, LatencyShow};
 #[cfg(feature = "train")]
 pub(crate) use limits::DataLimits;
@@ -74,6 +78,10 @@ pub(crate) enum Command {
     /// Make a model of fewer bits, smaller and faster, by looking at some photos
     #[command(after_help = help::QUANTIZE)]
     Quantize(Quantize),
+    #[cfg(feature = "train")]
+    /// Make a model smaller and faster: cut channels, let the rest learn, and keep what pays on this machine
+    #[command(after_help = help::COMPRESS)]
+    Compress(Box<Compress>),
     /// Make a Cygnet model file, or an ONNX file, of a checkpoint (.safetensors, .pth, .pt, .pkl, .onnx, .tflite, .param)
     #[command(after_help = help::CONVERT)]
     Convert(Convert),

@@ -1,6 +1,6 @@
 //! The command `cygnet`: parse, call, print. All that is printed goes through `output`.
 //!
-//! Features, on by default: `fetch`, downloads of weights and photos; `train`, the commands `train` and `eval`, and folders
+//! Features, on by default: `fetch`, downloads of weights and photos; `train`, the commands `train`, `eval`, `quantize` and `compress`, and folders
 //! of photos.
 #![warn(clippy::print_stderr, clippy::disallowed_macros)]
 
@@ -60,6 +60,8 @@ fn done(command: &Command) -> anyhow::Result<bool> {
         Command::Eval(args) => commands::eval(args),
         #[cfg(feature = "train")]
         Command::Quantize(args) => commands::quantize(args),
+        #[cfg(feature = "train")]
+        Command::Compress(args) => commands::compress(args),
         Command::Convert(args) => commands::convert(args),
         Command::Bench(args) => commands::bench(args),
         Command::Latency(args) => commands::latency(args),

@@ -301,6 +301,7 @@ mod tests {
             accuracy: None,
             recipe: None,
             training: None,
+            compression: None,
             quantization: None,
             guessed: None,
             written_by: String::new(),

@@ -39,6 +39,8 @@ pub struct Trainee {
     pub source: Option<String>,
     /// What its weights are those of.
     pub origin: Origin,
+    /// What was cut of the network before, as its model file says.
+    pub compression: Option<serde_json::Value>,
     /// What was changed of the network for this run and is not evident, for people.
     pub notes: Vec<String>,
 }
@@ -228,6 +230,7 @@ impl Trainee {
             licence: None,
             source: None,
             origin: Origin::default(),
+            compression: None,
             notes: Vec::new(),
         }
     }
@@ -413,6 +416,7 @@ impl Trainer {
                 pictures: self.data.pictures(),
                 class_pictures: Sample::counts(self.data.train.samples(), self.data.classes.len()),
             }),
+            compression: self.trainee.compression.clone(),
             quantization: None,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         }

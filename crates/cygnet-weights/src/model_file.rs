@@ -67,6 +67,9 @@ pub struct ModelRecord {
     /// What they were trained from and on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingRecord>,
+    /// What was cut of the network after it was trained, in JSON form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Value>,
     /// Which values and weights are integers, as [`Quantization::to_file`](crate::Quantization::to_file) made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Value>,

@@ -29,6 +29,7 @@ fn model() -> ModelFile {
                 class_pictures: vec![5, 3],
             }),
             quantization: None,
+            compression: Some(json!({"methods": ["prune"]})),
             guessed: None,
             written_by: "cygnet 0.1.0".into(),
         },

@@ -54,6 +54,10 @@ pub enum Error {
     #[cfg(feature = "train")]
     #[error(transparent)]
     Quantize(#[from] cygnet_quantize::QuantizeError),
+    /// The network could not be pruned.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Prune(#[from] cygnet_prune::PruneError),
     /// No known network has these tensors.
     #[error("{}: the tensors fit no known network; {}", path.display(), candidates(path, nearest))]
     Unrecognised {

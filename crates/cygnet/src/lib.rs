@@ -56,6 +56,8 @@
 pub mod bench;
 mod calendar;
 mod classify;
+#[cfg(feature = "train")]
+mod compress;
 mod convert;
 mod counted;
 mod endings;
@@ -87,6 +89,8 @@ pub mod verify;
 #[doc(hidden)]
 pub use calendar::date;
 pub use classify::{Answer, Classifier, FeatureMap, Guess, Timings};
+#[cfg(feature = "train")]
+pub use compress::{Compressed, Compressing, Figures, Goal, Layer, Method, Ranked, Tried, compress};
 pub use convert::{Conversion, Converted, Preparing};
 pub use endings::names_weights;
 pub use error::Error;

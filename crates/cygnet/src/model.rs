@@ -38,6 +38,8 @@ pub struct Model {
     pub recipe: Option<serde_json::Value>,
     /// What they were trained from and on, if Cygnet trained them.
     pub training: Option<TrainingRecord>,
+    /// What was cut of the network after it was trained: see [`compress`](crate::compress).
+    pub compression: Option<serde_json::Value>,
     /// Program and version that wrote the file, if it is a model file.
     pub written_by: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Model {
             accuracy: None,
             recipe: None,
             training: None,
+            compression: None,
             written_by: None,
         })
     }
@@ -99,6 +102,7 @@ impl Model {
             accuracy: self.accuracy.clone(),
             recipe: self.recipe.clone(),
             training: self.training.clone(),
+            compression: self.compression.clone(),
             quantization: None,
             written_by: concat!("cygnet ", env!("CARGO_PKG_VERSION")).into(),
         };

@@ -37,6 +37,7 @@ fn called(labels: &[&str]) -> Classifier {
         accuracy: None,
         recipe: None,
         training: None,
+        compression: None,
         quantization: None,
         guessed: None,
         written_by: None,

@@ -63,6 +63,7 @@ fn model(classes: usize) -> Model {
         accuracy: None,
         recipe: None,
         training: None,
+        compression: None,
         quantization: None,
         guessed: None,
         written_by: None,

@@ -171,6 +171,7 @@ fn a_model_takes_another_image_size_with_the_same_weights() {
     let model = Model {
         recipe: None,
         training: None,
+        compression: None,
         quantization: None,
         guessed: None,
         written_by: None,

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod benchmarks;
+mod compression;
 #[cfg(target_os = "linux")]
 mod endings;
 mod evaluation;
@@ -98,6 +99,7 @@ impl Bench {
             accuracy: None,
             recipe: None,
             training: None,
+            compression: None,
             quantization: None,
             guessed: None,
             written_by: None,
@@ -127,9 +129,10 @@ const MODEL: [&str; 2] = ["--model", "light.safetensors"];
 #[test]
 fn help_has_an_example_for_every_command_and_lines_of_at_most_100_columns() {
     let bench = Bench::new();
-    for command in
-        ["classify", "list", "show", "pull", "eval", "convert", "train", "bench", "kernels", "verify"]
-    {
+    for command in [
+        "classify", "list", "show", "pull", "eval", "convert", "train", "compress", "bench", "kernels",
+        "verify",
+    ] {
         let run = bench.run(&[command, "--help"]);
         assert_eq!(run.code, 0);
         assert!(run.out.contains(&format!("  cygnet {command} ")), "{}", run.out);

@@ -93,6 +93,7 @@ fn every_command_looks_at_the_switches_of_the_environment() {
         &["man"],
         &["train", "photos"],
         &["quantize", "light.safetensors"],
+        &["compress", "light.safetensors", "--data", "photos", "--drop", "1"],
         &["eval", MODEL[0], MODEL[1], "photos"],
     ] {
         for (name, told) in
@@ -166,6 +167,7 @@ fn the_limit_of_arithmetic_is_one_for_all_that_run_a_file() {
         &["show", "light.safetensors"],
         &["convert", "light.safetensors", "out.safetensors"],
         &["quantize", "light.safetensors", "--images", "1"],
+        &["compress", "light.safetensors", "--data", "photos", "--drop", "1"],
         &["bench", "light.safetensors"],
         &["bench", "light.safetensors", "--cold"],
         &["train", "photos", "--from", "light.safetensors"],

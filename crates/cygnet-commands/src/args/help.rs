@@ -142,6 +142,25 @@ Examples:
   cygnet quantize mine.safetensors --data val.zip --drop 0.3 -o small.safetensors
   cygnet quantize mine.safetensors --data photos/ --precision bf16 --json";
 
+#[cfg(feature = "train")]
+pub(super) const COMPRESS: &str = "\
+DATA is anything that `cygnet train` reads, of the model's own classes; train the model on them first. Channels that the network \
+would miss least for what they cost on this machine are cut, through residuals, concatenations, shuffles, gates and ghosts, and \
+what is left learns on, also from the answers of the whole network. With int8 it is quantised at the end.
+
+What comes out is measured beside what went in, in turns, and never slower, unless --size is asked for. With --latency, \
+--size or --macs the file is written if it keeps to them, and to --drop; else the best is kept in NAME.best.safetensors and \
+the exit code is 1. With --drop alone several sizes are tried; if none pays, no file is written and the exit code is 0. \
+Accuracy is that on the test photos, or where there are none on those for validation.
+
+Ctrl-C ends after the step, and --resume goes on, also after a crash. classify, eval, train, quantize and convert take the file like \
+any other.
+
+Examples:
+  cygnet compress mine.safetensors --data photos/ --drop 1
+  cygnet compress mine.safetensors --data photos/ --latency 3ms --epochs 4 -o fast.safetensors
+  cygnet compress mine.safetensors --data photos/ --size 500kB --with prune,int8 --time 30m --json";
+
 pub(super) const CONVERT: &str = "\
 Examples:
   cygnet convert mobilenet_v2-b0353104.pth mobilenet_v2.safetensors

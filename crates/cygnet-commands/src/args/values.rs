@@ -100,6 +100,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero()).ok_or(WRONG)
 }
 
+/// A time in milliseconds: `3ms`, `800us` or `0.003s`.
+#[cfg(feature = "train")]
+pub(super) fn milliseconds(text: &str) -> Result<f64, &'static str> {
+    let units = [("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("s", 1e3)];
+    let unit = units.into_iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, ms)));
+    let time = unit.and_then(|(digits, ms)| Some(digits.trim().parse::<f64>().ok()? * ms));
+    time.filter(|time| (1e-6..=3.6e6).contains(time)).ok_or("give a time with its unit, such as 3ms or 800us")
+}
+
 /// A size in bytes, or with a unit of 1024s: `2GB`.
 pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
     let lower = text.to_lowercase();

@@ -5,6 +5,8 @@ mod against;
 mod bench;
 mod classify;
 mod completions;
+#[cfg(feature = "train")]
+mod compress;
 mod convert;
 #[cfg(feature = "train")]
 mod eval;
@@ -25,6 +27,8 @@ mod verify;
 pub(crate) use bench::bench;
 pub(crate) use classify::classify;
 pub(crate) use completions::completions;
+#[cfg(feature = "train")]
+pub(crate) use compress::compress;
 pub(crate) use convert::{convert, pull};
 #[cfg(feature = "train")]
 pub(crate) use eval::eval;

@@ -211,6 +211,7 @@ fn describe(
         }),
         recipe: None,
         training: None,
+        compression: None,
         quantization: None,
         written_by: None,
         graph,

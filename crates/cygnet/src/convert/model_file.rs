@@ -77,6 +77,7 @@ pub(super) fn model(
         accuracy: record.accuracy.filter(|_| !renewed),
         recipe: record.recipe,
         training: record.training,
+        compression: record.compression,
         written_by: Some(record.written_by),
     };
     if let Some(named) = &request.named {

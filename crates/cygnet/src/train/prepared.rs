@@ -59,6 +59,7 @@ impl From<Outcome> for Model {
             accuracy: record.accuracy,
             recipe: record.recipe,
             training: record.training,
+            compression: record.compression,
             quantization,
             written_by: Some(record.written_by),
         }

@@ -217,6 +217,7 @@ pub(super) fn trainee_within(
         licence: model.licence,
         source: model.source,
         origin,
+        compression: model.compression,
         notes,
     };
     fitted(trainee, recipe)
@@ -322,6 +323,7 @@ pub fn trainee_of(state: &State, path: &Path) -> Result<Trainee, Error> {
         licence: record.licence.clone(),
         source: record.source.clone(),
         origin: record.training.as_ref().map(|training| training.from.clone()).unwrap_or_default(),
+        compression: record.compression.clone(),
         notes: Vec::new(),
     })
 }

@@ -11,7 +11,8 @@ use cygnet::hub::{is_url, shown_url};
 use cygnet::train::{Ended, Metrics, Outcome, Quantize, Recipe, RunFiles, RunOutcome, Training, shell_word};
 use cygnet::weights::ModelFile;
 
-use self::screen::Screen;
+pub(super) use self::screen::Screen;
+pub(super) use self::stop::{Stop, exit};
 use crate::args::{Train, TrainPrecision, wrong_usage};
 use crate::output::{self, GOOD, STRONG, plain, styled, wrapped};
 use crate::progress::Download;

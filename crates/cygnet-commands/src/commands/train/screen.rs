@@ -12,7 +12,7 @@ use crate::output::{self, FAINT, GOOD, styled};
 use crate::progress::shown;
 
 /// The progress bar, a line an epoch, and the wish to stop.
-pub(super) struct Screen {
+pub(in crate::commands) struct Screen {
     bar: ProgressBar,
     json: bool,
     stop: Stop,
@@ -22,7 +22,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(json: bool, stop: Stop) -> Screen {
+    pub(in crate::commands) fn new(json: bool, stop: Stop) -> Screen {
         let bar = shown(Some(0));
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:10} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸─"));
@@ -31,12 +31,12 @@ impl Screen {
     }
 
     /// The bar, so that others write above it.
-    pub(super) fn bar(&self) -> ProgressBar {
+    pub(in crate::commands) fn bar(&self) -> ProgressBar {
         self.bar.clone()
     }
 
     /// Shows what is done to pictures beside the steps.
-    pub(super) fn watch(&self) -> Watch {
+    pub(in crate::commands) fn watch(&self) -> Watch {
         let bar = self.bar.clone();
         Watch(Arc::new(move |what, done, total| {
             bar.set_prefix(what);
@@ -47,7 +47,7 @@ impl Screen {
     }
 
     /// Takes the bar away for good.
-    pub(super) fn clear(&self) {
+    pub(in crate::commands) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }

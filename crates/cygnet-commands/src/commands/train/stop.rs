@@ -13,13 +13,13 @@ use crate::output;
 const STOPPED: i32 = 130;
 
 /// Ends this process as one that was stopped.
-pub(super) fn exit() -> ! {
+pub(in crate::commands) fn exit() -> ! {
     process::exit(STOPPED)
 }
 
 /// Whether somebody asked to stop.
 #[derive(Clone, Default)]
-pub(super) struct Stop {
+pub(in crate::commands) struct Stop {
     asked: Arc<AtomicBool>,
     /// Where to say that the step is finished first; without it the process ends at once.
     bar: Arc<Mutex<Option<ProgressBar>>>,
@@ -27,7 +27,7 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Begins to listen.
-    pub(super) fn listen() -> io::Result<Stop> {
+    pub(in crate::commands) fn listen() -> io::Result<Stop> {
         let stop = Stop::default();
         let told = stop.clone();
         signals(move || told.ask())?;
@@ -35,16 +35,16 @@ impl Stop {
     }
 
     /// From now on the first wish is only noted.
-    pub(super) fn finish_steps(&self, bar: ProgressBar) {
+    pub(in crate::commands) fn finish_steps(&self, bar: ProgressBar) {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
     /// From now on the process ends at once, for there is nothing left to save.
-    pub(super) fn at_once(&self) {
+    pub(in crate::commands) fn at_once(&self) {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(in crate::commands) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
