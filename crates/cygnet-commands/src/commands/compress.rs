@@ -21,9 +21,11 @@ pub(crate) fn compress(args: &Compress) -> anyhow::Result<bool> {
     out::check_ending(&file, &["safetensors"])?;
     let missed = file.with_extension("best.safetensors");
     let pages = [&file, &missed].map(|path| path.with_extension("html"));
-    [&file, &missed, &pages[0], &pages[1]]
-        .into_iter()
-        .try_for_each(|path| out::check_place(path, args.overwrite))?;
+    for path in [&file, &missed, &pages[0], &pages[1]] {
+        out::check_source(path, Path::new(&args.model))?;
+        out::check_source(path, &args.data)?;
+        out::check_place(path, args.overwrite)?;
+    }
     let stop = Stop::listen().context("cannot listen for Ctrl-C")?;
     let mut screen = Screen::new(args.json, stop.clone());
     let how = how(args, file.with_extension("compress"), &screen)?;

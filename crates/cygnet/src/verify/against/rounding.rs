@@ -15,7 +15,12 @@ pub(super) struct Unrounded<'a> {
 
 /// What a network computes with, in words.
 fn precision(model: &Model) -> &'static str {
-    model.precision().unwrap_or("f32")
+    model.precision().unwrap_or(if rounds(model) { "values of int8" } else { "f32" })
+}
+
+/// Whether values or weights are rounded.
+fn rounds(model: &Model) -> bool {
+    model.quantization.is_some() || model.precision().is_some()
 }
 
 impl<'a> Unrounded<'a> {
@@ -24,12 +29,11 @@ impl<'a> Unrounded<'a> {
     /// # Errors
     /// If a network cannot be run.
     pub(super) fn of(against: &'a Against) -> Result<Option<Unrounded<'a>>, Error> {
-        if against.models.iter().all(|model| model.precision().is_none()) {
+        if !against.models.iter().any(rounds) {
             return Ok(None);
         }
         let unrounded = |model: &Model| {
-            let rounds = model.precision().is_some();
-            rounds
+            rounds(model)
                 .then(|| Ok::<_, Error>(Sessions::passing(model.clone().in_floating_point().plan()?)))
                 .transpose()
         };
