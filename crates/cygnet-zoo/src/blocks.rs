@@ -63,8 +63,8 @@ pub fn squeeze_excite<'g>(
     x * scope.at(names[1]).conv(hidden, Conv::new(x.channels(), 1).bias()).activation(gate)
 }
 
-/// A residual block of two convolutions as `conv` says, the first with its stride (He et al. 2015, figure 2); the shortcut
-/// is a 1×1 convolution where shapes differ. Names are torchvision's.
+/// A residual block of two convolutions as `conv` says, the first with its stride (He et al. 2015, figure 2); the
+/// shortcut is a 1×1 convolution where shapes differ. Names are torchvision's.
 pub fn residual<'g>(scope: &Scope<'g>, x: Value<'g>, conv: Conv, activation: Activation) -> Value<'g> {
     let (out, stride) = (conv.out, conv.stride);
     let second = Conv { stride: [1, 1], ..conv.clone() };

@@ -105,8 +105,8 @@ fn network(spec: &Spec, version: Version) -> Built {
     })
 }
 
-/// The bottleneck of version 1 (figure 3 of the paper), `inside` wide between its ghost modules; of `conv` are the kernel of
-/// its depthwise convolutions, outputs and stride.
+/// The bottleneck of version 1 (figure 3 of the paper), `inside` wide between its ghost modules; of `conv` are the
+/// kernel of its depthwise convolutions, outputs and stride.
 pub(crate) fn ghost_bottleneck<'g>(
     block: &Scope<'g>,
     x: Value<'g>,

@@ -96,7 +96,8 @@ pub(crate) struct Unit {
     pub kernel: usize,
     /// Its stride.
     pub stride: usize,
-    /// Whether it changes the map's size or channels: both branches then see all channels, else the shortcut keeps half.
+    /// Whether it changes the map's size or channels: both branches then see all channels, else the shortcut keeps
+    /// half.
     pub changes: bool,
     /// The function after its 1×1 convolutions.
     pub activation: Activation,

@@ -1,5 +1,5 @@
-//! Regularised evolution (Real et al. 2018, arXiv 1802.01548, algorithm 1): the best of some of the population has a mutated
-//! child, and the oldest dies.
+//! Regularised evolution (Real et al. 2018, arXiv 1802.01548, algorithm 1): the best of some of the population has a
+//! mutated child, and the oldest dies.
 
 use std::collections::{HashSet, VecDeque};
 

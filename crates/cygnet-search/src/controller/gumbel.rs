@@ -1,5 +1,5 @@
-//! Differentiable choices: softmax with Gumbel noise (Jang et al. 2016, arXiv 1611.01144), as FBNet mixes candidates, and two
-//! sampled candidates, as ProxylessNAS does.
+//! Differentiable choices: softmax with Gumbel noise (Jang et al. 2016, arXiv 1611.01144), as FBNet mixes candidates,
+//! and two sampled candidates, as ProxylessNAS does.
 
 use cygnet_image::Rng;
 
@@ -59,7 +59,8 @@ pub fn backward(mixture: &Mixture, temperature: f64, by_weights: &[Vec<f64>]) ->
     mixture.iter().zip(by_weights).map(of).collect()
 }
 
-/// The latency of a mixture, of a table with that of each option of each decision; its gradient by the weights is the table.
+/// The latency of a mixture, of a table with that of each option of each decision; its gradient by the weights is the
+/// table.
 #[must_use]
 pub fn expected(mixture: &[Vec<f64>], table: &[Vec<f64>]) -> f64 {
     mixture.iter().flatten().zip(table.iter().flatten()).map(|(m, latency)| m * latency).sum()
@@ -74,8 +75,8 @@ pub struct Pair {
     pub weights: [f64; 2],
 }
 
-/// Draws a pair of a decision's options, which `key`, seed, step and decision, names (ProxylessNAS, Cai et al. 2018, section
-/// 3.2.1); none of a decision with one option.
+/// Draws a pair of a decision's options, which `key`, seed, step and decision, names (ProxylessNAS, Cai et al. 2018,
+/// section 3.2.1); none of a decision with one option.
 #[must_use]
 pub fn pair(logits: &[f64], key: [u64; 3]) -> Option<Pair> {
     if logits.len() < 2 {
@@ -103,8 +104,8 @@ impl Pair {
         [p * (by_weights[0] - mean), q * (by_weights[1] - mean)]
     }
 
-    /// Shifts both logits alike so that all other options keep their probabilities, after steps that changed the two from
-    /// `before`.
+    /// Shifts both logits alike so that all other options keep their probabilities, after steps that changed the two
+    /// from `before`.
     pub fn keep_others(&self, logits: &mut [f64], before: [f64; 2]) {
         let sum = |values: [f64; 2]| {
             let most = values[0].max(values[1]);

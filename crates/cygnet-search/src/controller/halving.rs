@@ -1,4 +1,5 @@
-//! Successive halving (Jamieson and Talwalkar 2015, arXiv 1502.07943): all are evaluated a little, the better ones more.
+//! Successive halving (Jamieson and Talwalkar 2015, arXiv 1502.07943): all are evaluated a little, the better ones
+//! more.
 
 use super::{Controller, Proposal, comparable};
 use crate::space::Choices;
@@ -14,7 +15,8 @@ pub struct Halving {
 }
 
 impl Halving {
-    /// Begins with all of `candidates` at rung `first`; those that are left at rung `last` are the last to be evaluated.
+    /// Begins with all of `candidates` at rung `first`; those that are left at rung `last` are the last to be
+    /// evaluated.
     #[must_use]
     pub fn new(candidates: Vec<Choices>, [first, last]: [u32; 2], keep_one_in: usize) -> Halving {
         let mut alive: Vec<Choices> = Vec::new();

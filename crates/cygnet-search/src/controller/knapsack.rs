@@ -29,8 +29,8 @@ struct State {
     before: usize,
 }
 
-/// The `count` best selections that cost at most `budget`, the best first; fewer if there are not so many, none where the
-/// cheapest costs more. Of equal ones the cheaper is first.
+/// The `count` best selections that cost at most `budget`, the best first; fewer if there are not so many, none where
+/// the cheapest costs more. Of equal ones the cheaper is first.
 ///
 /// ```
 /// use cygnet_search::controller::knapsack::{Offer, select};
@@ -79,7 +79,8 @@ pub fn select(sets: &[Vec<Offer>], budget: u64, count: usize) -> Vec<Selection> 
     found
 }
 
-/// The states of which fewer than `count` others cost no more and are worth as much: no other is part of one of the best.
+/// The states of which fewer than `count` others cost no more and are worth as much: no other is part of one of the
+/// best.
 fn undominated(mut states: Vec<State>, count: usize) -> Vec<State> {
     states.sort_by(|a, b| a.cost.cmp(&b.cost).then(b.value.total_cmp(&a.value)));
     // The largest values so far, ascending.

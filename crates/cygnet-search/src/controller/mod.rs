@@ -1,7 +1,7 @@
 //! Who chooses: one file a controller.
 //!
-//! A controller proposes choices and is told their score; what it does follows from its seed and what it was told, so that
-//! telling it a log again brings it where it was ([`resume`]). It knows neither networks nor pictures.
+//! A controller proposes choices and is told their score; what it does follows from its seed and what it was told, so
+//! that telling it a log again brings it where it was ([`resume`]). It knows neither networks nor pictures.
 
 mod evolution;
 pub mod gumbel;
@@ -78,7 +78,8 @@ pub fn search<E>(
 /// A log is of another search.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "trial {trial} of the log is not what this search does there; give the space, method and seed of the search that wrote it"
+    "trial {trial} of the log is not what this search does there; give the space, method and seed of the search that \
+     wrote it"
 )]
 pub struct OtherSearch {
     /// The number of the first trial that differs, from 0.

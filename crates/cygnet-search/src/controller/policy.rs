@@ -1,5 +1,5 @@
-//! A distribution over choices: an independent softmax for each decision (TuNAS, Bender et al. 2020, section 3), of which
-//! those count that matter.
+//! A distribution over choices: an independent softmax for each decision (TuNAS, Bender et al. 2020, section 3), of
+//! which those count that matter.
 
 use cygnet_image::Rng;
 

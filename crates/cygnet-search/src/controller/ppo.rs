@@ -1,5 +1,5 @@
-//! Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) over factorised logits with MnasNet's reward (Tan et
-//! al. 2018, section 4.2).
+//! Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) over factorised logits with MnasNet's reward
+//! (Tan et al. 2018, section 4.2).
 
 use cygnet_image::Rng;
 
@@ -57,8 +57,8 @@ pub struct Ppo<'a> {
     batch: Vec<(Choices, f64)>,
 }
 
-/// The gradient by the logits of the mean of `min(r·A, clip(r, 1 − ε, 1 + ε)·A)`, where `r` is by how much a network has become
-/// more likely than under `old` and `A` its advantage.
+/// The gradient by the logits of the mean of `min(r·A, clip(r, 1 − ε, 1 + ε)·A)`, where `r` is by how much a network
+/// has become more likely than under `old` and `A` its advantage.
 #[must_use]
 pub fn surrogate_gradient(
     policy: &Policy,

@@ -5,7 +5,8 @@ use thiserror::Error;
 /// A reward of an accuracy in [0, 1] and a latency, for a target in the same unit. None depends on the unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reward {
-    /// `Q · (LAT/T)^w`, with `w = under` up to the target and `over` above (MnasNet, Tan et al. 2018, equations 2 and 3).
+    /// `Q · (LAT/T)^w`, with `w = under` up to the target and `over` above (MnasNet, Tan et al. 2018, equations 2 and
+    /// 3).
     Product {
         /// The exponent up to the target.
         under: f64,

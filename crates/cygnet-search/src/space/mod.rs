@@ -1,8 +1,8 @@
 //! What a search chooses from.
 //!
-//! A space is a list of decisions, of which each has some options: the stem, the width and depth of a stage, the block at a
-//! place. Some matter only if others turn out so: a place that is deeper than the stage decides nothing. Genes and lists of
-//! choices are the same thing in two forms.
+//! A space is a list of decisions, of which each has some options: the stem, the width and depth of a stage, the
+//! block at a place. Some matter only if others turn out so: a place that is deeper than the stage decides nothing.
+//! Genes and lists of choices are the same thing in two forms.
 
 mod counting;
 mod moves;
@@ -105,7 +105,8 @@ impl Space {
         &self.name
     }
 
-    /// What there is to choose, in the order in which [`Choices`] are listed: what a decision depends on comes before it.
+    /// What there is to choose, in the order in which [`Choices`] are listed: what a decision depends on comes before
+    /// it.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
@@ -117,8 +118,8 @@ impl Space {
         self.decisions[decision].when.iter().all(|(on, options)| options[choices[*on]])
     }
 
-    /// The same networks for images of `side × side` pixels: if these are smaller than the space was made for, the first
-    /// steps of two become steps of one until the last map has [`SMALLEST_MAP`] rows or more.
+    /// The same networks for images of `side × side` pixels: if these are smaller than the space was made for, the
+    /// first steps of two become steps of one until the last map has [`SMALLEST_MAP`] rows or more.
     #[must_use]
     pub fn for_image(&self, side: usize) -> Space {
         let mut space = Space { images: vec![side], ..self.clone() };

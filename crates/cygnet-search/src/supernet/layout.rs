@@ -1,7 +1,7 @@
 //! Which channels of a network are the same in a wider one.
 //!
-//! Of most layers the first channels are, those that narrower networks have. Where values are joined one after the other,
-//! as in ghost modules, it is the first of each part, and so of what reads them.
+//! Of most layers the first channels are, those that narrower networks have. Where values are joined one after the
+//! other, as in ghost modules, it is the first of each part, and so of what reads them.
 
 use cygnet_graph::{Graph, NodeId, Op, Param, Role};
 

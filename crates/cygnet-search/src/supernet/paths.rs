@@ -178,8 +178,8 @@ impl Supernet {
         Ok(path.engine.forward(&self.store.gather(&path.slices), images)?)
     }
 
-    /// Gives a path the statistics of some batches of images, each batch counting alike: those that were left by other paths
-    /// say nothing of its values.
+    /// Gives a path the statistics of some batches of images, each batch counting alike: those that were left by
+    /// other paths say nothing of its values.
     ///
     /// # Errors
     /// As [`Engine::step`].

@@ -42,8 +42,8 @@ impl Axis {
     }
 }
 
-/// Where in the store the weights of a network are: for each of its parameters the entry, and runs of numbers in it (first,
-/// length), in their order.
+/// Where in the store the weights of a network are: for each of its parameters the entry, and runs of numbers in it
+/// (first, length), in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slices {
     pub(crate) of: Vec<Slice>,
@@ -57,8 +57,8 @@ pub(crate) struct Slice {
 }
 
 impl Store {
-    /// Room for every network of a space with so many classes; `initial` gives the first values of a parameter of the given
-    /// shape.
+    /// Room for every network of a space with so many classes; `initial` gives the first values of a parameter of the
+    /// given shape.
     ///
     /// # Errors
     /// If a network of the space does not fit, with its place.
@@ -117,8 +117,8 @@ impl Store {
         self.entries.iter().map(|entry| entry.values.len()).sum()
     }
 
-    /// Where the weights of a network are, by comparing its shapes with those of equal names; none if it is too large or has
-    /// other layers.
+    /// Where the weights of a network are, by comparing its shapes with those of equal names; none if it is too large
+    /// or has other layers.
     #[must_use]
     pub fn slices(&self, graph: &Graph) -> Option<Slices> {
         let slice = |(param, axes): (Param, Axes)| {

@@ -11,8 +11,8 @@ use super::{OPTIONS, PLACES, Surface, problem, run};
 
 const EVALUATIONS: usize = 500;
 
-/// How many of 100 surfaces' networks that a method finds are among the best hundredth, and how far they are from the best on
-/// average.
+/// How many of 100 surfaces' networks that a method finds are among the best hundredth, and how far they are from the
+/// best on average.
 fn found(method: impl Fn(&Surface, Problem<'_>, u64) -> Option<Vec<usize>>) -> (usize, f64) {
     let (mut hits, mut regret) = (0, 0.0);
     for seed in 0..100 {

@@ -1,7 +1,7 @@
 //! The graph of a gene, of the blocks that the families have.
 //!
-//! Layers are named as timm names those of searched networks: `blocks.STAGE.PLACE`; those of blocks that are no inverted
-//! residuals are below the name of their kind, so that what stands at one place under one name is one layer.
+//! Layers are named as timm names those of searched networks: `blocks.STAGE.PLACE`; those of blocks that are no
+//! inverted residuals are below the name of their kind, so that what stands at one place under one name is one layer.
 
 use cygnet_graph::{Activation, BuildError, Conv, Graph, Limits, Pool, Problem, Scope, Value};
 

@@ -106,8 +106,8 @@ pub struct Block {
 pub enum Kind {
     /// MobileNetV2's inverted residual: 1×1, depthwise, 1×1 (Sandler et al. 2018).
     Inverted,
-    /// An inverted residual whose first two convolutions are one of k×k (Gupta and Akin 2020, arXiv 2003.02838); a single
-    /// convolution where nothing widens.
+    /// An inverted residual whose first two convolutions are one of k×k (Gupta and Akin 2020, arXiv 2003.02838); a
+    /// single convolution where nothing widens.
     Fused,
     /// Two k×k convolutions and a shortcut, of 1×1 where shapes differ (He et al. 2015, arXiv 1512.03385).
     Residual,

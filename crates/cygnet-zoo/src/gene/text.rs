@@ -1,7 +1,8 @@
-//! The text form of genes: `gene:IMAGE-STEM-STAGE-…-HEAD`, in letters and numbers that shells and file names leave alone.
+//! The text form of genes: `gene:IMAGE-STEM-STAGE-…-HEAD`, in letters and numbers that shells and file names leave
+//! alone.
 //!
-//! A stage is its channels, `s2` if it halves the map, and its blocks, each after a `_`: how many alike, a letter for the
-//! kind, the kernel, and settings. docs/genes.md has the table.
+//! A stage is its channels, `s2` if it halves the map, and its blocks, each after a `_`: how many alike, a letter for
+//! the kind, the kernel, and settings. docs/genes.md has the table.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! The log of a search: a line for what it is, then a line for each network that was tried. A search that was stopped goes on
-//! from it.
+//! The log of a search: a line for what it is, then a line for each network that was tried. A search that was stopped
+//! goes on from it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -55,7 +55,8 @@ impl Log {
         folder.join("log.jsonl")
     }
 
-    /// Begins a log, or reads the one that is there if the search goes on; a last line that was not finished is removed.
+    /// Begins a log, or reads the one that is there if the search goes on; a last line that was not finished is
+    /// removed.
     pub(super) fn open(folder: &Path, header: &Header, resumes: bool) -> Result<Log, SearchError> {
         let path = Log::path_in(folder);
         let failed = |source: io::Error| SearchError::Io { path: path.clone(), source };

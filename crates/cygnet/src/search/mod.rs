@@ -1,8 +1,8 @@
 //! Searches on one's own photos: what `cygnet search` does.
 //!
-//! A [`Search`] says what is asked for. Its controller proposes networks of a space, each of which is trained for a few epochs
-//! from random weights; the better ones are trained for longer, and the best is trained as `cygnet train` does. Whatever
-//! was tried is in a log, from which a search that was stopped goes on.
+//! A [`Search`] says what is asked for. Its controller proposes networks of a space, each of which is trained for a
+//! few epochs from random weights; the better ones are trained for longer, and the best is trained as `cygnet train`
+//! does. Whatever was tried is in a log, from which a search that was stopped goes on.
 
 mod log;
 mod plan;
@@ -145,7 +145,8 @@ pub enum SearchError {
     Build(#[from] BuildError),
     /// No network of the space costs so little.
     #[error(
-        "{limit}: too little for space {space}: the cheapest of {tried} of its networks costs {least}, half of them {median} at most"
+        "{limit}: too little for space {space}: the cheapest of {tried} of its networks costs {least}, half of them \
+         {median} at most"
     )]
     Unreachable {
         /// The limit.

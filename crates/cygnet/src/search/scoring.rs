@@ -70,7 +70,8 @@ impl Scoring {
         self.data.fingerprint
     }
 
-    /// The accuracy on the validation photos, of 1, after the epochs of a rung: a function of gene, rung and seed alone.
+    /// The accuracy on the validation photos, of 1, after the epochs of a rung: a function of gene, rung and seed
+    /// alone.
     pub(super) fn score(&self, gene: &Gene, rung: u32, search: &Search) -> Result<f64, SearchError> {
         let epochs = epochs_of(search.first_epochs, rung);
         let recipe = self.recipe.with(&[format!("epochs={epochs}")])?;
