@@ -60,7 +60,6 @@ Examples:
   cygnet pull timm/mobilenetv2_100.ra_in1k";
 
 #[cfg(feature = "train")]
-#[cfg(feature = "train")]
 pub(super) const SEARCH: &str = "\
 Networks of a space are tried: each is trained from random weights for a few epochs, a sixth of them for twice and half of \
 those for four times as long, and the best is trained as `cygnet train --from scratch` does. Validation photos are split from \
@@ -77,6 +76,7 @@ Examples:
   cygnet search photos/ --params 200k --method random -o random.safetensors
   cygnet search photos/ --macs 5M --resume";
 
+#[cfg(feature = "train")]
 pub(super) const TRAIN: &str = "\
 DATA is a folder with one folder of photos a class, or with such folders in train/ and val/ or test/ (also \
 training_set/, val2017/, eval/, seg_test/ and the like); a .zip of such folders, or a .tar, plain or compressed (.gz, \
@@ -192,7 +192,7 @@ Examples:
 
 pub(super) const LATENCY_BUILD: &str = "\
 Networks of the space are run in turns, and what each of their steps takes within them goes into the table, network by \
-network: about three minutes, and at most six. Ctrl-C keeps what is measured, and the same command goes on with it. Nothing \
+network: about three minutes, and at most five. Ctrl-C keeps what is measured, and the same command goes on with it. Nothing \
 else should run meanwhile. A table of another size of image is added to the same file.
 
 Without --out the table is in the cache folder, where `predict`, `bench` and `show` find it.";

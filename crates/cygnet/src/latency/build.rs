@@ -34,7 +34,7 @@ pub struct Building<'s> {
 }
 
 impl Building<'_> {
-    /// The usual: within three minutes on a machine that has nothing else to do, and within six on any.
+    /// The usual: within three minutes on a machine that has nothing else to do, and within five on any.
     #[must_use]
     pub fn new(space: &dyn Space, image: usize, threads: usize, plan: PlanOptions) -> Building<'_> {
         Building {
