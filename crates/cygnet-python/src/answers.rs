@@ -3,21 +3,17 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use cygnet::image::collect_readable;
 use cygnet::{Classifier, Error, Photo};
 use pyo3::prelude::*;
 
-use crate::errors::told;
+use crate::errors::{Count, CygnetError, LOOK, told};
 use crate::model::threads_of;
 
 /// Answers that wait to be taken.
 const WAITING: usize = 64;
-/// How often a wait looks whether Ctrl-C was pressed.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// A class with its probability.
+/// A class with its probability: `label`, its name; `index`, its number; `probability`, 0 to 1.
 #[pyclass(frozen, module = "cygnet", get_all)]
 pub(crate) struct Guess {
     index: usize,
@@ -27,8 +23,21 @@ pub(crate) struct Guess {
 
 #[pymethods]
 impl Guess {
+    #[new]
+    fn new(index: usize, label: String, probability: f32) -> Guess {
+        Guess { index, label, probability }
+    }
+
+    fn __getnewargs__(&self) -> (usize, String, f32) {
+        (self.index, self.label.clone(), self.probability)
+    }
+
     fn __repr__(&self) -> String {
         format!("Guess({:?}, {:.1} %)", self.label, 100.0 * self.probability)
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.index as u64 ^ u64::from(self.probability.to_bits()) << 32
     }
 
     fn __eq__(&self, other: &Guess) -> bool {
@@ -43,7 +52,8 @@ pub(crate) fn guesses(answer: cygnet::Answer) -> Vec<Guess> {
     answer.top.into_iter().map(guess).collect()
 }
 
-/// The answer for one of several files.
+/// The answer for one of several files: `path`; `guesses`, the likeliest classes, the best first; `error`, None or why the file
+/// could not be read.
 #[pyclass(frozen, module = "cygnet", get_all)]
 pub(crate) struct Answer {
     path: PathBuf,
@@ -70,6 +80,8 @@ type Found = (PathBuf, Result<cygnet::Answer, Error>);
 #[pyclass(module = "cygnet")]
 pub(crate) struct Answers {
     found: Mutex<Receiver<Found>>,
+    /// The process that it is of: a forked one has no thread that makes answers.
+    process: u32,
     #[pyo3(get)]
     total: usize,
 }
@@ -80,7 +92,7 @@ impl Answers {
         classifier: Arc<Classifier>,
         places: &[PathBuf],
         top: usize,
-        threads: Option<usize>,
+        threads: Option<Count>,
     ) -> PyResult<Answers> {
         let threads = threads_of(threads)?;
         let (mut photos, mut unreadable) = (Vec::new(), Vec::new());
@@ -102,7 +114,7 @@ impl Answers {
                 classifier.for_each(&photos, threads, work, |path, answer| send((path.clone(), answer)))
             });
         });
-        Ok(Answers { found: Mutex::new(found), total })
+        Ok(Answers { found: Mutex::new(found), process: std::process::id(), total })
     }
 }
 
@@ -117,6 +129,10 @@ impl Answers {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Answer>> {
+        if self.process != std::process::id() {
+            return Err(CygnetError::new_err("the iterator was begun in another process; begin one in this"));
+        }
+        py.check_signals()?;
         loop {
             let next =
                 py.detach(|| self.found.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(LOOK));

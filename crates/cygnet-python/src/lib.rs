@@ -33,7 +33,7 @@ mod _cygnet {
     #[pymodule_export]
     use super::errors::CygnetError;
     #[pymodule_export]
-    use super::model::{Model, from_arrays, load};
+    use super::model::{Model, from_arrays, from_bytes, load};
     #[pymodule_export]
     use super::training::train;
 

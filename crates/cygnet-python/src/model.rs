@@ -3,39 +3,48 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cygnet::bench::{BenchOptions, bench};
 use cygnet::hub::Cache;
-use cygnet::image::DecodeLimits;
 use cygnet::runtime::{Level, PlanOptions, cpu};
 use cygnet::{Classifier, Conversion, Converted, Photo, Precision, Quantizing};
 use numpy::{PyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyFileExistsError, PyTypeError, PyUserWarning, PyValueError};
+use pyo3::exceptions::{PyFileExistsError, PyMemoryError, PyTypeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 
 use crate::answers::{Answers, Guess, guesses};
-use crate::errors::{CygnetError, plain, told};
-use crate::photos::Photos;
+use crate::errors::{Count, CygnetError, LOOK, given_up_on_interrupt, plain, told};
+use crate::photos::{Photos, in_order};
 
-/// A network with its weights, ready for photos. `cygnet.load` makes one. It can be shared between threads and is as good in
-/// forked processes.
+/// A network with its weights, ready for photos. `cygnet.load` makes one. It can be shared between threads, pickled, and is as
+/// good in forked processes.
+///
+/// `model(inputs, *, threads=None)` is the network's output for tensors: float32 `[batch, channels, height, width]` or one image
+/// without the batch, prepared as `record["preprocess"]` says. It gives float32 `[batch, classes]` (or `[classes]`), usually
+/// logits. Arrays that do not lie in order are copied; read-only ones are fine.
 #[pyclass(frozen, module = "cygnet")]
 pub(crate) struct Model {
     classifier: Arc<Classifier>,
 }
 
 /// The threads that are asked for; none: all there are.
-pub(crate) fn threads_of(threads: Option<usize>) -> PyResult<NonZeroUsize> {
-    let threads = threads.unwrap_or_else(cpu::available_threads);
+pub(crate) fn threads_of(threads: Option<Count>) -> PyResult<NonZeroUsize> {
+    let threads = threads.map_or_else(cpu::available_threads, |Count(threads)| threads);
     NonZeroUsize::new(threads)
         .ok_or_else(|| PyValueError::new_err("threads is 0; give 1 or more, or None for all"))
 }
 
-/// Loads a network of the zoo with published weights, a model file, or a checkpoint.
+/// Loads a network of the zoo with published weights, a model file, or a checkpoint: an id such as "mobilenet_v2", perhaps with
+/// ".tag" of its weights, a path, or an `https` address. What was decided on the way is told by warnings.
+///
+/// network      the network of a checkpoint whose tensors do not tell it, perhaps with the tag whose preprocessing it has
+/// classes      number of classes, if others than the checkpoint's: the classifier is initialised again
+/// labels       a file with the names of the classes, one a line
+/// weights_key  where in a checkpoint the weights are, such as "model_ema"
 #[pyfunction]
 #[pyo3(signature = (what, *, network=None, classes=None, labels=None, weights_key=None))]
 pub(crate) fn load(
@@ -83,6 +92,12 @@ pub(crate) fn from_arrays(
     Model::of(py, converted.map_err(told)?)
 }
 
+/// A model of the bytes of a model file.
+#[pyfunction]
+pub(crate) fn from_bytes(py: Python<'_>, data: Vec<u8>) -> PyResult<Model> {
+    Model::new(py, py.detach(|| cygnet::Model::from_bytes("model", data)).map_err(told)?)
+}
+
 impl Model {
     /// A model with what its user should know, as warnings.
     fn of(py: Python<'_>, Converted { model, notes }: Converted) -> PyResult<Model> {
@@ -108,7 +123,7 @@ impl Model {
         &self,
         py: Python<'_>,
         photos: &Bound<'_, PyAny>,
-        threads: Option<usize>,
+        threads: Option<Count>,
         work: impl Fn(&Photo) -> Result<T, cygnet::Error> + Send + Sync,
     ) -> PyResult<Each<T>> {
         match Photos::of(photos)? {
@@ -116,14 +131,18 @@ impl Model {
             Photos::Many(photos) => {
                 let threads = threads_of(threads)?;
                 let made = py.detach(|| {
-                    let mut made = Vec::with_capacity(photos.len());
+                    let (mut made, mut looked) = (Vec::with_capacity(photos.len()), Instant::now());
                     self.classifier.for_each(&photos, threads, work, |_, result| {
-                        made.push(result?);
-                        Ok::<(), cygnet::Error>(())
+                        made.push(result.map_err(told)?);
+                        if looked.elapsed() > LOOK {
+                            looked = Instant::now();
+                            Python::attach(|py| py.check_signals())?;
+                        }
+                        Ok::<(), PyErr>(())
                     })?;
-                    Ok(made)
+                    Ok::<_, PyErr>(made)
                 });
-                Ok(Each::Many(made.map_err(told)?))
+                Ok(Each::Many(made?))
             }
         }
     }
@@ -156,15 +175,18 @@ impl Model {
     ///
     /// Several photos are looked at on as many threads as there are cores, or on `threads`; they change no number. Other Python
     /// threads run meanwhile.
-    #[pyo3(signature = (photos, top=5, *, threads=None))]
+    #[pyo3(
+        signature = (photos, top=Count(5), *, threads=None),
+        text_signature = "($self, photos, top=5, *, threads=None)"
+    )]
     fn classify<'py>(
         &self,
         py: Python<'py>,
         photos: &Bound<'py, PyAny>,
-        top: usize,
-        threads: Option<usize>,
+        top: Count,
+        threads: Option<Count>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let answers = self.each(py, photos, threads, |photo| self.classifier.classify_photo(photo, top))?;
+        let answers = self.each(py, photos, threads, |photo| self.classifier.classify_photo(photo, top.0))?;
         let listed: Each<Vec<Guess>> = answers.map(|answer| Ok(guesses(answer)))?;
         listed.into_pyobject(py)
     }
@@ -172,18 +194,21 @@ impl Model {
     /// Classifies files, folders and patterns (`photos/*.jpg`), one of them or a list: an iterator over answers in the order of
     /// the files, made in the background. Each has `path`, `guesses` as `classify` gives them, and `error`: None, or why the file
     /// could not be read. `len()` tells how many there will be, so that `tqdm(model.classify_files("photos/"))` shows progress.
-    #[pyo3(signature = (places, top=5, *, threads=None))]
+    #[pyo3(
+        signature = (places, top=Count(5), *, threads=None),
+        text_signature = "($self, places, top=5, *, threads=None)"
+    )]
     fn classify_files(
         &self,
         places: &Bound<'_, PyAny>,
-        top: usize,
-        threads: Option<usize>,
+        top: Count,
+        threads: Option<Count>,
     ) -> PyResult<Answers> {
         let places = match places.extract::<PathBuf>() {
             Ok(place) => vec![place],
             Err(_) => places.extract::<Vec<PathBuf>>()?,
         };
-        Answers::begin(Arc::clone(&self.classifier), &places, top, threads)
+        Answers::begin(Arc::clone(&self.classifier), &places, top.0, threads)
     }
 
     /// What the network makes of a photo before its classifier: a float32 array `[channels]`; of a list of photos
@@ -194,7 +219,7 @@ impl Model {
         &self,
         py: Python<'py>,
         photos: &Bound<'py, PyAny>,
-        threads: Option<usize>,
+        threads: Option<Count>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let limits = self.classifier.limits();
         let embedded =
@@ -232,9 +257,9 @@ impl Model {
         &self,
         py: Python<'py>,
         inputs: &Bound<'py, PyAny>,
-        threads: Option<usize>,
+        threads: Option<Count>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
-        let Ok(array) = inputs.extract::<PyReadonlyArrayDyn<'py, f32>>() else {
+        let Ok(array) = inputs.cast::<PyArrayDyn<f32>>() else {
             let what = match inputs.getattr("dtype") {
                 Ok(dtype) => format!("of {dtype}; use x.astype(\"float32\")"),
                 Err(_) => format!("{}; of a photo use classify", inputs.get_type().name()?),
@@ -253,15 +278,12 @@ impl Model {
                 )));
             }
         };
-        let copied: Vec<f32>;
-        // Fortran's order counts as a slice too.
-        let numbers: &[f32] = match array.as_slice() {
-            Ok(numbers) if array.is_c_contiguous() => numbers,
-            _ => {
-                copied = array.as_array().iter().copied().collect();
-                &copied
-            }
-        };
+        let bytes = shape.iter().fold(4u64, |bytes, &side| bytes.saturating_mul(side as u64));
+        if cpu::memory_bytes().is_some_and(|memory| bytes > memory / 2) {
+            return Err(PyMemoryError::new_err(format!("inputs of {shape:?} take {bytes} bytes")));
+        }
+        let array = in_order(array)?.readonly();
+        let numbers: &[f32] = array.as_slice()?;
         let outputs = match batch {
             None => py.detach(|| self.classifier.logits(numbers)),
             Some(_) => {
@@ -281,58 +303,71 @@ impl Model {
         &self,
         py: Python<'py>,
         data: PathBuf,
-        threads: Option<usize>,
+        threads: Option<Count>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let threads = threads_of(threads)?;
-        let found = py.detach(|| cygnet::evaluate(&self.classifier, &data, threads, |_, _| ()));
-        plain(py, &found.map_err(told)?)
+        let classifier = Arc::clone(&self.classifier);
+        let work = move || cygnet::evaluate(&classifier, &data, threads, |_, _| ());
+        plain(py, &given_up_on_interrupt(py, work)?.map_err(told)?)
     }
 
     /// Times the network on this machine for so many seconds: a dict with `median_ms`, `min_ms`, `p95_ms`, `images_per_s`,
     /// `percent_of_peak`, `arena_bytes` and more. `threads=None` takes as many as pay.
-    #[pyo3(signature = (seconds=1.0, *, threads=Some(1), batch=1))]
+    #[pyo3(
+        signature = (seconds=1.0, *, threads=Some(Count(1)), batch=Count(1)),
+        text_signature = "($self, seconds=1.0, *, threads=1, batch=1)"
+    )]
     fn bench<'py>(
         &self,
         py: Python<'py>,
         seconds: f64,
-        threads: Option<usize>,
-        batch: usize,
+        threads: Option<Count>,
+        batch: Count,
     ) -> PyResult<Bound<'py, PyAny>> {
         let duration = Duration::try_from_secs_f64(seconds)
             .map_err(|_| PyValueError::new_err(format!("{seconds} seconds cannot be waited")))?;
+        let (Count(batch), threads) = (batch, threads.map(|Count(threads)| threads));
         if batch == 0 || threads == Some(0) {
             return Err(PyValueError::new_err("batch and threads are 1 or more"));
         }
-        let timing = py.detach(|| -> Result<_, cygnet::Error> {
+        let classifier = Arc::clone(&self.classifier);
+        let timing = given_up_on_interrupt(py, move || -> Result<_, cygnet::Error> {
             let plan = PlanOptions::from(Level::chosen().map_err(cygnet::runtime::RunError::Plan)?);
             let options = BenchOptions { plan, threads, batch, duration };
-            Ok(bench(&self.model().id, &self.model().plan_with(plan)?, options)?)
-        });
+            Ok(bench(&classifier.model().id, &classifier.model().plan_with(plan)?, options)?)
+        })?;
         plain(py, &timing.map_err(told)?)
     }
 
     /// The same network in whole numbers (`precision="int8"`) or bf16, chosen by up to `images` photos of `data` (a folder, labelled
     /// or not) so that at most `drop` points of accuracy are lost: `(model, report)`. The report is a dict with `agreement` in
     /// percent, `kl`, `top1_before`, `top1`, `ms_before`, `ms`, `bytes_before`, `bytes`, `layers` and `sensitivity`.
-    #[pyo3(signature = (data=None, *, precision="int8", images=100, drop=0.5, threads=None))]
+    #[pyo3(
+        signature = (data=None, *, precision="int8", images=Count(100), drop=0.5, threads=None),
+        text_signature = "($self, data=None, *, precision='int8', images=100, drop=0.5, threads=None)"
+    )]
     fn quantize<'py>(
         &self,
         py: Python<'py>,
         data: Option<PathBuf>,
         precision: &str,
-        images: usize,
+        images: Count,
         drop: f64,
-        threads: Option<usize>,
+        threads: Option<Count>,
     ) -> PyResult<(Model, Bound<'py, PyAny>)> {
         let precision = match precision {
             "int8" => Precision::Int8,
             "bf16" => Precision::Bf16,
             other => return Err(PyValueError::new_err(format!("precision is int8 or bf16, not {other}"))),
         };
-        let threads = threads_of(threads)?.get();
-        let limits = DecodeLimits::default();
-        let how = Quantizing { precision, images, drop, threads, limits, ..Quantizing::default() };
-        let made = py.detach(|| cygnet::quantize(self.model(), data.as_deref(), &how, &mut |_| ()));
+        if drop.is_nan() || drop < 0.0 {
+            return Err(PyValueError::new_err(format!("drop is a number of points, 0 or more, not {drop}")));
+        }
+        let (threads, Count(images)) = (threads_of(threads)?.get(), images);
+        let how = Quantizing { precision, images, drop, threads, ..Quantizing::default() };
+        let classifier = Arc::clone(&self.classifier);
+        let work = move || cygnet::quantize(classifier.model(), data.as_deref(), &how, &mut |_| ());
+        let made = given_up_on_interrupt(py, work)?;
         let made = made.map_err(told)?;
         let report = plain(py, &made.report)?;
         Ok((Model::of(py, Converted { model: made.model, notes: made.notes })?, report))
@@ -342,6 +377,10 @@ impl Model {
     /// replaced as a whole or not at all.
     #[pyo3(signature = (path, *, overwrite=false))]
     fn save(&self, py: Python<'_>, path: PathBuf, overwrite: bool) -> PyResult<()> {
+        if path.extension().is_none_or(|ending| ending != "safetensors") {
+            let path = path.display();
+            return Err(PyValueError::new_err(format!("{path}: a model file's name ends in .safetensors")));
+        }
         if !overwrite && path.exists() {
             let path = path.display();
             return Err(PyFileExistsError::new_err(format!(
@@ -403,7 +442,10 @@ impl Model {
     fn __repr__(&self) -> String {
         let (model, cost) = (self.model(), self.model().graph.cost());
         let [_, height, width] = model.graph.input_shape();
-        let millions = |count: u64| format!("{:.1} M", count as f64 / 1e6);
+        let millions = |count: u64| match count {
+            ..1_000_000 => format!("{} k", count / 1000),
+            _ => format!("{:.1} M", count as f64 / 1e6),
+        };
         let (params, macs) = (millions(cost.params), millions(cost.macs));
         let (classes, precision) = (model.graph.classes(), self.precision());
         format!(

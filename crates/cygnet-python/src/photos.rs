@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cygnet::Photo;
-use cygnet::image::Image;
-use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use cygnet::image::{DecodeLimits, Image};
+use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -48,7 +48,13 @@ pub(crate) fn one(object: &Bound<'_, PyAny>) -> PyResult<Photo> {
         let read = object.call_method0("read")?;
         return match read.extract::<PyBackedBytes>() {
             Ok(bytes) => Ok(Photo::Bytes(bytes.to_vec())),
-            Err(_) => Err(PyTypeError::new_err("the file gives text; open it with mode \"rb\"")),
+            Err(_) if read.is_instance_of::<PyString>() => {
+                Err(PyTypeError::new_err("the file gives text; open it with mode \"rb\""))
+            }
+            Err(_) => {
+                let what = read.get_type();
+                Err(PyTypeError::new_err(format!("the file gives {}, not bytes", what.name()?)))
+            }
         };
     }
     Err(PyTypeError::new_err(format!(
@@ -75,30 +81,54 @@ fn of_pillow(picture: &Bound<'_, PyAny>) -> PyResult<Image> {
 
 /// An array of pixels: `[height, width, 3]` RGB, or grey without or with one channel.
 fn of_array(object: &Bound<'_, PyAny>) -> PyResult<Image> {
-    let shape = object.cast::<PyUntypedArray>().map(|array| array.shape().to_vec());
-    let (Ok(array), Ok(shape)) = (object.cast::<PyArrayDyn<u8>>(), shape) else {
-        return Err(PyTypeError::new_err(format!(
-            "pixels are a numpy array of uint8, not {}; of values from 0 to 1: (255 * x).round().astype(\"uint8\")",
-            object.getattr("dtype")?
-        )));
+    let Ok(array) = object.cast::<PyArrayDyn<u8>>() else {
+        let what = match object.cast::<PyUntypedArray>() {
+            Ok(_) => object.getattr("dtype")?.to_string(),
+            Err(_) => format!("a single {}", object.get_type().name()?),
+        };
+        let advice = if what.starts_with("float") {
+            "; of values from 0 to 1: (255 * x).round().astype(\"uint8\")"
+        } else {
+            ""
+        };
+        return Err(PyTypeError::new_err(format!("pixels are a numpy array of uint8, not {what}{advice}")));
     };
-    let array = array.readonly();
-    // In the order of rows, whatever the strides.
-    let pixels: Vec<u8> = match array.as_slice() {
-        Ok(pixels) if array.is_c_contiguous() => pixels.to_vec(),
-        _ => array.as_array().iter().copied().collect(),
-    };
+    let shape = array.shape().to_vec();
+    let pixels = shape.iter().take(2).fold(1usize, |pixels, &side| pixels.saturating_mul(side));
+    let most = DecodeLimits::default().max_pixels;
     match shape[..] {
-        [height, width, 3] => image(width, height, pixels),
-        [height, width] | [height, width, 1] => {
-            image(width, height, pixels.iter().flat_map(|&grey| [grey; 3]).collect())
+        [height, width] | [height, width, 1 | 3 | 4] if height == 0 || width == 0 => {
+            return Err(PyValueError::new_err(format!("pixels of shape {shape:?} are no picture")));
         }
-        [_, _, 4] => Err(PyValueError::new_err("the array has an alpha channel; leave it out: x[..., :3]")),
-        [3, _, _] => Err(PyValueError::new_err(format!(
-            "pixels lie as [height, width, 3], not {shape:?}; turn them: x.transpose(1, 2, 0)"
-        ))),
-        _ => Err(PyValueError::new_err(format!("pixels lie as [height, width, 3], not {shape:?}"))),
+        [_, _, 4] => {
+            return Err(PyValueError::new_err("the array has an alpha channel; leave it out: x[..., :3]"));
+        }
+        [_, _] | [_, _, 1 | 3] if pixels <= most => {}
+        [_, _] | [_, _, 1 | 3] => {
+            return Err(PyValueError::new_err(format!("pixels of shape {shape:?} are more than {most}")));
+        }
+        [3, _, _] => {
+            return Err(PyValueError::new_err(format!(
+                "pixels lie as [height, width, 3], not {shape:?}; turn them: x.transpose(1, 2, 0)"
+            )));
+        }
+        _ => return Err(PyValueError::new_err(format!("pixels lie as [height, width, 3], not {shape:?}"))),
     }
+    let pixels = in_order(array)?.readonly().as_slice()?.to_vec();
+    let pixels =
+        if shape.get(2) == Some(&3) { pixels } else { pixels.iter().flat_map(|&grey| [grey; 3]).collect() };
+    image(shape[1], shape[0], pixels)
+}
+
+/// The array, or a copy of it where it does not lie row after row at an address that its numbers may have.
+pub(crate) fn in_order<'py, T: Element>(
+    array: &Bound<'py, PyArrayDyn<T>>,
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    let is_aligned: bool = array.getattr("flags")?.getattr("aligned")?.extract()?;
+    if is_aligned && array.is_c_contiguous() {
+        return Ok(array.clone());
+    }
+    Ok(array.call_method0("copy")?.cast_into()?)
 }
 
 fn image(width: usize, height: usize, pixels: Vec<u8>) -> PyResult<Image> {

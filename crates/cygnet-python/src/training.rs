@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cygnet::train::{Callback, EpochReport, Quantize, Start, StepReport, TrainError, Training};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -57,15 +57,19 @@ impl<'py> Settings<'_, 'py> {
             Some(value) => match value.extract::<T>() {
                 Ok(value) => Ok(change(training, value)),
                 Err(error) => {
-                    let error: PyErr = error.into();
-                    let text = error.value(self.0.py()).to_string();
-                    Err(PyValueError::new_err(format!("{name}: {text}")))
+                    let (error, py): (PyErr, _) = (error.into(), self.0.py());
+                    let text = format!("{name}: {}", error.value(py));
+                    let is_type = error.is_instance_of::<PyTypeError>(py);
+                    Err(if is_type { PyTypeError::new_err(text) } else { PyValueError::new_err(text) })
                 }
             },
             None => Ok(training),
         }
     }
 }
+
+/// A year.
+const MOST_MINUTES: f64 = 366.0 * 24.0 * 60.0;
 
 /// Trains on a folder of labelled photos. Returns the model, and how it went. The names of `settings` are checked where they
 /// are documented.
@@ -96,9 +100,17 @@ pub(crate) fn train<'py>(
     training = settings.with(training, "overwrite", Training::overwrite)?;
     training =
         settings.with(training, "threads", |training, threads: NonZeroUsize| training.threads(threads))?;
-    training = settings.with(training, "minutes", |training, minutes: f64| {
-        training.time(Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX))
+    let mut minutes = None;
+    training = settings.with(training, "minutes", |training, given: f64| {
+        minutes = Some(given);
+        training
     })?;
+    if let Some(minutes) = minutes {
+        if !(minutes > 0.0 && minutes <= MOST_MINUTES) {
+            return Err(PyValueError::new_err(format!("minutes: {minutes} is no time that a run can take")));
+        }
+        training = training.time(Duration::from_secs_f64(60.0 * minutes));
+    }
     training = settings.with(training, "int8", |training, is_int8: bool| {
         training.quantize(if is_int8 { Quantize::Int8 } else { Quantize::None })
     })?;

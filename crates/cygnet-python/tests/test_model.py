@@ -1,6 +1,7 @@
 """Tensors, embeddings, files, processes."""
 
 import multiprocessing
+import pickle
 
 import numpy
 import pytest
@@ -32,6 +33,12 @@ def test_tensors(model):
     images.flags.writeable = False
     assert (model(images) == outputs).all()
     assert model(images[:0]).shape == (0, 2)
+    crooked = numpy.ndarray(images.shape, "f4", bytearray(images.nbytes + 1), 1)
+    crooked[...] = images
+    assert not crooked.flags.aligned
+    assert (model(crooked) == outputs).all()
+    with pytest.raises(MemoryError):
+        model(numpy.broadcast_to(numpy.float32(1), (10**9, 3, 32, 32)))
 
 
 def test_wrong_tensors_are_told(model):
@@ -78,6 +85,8 @@ def test_files(model, photo, tmp_path):
         cygnet.load(tmp_path / "none.safetensors")
     with pytest.raises(cygnet.CygnetError, match="mobilenet_v2"):
         cygnet.load("mobilenet_v2.nonsense")
+    with pytest.raises(ValueError, match="safetensors"):
+        model.save(tmp_path / "model.txt")
     path.write_bytes(b"damaged")
     with pytest.raises(cygnet.CygnetError, match="copy.safetensors"):
         cygnet.load(path)
@@ -101,6 +110,9 @@ def test_a_state_dict_becomes_a_model(model, run, photo):
     assert made.params == model.params
     with pytest.raises(cygnet.CygnetError):
         cygnet.from_torch({"a": numpy.zeros(3)}, "mobilenet_v1_0.25")
+    for wrong in (None, {5: numpy.zeros(3)}):
+        with pytest.raises(TypeError):
+            cygnet.from_torch(wrong)
     with pytest.raises(TypeError, match="a: "):
         cygnet.from_torch({"a": numpy.array(["text"])}, "mobilenet_v1_0.25")
 
@@ -124,6 +136,13 @@ def test_other_processes_answer_alike(model, run, photo):
     _SHARED = model
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(_classify_shared, [photo] * 4) == [expected] * 4
+
+
+def test_models_can_be_pickled(model, photo):
+    again = pickle.loads(pickle.dumps(model))
+    assert again.classify(photo) == model.classify(photo) and again.labels == model.labels
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(model.__class__.classify, (model, photo)) == model.classify(photo)
 
 
 def test_the_zoo_is_listed():

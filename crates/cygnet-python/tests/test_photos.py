@@ -1,6 +1,8 @@
 """A photo in every form, and what is no photo."""
 
 import io
+import os
+import signal
 import threading
 
 import numpy
@@ -53,6 +55,10 @@ def test_what_is_no_photo_is_told(model, photo, tmp_path):
         model.classify(numpy.zeros((8, 8, 4), "uint8"))
     with pytest.raises(ValueError, match="transpose"):
         model.classify(numpy.zeros((3, 8, 8), "uint8"))
+    with pytest.raises(ValueError, match="more than 256000000"):
+        model.classify(numpy.broadcast_to(numpy.uint8(1), (200_000, 200_000, 3)))
+    with pytest.raises(TypeError, match="a single uint8"):
+        model.classify(numpy.uint8(3))
     for shape in [(0, 8, 3), (8,), (1, 8, 8, 3)]:
         with pytest.raises(ValueError):
             model.classify(numpy.zeros(shape, "uint8"))
@@ -64,6 +70,9 @@ def test_what_is_no_photo_is_told(model, photo, tmp_path):
         model.classify(tmp_path / "none.png")
     with pytest.raises(cygnet.CygnetError):
         model.classify(b"no picture")
+    for count in (-1, 2**70):
+        with pytest.raises(ValueError, match="no number of things"):
+            model.classify(photo, top=count)
     with pytest.raises(TypeError, match="rb"):
         model.classify(io.StringIO("text"))
     closed = photo.open("rb")
@@ -101,3 +110,35 @@ def test_threads_of_python_share_a_model(model, photos):
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert [found[file] for file in files] == expected
+
+
+def _the_rest(answers):
+    try:
+        return [*answers]
+    except cygnet.CygnetError as error:
+        return str(error)
+
+
+def test_answers_belong_to_the_process_that_began_them(model, photos):
+    answers = model.classify_files(photos)
+    next(answers)
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, str(_the_rest(answers)).encode())
+        os._exit(0)
+    assert b"another process" in os.read(read, 1000)
+    os.wait()
+
+
+def test_ctrl_c_is_heard(model, photos):
+    files = sorted(photos.rglob("*.png"))
+    for work in [
+        lambda: model.bench(30),
+        lambda: model.classify(files * 1000),
+        lambda: model.embed(files * 1000),
+        lambda: [answer for _ in range(1000) for answer in model.classify_files(photos)],
+    ]:
+        timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            work()

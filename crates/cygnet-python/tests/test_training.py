@@ -55,8 +55,15 @@ def test_wrong_settings_are_told(photos, tmp_path):
         cygnet.train(tmp_path / "none")
     with pytest.raises(cygnet.CygnetError, match="mobilenet"):
         cygnet.train(photos, network="mobilenet")
-    with pytest.raises(ValueError, match="epochs"):
+    with pytest.raises(TypeError, match="epochs"):
         cygnet.train(photos, epochs="many")
+    for minutes in (-1, 0, float("nan"), float("inf"), 1e300):
+        with pytest.raises(ValueError, match="minutes"):
+            cygnet.train(photos, minutes=minutes)
+    with pytest.raises(TypeError, match="callback"):
+        cygnet.train(photos, callback=5)
+    with pytest.raises(ValueError, match="out="):
+        cygnet.train(photos, resume=True)
     with pytest.raises(TypeError, match="speed"):
         cygnet.train(photos, speed=3)
 
@@ -65,6 +72,8 @@ def test_whole_numbers(model, photos, photo):
     small, report = model.quantize(photos, drop=100)
     assert small.precision == "int8" and report["layers"]["int8"] > 0
     assert small.classify(photo)[0].label == model.classify(photo)[0].label
+    with pytest.raises(ValueError, match="drop"):
+        model.quantize(photos, drop=float("nan"))
     with pytest.raises(ValueError, match="int4"):
         model.quantize(photos, precision="int4")
 

@@ -20,13 +20,17 @@ TypeError or ValueError.
 
 from __future__ import annotations
 
+import copyreg as _copyreg
+import os as _os
 import sys as _sys
+import tempfile as _tempfile
 from dataclasses import dataclass as _dataclass
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ._cygnet import VERSION as __version__
 from ._cygnet import Answer, Answers, CygnetError, Guess, Model, load
 from ._cygnet import from_arrays as _from_arrays
+from ._cygnet import from_bytes as _from_bytes
 from ._cygnet import networks_of_zoo as _networks_of_zoo
 from ._cygnet import train as _train
 
@@ -109,11 +113,15 @@ def train(
 
     What is not said is chosen: MobileNetV2 with its published weights, the recipe that fits, all threads, nothing written.
 
-    network     a network of the zoo, perhaps with `.tag` of its weights
+    network     a network of the zoo, perhaps with `.tag` of its weights, or a gene
     start       "pretrained", "scratch", or a model file or checkpoint to start from
     recipe      the name of a recipe, or a TOML file
     set         changes of the recipe: {"optimizer.rate": 0.1} or ["optimizer.rate=0.1"]
+    epochs      times that all pictures are seen; the recipe's if it is left out
+    batch       pictures a step
     image       side of the pictures in pixels
+    seed        of all that is drawn: the same seed gives the same model
+    threads     at most; all if it is left out
     minutes     ends in time, with the best model so far
     int8        learns with the rounding of whole numbers; starts from a trained model file
     out         the model file; its log, report and the run's state lie beside it. `resume=True` goes on where a run stopped
@@ -123,7 +131,13 @@ def train(
     Ctrl-C ends the run after the step, its state saved if there is a file, and raises KeyboardInterrupt. The result is the
     same for any number of threads.
     """
-    if isinstance(set, Mapping):
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is a function of an epoch, not {type(callback).__name__}")
+    if resume and out is None:
+        raise ValueError("resume=True goes on with the run of a model file; name it by out=")
+    if isinstance(set, str):
+        set = [set]
+    elif isinstance(set, Mapping):
         set = [f"{name}={_toml(value)}" for name, value in set.items()]
     settings = dict(
         network=network, start=start, recipe=recipe, set=None if set is None else [*set], epochs=epochs, batch=batch,
@@ -154,12 +168,27 @@ def from_torch(state_dict: Mapping[str, Any], network: str | None = None, *, cla
     file between. `network` is found by the tensors where they tell it. Arrays of numpy are taken as well."""
     import numpy
 
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"a state_dict is a mapping from names to tensors, not {type(state_dict).__name__}")
     arrays = []
     for name, value in state_dict.items():
+        if not isinstance(name, str):
+            raise TypeError(f"names of tensors are text, not {name!r}")
         value = value.detach().cpu().float().numpy() if hasattr(value, "detach") else numpy.asarray(value)
         if not numpy.issubdtype(value.dtype, numpy.number):
             raise TypeError(f"{name}: a tensor of numbers is wanted, not {value.dtype}")
         # How many batches were seen is no parameter.
         if not name.endswith("num_batches_tracked"):
-            arrays.append((name, numpy.asarray(value, dtype=numpy.float32)))
+            arrays.append((name, numpy.require(value, numpy.float32, ["C", "A"])))
     return _from_arrays(arrays, network, classes=classes)
+
+
+def _pickled(model: Model) -> tuple[Any, tuple[bytes]]:
+    with _tempfile.TemporaryDirectory() as folder:
+        path = _os.path.join(folder, "model.safetensors")
+        model.save(path)
+        with open(path, "rb") as file:
+            return _from_bytes, (file.read(),)
+
+
+_copyreg.pickle(Model, _pickled)

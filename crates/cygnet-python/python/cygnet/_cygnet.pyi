@@ -12,6 +12,7 @@ class Guess:
     index: int
     label: str
     probability: float
+    def __init__(self, index: int, label: str, probability: float) -> None: ...
 
 class Answer:
     path: Any
@@ -59,6 +60,7 @@ def load(
 def from_arrays(
     arrays: Sequence[tuple[str, NDArray[numpy.float32]]], network: str | None = None, *, classes: int | None = None
 ) -> Model: ...
+def from_bytes(data: bytes) -> Model: ...
 def networks_of_zoo() -> list[dict[str, Any]]: ...
 def train(
     data: str | PathLike[str], settings: Mapping[str, Any], listener: Callable[[Mapping[str, Any]], bool | None] | None = None
