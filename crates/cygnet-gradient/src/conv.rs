@@ -141,7 +141,7 @@ impl Work for Conv {
         let k = if self.geometry.is_point() { self.source.view.channels } else { self.inner() };
         let rows = |most: usize| if self.is_direct() { 0 } else { size(&[most, spread(k)]) };
         match self.unpacked {
-            Some(_) => rows(FEW_ROWS).saturating_add(FewRows::scratch(&self.output, self.inner())),
+            Some(_) => rows(self.output.rows()).saturating_add(FewRows::scratch(&self.output, self.inner())),
             None => rows(piece(k)),
         }
     }

@@ -392,12 +392,13 @@ impl Growing {
         }
     }
 
-    /// Begins a table in the place of whatever has the name.
+    /// Begins a table, in the place of another one of any device if there is one.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If something else has the name, or it cannot be written.
     pub fn begin(path: &Path, device: &Device) -> Result<(Growing, StepTable), TableError> {
         let of_file = |error| TableError::Io { path: path.into(), error };
+        StepTable::find(path)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(of_file)?;
         }

@@ -297,3 +297,12 @@ fn a_step_takes_what_it_took_in_networks_of_like_size() {
     let between = Work { memory_bytes: 2 * small.memory_bytes, ..small };
     assert!(near(predict(&table, &between).sum_ms, few, 1e-9));
 }
+
+#[test]
+fn what_is_no_table_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    fs::write(&path, b"no table").unwrap();
+    assert!(Growing::begin(&path, &device()).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"no table");
+}

@@ -423,7 +423,7 @@ fn parts_that_do_not_learn_keep_their_bytes_and_limits_of_memory_are_kept() {
         assert!(!stem, "{part}: {changed:?}");
         assert_eq!(changed.iter().all(|name| name.starts_with("classifier")), part == "head", "{changed:?}");
     }
-    let told = bench.train("small.safetensors", &["--epochs", "1", "--memory", "2MB"]);
+    let told = bench.train("small.safetensors", &["--epochs", "1", "--memory", "2500KB"]);
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.contains("8 pictures a step in "), "{told}");
     let args = [&["train", "photos", "--overwrite", "--memory", "10KB"][..], &SMALL].concat();

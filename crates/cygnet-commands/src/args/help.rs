@@ -47,8 +47,14 @@ Examples:
   cygnet list --json | jq -r 'select(.macs < 1e8) | .id'";
 
 pub(super) const SHOW: &str = "\
+A gene, gene:IMAGE-STEM-STAGE-...-HEAD, describes a network of one's own and stands wherever an ID does. Its blocks are m \
+(inverted residual), f (fused), r (two convolutions and a shortcut), s (ShuffleNetV2's unit), g (ghost) and n (sandglass), each \
+with the side of its kernel and settings: e4 widens four times inside, q has squeeze-and-excitation, h is hard-swish, s2 after a \
+stage's channels halves the map. docs/genes.md has all of them.
+
 Examples:
   cygnet show mobilenet_v2
+  cygnet show gene:32-16s1-24_m3e4-40s2_2m5e6-256
   cygnet show mobilenet_v2_0.6 --image 160 --layers
   cygnet show shufflenet_v2_x1_0 --plan
   cygnet show model.safetensors --json
