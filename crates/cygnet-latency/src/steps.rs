@@ -374,6 +374,18 @@ pub struct Growing {
     file: File,
 }
 
+/// Whether a file, if there is one, begins as tables do, as far as it goes.
+fn is_start_of_table(path: &Path) -> io::Result<bool> {
+    const START: &[u8] = b"{\"device\":";
+    let mut start = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(START.len() as u64).read_to_end(&mut start)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(START.starts_with(&start))
+}
+
 impl Growing {
     /// Opens the file of a table, or begins one; what is torn at its end is dropped.
     ///
@@ -392,13 +404,15 @@ impl Growing {
         }
     }
 
-    /// Begins a table, in the place of another one of any device if there is one.
+    /// Begins a table, in the place of another one of any device, or of the torn start of one, if there is such.
     ///
     /// # Errors
     /// If something else has the name, or it cannot be written.
     pub fn begin(path: &Path, device: &Device) -> Result<(Growing, StepTable), TableError> {
         let of_file = |error| TableError::Io { path: path.into(), error };
-        StepTable::find(path)?;
+        if !is_start_of_table(path).map_err(of_file)? {
+            return Err(TableError::NoTable { path: path.into() });
+        }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(of_file)?;
         }
